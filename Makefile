@@ -1,0 +1,53 @@
+# On a fresh machine with Python 3.11+ and make, any of these sets up all that it needs.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format format-check lint types imports live constraints clean
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV := $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
+PROJECTS := -e '.[cli,sandbox,numpy]' -e integrations/langchain -e integrations/llama-index
+READY := $(VENV)/.ready
+
+help: ## Show these commands.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: $(READY) ## Ask about real pictures and a video, here or at the service.
+	@$(BIN)/qwen-vl demo
+
+test: $(READY) ## Run the tests, documents and examples among them.
+	$(BIN)/python -m pytest -n 2
+
+check: format-check lint types imports test ## Everything that must hold before a change lands.
+
+format: $(READY) ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+format-check: $(READY)
+	$(BIN)/ruff format --check .
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+live: $(READY) ## Run the tests that ask the real service (needs DASHSCOPE_API_KEY).
+	$(BIN)/python -m pytest -m live
+
+constraints: $(READY) ## Write the versions that are installed to tests/constraints.txt.
+	$(UV) pip freeze --python $(BIN)/python --exclude-editable --quiet > tests/constraints.txt
+
+clean: ## Remove the environment and all caches.
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(READY): pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml tests/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "qwen-vl needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x "$(UV)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) pip install --quiet --python $(BIN)/python --constraint tests/constraints.txt $(PROJECTS) --group test --group check
+	@touch $@

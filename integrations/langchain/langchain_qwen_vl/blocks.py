@@ -1,0 +1,299 @@
+"""From one content block, in any of the shapes that reach a LangChain model, to a part.
+
+All guessing about foreign shapes ends here: OpenAI's `image_url`, LangChain's v0 and v1 blocks,
+the service's own `video_url`, frame lists and native dicts, Anthropic's `source`, Gemini's
+`media`. Nothing is read or decoded; a block that has no place at the service raises an error.
+"""
+
+import base64
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from qwen_vl.content import (
+    Audio,
+    Frames,
+    Image,
+    Inline,
+    Part,
+    Reasoning,
+    Source,
+    Text,
+    Video,
+    to_source,
+)
+from qwen_vl.errors import UnsupportedContentError
+from qwen_vl.media import sniff
+
+Block: TypeAlias = Mapping[str, Any]
+
+IMAGE_KNOBS = ("min_pixels", "max_pixels")
+VIDEO_KNOBS = ("fps", "min_pixels", "max_pixels", "total_pixels")
+
+# Enough characters of Base64 for every magic number there is.
+_PROBE_CHARS = 64
+
+# Keys that say where media comes from, or that LangChain itself adds; the rest is not sent.
+_SOURCE_KEYS = frozenset(
+    {
+        *("type", "id", "index", "extras", "metadata", "cache_control"),
+        *("mime_type", "media_type", "source_type", "source", "url", "base64", "data"),
+        *("image", "image_url", "input_image", "video", "video_url", "frames", "path"),
+        *("file", "file_uri", "media", "filename", "title", "name", "detail"),
+    }
+)
+
+
+def to_part(block: object, where: str) -> Part:
+    """Read one content block.
+
+    Args:
+        block: A dict of any of the shapes above, or a bare string.
+        where: Its place, as `messages[0].content[1]`.
+
+    Raises:
+        UnsupportedContentError: The service has no place for it.
+
+    Example:
+        >>> to_part({"type": "video_url", "video_url": {"url": "https://e.org/a.mp4"}}, "").source
+        Url(address='https://e.org/a.mp4')
+    """
+    if isinstance(block, str):
+        return Text(text=block, where=where)
+    if not isinstance(block, Mapping):
+        raise UnsupportedContentError(
+            f"A content block is a dict or a string, not {type(block).__name__}.", where=where
+        )
+    kind = block.get("type") or _kind_of_untyped(block)
+    reader = _READERS.get(kind) if isinstance(kind, str) else None
+    if reader is None:
+        raise UnsupportedContentError(
+            f"Content of type {kind!r} has no place at Qwen VL.",
+            where=where,
+            remedy="Pass text, image, image_url, video, video_url or a list of frames.",
+        )
+    return reader(block, where)
+
+
+def _kind_of_untyped(block: Block) -> str | None:
+    # The native protocol's parts have no type: their key is the type.
+    named = ("image", "video", "audio", "text", "image_url", "video_url")
+    return next((key for key in named if key in block), None)
+
+
+def _read_text(block: Block, where: str) -> Text:
+    text = block.get("text")
+    if not isinstance(text, str):
+        raise UnsupportedContentError("A text block without text.", where=where)
+    return Text(text=text, cache_control=_find(block, "cache_control"), where=where)
+
+
+def _read_plain_text(block: Block, where: str) -> Text:
+    if isinstance(block.get("text"), str):
+        return _read_text(block, where)
+    raise UnsupportedContentError(
+        "A text document is taken by its `text` alone.",
+        where=where,
+        remedy="Read the document and pass its text.",
+    )
+
+
+def _read_refusal(block: Block, where: str) -> Text:
+    return Text(text=str(block.get("refusal") or ""), where=where)
+
+
+def _read_reasoning(block: Block, where: str) -> Reasoning:
+    text = block.get("reasoning") or block.get("thinking") or ""
+    return Reasoning(text=str(text), where=where)
+
+
+def _read_image(block: Block, where: str) -> Image:
+    _warn_unsent(block, IMAGE_KNOBS, where)
+    return Image(
+        source=_require(_find_media(block, "image", "image_url"), block, where, "picture"),
+        **{name: _find(block, name) for name in (*IMAGE_KNOBS, "detail", "cache_control")},
+        where=where,
+    )
+
+
+def _read_video(block: Block, where: str) -> Video:
+    _warn_unsent(block, VIDEO_KNOBS, where)
+    frames = _find(block, "frames")
+    if frames is None:
+        frames = _find_media(block, "video", "video_url")
+    source: Source | Frames
+    if isinstance(frames, list | tuple):
+        source = Frames(tuple(_read_frames(frames, where)))
+    else:
+        source = _require(frames, block, where, "video")
+    return Video(
+        source=source,
+        **{name: _find(block, name) for name in (*VIDEO_KNOBS, "cache_control")},
+        where=where,
+    )
+
+
+def _read_frames(frames: Sequence[object], where: str) -> Iterator[Source]:
+    for index, frame in enumerate(frames):
+        place = f"{where}.video[{index}]"
+        if isinstance(frame, Mapping):
+            part = to_part(frame, place)
+            if not isinstance(part, Image):
+                raise UnsupportedContentError("A frame that is no picture.", where=place)
+            yield part.source
+        else:
+            yield _require(frame, {}, place, "frame")
+
+
+def _read_audio(block: Block, where: str) -> Audio:
+    held = block.get("input_audio") or block.get("audio")
+    inner: Block = held if isinstance(held, Mapping) else block
+    value = inner.get("data") or _find_media(block, "audio")
+    mime_type = str(block.get("mime_type") or "")
+    return Audio(
+        source=_require(value, block, where, "sound"),
+        format=str(inner.get("format") or mime_type.partition("/")[2] or "wav"),
+        where=where,
+    )
+
+
+def _read_file(block: Block, where: str) -> Part:
+    """Read a block that may hold any kind of file, by the type that it states."""
+    held = block.get("file")
+    inner: Block = {**block, **held} if isinstance(held, Mapping) else block
+    value = inner.get("file_data") or inner.get("file_uri") or _find_media(inner)
+    stated = inner.get("mime_type") or inner.get("media_type")
+    # LangChain calls every file of OpenAI's form a PDF, so what the bytes say counts.
+    mime_type = _sniff_inline(value) or str(stated or "")
+    family = mime_type.partition("/")[0]
+    if family not in {"image", "video", "audio"}:
+        what = f"of type {mime_type}" if mime_type else "without a mime_type"
+        raise UnsupportedContentError(
+            f"A file {what} has no place at Qwen VL.",
+            where=where,
+            remedy="Files with a mime_type of image/… or video/… are taken.",
+        )
+    if "file_id" in inner and value is None:
+        value = _require(None, inner, where, "file")
+    return _READERS[family](
+        {
+            **{k: v for k, v in block.items() if k not in {"file", "file_data", "file_uri"}},
+            "type": family,
+            "url": value,
+        },
+        where,
+    )
+
+
+def _read_non_standard(block: Block, where: str) -> Part:
+    return to_part(block.get("value"), where)
+
+
+_READERS: Mapping[str, Callable[[Block, str], Part]] = {
+    "text": _read_text,
+    "text-plain": _read_plain_text,
+    "refusal": _read_refusal,
+    "reasoning": _read_reasoning,
+    "thinking": _read_reasoning,
+    "image": _read_image,
+    "image_url": _read_image,
+    "input_image": _read_image,
+    "video": _read_video,
+    "video_url": _read_video,
+    "audio": _read_audio,
+    "input_audio": _read_audio,
+    "file": _read_file,
+    "media": _read_file,
+    "non_standard": _read_non_standard,
+}
+
+
+def _find_media(block: Block, *keys: str) -> Any:
+    """Find the value that stands for the media, under any of the names that it may have."""
+    for key in keys:
+        held = block.get(key)
+        if isinstance(held, Mapping):
+            held = held.get("url")
+        if held is not None:
+            return held
+    source = block.get("source")
+    for place in (block, source if isinstance(source, Mapping) else {}):
+        for key in ("url", "path"):
+            if place.get(key) is not None:
+                return place[key]
+        for key in ("base64", "data"):
+            if place.get(key) is not None:
+                # Where Base64 is promised, text is never an address or a path.
+                value = place[key]
+                is_bare = isinstance(value, str) and not value.startswith("data:")
+                return Inline(value) if is_bare else value
+    return None
+
+
+def _require(value: object, block: Block, where: str, what: str) -> Source:
+    source = value if isinstance(value, Inline) else to_source(value)
+    if source is not None:
+        return source
+    source_block = block.get("source")
+    places = (block, source_block if isinstance(source_block, Mapping) else {})
+    if any("file_id" in place for place in places) or block.get("source_type") == "id":
+        raise UnsupportedContentError(
+            f"A {what} given by file_id: the service keeps no such files for chats.",
+            where=where,
+            remedy="Pass its URL, its bytes or a pathlib.Path.",
+        )
+    problem = (
+        f"A {what} block without a {what}."
+        if value is None
+        else f"A {what} cannot be a {type(value).__name__}."
+    )
+    raise UnsupportedContentError(
+        problem,
+        where=where,
+        remedy="Pass a URL, bytes, Base64, a pathlib.Path, a file object or a decoded picture.",
+    )
+
+
+def _find(block: Block, name: str) -> Any:
+    """Find an option beside the media, or in `extras`, `metadata` or the inner dict."""
+    inner = ("extras", "metadata", "image_url", "video_url", "image", "video")
+    extras = block.get("extras")
+    # LangChain moves the metadata of its v0 blocks there.
+    moved = extras.get("metadata") if isinstance(extras, Mapping) else None
+    for place in (block, *(block.get(key) for key in inner), moved):
+        if isinstance(place, Mapping) and place.get(name) is not None:
+            return place[name]
+    return None
+
+
+def _warn_unsent(block: Block, knobs: Sequence[str], where: str) -> None:
+    known = _SOURCE_KEYS.union(knobs)
+    extras = block.get("extras")
+    extra_names = extras.keys() if isinstance(extras, Mapping) else ()
+    for name in sorted({*block.keys(), *extra_names} - known):
+        warnings.warn(
+            f"{where}: {name!r} is not something that the service reads here. It is not sent.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def sniff_base64(text: str) -> str | None:
+    """Tell the media type from the beginning of Base64.
+
+    Args:
+        text: Base64; what is wrong with it is told where all media is checked.
+    """
+    try:
+        return sniff(base64.b64decode(text[:_PROBE_CHARS]))
+    except ValueError:
+        return None
+
+
+def _sniff_inline(value: object) -> str | None:
+    held = value.data if isinstance(value, Inline) else value
+    if isinstance(held, bytes):
+        return sniff(held)
+    if not isinstance(held, str) or (":" in held[:8] and not held.startswith("data:")):
+        return None
+    return sniff_base64(held.rpartition(",")[2])

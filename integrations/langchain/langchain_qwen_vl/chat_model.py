@@ -1,0 +1,272 @@
+"""`ChatQwenVL`: Qwen VL as a LangChain chat model."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.prompt_values import ChatPromptValue, PromptValue
+from langchain_core.runnables import Runnable
+from langchain_core.utils import get_pydantic_field_names
+from langchain_core.utils.utils import _build_model_kwargs
+from pydantic import ConfigDict, PrivateAttr, model_validator
+from typing_extensions import override
+
+from langchain_qwen_vl.json_safe import to_safe_message
+from langchain_qwen_vl.messages import PROVIDER, to_chunk, to_message, to_turns
+from langchain_qwen_vl.tools import Tool, ToolChoice, to_tool_choice, to_tools
+from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
+from qwen_vl.errors import ServiceError
+from qwen_vl.models import may_think
+from qwen_vl.reply import Reply
+from qwen_vl.request import Request
+from qwen_vl.settings import API_KEY_VARIABLE, QwenVLSettings
+
+# LangChain's own, not the service's.
+_FRAMEWORK_OPTIONS = ("stream", "ls_structured_output_format", "structured_output_format")
+_IDENTIFYING_FIELDS = (
+    *("model", "base_url", "region", "workspace"),
+    *("min_pixels", "max_pixels", "total_pixels", "fps", "extra_body"),
+)
+
+
+class ChatQwenVL(QwenVLSettings, BaseChatModel):
+    """Qwen VL as a LangChain chat model that takes pictures and videos.
+
+    Pictures and videos go into a message's content in any shape that LangChain knows: v1 and v0
+    blocks, `image_url`, the service's `video_url` and frame lists, Anthropic's and Gemini's
+    forms. Their sources may be URLs, `data:` URLs, bytes, Base64, a `pathlib.Path`, a file object,
+    a `PIL.Image` or an array. Pixel limits and `fps` stand beside them, in `extras`, or here.
+
+    Args:
+        **kwargs: The fields of `QwenVLSettings` and of LangChain's `BaseChatModel`. Names that
+            are neither go into `model_kwargs` with a warning.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> from qwen_vl.samples import CHELSEA
+        >>> from qwen_vl.sandbox import Sandbox
+        >>> with Sandbox() as sandbox:
+        ...     model = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox")
+        ...     question = HumanMessage(
+        ...         [
+        ...             {"type": "image", "image": CHELSEA},
+        ...             {"type": "text", "text": "What is this?"},
+        ...         ]
+        ...     )
+        ...     answer = model.invoke([question])
+        >>> answer.usage_metadata["input_token_details"]["image"]
+        128
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True)
+
+    streaming: bool = False
+    """Whether `invoke` streams underneath, so that callbacks see the tokens as they come."""
+
+    _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move_unknown_to_model_kwargs(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return _build_model_kwargs(dict(values), get_pydantic_field_names(cls))
+
+    @model_validator(mode="after")
+    def _set_qwen_vl_version(self) -> "ChatQwenVL":
+        from langchain_qwen_vl import __version__  # noqa: PLC0415 - the package imports this.
+
+        self._add_version("langchain-qwen-vl", __version__)
+        return self
+
+    @property
+    @override
+    def _llm_type(self) -> str:
+        return "chat-qwen-vl"
+
+    @property
+    @override
+    def _identifying_params(self) -> Mapping[str, Any]:
+        fields = {name: getattr(self, name) for name in _IDENTIFYING_FIELDS}
+        return {**{k: v for k, v in fields.items() if v is not None}, **self.parameters}
+
+    @property
+    @override
+    def lc_secrets(self) -> dict[str, str]:
+        return {"api_key": API_KEY_VARIABLE}
+
+    @classmethod
+    @override
+    def is_lc_serializable(cls) -> bool:
+        return True
+
+    @override
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = PROVIDER
+        max_tokens = kwargs.get("max_tokens", self.max_tokens)
+        if max_tokens is not None:
+            params["ls_max_tokens"] = max_tokens
+        return params
+
+    @override
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        prompt = super()._convert_input(model_input)
+        messages = prompt.to_messages()
+        safe = [
+            to_safe_message(message, f"messages[{index}]") for index, message in enumerate(messages)
+        ]
+        if all(new is old for new, old in zip(safe, messages, strict=True)):
+            return prompt
+        return ChatPromptValue(messages=safe)
+
+    @override
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = self._make_whole_request(messages, stop, kwargs)
+        with _langchain_errors():
+            return _to_result(self._client().ask(request))
+
+    @override
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = self._make_whole_request(messages, stop, kwargs)
+        with _langchain_errors():
+            return _to_result(await self._async_client().ask(request))
+
+    @override
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        request = self._make_request(messages, stop, kwargs, stream=True)
+        with _langchain_errors():
+            for delta in self._client().stream(request):
+                chunk = ChatGenerationChunk(message=to_chunk(delta))
+                if run_manager:
+                    run_manager.on_llm_new_token(delta.text, chunk=chunk)
+                yield chunk
+
+    @override
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        request = self._make_request(messages, stop, kwargs, stream=True)
+        with _langchain_errors():
+            async for delta in self._async_client().stream(request):
+                chunk = ChatGenerationChunk(message=to_chunk(delta))
+                if run_manager:
+                    await run_manager.on_llm_new_token(delta.text, chunk=chunk)
+                yield chunk
+
+    @override
+    def bind_tools(
+        self,
+        tools: Sequence[Tool],
+        *,
+        tool_choice: ToolChoice | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Give the model tools that it may ask for.
+
+        Args:
+            tools: Tools, functions, pydantic classes, TypedDicts, JSON schemas or Anthropic-style
+                dicts.
+            tool_choice: `"auto"`, `"none"`, `"any"` or `"required"` or `True` (any of them), a
+                tool's name, or the service's own dict.
+            strict: Whether arguments must follow the schema to the letter.
+            parallel_tool_calls: Whether several calls may come at once; the service's own default
+                is that they may not.
+            **kwargs: Further options of each call.
+
+        Raises:
+            ConfigurationError: `tool_choice` names none of the tools.
+        """
+        converted = to_tools(tools, strict=strict)
+        if tool_choice is not None and converted:
+            kwargs["tool_choice"] = to_tool_choice(tool_choice, converted)
+        if parallel_tool_calls is not None:
+            kwargs["parallel_tool_calls"] = parallel_tool_calls
+        return self.bind(**({"tools": converted} if converted else {}), **kwargs)
+
+    def _make_whole_request(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> Request:
+        model = kwargs.get("model") or self.model
+        asked = kwargs.get("enable_thinking", self.enable_thinking)
+        return self._make_request(messages, stop, kwargs, stream=may_think(model, asked))
+
+    def _make_request(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        *,
+        stream: bool,
+    ) -> Request:
+        options = {name: held for name, held in kwargs.items() if name not in _FRAMEWORK_OPTIONS}
+        if stop is not None:
+            options["stop"] = stop
+        return self.make_request(to_turns(messages), stream=stream, **options)
+
+    def _client(self) -> QwenVLClient:
+        return self._clients.sync(self.connection())
+
+    def _async_client(self) -> AsyncQwenVLClient:
+        return self._clients.asynchronous(self.connection())
+
+    @override
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+        given = [output for output in llm_outputs if output]
+        totals = {
+            name: sum(output["token_usage"].get(name) or 0 for output in given)
+            for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+        }
+        return {"token_usage": totals, "model_name": given[0]["model_name"]} if given else {}
+
+
+def _to_result(reply: Reply) -> ChatResult:
+    return ChatResult(
+        generations=[ChatGeneration(message=to_message(reply))],
+        llm_output={
+            "token_usage": dict(reply.usage.raw) if reply.usage else {},
+            "model_name": reply.model,
+        },
+    )
+
+
+@contextmanager
+def _langchain_errors() -> Iterator[None]:
+    try:
+        yield
+    except ServiceError as error:
+        from langchain_qwen_vl.errors import to_langchain_error  # noqa: PLC0415 - imports openai.
+
+        raise to_langchain_error(error) from error

@@ -1,0 +1,162 @@
+"""The service's errors as all three: qwen-vl's, LangChain's and the openai SDK's.
+
+Code that catches any of them works: `qwen_vl.errors.RateLimitError`,
+`langchain_core.exceptions.ModelRateLimitError` and `openai.RateLimitError`.
+"""
+
+from typing import Any
+
+import openai
+from langchain_core import exceptions as langchain
+
+from qwen_vl import errors as core
+
+
+class _ServiceErrorMixin(core.ServiceError):
+    """What the SDK's errors have and ours have not; `status_code` is the SDK's name of `status`."""
+
+    response: Any = None
+    """The SDK's response object, `None` where there was no answer."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The response holds its request, and that the key.
+        rebuild, (kind, args, state) = super().__reduce__()
+        return rebuild, (kind, args, {**state, "response": None, "request": None})
+
+
+class QwenVLServiceError(_ServiceErrorMixin, openai.APIError, langchain.ModelError):
+    """The service answered with an error of no known kind."""
+
+
+class QwenVLAuthenticationError(
+    core.AuthenticationError,
+    _ServiceErrorMixin,
+    openai.AuthenticationError,
+    langchain.ModelAuthenticationError,
+):
+    """The API key is missing, wrong, or of another region (401)."""
+
+
+class QwenVLPermissionDeniedError(
+    core.PermissionDeniedError,
+    _ServiceErrorMixin,
+    openai.PermissionDeniedError,
+    langchain.ModelPermissionDeniedError,
+):
+    """The account may not use this model, or its payment is overdue (403)."""
+
+
+class QwenVLNotFoundError(
+    core.NotFoundError, _ServiceErrorMixin, openai.NotFoundError, langchain.ModelNotFoundError
+):
+    """There is no such model or no such path (404)."""
+
+
+class QwenVLInvalidRequestError(
+    core.InvalidRequestError,
+    _ServiceErrorMixin,
+    openai.BadRequestError,
+    langchain.ModelInvalidRequestError,
+):
+    """The service refused the request as it was written (400, 413, 422)."""
+
+
+class QwenVLContextOverflowError(
+    core.ContextOverflowError,
+    _ServiceErrorMixin,
+    openai.BadRequestError,
+    langchain.ContextOverflowError,
+    langchain.ModelInvalidRequestError,
+):
+    """The conversation is longer than the model takes."""
+
+
+class QwenVLContentModerationError(
+    core.ContentModerationError,
+    _ServiceErrorMixin,
+    openai.BadRequestError,
+    langchain.ModelInvalidRequestError,
+):
+    """The content inspection refused the request or the answer."""
+
+
+class QwenVLRateLimitError(
+    core.RateLimitError, _ServiceErrorMixin, openai.RateLimitError, langchain.ModelRateLimitError
+):
+    """Too many requests or tokens for now (429)."""
+
+
+class QwenVLAPIError(
+    core.ServerError, _ServiceErrorMixin, openai.InternalServerError, langchain.ModelAPIError
+):
+    """The service failed (5xx)."""
+
+
+class QwenVLConnectionError(
+    core.APIConnectionError,
+    _ServiceErrorMixin,
+    openai.APIConnectionError,
+    langchain.ModelConnectionError,
+):
+    """No answer came."""
+
+
+class QwenVLTimeoutError(
+    core.APITimeoutError, _ServiceErrorMixin, openai.APITimeoutError, langchain.ModelTimeoutError
+):
+    """No answer came in time."""
+
+
+class QwenVLPartialResponseError(
+    core.PartialResponseError, _ServiceErrorMixin, openai.APIError, langchain.ModelAPIError
+):
+    """The answer broke off before its end; `text` holds what had come."""
+
+
+_KINDS: dict[type[core.ServiceError], type[core.ServiceError]] = {
+    core.ServiceError: QwenVLServiceError,
+    core.AuthenticationError: QwenVLAuthenticationError,
+    core.PermissionDeniedError: QwenVLPermissionDeniedError,
+    core.NotFoundError: QwenVLNotFoundError,
+    core.InvalidRequestError: QwenVLInvalidRequestError,
+    core.ContextOverflowError: QwenVLContextOverflowError,
+    core.ContentModerationError: QwenVLContentModerationError,
+    core.RateLimitError: QwenVLRateLimitError,
+    core.ServerError: QwenVLAPIError,
+    core.APIConnectionError: QwenVLConnectionError,
+    core.APITimeoutError: QwenVLTimeoutError,
+    core.PartialResponseError: QwenVLPartialResponseError,
+}
+
+
+def to_langchain_error(error: core.ServiceError) -> core.ServiceError:
+    """Convert an error of the core, with all that it carries.
+
+    Args:
+        error: What the client raised.
+
+    Returns:
+        An error that is also LangChain's and the SDK's.
+
+    Example:
+        >>> from langchain_core.exceptions import ModelRateLimitError
+        >>> from qwen_vl.errors import RateLimitError
+        >>> isinstance(to_langchain_error(RateLimitError("slow down")), ModelRateLimitError)
+        True
+    """
+    kind = _KINDS[type(error)]
+    # The SDK's constructors want a response, which an error inside a stream does not have.
+    converted = kind.__new__(kind, *error.args)
+    converted.args = error.args
+    sdk_error = error.__cause__
+    converted.__dict__.update(
+        {
+            "response": getattr(sdk_error, "response", None),
+            "request": getattr(sdk_error, "request", None),
+            "param": getattr(sdk_error, "param", None),
+            "type": getattr(sdk_error, "type", None),
+            "status_code": error.status,
+            **error.__dict__,
+        }
+    )
+    return converted

@@ -1,0 +1,254 @@
+"""LangChain's messages to turns, and replies to LangChain's messages."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    InvalidToolCall,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+)
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.tool import tool_call_chunk
+
+from langchain_qwen_vl.blocks import to_part
+from qwen_vl import content
+from qwen_vl.content import Image, Part, Reasoning, Role, Text, ToolResult, Turn, Video
+from qwen_vl.errors import UnsupportedContentError
+from qwen_vl.reply import Delta, Reply, Usage
+
+PROVIDER = "qwen_vl"
+"""Name of the provider in LangChain's metadata (`model_provider`, `ls_provider`)."""
+
+# In an assistant's content these repeat what `tool_calls` holds.
+_CALL_BLOCKS = frozenset(
+    {
+        *("tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "input_json_delta"),
+        "function_call",
+    }
+)
+_CHAT_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+}
+
+
+def to_turns(messages: Sequence[BaseMessage]) -> tuple[Turn, ...]:
+    """Convert a conversation; the messages themselves stay as they are.
+
+    Args:
+        messages: LangChain's messages.
+
+    Raises:
+        UnsupportedContentError: A block or a message has no place at the service.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> to_turns([HumanMessage("Hello")])[0].role
+        'user'
+    """
+    return tuple(_to_turn(message, f"messages[{index}]") for index, message in enumerate(messages))
+
+
+def _to_turn(message: BaseMessage, where: str) -> Turn:
+    match message:
+        case HumanMessage():
+            return Turn(role="user", parts=_parts(message, where), name=message.name)
+        case SystemMessage():
+            return Turn(role="system", parts=_parts(message, where), name=message.name)
+        case AIMessage():
+            return Turn(
+                role="assistant",
+                parts=tuple(_assistant_parts(message, where)),
+                name=message.name,
+                is_partial=bool(message.additional_kwargs.get("partial")),
+            )
+        case ToolMessage():
+            result = ToolResult(
+                tool_call_id=message.tool_call_id, parts=_tool_parts(message, where), where=where
+            )
+            return Turn(role="tool", parts=(result,))
+        case ChatMessage() if message.role in _CHAT_ROLES:
+            role = _CHAT_ROLES[message.role]
+            return Turn(role=role, parts=_parts(message, where), name=message.name)
+        case _:
+            raise UnsupportedContentError(
+                f"A message of type {message.type!r} has no place at Qwen VL.",
+                where=where,
+                remedy="Pass system, human, ai and tool messages.",
+            )
+
+
+def _parts(message: BaseMessage, where: str) -> tuple[Part, ...]:
+    if isinstance(message.content, str):
+        return (Text(text=message.content, where=f"{where}.content"),)
+    return tuple(
+        to_part(block, f"{where}.content[{index}]") for index, block in enumerate(message.content)
+    )
+
+
+def _assistant_parts(message: AIMessage, where: str) -> Iterator[Part]:
+    thought = message.additional_kwargs.get("reasoning_content")
+    if thought:
+        yield Reasoning(text=str(thought), where=where)
+    blocks = [message.content] if isinstance(message.content, str) else message.content
+    for index, block in enumerate(blocks):
+        if isinstance(block, dict) and block.get("type") in _CALL_BLOCKS:
+            continue
+        part = to_part(block, f"{where}.content[{index}]")
+        if not (thought and isinstance(part, Reasoning)):
+            yield part
+    for call in message.tool_calls:
+        yield content.ToolCall(
+            id=call["id"] or "",
+            name=call["name"],
+            arguments=json.dumps(call["args"], ensure_ascii=False),
+            where=where,
+        )
+    for wrong in message.invalid_tool_calls:
+        yield content.ToolCall(
+            id=wrong["id"] or "",
+            name=wrong["name"] or "",
+            arguments=wrong["args"] or "",
+            where=where,
+        )
+
+
+def _tool_parts(message: ToolMessage, where: str) -> tuple[Text | Image | Video, ...]:
+    parts: list[Text | Image | Video] = []
+    for part in _parts(message, where):
+        if not isinstance(part, Text | Image | Video):
+            raise UnsupportedContentError(
+                f"A tool's result cannot hold a {type(part).__name__.lower()}.",
+                where=part.where,
+                remedy="Return text, pictures and videos from tools.",
+            )
+        parts.append(part)
+    return tuple(parts)
+
+
+def to_message(reply: Reply) -> AIMessage:
+    """Convert a whole reply.
+
+    Args:
+        reply: What came back.
+
+    Returns:
+        A message whose `content` is text, with the reasoning in
+        `additional_kwargs["reasoning_content"]` and as a block in `content_blocks`.
+
+    Example:
+        >>> to_message(Reply(text="A cat.", reasoning="Whiskers.")).content_blocks
+        [{'type': 'reasoning', 'reasoning': 'Whiskers.'}, {'type': 'text', 'text': 'A cat.'}]
+    """
+    calls, invalid_calls = _tool_calls(reply)
+    return AIMessage(
+        content=reply.text,
+        additional_kwargs={"reasoning_content": reply.reasoning} if reply.reasoning else {},
+        tool_calls=calls,
+        invalid_tool_calls=invalid_calls,
+        usage_metadata=to_usage_metadata(reply.usage),
+        response_metadata=_metadata(reply),
+    )
+
+
+def to_chunk(delta: Delta) -> AIMessageChunk:
+    """Convert a piece of a streamed reply. Chunks add up to the message of the whole reply.
+
+    Args:
+        delta: One event.
+    """
+    return AIMessageChunk(
+        content=delta.text,
+        additional_kwargs={"reasoning_content": delta.reasoning} if delta.reasoning else {},
+        tool_call_chunks=[
+            tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index)
+            for call in delta.tool_calls
+        ],
+        usage_metadata=to_usage_metadata(delta.usage),
+        response_metadata=_metadata(delta),
+    )
+
+
+def to_usage_metadata(usage: Usage | None) -> UsageMetadata | None:
+    """Convert token counts; details that the service did not give are left out.
+
+    Args:
+        usage: The service's counts.
+    """
+    if usage is None:
+        return None
+    into = {
+        "audio": usage.audio_tokens,
+        "cache_read": usage.cached_tokens,
+        "cache_creation": usage.cache_creation_tokens,
+        "image": usage.image_tokens,
+        "video": usage.video_tokens,
+    }
+    out = {"reasoning": usage.reasoning_tokens}
+    return UsageMetadata(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        total_tokens=usage.total_tokens,
+        # Extra keys are allowed there by the type's own documentation.
+        input_token_details=InputTokenDetails(**_given(into)),  # type: ignore[typeddict-item]
+        output_token_details=OutputTokenDetails(**_given(out)),  # type: ignore[typeddict-item]
+    )
+
+
+def _metadata(source: Reply | Delta) -> dict[str, Any]:
+    usage = source.usage
+    return {
+        "model_provider": PROVIDER,
+        **_given(
+            {
+                "model_name": source.model,
+                "id": source.id,
+                "request_id": source.request_id,
+                "finish_reason": source.finish_reason,
+                "logprobs": source.logprobs,
+                "token_usage": dict(usage.raw) if usage else None,
+                "is_truncated": source.is_truncated or None,
+            }
+        ),
+    }
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _tool_calls(reply: Reply) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    calls: list[ToolCall] = []
+    invalid_calls: list[InvalidToolCall] = []
+    for call in reply.tool_calls:
+        try:
+            arguments = json.loads(call.arguments or "{}")
+        except json.JSONDecodeError as error:
+            problem = f"The arguments are not JSON: {error}"
+        else:
+            if isinstance(arguments, dict):
+                calls.append(ToolCall(name=call.name, args=arguments, id=call.id or None))
+                continue
+            problem = "The arguments are not a JSON object."
+        invalid_calls.append(
+            InvalidToolCall(
+                type="invalid_tool_call",
+                name=call.name,
+                args=call.arguments,
+                id=call.id or None,
+                error=problem,
+            )
+        )
+    return calls, invalid_calls

@@ -1,0 +1,1 @@
+"""Pictures and videos to Qwen VL endpoints."""

@@ -1,0 +1,309 @@
+"""What a conversation is made of: turns, their parts, and where each part's media comes from.
+
+Every framework's messages become these values, and every wire format is written from them.
+They are plain frozen data: nothing here opens a file, decodes a picture or knows a framework.
+"""
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+_BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\-_\s]+={0,2}\s*")
+_JPEG_BASE64 = "/9j/"
+_ADDRESS = re.compile(r"(?:https?|oss|data):", re.IGNORECASE)
+# Long enough to meet a dot or a colon in any path, short enough to cost nothing on 10 MB of Base64.
+_BASE64_PROBE_CHARS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An address that goes to the service as it is: `https://`, `http://`, `oss://` or `data:`.
+
+    The client never fetches it. `oss://` addresses are the service's own temporary storage
+    and need a request header, which the client adds.
+    """
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """Media held in memory.
+
+    Args:
+        data: The raw bytes, or Base64 as text or as bytes; the content decides which it is.
+    """
+
+    data: bytes | str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file on this machine.
+
+    Args:
+        path: Where it is.
+        is_trusted: Whether the program itself named the file (a `pathlib.Path`). Paths that stand
+            in message content as text are not trusted: they are read only inside `media_roots`.
+    """
+
+    path: Path
+    is_trusted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A binary file object. It is read whole from its start, and left where it was."""
+
+    file: BinaryIO = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """A decoded picture.
+
+    Args:
+        image: A `PIL.Image.Image`, or a numpy array of `uint8`: height x width (x 1, 3 or 4).
+    """
+
+    image: Any = field(repr=False)
+
+
+Source: TypeAlias = Url | Inline | LocalFile | OpenFile | Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """A video given as its frames, in order: each of them a picture."""
+
+    frames: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """Words. Never read as a path or an address."""
+
+    text: str
+    cache_control: Mapping[str, Any] | None = None
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A picture.
+
+    Args:
+        source: Where it comes from.
+        min_pixels: Smaller pictures are enlarged to this many pixels by the service.
+        max_pixels: Larger pictures are shrunk to this many pixels by the service.
+        detail: Passed on beside the address (`image_url.detail`) for servers that read it.
+        cache_control: Marks the end of a cached prefix, `{"type": "ephemeral"}`.
+        where: The part's place in the caller's messages, for errors: `messages[0].content[1]`.
+    """
+
+    source: Source
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    detail: str | None = None
+    cache_control: Mapping[str, Any] | None = None
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Video:
+    """A video, as a file or as a list of frames.
+
+    Args:
+        source: Where it comes from.
+        fps: Frames per second to look at (a file), or at which the frames were taken (a list).
+        min_pixels: Least pixels of a frame.
+        max_pixels: Most pixels of a frame.
+        total_pixels: Most pixels of all frames together.
+        cache_control: Marks the end of a cached prefix, `{"type": "ephemeral"}`.
+        where: The part's place in the caller's messages, for errors.
+    """
+
+    source: Source | Frames
+    fps: float | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    total_pixels: int | None = None
+    cache_control: Mapping[str, Any] | None = None
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audio:
+    """A sound, for the omni models alone.
+
+    Args:
+        source: Where it comes from.
+        format: `"mp3"`, `"wav"`, …
+        where: The part's place in the caller's messages, for errors.
+    """
+
+    source: Source
+    format: str
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reasoning:
+    """What the model thought before an earlier answer."""
+
+    text: str
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call that the model asked for.
+
+    Args:
+        id: Ties the call to its result.
+        name: The tool.
+        arguments: The JSON text that the model wrote, valid or not.
+    """
+
+    id: str
+    name: str
+    arguments: str
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    """What a tool gave back: text, and pictures or videos too.
+
+    Args:
+        tool_call_id: The call that this answers.
+        parts: What came back, in order.
+    """
+
+    tool_call_id: str
+    parts: "tuple[Text | Image | Video, ...]"
+    where: str = field(default="", compare=False)
+
+
+Media: TypeAlias = Image | Video | Audio
+Part: TypeAlias = Text | Image | Video | Audio | Reasoning | ToolCall | ToolResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One message of a conversation.
+
+    Args:
+        role: Who speaks.
+        parts: What is said, in order.
+        name: The speaker's name, where the conversation gives one.
+        is_partial: Whether an assistant turn is a beginning that the model shall continue.
+    """
+
+    role: Role
+    parts: tuple[Part, ...]
+    name: str | None = None
+    is_partial: bool = False
+
+
+def to_source(value: object) -> Source | None:
+    """Tell where media comes from by the kind of value that stands in its place.
+
+    Text is an address (`http:`, `https:`, `oss:`, `data:`), a `file://` address, Base64, or else a
+    path, which is kept as not trusted. Whether it may be read is decided later, where it is read.
+
+    Args:
+        value: `str`, `bytes`, `bytearray`, `memoryview`, `pathlib.Path`, a binary file object,
+            a `PIL.Image.Image` or a numpy array.
+
+    Returns:
+        The source, or `None` if the value is none of these.
+
+    Example:
+        >>> to_source("https://example.com/cat.png")
+        Url(address='https://example.com/cat.png')
+        >>> to_source("/etc/passwd").is_trusted
+        False
+    """
+    match value:
+        case LocalFileUrl():
+            return LocalFile(value.path, is_trusted=True)
+        case str():
+            return _text_source(value)
+        case bytes():
+            return Inline(value)
+        case bytearray() | memoryview():
+            return Inline(bytes(value))
+        case Path():
+            return LocalFile(value, is_trusted=True)
+        case io.TextIOBase():
+            return None
+    if callable(getattr(value, "read", None)):
+        return OpenFile(value)  # type: ignore[arg-type]  # A readable object is all that is asked.
+    if is_pixels(value):
+        return Pixels(value)
+    return None
+
+
+def is_pixels(value: object) -> bool:
+    """Tell whether a value is a `PIL.Image.Image` or an array, without importing either."""
+    if hasattr(value, "__array_interface__"):
+        return True
+    return any(base.__module__ == "PIL.Image" for base in type(value).__mro__)
+
+
+class LocalFileUrl(str):
+    """The `file://` address of a file that the program itself named.
+
+    A `pathlib.Path` cannot stand in JSON, and its text alone would no longer be trusted. This is
+    text to every serialiser, so that traces and cache keys can hold it; only the object itself,
+    which no message from outside can bring along, carries the trust. Size and time of the file
+    stand in the fragment: a changed file is another cache key.
+
+    Example:
+        >>> from pathlib import Path
+        >>> to_source(LocalFileUrl.of(Path("/pictures/cat.png"), version="7"))
+        LocalFile(path=PosixPath('/pictures/cat.png'), is_trusted=True)
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, path: Path, *, version: str = "") -> "LocalFileUrl":
+        """Spell a path as an address.
+
+        Args:
+            path: The file; relative paths count from the working folder.
+            version: What tells this content of the file from another.
+        """
+        url = path.absolute().as_uri()
+        return cls(f"{url}#{version}" if version else url)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return _file_url_path(self)
+
+
+def _text_source(text: str) -> Source:
+    if _ADDRESS.match(text):
+        return Url(text)
+    if text[:7].lower() == "file://":
+        return LocalFile(_file_url_path(text), is_trusted=False)
+    # Of pictures and videos only a JPEG's Base64 begins with a slash; anything else is a path.
+    is_absolute = text.startswith("/") and not text.startswith(_JPEG_BASE64)
+    if not is_absolute and _BASE64_TEXT.fullmatch(text[:_BASE64_PROBE_CHARS]):
+        return Inline(text)
+    return LocalFile(Path(text), is_trusted=False)
+
+
+def _file_url_path(url: str) -> Path:
+    path = unquote(urlsplit(url).path)
+    # file:///C:/cat.png has its path behind one slash too many for Windows.
+    return Path(path[1:] if re.match(r"/[A-Za-z]:", path) else path)

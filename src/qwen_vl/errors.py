@@ -1,0 +1,265 @@
+"""Every error that qwen-vl raises.
+
+    QwenVLError
+    ├── ConfigurationError            a setting is missing, unknown or contradicts another
+    │   └── MissingExtraError         an optional package is not installed
+    ├── ContentError                  one part of one message; `where` names it
+    │   ├── UnsupportedContentError   the service has no place for it
+    │   └── MediaError                `value`, `limit` and `remedy` say what is wrong
+    │       ├── MediaNotFoundError    no such file
+    │       ├── MediaAccessError      a file that may not be read here
+    │       ├── MediaFormatError      empty, damaged, or of a kind that the service does not take
+    │       ├── MediaTooSmallError
+    │       ├── MediaTooLargeError    too many bytes, or too many pictures and videos
+    │       ├── MediaRatioError       longer than 200 times its width
+    │       ├── FrameCountError       too few or too many frames
+    │       └── MediaOptionError      fps or a pixel limit out of its range
+    └── ServiceError                  what the endpoint answered; `status`, `code`, `request_id`
+        ├── AuthenticationError       401
+        ├── PermissionDeniedError     403, and an overdue account
+        ├── NotFoundError             404
+        ├── InvalidRequestError       400, 413, 422 and their like
+        │   ├── ContextOverflowError      the input is longer than the model takes
+        │   └── ContentModerationError    refused by the content inspection
+        ├── RateLimitError            429, `insufficient_quota` too
+        ├── ServerError               5xx
+        ├── APIConnectionError        nothing answered
+        │   └── APITimeoutError
+        └── PartialResponseError      the answer broke off; `text` holds what had come
+
+None is a `ValueError` or `TypeError`: LlamaIndex turns those into an empty answer.
+"""
+
+from typing import Any, ClassVar
+
+
+class QwenVLError(Exception):
+    """Base of every error of this package."""
+
+
+class ConfigurationError(QwenVLError):
+    """A setting is missing, unknown, or contradicts another. Nothing was sent."""
+
+
+class MissingExtraError(ConfigurationError):
+    """An optional package is needed and not installed.
+
+    Args:
+        feature: What needs it.
+        extra: The extra of `qwen-vl` that brings it.
+
+    Example:
+        >>> raise MissingExtraError("The sandbox", extra="sandbox")
+        Traceback (most recent call last):
+        qwen_vl.errors.MissingExtraError: The sandbox needs: pip install "qwen-vl[sandbox]"
+    """
+
+    def __init__(self, feature: str, *, extra: str) -> None:
+        super().__init__(f'{feature} needs: pip install "qwen-vl[{extra}]"')
+        self.extra = extra
+
+
+class ContentError(QwenVLError):
+    """One part of one message cannot be sent. Nothing was sent.
+
+    Args:
+        problem: What is wrong with it.
+        where: The part: `messages[0].content[1]`.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, problem: str, *, where: str = "", remedy: str = "") -> None:
+        self.problem = problem
+        self.where = where
+        self.remedy = remedy
+        super().__init__(problem, where, remedy)
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.problem}" + (f" {self.remedy}" if self.remedy else "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class UnsupportedContentError(ContentError):
+    """A part of a kind that the service has no place for."""
+
+
+class MediaError(ContentError):
+    """A picture or video cannot be sent as it is.
+
+    Args:
+        problem: What is wrong, with the value and the limit in it.
+        where: The part: `messages[0].content[1]`.
+        value: What was found: pixels, bytes, frames, a ratio, a path, …
+        limit: What is allowed, in the same unit; `None` where there is no such thing.
+        remedy: What to do about it.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        where: str = "",
+        value: object = None,
+        limit: object = None,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(problem, where=where, remedy=remedy)
+        self.value = value
+        self.limit = limit
+
+
+class MediaNotFoundError(MediaError):
+    """There is no such file."""
+
+
+class MediaAccessError(MediaError):
+    """The file may not be read: outside `media_roots`, or named by text where none are set."""
+
+
+class MediaFormatError(MediaError):
+    """Empty, damaged, wrongly encoded, or of a kind that the service does not take."""
+
+
+class MediaTooSmallError(MediaError):
+    """Fewer pixels than the service takes."""
+
+
+class MediaTooLargeError(MediaError):
+    """More bytes, or more pictures and videos, than the service takes."""
+
+
+class MediaRatioError(MediaError):
+    """A picture more stretched than the service takes."""
+
+
+class FrameCountError(MediaError):
+    """Fewer or more frames than the model takes."""
+
+
+class MediaOptionError(MediaError):
+    """`fps` or a pixel limit is out of its range."""
+
+
+class ServiceError(QwenVLError):
+    """What the endpoint, or the way to it, answered instead of a reply.
+
+    Args:
+        message: The service's own words.
+        status: HTTP status, `None` where there was no answer. An error inside a stream or
+            inside HTTP 200 carries the status that its code stands for.
+        code: The service's error code, as `invalid_api_key`.
+        request_id: What the service's support asks for.
+        body: The decoded body, where there was one.
+        headers: The answer's headers, names in lower case.
+    """
+
+    is_retryable: ClassVar[bool] = False
+    """Whether the same request may succeed later."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        body: object = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.message = message
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.body = body
+        self.headers = headers or {}
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        facts = [
+            *([f"HTTP {self.status}"] if self.status else []),
+            *([self.code] if self.code else []),
+            *([f"request id {self.request_id}"] if self.request_id else []),
+        ]
+        return f"{self.message} ({', '.join(facts)})" if facts else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class AuthenticationError(ServiceError):
+    """The API key is missing, wrong, or of another region (401)."""
+
+
+class PermissionDeniedError(ServiceError):
+    """The account may not use this model, or its payment is overdue (403)."""
+
+
+class NotFoundError(ServiceError):
+    """There is no such model or no such path at this endpoint (404)."""
+
+
+class InvalidRequestError(ServiceError):
+    """The service refused the request as it was written (400, 413, 422)."""
+
+
+class ContextOverflowError(InvalidRequestError):
+    """The conversation is longer than the model takes."""
+
+
+class ContentModerationError(InvalidRequestError):
+    """The content inspection refused the request or the answer."""
+
+
+class RateLimitError(ServiceError):
+    """Too many requests or tokens for now (429).
+
+    `insufficient_quota` is among them: it is the per-minute token throttle, which clears by
+    itself, not a billing stop (Rate-limit page, 2026).
+    """
+
+    is_retryable = True
+
+
+class ServerError(ServiceError):
+    """The service failed (5xx)."""
+
+    is_retryable = True
+
+
+class APIConnectionError(ServiceError):
+    """No answer came: wrong address, no network, or the connection was cut."""
+
+    is_retryable = True
+
+
+class APITimeoutError(APIConnectionError):
+    """No answer came in time."""
+
+
+class PartialResponseError(ServiceError):
+    """The answer broke off before its end.
+
+    Args:
+        message: What happened.
+        text: What had come until then.
+        request_id: What the service's support asks for.
+    """
+
+    is_retryable = True
+
+    def __init__(self, message: str, *, text: str = "", request_id: str | None = None) -> None:
+        super().__init__(message, request_id=request_id)
+        self.text = text
+
+
+def _rebuild(
+    kind: type[QwenVLError], args: tuple[object, ...], state: dict[str, object]
+) -> QwenVLError:
+    # Keyword-only arguments would be lost by the way that exceptions are pickled by default.
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error

@@ -1,0 +1,257 @@
+"""What each model accepts: pixel and frame limits, thinking, tools, schemas.
+
+One table of facts, found by pattern. There is no closed list: an id that no row knows gets what
+the newest models do. The figures are those of the service's pages as of 2026-11-22 (OpenAI-Chat,
+Native-API, Vision, Structured output); `# unsure` marks what the pages leave open.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+DEFAULT_MODEL = "qwen3-vl-plus"
+"""The model that the service's own guide begins with (Vision page, 2025-10)."""
+
+Thinking = Literal["never", "off", "on", "always"]
+
+_MIB = 2**20
+_GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What one model accepts.
+
+    Args:
+        family: Name of the row, for people.
+        factor: Pixels along one side of a visual token.
+        image_min_pixels: `min_pixels` of a picture where none is given.
+        image_max_pixels: `max_pixels` of a picture where none is given.
+        image_pixels_limit: Highest `max_pixels` of a picture, and its value with
+            `vl_high_resolution_images`.
+        max_frames: Longest list of frames.
+        max_images: Most pictures of one request.
+        max_video_bytes: Largest video behind a URL.
+        thinking: `"never"`, `"off"` or `"on"` until `enable_thinking` says otherwise, `"always"`.
+        accepts_reasoning_effort: Whether `reasoning_effort` is read.
+        preserves_thinking: Whether earlier reasoning is expected back unless
+            `preserve_thinking` says otherwise.
+        accepts_vision: Whether pictures and videos are taken at all.
+        accepts_video: Whether videos are taken.
+        accepts_audio: Whether `input_audio` is taken.
+        accepts_tools: Whether tools can be called.
+        accepts_json_schema: Whether `response_format` may carry a schema.
+        accepts_system: Whether a system message is taken.
+        context_window: Tokens of input and output together; `None` where no page gives it.
+        max_input_tokens: Most tokens of input.
+        max_output_tokens: Most tokens of an answer.
+    """
+
+    family: str
+    factor: Literal[28, 32] = 32
+    image_min_pixels: int = 65_536
+    image_max_pixels: int = 2_621_440
+    image_pixels_limit: int = 16_777_216
+    max_frames: int = 8_000
+    max_images: int = 256
+    max_video_bytes: int = 2 * _GIB
+    thinking: Thinking = "on"
+    accepts_reasoning_effort: bool = False
+    preserves_thinking: bool = False
+    accepts_vision: bool = True
+    accepts_video: bool = True
+    accepts_audio: bool = False
+    accepts_tools: bool = True
+    accepts_json_schema: bool = False
+    accepts_system: bool = True
+    context_window: int | None = 1_000_000
+    max_input_tokens: int | None = 991_808
+    max_output_tokens: int | None = 65_536
+
+
+MIN_FRAMES = 4
+"""Shortest list of frames, for every model (Vision page, 2026-08)."""
+
+MIN_SIDE_PIXELS = 11
+"""Shortest side of a picture: the page says "greater than 10" (Vision page, 2026-08)."""
+
+MAX_ASPECT_RATIO = 200
+"""Longest side of a picture by its shortest (Vision page, 2026-08)."""
+
+MAX_INLINE_IMAGES = 250
+"""Most Base64 pictures of one request (Vision page, 2026-08)."""
+
+MAX_VIDEOS = 64
+"""Most videos of one request (Vision page, 2026-08)."""
+
+MIN_FPS, MAX_FPS = 0.1, 10.0
+"""Range of `fps` (Native-API page, 2026-09)."""
+
+MAX_BODY_BYTES = 64 * _MIB
+"""Longest request body; a longer one is answered with HTTP 413 (Rate-limit page, 2026)."""
+
+MAX_TEXT_BODY_BYTES = 16 * _MIB
+"""Longest request body without its Base64 items (Rate-limit page, 2026)."""
+
+_QWEN38 = ModelFacts(
+    family="Qwen3.8",
+    max_images=2_048,
+    accepts_reasoning_effort=True,
+    preserves_thinking=True,
+    accepts_json_schema=True,
+    max_output_tokens=131_072,
+)
+_QWEN38_OPEN = replace(_QWEN38, preserves_thinking=False, max_images=256, accepts_json_schema=False)
+_QWEN37 = ModelFacts(family="Qwen3.7", accepts_json_schema=True)
+_QWEN36 = ModelFacts(family="Qwen3.6")
+_QWEN35 = ModelFacts(family="Qwen3.5")
+_OMNI = ModelFacts(
+    family="Qwen omni",
+    image_min_pixels=24_576,
+    image_max_pixels=1_310_720,
+    max_images=2_048,
+    accepts_reasoning_effort=True,
+    accepts_audio=True,
+    context_window=None,
+    max_input_tokens=None,
+    max_output_tokens=None,
+)
+_QWEN3_VL = ModelFacts(
+    family="Qwen3-VL",
+    max_frames=2_000,
+    thinking="off",
+    context_window=262_144,
+    max_input_tokens=260_096,
+    max_output_tokens=32_768,
+)
+_QWEN3_VL_OPEN = replace(_QWEN3_VL, family="Qwen3-VL, open weights", max_frames=512)
+_QWEN_VL = ModelFacts(
+    family="Qwen-VL, later (retired)",
+    image_min_pixels=4_096,
+    image_max_pixels=1_310_720,
+    max_frames=512,
+    thinking="never",
+    accepts_tools=False,
+    context_window=131_072,
+    max_input_tokens=129_024,
+    max_output_tokens=8_192,
+)
+_QWEN25_VL = ModelFacts(
+    family="Qwen2.5-VL",
+    factor=28,
+    image_min_pixels=3_136,
+    image_max_pixels=1_003_520,
+    image_pixels_limit=12_845_056,
+    max_frames=512,
+    max_video_bytes=_GIB,
+    thinking="never",
+    accepts_tools=False,
+    context_window=131_072,
+    max_input_tokens=129_024,
+    max_output_tokens=8_192,
+)
+_QVQ = replace(_QWEN25_VL, family="QVQ", thinking="always", max_output_tokens=16_384)
+_QWEN2_VL = replace(
+    _QWEN25_VL, family="Qwen2-VL and before", max_frames=80, max_video_bytes=150 * _MIB
+)
+_OCR = ModelFacts(
+    family="Qwen OCR",
+    image_min_pixels=3_072,
+    image_max_pixels=8_388_608,
+    max_frames=0,
+    thinking="never",
+    accepts_video=False,
+    accepts_tools=False,
+    accepts_system=False,
+    context_window=38_192,
+    max_input_tokens=30_000,
+    max_output_tokens=8_192,
+)
+
+# The first pattern found in the id counts, so the special cases stand before their families.
+_ROWS: tuple[tuple[str, ModelFacts], ...] = (
+    (r"ocr", _OCR),
+    (r"omni", _OMNI),
+    (r"qvq", _QVQ),
+    (r"qwen3\.8-2\.4t", replace(_QWEN38_OPEN, thinking="always")),
+    (r"qwen3\.8-\d+b", _QWEN38_OPEN),
+    (r"qwen3\.8", _QWEN38),
+    (r"qwen3\.7-flash", replace(_QWEN37, max_output_tokens=131_072)),
+    (r"qwen3\.7-plus", replace(_QWEN37, max_images=2_048)),
+    # unsure: the bare id is text-only by third-party model cards, its snapshot takes pictures.
+    (r"qwen3\.7-max$", replace(_QWEN37, accepts_vision=False, accepts_video=False)),
+    (r"qwen3\.7", _QWEN37),
+    (r"qwen3\.6", _QWEN36),
+    (r"qwen3\.5", _QWEN35),
+    (r"qwen3-vl-235b.*thinking", replace(_QWEN3_VL, thinking="always")),
+    (r"qwen3-vl-235b", replace(_QWEN3_VL, thinking="never")),
+    (r"qwen3-vl.*-thinking", replace(_QWEN3_VL_OPEN, thinking="always")),
+    (r"qwen3-vl.*-instruct", replace(_QWEN3_VL_OPEN, thinking="never")),
+    (r"qwen3-vl-(plus|flash)", _QWEN3_VL),
+    (r"qwen3-vl", _QWEN3_VL_OPEN),
+    (r"qwen2\.5-vl", _QWEN25_VL),
+    (r"qwen2-vl", _QWEN2_VL),
+    (r"qwen-vl-(max|plus)(-latest|-2025-08-1[35]|-2025-07-10|-0813|-0815|-0710)?$", _QWEN_VL),
+    (r"qwen-vl", _QWEN2_VL),
+)
+NEWEST = _QWEN38
+"""The facts that an unknown id gets."""
+
+CURRENT_MODELS: tuple[str, ...] = (
+    "qwen3.8-max",
+    "qwen3.8-flash",
+    "qwen3.8-omni-flash",
+    "qwen3.8-27b",
+    "qwen3.8-2.4t-a95b",
+    "qwen3.7-max-2026-06-08",
+    "qwen3.7-plus",
+    "qwen3.7-flash",
+    "qwen3.6-plus",
+    "qwen3.6-flash",
+    "qwen3.6-35b-a3b",
+    "qwen3.6-27b",
+    "qwen3.5-plus",
+    "qwen3.5-flash",
+    "qwen3.5-397b-a17b",
+    "qwen3.5-122b-a10b",
+    "qwen3.5-35b-a3b",
+    "qwen3.5-27b",
+    "qwen3-vl-plus",
+    "qwen-vl-ocr",
+    "qwen3.5-ocr",
+)
+"""Ids that the service offers as of 2026-11-22; any other id may be used just as well."""
+
+
+@lru_cache(maxsize=256)
+def find_model(model: str) -> ModelFacts:
+    """Find what a model accepts.
+
+    Args:
+        model: A model id; a path before it, as in `Qwen/Qwen3-VL-8B-Instruct`, is passed over.
+
+    Returns:
+        The facts of the first row whose pattern the id holds, or those of the newest models.
+
+    Example:
+        >>> find_model("qwen3-vl-plus").max_frames
+        2000
+        >>> find_model("qwen9-vision").family
+        'Qwen3.8'
+    """
+    name = model.rsplit("/", 1)[-1].lower()
+    return next((facts for pattern, facts in _ROWS if re.search(pattern, name)), NEWEST)
+
+
+def may_think(model: str, enable_thinking: bool | None) -> bool:
+    """Tell whether a model may think before it answers.
+
+    Args:
+        model: A model id.
+        enable_thinking: What the request says; `None` for nothing.
+    """
+    thinking = find_model(model).thinking
+    if thinking in {"always", "never"}:
+        return thinking == "always"
+    return thinking == "on" if enable_thinking is None else enable_thinking

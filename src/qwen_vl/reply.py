@@ -1,0 +1,155 @@
+"""What comes back: a whole reply, or the deltas of a stream, and how these add up to a reply."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qwen_vl.content import ToolCall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens that a request cost; a number is `None` where the service did not give it.
+
+    Args:
+        input_tokens: All of the input.
+        output_tokens: All of the output, the reasoning too.
+        total_tokens: Both.
+        image_tokens: Of the input, pictures.
+        video_tokens: Of the input, videos.
+        audio_tokens: Of the input, sound.
+        text_tokens: Of the input, text.
+        cached_tokens: Of the input, what was read from the context cache.
+        cache_creation_tokens: Of the input, what was written to the context cache.
+        reasoning_tokens: Of the output, what the model thought before it answered.
+        raw: The service's own object.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    image_tokens: int | None = None
+    video_tokens: int | None = None
+    audio_tokens: int | None = None
+    text_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallDelta:
+    """A piece of a tool call; pieces of one call share their `index`.
+
+    The service sends `id` and `name` once, then empty (OpenAI-Chat page, 2026-10); both are
+    `None` here wherever they were empty.
+    """
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """One event of a stream. Only what the event brought is set."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    id: str | None = None
+    request_id: str | None = None
+    logprobs: Mapping[str, Any] | None = None
+    is_truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A whole answer.
+
+    Args:
+        text: The answer.
+        reasoning: What the model thought first, empty where it did not.
+        tool_calls: The calls that it asks for.
+        finish_reason: `"stop"`, `"length"`, `"tool_calls"`, or what else the service says.
+        usage: What it cost.
+        model: The model that answered, by its own word.
+        id: The completion's id.
+        request_id: What the service's support asks for.
+        logprobs: As the service gives them.
+        is_truncated: Whether the service cut the answer at its time limit
+            (`x-dashscope-partialresponse`, Streaming page, 2026-07).
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    id: str | None = None
+    request_id: str | None = None
+    logprobs: Mapping[str, Any] | None = None
+    is_truncated: bool = False
+
+
+_FACTS = ("finish_reason", "usage", "model", "id", "request_id", "is_truncated")
+
+
+class ReplyBuilder:
+    """Adds the deltas of a stream up to a reply.
+
+    Example:
+        >>> builder = ReplyBuilder()
+        >>> for delta in (Delta(text="A "), Delta(text="cat."), Delta(finish_reason="stop")):
+        ...     builder.add(delta)
+        >>> builder.reply().text
+        'A cat.'
+    """
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, list[ToolCallDelta]] = {}
+        self._logprobs: list[Mapping[str, Any]] = []
+        self._facts: dict[str, Any] = {}
+
+    def add(self, delta: Delta) -> None:
+        """Take in the next event."""
+        self._text.append(delta.text)
+        self._reasoning.append(delta.reasoning)
+        for call in delta.tool_calls:
+            self._calls.setdefault(call.index, []).append(call)
+        if delta.logprobs:
+            self._logprobs.append(delta.logprobs)
+        for name in _FACTS:
+            if value := getattr(delta, name):
+                self._facts[name] = value
+
+    def reply(self) -> Reply:
+        """Give the reply that the events so far make."""
+        return Reply(
+            **self._facts,
+            text="".join(self._text),
+            reasoning="".join(self._reasoning),
+            tool_calls=tuple(_join_call(self._calls[index]) for index in sorted(self._calls)),
+            logprobs=_join_logprobs(self._logprobs),
+        )
+
+
+def _join_call(pieces: list[ToolCallDelta]) -> ToolCall:
+    return ToolCall(
+        id=next((piece.id for piece in pieces if piece.id), ""),
+        name=next((piece.name for piece in pieces if piece.name), ""),
+        arguments="".join(piece.arguments for piece in pieces),
+    )
+
+
+def _join_logprobs(pieces: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    tokens = [token for piece in pieces for token in piece.get("content") or ()]
+    return {"content": tokens} if tokens else None

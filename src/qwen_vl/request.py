@@ -1,0 +1,122 @@
+"""What is asked: the conversation and every option, resolved once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qwen_vl.content import Image, Part, ToolResult, Turn, Video
+
+_Number = TypeVar("_Number", int, float)
+
+DEFAULT_MAX_INLINE_BYTES = 7 * 2**20
+"""Most raw bytes of one inlined picture or video.
+
+A third is added by Base64, and a data URL may have 10,485,760 characters (Vision page, 2025-10;
+newer pages allow 20 MB for some models, but not for all of a request together).
+"""
+
+DEFAULT_MAX_TOTAL_INLINE_BYTES = 12 * 2**20
+"""Most raw bytes of all that one request inlines.
+
+The decoded body may have 16 MiB (Rate-limit page, 2026); this leaves room for the text.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaPolicy:
+    """Which local files may be read, and how much may be inlined.
+
+    Args:
+        media_roots: Folders that files may be read from. `None`: only files that the program
+            itself names by a `pathlib.Path`, wherever they are.
+        max_inline_bytes: Most raw bytes of one inlined picture or video.
+        max_total_inline_bytes: Most raw bytes of all of them together.
+    """
+
+    media_roots: tuple[Path, ...] | None = None
+    max_inline_bytes: int = DEFAULT_MAX_INLINE_BYTES
+    max_total_inline_bytes: int = DEFAULT_MAX_TOTAL_INLINE_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knobs:
+    """How closely to look, where a part itself does not say.
+
+    Args:
+        min_pixels: Least pixels of a picture or frame.
+        max_pixels: Most pixels of a picture or frame.
+        total_pixels: Most pixels of all frames of a video.
+        fps: Frames per second of a video.
+    """
+
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    total_pixels: int | None = None
+    fps: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call of the service.
+
+    Args:
+        model: Model id.
+        turns: The conversation.
+        parameters: Every parameter that the service reads, by its own name.
+        stream: Whether the answer is to come in pieces.
+        headers: Extra request headers.
+        policy: What may be read and inlined.
+        timeout: Seconds to wait for this call; `None` for the client's own.
+    """
+
+    model: str
+    turns: tuple[Turn, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    policy: MediaPolicy = field(default_factory=MediaPolicy)
+    timeout: float | None = None
+
+
+def apply_knobs(turns: tuple[Turn, ...], knobs: Knobs) -> tuple[Turn, ...]:
+    """Give each picture and video the knobs that it does not bring itself.
+
+    Args:
+        turns: The conversation.
+        knobs: What holds where a part says nothing.
+    """
+    if knobs == Knobs():
+        return turns
+    return tuple(
+        replace(turn, parts=tuple(_with_knobs(part, knobs) for part in turn.parts))
+        for turn in turns
+    )
+
+
+def _with_knobs(part: Part, knobs: Knobs) -> Part:
+    match part:
+        case Image():
+            return replace(
+                part,
+                min_pixels=_first(part.min_pixels, knobs.min_pixels),
+                max_pixels=_first(part.max_pixels, knobs.max_pixels),
+            )
+        case Video():
+            return replace(
+                part,
+                fps=_first(part.fps, knobs.fps),
+                min_pixels=_first(part.min_pixels, knobs.min_pixels),
+                max_pixels=_first(part.max_pixels, knobs.max_pixels),
+                total_pixels=_first(part.total_pixels, knobs.total_pixels),
+            )
+        case ToolResult():
+            # A tool's parts are texts, pictures and videos, and stay what they are.
+            parts: tuple[Any, ...] = tuple(_with_knobs(inner, knobs) for inner in part.parts)
+            return replace(part, parts=parts)
+        case _:
+            return part
+
+
+def _first(own: _Number | None, inherited: _Number | None) -> _Number | None:
+    return inherited if own is None else own

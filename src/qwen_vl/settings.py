@@ -1,0 +1,344 @@
+"""The settings that every framework's class inherits, and the request that they make of a call.
+
+The only module that reads the environment: the key when a class is made, the rest at a call.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, SecretStr
+
+from qwen_vl.content import Turn
+from qwen_vl.endpoints import resolve_base_url
+from qwen_vl.errors import ConfigurationError
+from qwen_vl.models import DEFAULT_MODEL
+from qwen_vl.request import (
+    DEFAULT_MAX_INLINE_BYTES,
+    DEFAULT_MAX_TOTAL_INLINE_BYTES,
+    Knobs,
+    MediaPolicy,
+    Request,
+    apply_knobs,
+)
+
+API_KEY_VARIABLE = "DASHSCOPE_API_KEY"
+
+_PARAMETER_FIELDS = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "max_tokens",
+    "max_completion_tokens",
+    "seed",
+    "stop",
+    "presence_penalty",
+    "repetition_penalty",
+    "logprobs",
+    "top_logprobs",
+    "enable_thinking",
+    "thinking_budget",
+    "reasoning_effort",
+    "preserve_thinking",
+    "vl_high_resolution_images",
+)
+_KNOB_FIELDS = ("min_pixels", "max_pixels", "total_pixels", "fps")
+
+CALL_PARAMETERS = frozenset(
+    {
+        *_PARAMETER_FIELDS,
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "tool_stream",
+        "response_format",
+        "stream_options",
+        "enable_search",
+        "search_options",
+        "enable_code_interpreter",
+        "frequency_penalty",
+        "n",
+        "user",
+    }
+)
+"""Body parameters that a call may name without a warning (OpenAI-Chat page, 2026-10)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """How to reach the endpoint. The key is shown nowhere.
+
+    Args:
+        base_url: Ends before `/chat/completions`.
+        api_key: Sent as a bearer token.
+        timeout: Seconds for one attempt; `None` for the SDK's own, 600.
+        max_retries: Further attempts after a failure that may pass.
+        headers: Sent with every request.
+        openai_client: The caller's own `openai.OpenAI`, used instead of a new one.
+        async_openai_client: The same for `openai.AsyncOpenAI`.
+    """
+
+    base_url: str
+    api_key: SecretStr
+    timeout: float | None = None
+    max_retries: int = 2
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    openai_client: Any = field(default=None, repr=False)
+    async_openai_client: Any = field(default=None, repr=False)
+
+
+def _api_key_from_environment() -> SecretStr | None:
+    key = os.environ.get(API_KEY_VARIABLE)
+    return SecretStr(key) if key else None
+
+
+class QwenVLSettings(BaseModel):
+    """Everything that can be set about a Qwen VL model, whatever the framework.
+
+    Parameters of the service have the service's names, and are left out of a request while they
+    are `None`. Pixel limits and `fps` hold for the pictures and videos that bring none themselves.
+    """
+
+    model: str = DEFAULT_MODEL
+    """Model id."""
+
+    api_key: SecretStr | None = Field(default_factory=_api_key_from_environment)
+    """API key; read from `DASHSCOPE_API_KEY` where none is given. Never shown or pickled."""
+
+    base_url: str | None = None
+    """Address of the endpoint; else the environment's, else that of `region` and `workspace`."""
+
+    region: str | None = None
+    """`cn-beijing` (where nothing says otherwise), `ap-southeast-1`, `us-east-1`, …"""
+
+    workspace: str | None = None
+    """Workspace id; the region's workspace host is used then."""
+
+    temperature: float | None = Field(default=None, ge=0, lt=2)
+    """Randomness, from 0 to below 2."""
+
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    """Nucleus sampling, above 0 to 1."""
+
+    top_k: int | None = Field(default=None, ge=0)
+    """How many tokens to choose from; above 100 is off."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of the answer; the reasoning is not counted."""
+
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of reasoning and answer together; newer models only."""
+
+    seed: int | None = Field(default=None, ge=0)
+    """For answers that can be repeated."""
+
+    stop: str | list[str] | None = None
+    """Text at which the answer ends."""
+
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    """Above 0: less repetition of what was said at all."""
+
+    repetition_penalty: float | None = Field(default=None, gt=0)
+    """Above 1: less repetition of tokens."""
+
+    logprobs: bool | None = None
+    """Whether to return the tokens' log probabilities."""
+
+    top_logprobs: int | None = Field(default=None, ge=0, le=5)
+    """For how many alternatives of each token, 0 to 5."""
+
+    enable_thinking: bool | None = None
+    """Whether the model reasons before it answers; each model has its own default."""
+
+    thinking_budget: int | None = Field(default=None, ge=1)
+    """Most tokens of reasoning. Not together with `reasoning_effort`."""
+
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    """How much to reason, for the Qwen3.8 models."""
+
+    preserve_thinking: bool | None = None
+    """Whether earlier reasoning is read again; each model has its own default."""
+
+    vl_high_resolution_images: bool | None = None
+    """Whether to look at pictures at the highest resolution, whatever `max_pixels` says."""
+
+    min_pixels: int | None = Field(default=None, ge=1)
+    """Least pixels of a picture or frame: smaller ones are enlarged."""
+
+    max_pixels: int | None = Field(default=None, ge=1)
+    """Most pixels of a picture or frame: larger ones are shrunk."""
+
+    total_pixels: int | None = Field(default=None, ge=1)
+    """Most pixels of all frames of a video together."""
+
+    fps: float | None = Field(default=None, ge=0.1, le=10)
+    """Frames per second to look at in a video, 0.1 to 10."""
+
+    media_roots: Sequence[Path] | None = None
+    """Folders that files may be read from.
+
+    While it is `None`, only files that the program itself names by a `pathlib.Path` are read, and
+    paths in messages that are text are refused. Once set, it binds both.
+    """
+
+    max_inline_bytes: int = Field(default=DEFAULT_MAX_INLINE_BYTES, ge=1)
+    """Most bytes of one picture or video that is sent within the request, before Base64."""
+
+    max_total_inline_bytes: int = Field(default=DEFAULT_MAX_TOTAL_INLINE_BYTES, ge=1)
+    """Most bytes of all of them together."""
+
+    timeout: float | None = Field(default=None, gt=0)
+    """Seconds to wait for one attempt; 600 where none is given."""
+
+    max_retries: int = Field(default=2, ge=0)
+    """Further attempts after a failure that may pass."""
+
+    stream_usage: bool = True
+    """Whether a stream ends with its usage."""
+
+    default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Sent with every request. Not dumped: they may hold credentials."""
+
+    extra_body: Mapping[str, Any] | None = None
+    """Written over the body last, at its top level."""
+
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Parameters that have no field of their own, at the top level of the body."""
+
+    openai_client: Any = Field(default=None, exclude=True, repr=False)
+    """Your own `openai.OpenAI`, with its own address, key and retries."""
+
+    async_openai_client: Any = Field(default=None, exclude=True, repr=False)
+    """Your own `openai.AsyncOpenAI`."""
+
+    def connection(self) -> Connection:
+        """Tell how to reach the endpoint.
+
+        Raises:
+            ConfigurationError: There is no key, or the region is unknown.
+        """
+        key = self.api_key or _api_key_from_environment()
+        has_client = self.openai_client is not None or self.async_openai_client is not None
+        if (key is None or not key.get_secret_value().strip()) and not has_client:
+            raise ConfigurationError(
+                f"There is no API key. Set {API_KEY_VARIABLE} in the environment, or pass api_key=…"
+            )
+        return Connection(
+            base_url=resolve_base_url(
+                base_url=self.base_url,
+                region=self.region,
+                workspace=self.workspace,
+                environ=os.environ,
+            ),
+            api_key=key or SecretStr(""),
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            headers=dict(self.default_headers or {}),
+            openai_client=self.openai_client,
+            async_openai_client=self.async_openai_client,
+        )
+
+    def make_request(self, turns: Sequence[Turn], *, stream: bool = False, **call: Any) -> Request:
+        """Resolve every option of one call: the call's own counts before the instance's.
+
+        Args:
+            turns: The conversation.
+            stream: Whether the answer is to come in pieces.
+            **call: Options of this call, by the names of the fields, and `tools`, `tool_choice`,
+                `response_format`, `extra_headers` and the like. An option that is not known goes
+                into the body with a warning; one that is `None` is left out of it.
+
+        Raises:
+            ConfigurationError: Two options contradict each other.
+        """
+        knobs = {name: call.pop(name, getattr(self, name)) for name in _KNOB_FIELDS}
+        model = call.pop("model", None) or self.model
+        headers = call.pop("extra_headers", None) or {}
+        extra_body = {**(self.extra_body or {}), **(call.pop("extra_body", None) or {})}
+        timeout = call.pop("timeout", None)
+        for name in sorted(call.keys() - CALL_PARAMETERS):
+            warnings.warn(
+                f"{name!r} is not a parameter that qwen-vl knows. It is sent at the top level of "
+                "the body as it is; pass it in extra_body to do so without this warning.",
+                UserWarning,
+                stacklevel=2,
+            )
+        parameters = {
+            **self.parameters,
+            **({"stream_options": {"include_usage": True}} if stream and self.stream_usage else {}),
+            **call,
+            **extra_body,
+        }
+        parameters = {name: value for name, value in parameters.items() if _is_sent(name, value)}
+        check_parameters(parameters)
+        return Request(
+            model=model,
+            turns=apply_knobs(tuple(turns), Knobs(**knobs)),
+            parameters=parameters,
+            stream=stream,
+            headers=headers,
+            policy=self.media_policy,
+            timeout=timeout,
+        )
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The body parameters that the instance sets."""
+        fields = {name: getattr(self, name) for name in _PARAMETER_FIELDS}
+        return {**{k: v for k, v in fields.items() if v is not None}, **self.model_kwargs}
+
+    @property
+    def media_policy(self) -> MediaPolicy:
+        """What may be read and inlined."""
+        roots = self.media_roots
+        return MediaPolicy(
+            media_roots=None if roots is None else tuple(Path(root) for root in roots),
+            max_inline_bytes=self.max_inline_bytes,
+            max_total_inline_bytes=self.max_total_inline_bytes,
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # A client is a handle on open connections: copies share it.
+        memo = {} if memo is None else memo
+        for client in (self.openai_client, self.async_openai_client):
+            memo[id(client)] = client
+        return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        if self.openai_client is not None or self.async_openai_client is not None:
+            raise ConfigurationError(
+                "A model that was given its own openai client cannot be pickled: give it "
+                "base_url, api_key and the like instead."
+            )
+        state = super().__getstate__()
+        # The other side reads its own environment; a key in a file is a key lost.
+        return {**state, "__dict__": {**state["__dict__"], "api_key": None}}
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Refuse what the service documents as contradicting.
+
+    Args:
+        parameters: The body's parameters.
+
+    Raises:
+        ConfigurationError: `thinking_budget` stands with `reasoning_effort` (OpenAI-Chat page,
+            2026-10).
+
+    Example:
+        >>> check_parameters({"thinking_budget": 512, "reasoning_effort": "low"})
+        Traceback (most recent call last):
+        qwen_vl.errors.ConfigurationError: thinking_budget and reasoning_effort exclude each other.
+    """
+    if "thinking_budget" in parameters and "reasoning_effort" in parameters:
+        raise ConfigurationError("thinking_budget and reasoning_effort exclude each other.")
+
+
+def _is_sent(name: str, value: object) -> bool:
+    # `stop: []` and `tools: []` mean nothing, and the service refuses the latter.
+    return value is not None and not (name in {"stop", "tools"} and value in ([], ()))

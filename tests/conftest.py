@@ -1,0 +1,63 @@
+"""What every test may use."""
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from langchain_qwen_vl import ChatQwenVL
+from qwen_vl.sandbox import Sandbox
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Keep the settings of the machine that runs the tests out of them."""
+    if request.node.get_closest_marker("live"):
+        return
+    for name in (
+        "DASHSCOPE_API_KEY",
+        "DASHSCOPE_API_BASE",
+        "DASHSCOPE_BASE_URL",
+        "DASHSCOPE_COMPATIBLE_BASE_URL",
+        "DASHSCOPE_HTTP_BASE_URL",
+        "DASHSCOPE_REGION",
+        "DASHSCOPE_WORKSPACE",
+        "DASHSCOPE_WORKSPACE_ID",
+        "LANGSMITH_TRACING",
+        "LANGCHAIN_TRACING_V2",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def make_chat(qwen_vl_sandbox: Sandbox) -> Callable[..., ChatQwenVL]:
+    """Make a `ChatQwenVL` that asks the sandbox."""
+
+    def make(**fields: Any) -> ChatQwenVL:
+        settings = {"base_url": qwen_vl_sandbox.base_url, "api_key": "sk-sandbox", **fields}
+        return ChatQwenVL(**settings)
+
+    return make
+
+
+@pytest.fixture
+def chat(make_chat: Callable[..., ChatQwenVL]) -> ChatQwenVL:
+    """A `ChatQwenVL` with its default model that asks the sandbox."""
+    return make_chat()
+
+
+@pytest.fixture(scope="session")
+def small_png() -> bytes:
+    """A picture of 64x48 pixels that is no single colour."""
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((64, 48)).convert("RGB").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def small_png_url(small_png: bytes) -> str:
+    """The same as a data URL."""
+    return "data:image/png;base64," + base64.b64encode(small_png).decode()
