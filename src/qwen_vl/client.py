@@ -114,7 +114,7 @@ class AsyncQwenVLClient:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = (
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = (
             weakref.WeakKeyDictionary()
         )
 
@@ -127,14 +127,14 @@ class AsyncQwenVLClient:
             return _checked(builder.reply())
         call = _Call(await _prepare(request), self._connection)
         with call.errors_translated():
-            answer = await self._client().post(**call.whole())
+            answer = await (await self._client()).post(**call.whole())
         return _checked(decode_reply(answer.content, _headers(answer.response)))
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Get the answer in pieces, as they come; see `QwenVLClient.stream`."""
         call = _Call(await _prepare(request), self._connection)
         with call.errors_translated():
-            response = (await self._client().post(**call.streamed("AsyncStream"))).response
+            response = (await (await self._client()).post(**call.streamed("AsyncStream"))).response
         decoder = StreamDecoder(_headers(response))
         try:
             with call.errors_translated(decoder):
@@ -146,14 +146,37 @@ class AsyncQwenVLClient:
         finally:
             await response.aclose()
 
-    def _client(self) -> Any:
+    async def _client(self) -> Any:
         if self._connection.async_openai_client is not None:
             return self._connection.async_openai_client
         loop = asyncio.get_running_loop()
-        if loop not in self._by_loop:
-            client = _openai_sdk().AsyncOpenAI(**_client_options(self._connection))
-            self._by_loop[loop] = client
-        return self._by_loop[loop]
+        pool = self._pools.get(loop)
+        if pool is None:
+            self._pools[loop] = pool = _Pool(
+                _openai_sdk().AsyncOpenAI(**_client_options(self._connection))
+            )
+            await pool.close_with_loop()
+        return pool.client
+
+
+class _Pool:
+    """The connections of one event loop."""
+
+    def __init__(self, client: "AsyncOpenAI") -> None:
+        self.client = client
+        self._end = _close_at_end(client)
+
+    async def close_with_loop(self) -> None:
+        # A loop that ends closes its open async generators, and connections that outlive their
+        # loop can only be complained about: "Event loop is closed", "unclosed transport".
+        await anext(self._end)
+
+
+async def _close_at_end(client: "AsyncOpenAI") -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await client.close()
 
 
 class ClientCache:

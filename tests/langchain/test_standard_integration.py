@@ -1,0 +1,67 @@
+"""LangChain's own integration tests for chat models, against the sandbox in its strict mode."""
+
+from typing import Any
+
+import httpx
+import pytest
+from langchain_tests.integration_tests import ChatModelIntegrationTests
+
+from langchain_qwen_vl import ChatQwenVL
+from qwen_vl.samples import CHELSEA
+from qwen_vl.sandbox import Sandbox
+
+
+@pytest.fixture(autouse=True)
+def _download_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The suite downloads its picture from the internet; the sample stands in for it.
+    def get(url: str, **_: Any) -> httpx.Response:
+        request = httpx.Request("GET", url)
+        return httpx.Response(200, content=CHELSEA.read_bytes(), request=request)
+
+    monkeypatch.setattr(httpx, "get", get)
+
+
+class TestStandardIntegration(ChatModelIntegrationTests):
+    @pytest.fixture(autouse=True)
+    def _use_sandbox(self, qwen_vl_sandbox: Sandbox) -> None:
+        self._base_url = qwen_vl_sandbox.base_url
+
+    @property
+    def chat_model_class(self) -> type[ChatQwenVL]:
+        return ChatQwenVL
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {
+            "model": "qwen3-vl-plus",
+            "base_url": getattr(self, "_base_url", None),
+            "api_key": "sk-sandbox",
+        }
+
+    @property
+    def model_override_value(self) -> str:
+        return "qwen3.7-plus"
+
+    @property
+    def supports_image_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_image_urls(self) -> bool:
+        return True
+
+    @property
+    def supports_image_tool_message(self) -> bool:
+        return True
+
+    @property
+    def supports_video_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_anthropic_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_json_mode(self) -> bool:
+        return True
