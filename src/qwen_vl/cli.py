@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import orjson
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -133,7 +132,12 @@ def demo() -> None:
 @app.command()
 def models() -> None:
     """List the vision models that the service offers, and what each can do."""
-    table = Table(box=SIMPLE_HEAD, caption="Any other id works too, as the newest of these do.")
+    table = Table(
+        box=None,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+        caption="\nAny other id works too, as the newest of these do.",
+    )
     table.add_column("Model", no_wrap=True)
     for heading in ("Thinks", "Tools", "Schema", "Pictures", "Frames", "Context", "Output"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -181,6 +181,21 @@ SHAPES: list[tuple[str, Any, dict[str, Any]]] = [
     ("i12: bytes in url", {"type": "image", "url": ROCKET.read_bytes()}, image(JPEG_URL)),
     ("i13: native path", {"image": CHELSEA}, image(PNG_URL)),
     ("i14: a video's path", {"type": "video", "video": BIG_BUCK_BUNNY}, video(MP4_URL)),
+    (
+        "i14b: a video's bytes in base64",
+        {"type": "video", "base64": BIG_BUCK_BUNNY.read_bytes()},
+        video(MP4_URL),
+    ),
+    (
+        "i14c: a video's bytes in Gemini's media",
+        {"type": "media", "mime_type": "video/mp4", "data": BIG_BUCK_BUNNY.read_bytes()},
+        video(MP4_URL),
+    ),
+    (
+        "i14d: a video's bytes in a file block",
+        {"type": "file", "mime_type": "video/mp4", "base64": BIG_BUCK_BUNNY.read_bytes()},
+        video(MP4_URL),
+    ),
     ("i15: a video's bytes", {"video": BIG_BUCK_BUNNY.read_bytes()}, video(MP4_URL)),
     (
         "i16: frames by path",

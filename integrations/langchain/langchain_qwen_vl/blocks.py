@@ -108,16 +108,16 @@ def _read_reasoning(block: Block, where: str) -> Reasoning:
 
 
 def _read_image(block: Block, where: str) -> Image:
+    source = _require(_find_media(block, "image", "image_url"), block, where, "picture")
     _warn_unsent(block, IMAGE_KNOBS, where)
     return Image(
-        source=_require(_find_media(block, "image", "image_url"), block, where, "picture"),
+        source=source,
         **{name: _find(block, name) for name in (*IMAGE_KNOBS, "detail", "cache_control")},
         where=where,
     )
 
 
 def _read_video(block: Block, where: str) -> Video:
-    _warn_unsent(block, VIDEO_KNOBS, where)
     frames = _find(block, "frames")
     if frames is None:
         frames = _find_media(block, "video", "video_url")
@@ -126,6 +126,7 @@ def _read_video(block: Block, where: str) -> Video:
         source = Frames(tuple(_read_frames(frames, where)))
     else:
         source = _require(frames, block, where, "video")
+    _warn_unsent(block, VIDEO_KNOBS, where)
     return Video(
         source=source,
         **{name: _find(block, name) for name in (*VIDEO_KNOBS, "cache_control")},

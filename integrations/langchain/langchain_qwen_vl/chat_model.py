@@ -120,9 +120,10 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
     @override
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
         prompt = super()._convert_input(model_input)
-        messages = prompt.to_messages()
+        messages, policy = prompt.to_messages(), self.media_policy
         safe = [
-            to_safe_message(message, f"messages[{index}]") for index, message in enumerate(messages)
+            to_safe_message(message, f"messages[{index}]", policy)
+            for index, message in enumerate(messages)
         ]
         if all(new is old for new, old in zip(safe, messages, strict=True)):
             return prompt

@@ -4,27 +4,32 @@ LangChain traces and caches a call before the model sees it, by the text of its 
 object there becomes its memory address, and another picture's cached answer is returned.
 """
 
+import base64
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 from langchain_core.messages import BaseMessage
 
 from langchain_qwen_vl.blocks import sniff_base64, to_part
 from qwen_vl.errors import UnsupportedContentError
 from qwen_vl.media import to_json_safe
+from qwen_vl.request import MediaPolicy
 
 _Message = TypeVar("_Message", bound=BaseMessage)
+_Kind = Literal["image", "video", "audio"]
 
 _BASE64_KEYS = frozenset({"base64", "data"})
 _UNKNOWN_TYPE = "application/octet-stream"
 
 
-def to_safe_message(message: _Message, where: str) -> _Message:
+def to_safe_message(message: _Message, where: str, policy: MediaPolicy) -> _Message:
     """Give the message with every raw value in its blocks turned into text.
 
     Args:
         message: Any message; it is not changed.
         where: Its place, as `messages[0]`.
+        policy: How much may be inlined.
 
     Returns:
         The message itself where nothing had to change, else a copy.
@@ -32,20 +37,29 @@ def to_safe_message(message: _Message, where: str) -> _Message:
     Raises:
         MediaError: A raw value is no picture or video.
         UnsupportedContentError: A value is of a kind that nothing can be made of.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> from qwen_vl.samples import CHELSEA
+        >>> message = HumanMessage([{"type": "image", "base64": CHELSEA.read_bytes()}])
+        >>> to_safe_message(message, "messages[0]", MediaPolicy()).content[0]["mime_type"]
+        'image/png'
     """
     if isinstance(message.content, str):
         return message
     blocks = [
-        _safe_block(block, f"{where}.content[{index}]") if isinstance(block, dict) else block
+        _safe_block(block, f"{where}.content[{index}]", policy)
+        if isinstance(block, dict)
+        else block
         for index, block in enumerate(message.content)
     ]
-    if all(new is old for new, old in zip(blocks, message.content, strict=True)):
+    if all(map(_is, blocks, message.content)):
         return message
     return message.model_copy(update={"content": blocks})
 
 
-def _safe_block(block: dict[str, Any], where: str) -> dict[str, Any]:
-    safe: dict[str, Any] = _safe_value(block, "", where)
+def _safe_block(block: dict[str, Any], where: str, policy: MediaPolicy) -> dict[str, Any]:
+    safe: dict[str, Any] = _Safety(_kind_of(block), where, policy).of(block, "")
     if safe.get("type") != "image":
         return safe
     if "base64" in safe and "mime_type" not in safe:
@@ -57,27 +71,53 @@ def _safe_block(block: dict[str, Any], where: str) -> dict[str, Any]:
     return safe
 
 
-def _safe_value(value: Any, key: str, where: str) -> Any:
-    """Convert a value at any depth; give the same object back where nothing changes."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, Mapping):
-        items = {name: _safe_value(held, name, where) for name, held in value.items()}
-        is_same = all(items[name] is held for name, held in value.items())
-        return value if is_same else _with_type(items, value)
-    if isinstance(value, list | tuple):
-        elements = [
-            _safe_value(held, key, f"{where}.{key}[{index}]") for index, held in enumerate(value)
-        ]
-        return value if all(map(_is, elements, value)) else elements
-    text = to_json_safe(value, "video" if key in {"video", "video_url"} else "image", where)
-    if text is None:
-        raise UnsupportedContentError(
-            f"{key!r} cannot be a {type(value).__name__}.",
-            where=where,
-            remedy="Pass a URL, bytes, Base64, a pathlib.Path, a file object or a decoded picture.",
-        )
-    return text
+def _kind_of(block: Mapping[str, Any]) -> _Kind:
+    stated = str(block.get("type") or next(iter(block), ""))
+    if stated in {"file", "media"}:
+        stated = str(block.get("mime_type") or "")
+    if stated in {"audio", "input_audio"} or stated.startswith("audio/"):
+        return "audio"
+    return "video" if stated.startswith("video") else "image"
+
+
+@dataclass(frozen=True, slots=True)
+class _Safety:
+    """Converts what one block holds, at any depth; gives the same objects where nothing changes."""
+
+    kind: _Kind
+    where: str
+    policy: MediaPolicy
+
+    def of(self, value: Any, key: str) -> Any:
+        if value is None or isinstance(value, str | int | float):
+            return value
+        if isinstance(value, Mapping):
+            items = {name: self.of(held, name) for name, held in value.items()}
+            is_same = all(items[name] is held for name, held in value.items())
+            return value if is_same else _with_type(items, value)
+        if isinstance(value, list | tuple):
+            elements = [
+                # The members of a list are a video's frames.
+                _Safety("image", f"{self.where}.{key}[{index}]", self.policy).of(held, key)
+                for index, held in enumerate(value)
+            ]
+            return value if all(map(_is, elements, value)) else elements
+        return self._text_of(value, key)
+
+    def _text_of(self, value: Any, key: str) -> str:
+        if self.kind == "audio" and isinstance(value, bytes | bytearray):
+            return base64.b64encode(value).decode()
+        kind: Literal["image", "video"] = "video" if self.kind == "video" else "image"
+        text = to_json_safe(value, kind, self.where, self.policy)
+        if text is None:
+            raise UnsupportedContentError(
+                f"{key!r} cannot be a {type(value).__name__}.",
+                where=self.where,
+                remedy=(
+                    "Pass a URL, bytes, Base64, a pathlib.Path, a file object or a decoded picture."
+                ),
+            )
+        return text
 
 
 def _with_type(safe: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,144 @@
+"""Base64 and `data:` addresses: read, checked and written. Nothing here knows what a picture is."""
+
+import binascii
+import re
+from dataclasses import dataclass, field
+from typing import Never
+from urllib.parse import unquote, unquote_to_bytes
+
+import pybase64
+
+from qwen_vl.errors import MediaFormatError
+
+_HEAD_CHARS = 1_368
+"""Base64 of the bytes that `sniff` looks at."""
+
+_EXCERPT_CHARS = 40
+_REMEDY = "Encode the file's bytes anew, for instance with base64.b64encode, or give the bytes."
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_WHITESPACE = b" \t\n\r\v\f"
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/\-_ \t\n\r\v\f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Media whose bytes are at hand.
+
+    Args:
+        data: The bytes.
+        base64: Their Base64, where it was given without a flaw: it need not be written again.
+        address: The whole `data:` address that `base64` came from.
+    """
+
+    data: bytes = field(repr=False)
+    base64: str | None = field(default=None, repr=False)
+    address: str | None = field(default=None, repr=False)
+
+
+def excerpt(text: str) -> str:
+    """Cut a text to what an error may show of it."""
+    short = text if len(text) <= _EXCERPT_CHARS else f"{text[: _EXCERPT_CHARS - 1]}…"
+    return repr(short)
+
+
+def decode_base64(text: str, where: str) -> Loaded:
+    """Decode Base64, in whatever way it is spelt.
+
+    Whitespace is left out, the URL-safe alphabet is translated, and missing padding is added.
+
+    Args:
+        text: Base64.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: It is not Base64; the first bad character and its place are named.
+
+    Example:
+        >>> decode_base64("R0lG ODlh", "").data
+        b'GIF89a'
+    """
+    try:
+        return Loaded(pybase64.b64decode(text, validate=True), base64=text)
+    except (binascii.Error, ValueError):
+        pass
+    try:
+        clean = _to_standard(text)
+        return Loaded(pybase64.b64decode(clean, validate=True), base64=clean)
+    except (binascii.Error, ValueError) as error:
+        _refuse(text, where, error)
+
+
+def decode_head(data: bytes) -> bytes:
+    """Decode the beginning of what may be Base64; empty if it is not.
+
+    Args:
+        data: Bytes of any kind.
+    """
+    try:
+        head = data[:_HEAD_CHARS].decode("ascii")
+        clean = _to_standard(head).rstrip("=")
+        return pybase64.b64decode(clean[: len(clean) // 4 * 4], validate=True)
+    except (UnicodeDecodeError, binascii.Error, ValueError):
+        return b""
+
+
+def decode_data_url(address: str, where: str) -> Loaded:
+    """Decode a `data:` address: with any media type or none, Base64 or percent-encoded.
+
+    Args:
+        address: `data:image/png;base64,…`, `data:,…`.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: It has no comma, or is not Base64 although it says so.
+    """
+    comma = address.find(",")
+    if comma < 0:
+        raise MediaFormatError(
+            f"The address {excerpt(address)} has no comma, which parts its type from its data.",
+            where=where,
+            value=excerpt(address),
+            remedy="Write data:image/png;base64, and then the Base64.",
+        )
+    options = address[:comma].lower().split(";")
+    if "base64" not in (option.strip() for option in options[1:]):
+        return Loaded(unquote_to_bytes(address[comma + 1 :]))
+    text = address[comma + 1 :]
+    if "%" in text:
+        return decode_base64(unquote(text), where)
+    loaded = decode_base64(text, where)
+    return Loaded(loaded.data, loaded.base64, address if loaded.base64 is text else None)
+
+
+def to_data_url(media_type: str, loaded: Loaded) -> str:
+    """Spell media as a `data:` address; the one that it came as, if that is right already.
+
+    Args:
+        media_type: As sniffed; may be empty.
+        loaded: The bytes, and their Base64 where it is at hand.
+
+    Example:
+        >>> to_data_url("image/gif", Loaded(b"GIF89a"))
+        'data:image/gif;base64,R0lGODlh'
+    """
+    prefix = f"data:{media_type};base64,"
+    if loaded.address is not None and loaded.address.startswith(prefix):
+        return loaded.address
+    return prefix + (loaded.base64 or pybase64.b64encode_as_string(loaded.data))
+
+
+def _to_standard(text: str) -> str:
+    clean = text.encode("ascii").translate(_TO_STANDARD, _WHITESPACE).decode("ascii")
+    bare = clean.rstrip("=")
+    if len(clean) - len(bare) > len("=="):
+        return clean
+    return bare + "=" * (-len(bare) % 4)
+
+
+def _refuse(text: str, where: str, error: Exception) -> Never:
+    bad = _NOT_BASE64.search(text.rstrip().rstrip("="))
+    if bad:
+        problem = f"Wrong Base64: {bad[0]!r} at index {bad.start()} is no Base64 character."
+    else:
+        problem = f"Wrong Base64: {len(text)} characters are no whole number of bytes."
+    raise MediaFormatError(problem, where=where, value=excerpt(text), remedy=_REMEDY) from error

@@ -1,0 +1,67 @@
+"""Media inside a framework's message, spelt so that the message is plain JSON."""
+
+import io
+from pathlib import Path
+from typing import Literal
+
+from qwen_vl.content import LocalFile, LocalFileUrl, to_source
+from qwen_vl.errors import MediaFormatError
+from qwen_vl.media.ready import ready_image, ready_video
+from qwen_vl.request import MediaPolicy
+
+
+def to_json_safe(
+    value: object,
+    kind: Literal["image", "video"],
+    where: str,
+    policy: MediaPolicy | None = None,
+) -> str | None:
+    """Spell the value in a message's media position as text.
+
+    Traces and cache keys are JSON, and the same picture must give the same key. Files are not
+    read: the address of a path bears the file's time and size instead.
+
+    Args:
+        value: What stands there.
+        kind: What is wanted.
+        where: The part, for errors.
+        policy: How much may be inlined; the default policy if `None`.
+
+    Returns:
+        Text as it is; for a path a `LocalFileUrl`, which remains trusted; for bytes, a file
+        object or pixels a `data:` address; `None` for anything else.
+
+    Raises:
+        MediaError: Bytes, file object or pixels cannot be sent, as in `prepare_media`.
+
+    Example:
+        >>> to_json_safe("https://example.com/cat.png", "image", "")
+        'https://example.com/cat.png'
+        >>> to_json_safe({"cat": 1}, "image", "") is None
+        True
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Path):
+        return LocalFileUrl.of(value, version=_version(value))
+    if isinstance(value, io.TextIOBase):
+        raise MediaFormatError(
+            "The file is open as text, so its bytes cannot be read.",
+            where=where,
+            value=type(value).__name__,
+            remedy="Open it with mode 'rb', or give its bytes.",
+        )
+    source = to_source(value)
+    if source is None or isinstance(source, LocalFile):
+        return None
+    make_ready = ready_image if kind == "image" else ready_video
+    return make_ready(source, policy or MediaPolicy(), where).address
+
+
+def _version(path: Path) -> str:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        # The error comes where the file is read, and names the part.
+        return ""
+    return f"mtime_ns={status.st_mtime_ns}&size={status.st_size}"

@@ -1,0 +1,162 @@
+"""What holds for a request as a whole, and for the numbers that stand beside a part.
+
+All of it is checked before the first file is opened; the bytes alone are summed while reading.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Never
+
+from qwen_vl.content import Audio, Frames, Image, Media, Url, Video
+from qwen_vl.errors import (
+    FrameCountError,
+    MediaOptionError,
+    MediaTooLargeError,
+    UnsupportedContentError,
+)
+from qwen_vl.media.source import is_remote
+from qwen_vl.models import (
+    MAX_FPS,
+    MAX_INLINE_IMAGES,
+    MAX_VIDEOS,
+    MIN_FPS,
+    MIN_FRAMES,
+    ModelFacts,
+    find_model,
+)
+
+_OTHER_MODEL = "Choose a model that takes it: qwen3-vl-plus, for instance."
+_SEVERAL = "Spread them over several requests."
+
+
+def check_media(parts: Sequence[Media], model: str) -> None:
+    """Check everything that can be checked without reading.
+
+    Args:
+        parts: Every picture, video and sound of a request, in order.
+        model: The model that is asked.
+
+    Raises:
+        UnsupportedContentError: The model does not take such a part.
+        MediaOptionError: `fps` or a pixel limit out of its range.
+        FrameCountError: Too few or too many frames.
+        MediaTooLargeError: Too many pictures or videos.
+    """
+    facts = find_model(model)
+    for part in parts:
+        _check_accepted(part, facts, model)
+        if not isinstance(part, Audio):
+            _check_knobs(part)
+        if isinstance(part, Video) and isinstance(part.source, Frames):
+            _check_frame_count(len(part.source.frames), facts, part.where)
+    # unsure: no page says whether the frames of a list count as pictures; they are not counted.
+    images = [part for part in parts if isinstance(part, Image)]
+    inline = [part for part in images if not is_remote_source(part.source)]
+    videos = [part for part in parts if isinstance(part, Video)]
+    _check_count(images, facts.max_images, "pictures", _SEVERAL)
+    _check_count(inline, MAX_INLINE_IMAGES, "inline pictures", f"{_SEVERAL} Or give addresses.")
+    _check_count(videos, MAX_VIDEOS, "videos", _SEVERAL)
+
+
+def is_remote_source(source: object) -> bool:
+    """Tell whether a source is an address that the service fetches itself."""
+    return isinstance(source, Url) and is_remote(source.address)
+
+
+class Budget:
+    """Sums up what a request inlines, and refuses what goes beyond.
+
+    Args:
+        limit: Most raw bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+
+    def spend(self, n_bytes: int, where: str) -> None:
+        """Count the bytes of one part.
+
+        Raises:
+            MediaTooLargeError: The sum is past the limit with this part.
+        """
+        self._used += n_bytes
+        if self._used > self._limit:
+            raise MediaTooLargeError(
+                f"With this part, {self._used:,} bytes are inlined in one request; at most "
+                f"{self._limit:,} are taken.",
+                where=where,
+                value=self._used,
+                limit=self._limit,
+                remedy="Give https:// addresses, make the pictures smaller, or send fewer.",
+            )
+
+
+def _check_accepted(part: Media, facts: ModelFacts, model: str) -> None:
+    match part:
+        case Image():
+            kind, is_accepted = "pictures", facts.accepts_vision
+        case Video():
+            kind, is_accepted = "videos", facts.accepts_vision and facts.accepts_video
+        case Audio():
+            kind, is_accepted = "sounds", facts.accepts_audio
+    if not is_accepted:
+        remedy = "Choose an omni model." if isinstance(part, Audio) else _OTHER_MODEL
+        raise UnsupportedContentError(
+            f"The model {model!r} takes no {kind}.", where=part.where, remedy=remedy
+        )
+
+
+def _check_knobs(part: Image | Video) -> None:
+    for name in ("min_pixels", "max_pixels", "total_pixels"):
+        value: Any = getattr(part, name, None)
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if value is not None and not is_count:
+            _refuse_knob(name, value, "a whole number of pixels above 0", part.where)
+    low, high = part.min_pixels, part.max_pixels
+    if low is not None and high is not None and low > high:
+        _refuse_knob("min_pixels", low, f"at most max_pixels, which is {high}", part.where)
+    fps: Any = getattr(part, "fps", None)
+    is_number = isinstance(fps, int | float) and not isinstance(fps, bool)
+    # NaN is not between any two numbers.
+    if fps is not None and not (is_number and MIN_FPS <= fps <= MAX_FPS):
+        wanted = f"from {MIN_FPS} to {MAX_FPS} frames per second"
+        _refuse_knob("fps", fps, wanted, part.where)
+
+
+def _refuse_knob(name: str, value: object, wanted: str, where: str) -> Never:
+    raise MediaOptionError(
+        f"{name} is {value!r}; it must be {wanted}.",
+        where=where,
+        value=value,
+        limit=wanted,
+        remedy=f"Correct {name}, or leave it out for the model's own.",
+    )
+
+
+def _check_frame_count(count: int, facts: ModelFacts, where: str) -> None:
+    if MIN_FRAMES <= count <= facts.max_frames:
+        return
+    is_short = count < MIN_FRAMES
+    raise FrameCountError(
+        f"The video has {count} frames; {facts.family} takes from {MIN_FRAMES} to "
+        f"{facts.max_frames}.",
+        where=where,
+        value=count,
+        limit=MIN_FRAMES if is_short else facts.max_frames,
+        remedy=(
+            "Take more frames, or give them as pictures."
+            if is_short
+            else "Take every second frame, or fewer."
+        ),
+    )
+
+
+def _check_count(parts: Sequence[Media], limit: int, kind: str, remedy: str) -> None:
+    if len(parts) > limit:
+        raise MediaTooLargeError(
+            f"The request has {len(parts)} {kind}; at most {limit} are taken.",
+            where=parts[limit].where,
+            value=len(parts),
+            limit=limit,
+            remedy=remedy,
+        )

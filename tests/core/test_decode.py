@@ -1,0 +1,187 @@
+"""Answers and errors in the forms that the service, its gateways and self-hosted servers use."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from qwen_vl import errors
+from qwen_vl.content import ToolCall
+from qwen_vl.wire.openai import decode_error, decode_reply
+
+# OpenAI-Chat page (2026-10), section "chat response object".
+ANSWER: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1725948561,
+    "model": "qwen3.7-plus",
+    "system_fingerprint": None,
+    "service_tier": None,
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "logprobs": None,
+            "message": {
+                "role": "assistant",
+                "content": "A cat.",
+                "reasoning_content": "Whiskers.",
+                "refusal": None,
+                "audio": None,
+                "function_call": None,
+                "tool_calls": None,
+            },
+        }
+    ],
+    "usage": {
+        "prompt_tokens": 2520,
+        "completion_tokens": 40,
+        "total_tokens": 2560,
+        "prompt_tokens_details": {
+            "image_tokens": 2503,
+            "video_tokens": None,
+            "audio_tokens": None,
+            "text_tokens": 17,
+            "cached_tokens": 0,
+            "cache_creation_input_tokens": 1024,
+        },
+        "completion_tokens_details": {"reasoning_tokens": 30, "text_tokens": 40},
+    },
+}
+
+
+def decode(**message: Any) -> Any:
+    choice = {**ANSWER["choices"][0], "message": {"role": "assistant", **message}}
+    return decode_reply(orjson.dumps({**ANSWER, "choices": [choice]}), {})
+
+
+def test_reply_holds_all_that_the_answer_says() -> None:
+    reply = decode_reply(orjson.dumps(ANSWER), {"x-request-id": "r-1"})
+
+    assert (reply.text, reply.reasoning, reply.finish_reason) == ("A cat.", "Whiskers.", "stop")
+    assert (reply.model, reply.id, reply.request_id) == ("qwen3.7-plus", "chatcmpl-1", "r-1")
+    usage = reply.usage
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (2520, 40, 2560)
+    assert (usage.image_tokens, usage.video_tokens, usage.text_tokens) == (2503, None, 17)
+    assert (usage.cached_tokens, usage.cache_creation_tokens) == (0, 1024)
+    assert usage.reasoning_tokens == 30
+    assert usage.raw == ANSWER["usage"]
+
+
+def test_usage_of_the_guide_s_first_example_is_read() -> None:
+    totals = {"prompt_tokens": 1270, "completion_tokens": 54, "total_tokens": 1324}
+    usage = decode_reply(orjson.dumps({**ANSWER, "usage": totals}), {}).usage
+
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (1270, 54, 1324)
+    assert usage.image_tokens is None
+
+
+def test_reasoning_of_self_hosted_servers_is_read() -> None:
+    assert decode(content="A cat.", reasoning="Whiskers.").reasoning == "Whiskers."
+
+
+@pytest.mark.parametrize(("content", "text"), [(None, ""), ([{"type": "text", "text": "A"}], "A")])
+def test_content_of_other_forms_is_read(content: Any, text: str) -> None:
+    assert decode(content=content).text == text
+
+
+def test_tool_calls_are_read_as_the_model_wrote_them() -> None:
+    function = {"name": "weather", "arguments": '{"city": '}
+    call = {"id": "call_1", "type": "function", "index": 0, "function": function}
+
+    assert decode(content="", tool_calls=[call]).tool_calls == (
+        ToolCall(id="call_1", name="weather", arguments='{"city": '),
+    )
+
+
+def test_truncated_answer_is_marked() -> None:
+    headers = {"x-dashscope-partialresponse": "true"}
+
+    assert decode_reply(orjson.dumps(ANSWER), headers).is_truncated
+    assert not decode_reply(orjson.dumps(ANSWER), {}).is_truncated
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "kind", "is_retryable"),
+    [
+        # Error codes page (2026-07).
+        (400, "invalid_parameter_error", "…", errors.InvalidRequestError, False),
+        (400, "data_inspection_failed", "…", errors.ContentModerationError, False),
+        (400, "DataInspectionFailed", "…", errors.ContentModerationError, False),
+        (400, "InvalidParameter.DataInspection", "format", errors.InvalidRequestError, False),
+        (400, "Arrearage", "Access denied", errors.PermissionDeniedError, False),
+        (
+            400,
+            "invalid_parameter_error",
+            "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 30000]",
+            errors.ContextOverflowError,
+            False,
+        ),
+        (401, "invalid_api_key", "…", errors.AuthenticationError, False),
+        (403, "access_denied", "…", errors.PermissionDeniedError, False),
+        (403, "AllocationQuota.FreeTierOnly", "…", errors.PermissionDeniedError, False),
+        (404, "model_not_found", "…", errors.NotFoundError, False),
+        (413, None, "too large", errors.InvalidRequestError, False),
+        # Rate-limit page (2026).
+        (429, "limit_requests", "…", errors.RateLimitError, True),
+        (429, "limit_burst_rate", "…", errors.RateLimitError, True),
+        (429, "insufficient_quota", "…", errors.RateLimitError, True),
+        (500, "internal_error", "…", errors.ServerError, True),
+        (503, "ModelUnavailable", "…", errors.ServerError, True),
+        # Inside a stream or inside HTTP 200 there is no status of the error's own.
+        (None, "invalid_api_key", "…", errors.AuthenticationError, False),
+        (None, "Throttling.RateQuota", "…", errors.RateLimitError, True),
+        (None, "InternalError.Algo", "…", errors.ServerError, True),
+        (None, "InternalError.Algo.InvalidParameter", "…", errors.InvalidRequestError, False),
+        (None, "never_heard_of", "…", errors.ServiceError, False),
+    ],
+)
+def test_error_is_told_by_status_and_code(
+    status: int | None,
+    code: str | None,
+    message: str,
+    kind: type[errors.ServiceError],
+    is_retryable: bool,
+) -> None:
+    body = {"error": {"code": code, "param": None, "message": message}, "request_id": "r-1"}
+    error = decode_error(status, orjson.dumps(body), {})
+
+    assert type(error) is kind
+    assert error.is_retryable is is_retryable
+    assert (error.code, error.message, error.request_id) == (code, message, "r-1")
+    if status is not None:
+        assert error.status == status
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "code"),
+    [
+        (b'{"error":{"code":"c","message":"m"},"id":"chatcmpl-1"}', "m", "c"),
+        (b'{"code":"InvalidParameter","message":"m","request_id":"r"}', "m", "InvalidParameter"),
+        (b'data: {"error":{"code":"c","message":"m"}}\n\n', "m", "c"),
+        (b'{"error":"Unauthorized"}', "Unauthorized", None),
+        (b'{"detail":"Not Found"}', "Not Found", None),
+        (
+            b"<html><head><title>502 Bad Gateway</title></head></html>",
+            "HTTP 502 came with a web page instead of an answer: 502 Bad Gateway",
+            None,
+        ),
+        (b"", "HTTP 502 came with an empty body", None),
+        (b"upstream is gone", "HTTP 502 held no answer: upstream is gone", None),
+    ],
+    ids=["openai", "native", "sse", "text", "detail", "html", "empty", "plain"],
+)
+def test_error_body_of_any_form_is_read(body: bytes, message: str, code: str | None) -> None:
+    error = decode_error(502, body, {})
+
+    assert (error.message, error.code) == (message, code)
+
+
+def test_error_inside_200_is_raised() -> None:
+    body = b'{"error":{"code":"invalid_api_key","message":"no"},"request_id":"r"}'
+    with pytest.raises(errors.AuthenticationError):
+        decode_reply(body, {})
+    with pytest.raises(errors.ServiceError, match="empty body"):
+        decode_reply(b"", {})
