@@ -1,0 +1,218 @@
+"""From a conversation to what was received: media seen, tokens counted, limits kept.
+
+Knows no protocol: it reads `conversation` values and refuses with `Refusal`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from qwen_vl.sandbox.conversation import Audio, Conversation, Message, Picture, ToolCall, Video
+from qwen_vl.sandbox.media import SeenPicture, see_picture, see_video
+from qwen_vl.sandbox.models import ModelFacts, Pixels, VideoFacts
+from qwen_vl.sandbox.refusals import refuse
+from qwen_vl.sandbox.sources import Content, Loader, Unseen
+from qwen_vl.sandbox.tokens import (
+    Budget,
+    Clip,
+    picture_tokens,
+    sampled_frames,
+    text_tokens,
+    video_tokens,
+)
+
+HIGH_RESOLUTION_PATCHES = 16_384
+"""Patches of a picture with `vl_high_resolution_images` (OpenAI-Chat page, 2026-10)."""
+
+TOKENS_PER_MESSAGE = 4
+"""What the sandbox counts for a message's frame."""
+
+NOMINAL_TOKENS = {"dog_and_girl.jpeg": 1247}
+"""Tokens of unseen pictures whose count the guide prints (Seed page, 2025); others are 0."""
+
+MAX_VIDEOS = 64
+"""Videos in one request (Vision page, 2026-08)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One picture, video or sound, as the sandbox saw it."""
+
+    kind: str
+    description: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Everything that a conversation brought."""
+
+    sights: tuple[Sight, ...]
+    text_tokens: int
+
+    def tokens(self, kind: str) -> int:
+        """Tokens of one kind of media."""
+        return sum(sight.tokens for sight in self.sights if sight.kind == kind)
+
+    @property
+    def total(self) -> int:
+        """Tokens of the whole prompt."""
+        return self.text_tokens + sum(sight.tokens for sight in self.sights)
+
+
+def receive(conversation: Conversation) -> Receipt:
+    """Look at all media of a conversation and count its tokens.
+
+    Raises:
+        Refusal: Some medium is not acceptable, or the prompt is too long.
+    """
+    receipt = Receipt(
+        sights=tuple(_sights(conversation)),
+        text_tokens=_count_text(conversation),
+    )
+    facts = conversation.facts
+    longest = facts.max_input_thinking if conversation.options.thinking else facts.max_input
+    if receipt.total > longest:
+        refuse(f"Range of input length should be [1, {longest}]")
+    return receipt
+
+
+def has_media(conversation: Conversation) -> bool:
+    """Tell whether looking at the conversation takes more than a moment."""
+    return any(
+        isinstance(part, Picture | Video)
+        for message in conversation.messages
+        for part in message.parts
+    )
+
+
+def arguments_text(call: ToolCall) -> str:
+    """The arguments of a call as the JSON text that goes over the wire."""
+    if isinstance(call.arguments, Mapping):
+        return orjson.dumps(dict(call.arguments)).decode()
+    return call.arguments
+
+
+def _count_text(conversation: Conversation) -> int:
+    total = 0
+    for message in conversation.messages:
+        total += TOKENS_PER_MESSAGE + text_tokens(message.text) + text_tokens(message.reasoning)
+        for call in message.tool_calls:
+            total += text_tokens(call.name) + text_tokens(arguments_text(call))
+    for tool in conversation.options.tools:
+        total += text_tokens(tool.name + tool.description)
+        total += text_tokens(orjson.dumps(tool.parameters).decode())
+    return total
+
+
+def _sights(conversation: Conversation) -> Iterator[Sight]:
+    viewer = _Viewer(conversation)
+    videos = 0
+    for message in conversation.messages:
+        videos += sum(isinstance(part, Video) for part in message.parts)
+        if videos > MAX_VIDEOS:
+            refuse(f"At most {MAX_VIDEOS} videos are supported.")
+        yield from viewer.see(message)
+
+
+class _Viewer:
+    def __init__(self, conversation: Conversation) -> None:
+        self._facts: ModelFacts = conversation.facts
+        self._strict = conversation.strict
+        self._high_resolution = conversation.options.high_resolution
+        self._loader = Loader(conversation.facts, resolves_oss=conversation.resolves_oss)
+
+    def see(self, message: Message) -> Iterator[Sight]:
+        for part in message.parts:
+            match part:
+                case Picture():
+                    yield self._see_picture(part)
+                case Video(source=str(url)):
+                    yield self._see_video(part, url)
+                case Video(source=tuple(urls)):
+                    yield self._see_frames(part, urls)
+                case Audio():
+                    yield Sight("audio", f"{part.format} not listened to", 0)
+
+    def _see_picture(self, part: Picture) -> Sight:
+        content = self._loader.load(part.url, "image")
+        if isinstance(content, Unseen):
+            tokens = _nominal_tokens(content.url)
+            return Sight("image", f"not fetched, {_shown(content.url)}, {tokens} tokens", tokens)
+        seen = see_picture(content, strict=self._strict)
+        tokens = picture_tokens(seen.width, seen.height, self._picture_budget(part))
+        colour = f", mean colour {seen.colour}" if seen.colour else ""
+        size = f"{seen.format} {seen.width}x{seen.height}"
+        return Sight("image", f"{size}{colour}, {tokens} tokens", tokens)
+
+    def _see_video(self, part: Video, url: str) -> Sight:
+        facts = self._video_facts()
+        content = self._loader.load(url, "video")
+        if isinstance(content, Unseen):
+            return Sight("video", f"not fetched, {_shown(url)}, 0 tokens", 0)
+        seen = see_video(content, facts)
+        frames = sampled_frames(seen.clip, fps=part.fps, max_frames=facts.max_frames)
+        tokens = self._video_tokens(part, seen.clip, frames)
+        clip = seen.clip
+        description = (
+            f"{seen.format} {clip.width}x{clip.height}, {clip.seconds:.1f} s, {seen.fps:g} fps, "
+            f"{frames} frames sampled, mean colour at the start {seen.colour}, {tokens} tokens"
+        )
+        return Sight("video", description, tokens)
+
+    def _see_frames(self, part: Video, urls: tuple[str, ...]) -> Sight:
+        contents = [self._loader.load(url, "image") for url in urls]
+        seen = [
+            see_picture(content, strict=self._strict)
+            for content in contents
+            if isinstance(content, Content)
+        ]
+        count = f"{len(urls)} frames sent"
+        if not seen:
+            return Sight("video", f"{count}, not fetched, {_shown(urls[0])}, 0 tokens", 0)
+        first = seen[0]
+        clip = Clip(first.width, first.height, len(urls) / part.fps, len(urls))
+        tokens = self._video_tokens(part, clip, len(urls))
+        description = (
+            f"{count}, {_frame_formats(seen)} {first.width}x{first.height}, {part.fps:g} fps, "
+            f"mean colour at the start {first.colour}, {tokens} tokens"
+        )
+        return Sight("video", description, tokens)
+
+    def _video_tokens(self, part: Video, clip: Clip, frames: int) -> int:
+        facts = self._video_facts()
+        budget = self._budget(facts.pixels, part)
+        return video_tokens(clip, frames, budget, part.total_pixels or facts.total_pixels)
+
+    def _picture_budget(self, part: Picture) -> Budget:
+        budget = self._budget(self._facts.picture, part)
+        if not self._high_resolution:
+            return budget
+        # The switch fixes the cap and ignores `max_pixels` (OpenAI-Chat page, 2026-10).
+        most = HIGH_RESOLUTION_PATCHES * self._facts.patch**2
+        return Budget(budget.patch, budget.min_pixels, most)
+
+    def _budget(self, pixels: Pixels, part: Picture | Video) -> Budget:
+        return Budget(
+            patch=self._facts.patch,
+            min_pixels=part.min_pixels or pixels.default_min,
+            max_pixels=part.max_pixels or pixels.default_max,
+        )
+
+    def _video_facts(self) -> VideoFacts:
+        return self._facts.video or refuse("The model does not support video input.")
+
+
+def _frame_formats(seen: list[SeenPicture]) -> str:
+    return "/".join(dict.fromkeys(picture.format for picture in seen))
+
+
+def _nominal_tokens(url: str) -> int:
+    name = url.partition("?")[0].rpartition("/")[2]
+    return NOMINAL_TOKENS.get(name, 0)
+
+
+def _shown(url: str) -> str:
+    # A signed link keeps its secret in the query.
+    return url.partition("?")[0]
