@@ -1,0 +1,144 @@
+"""The command line, run as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE
+from qwen_vl.sandbox import Sandbox
+
+
+def run(
+    *arguments: object, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "qwen_vl", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **(environment or {})},
+    )
+
+
+def test_ask_answers_about_pictures_and_videos() -> None:
+    done = run("ask", "What is this?", CHELSEA, COFFEE, BIG_BUCK_BUNNY, "--sandbox")
+
+    assert done.returncode == 0, done.stderr
+    for seen in ("PNG 451x300", "PNG 600x400", "MP4 1280x720", '"What is this?"'):
+        assert seen in done.stdout
+    assert "tokens in" in done.stderr
+
+
+def test_ask_prints_one_json_object() -> None:
+    done = run("ask", "What is this?", CHELSEA, "--sandbox", "--json", "--think")
+
+    answer = json.loads(done.stdout)
+    assert "PNG 451x300" in answer["answer"]
+    assert answer["reasoning"]
+    assert answer["usage"]["image_tokens"] == 128
+    assert answer["usage"]["total_tokens"] > 128
+    assert answer["request_id"]
+    assert answer["finish_reason"] == "stop"
+
+
+def test_ask_reaches_the_endpoint_of_the_environment(qwen_vl_sandbox: Sandbox) -> None:
+    environment = {
+        "DASHSCOPE_API_KEY": "sk-env",
+        "DASHSCOPE_COMPATIBLE_BASE_URL": qwen_vl_sandbox.base_url,
+    }
+    url, video = "https://example.com/cat.png", "https://example.com/walk.mp4"
+    arguments = [url, video, "--video", "https://example.com/v", "--model", "qwen3.7-plus"]
+    done = run("ask", "Well?", *arguments, "--fps", "1", "--no-think", environment=environment)
+
+    assert done.returncode == 0, done.stderr
+    body = qwen_vl_sandbox.last_request.json
+    assert body["model"] == "qwen3.7-plus"
+    assert body["enable_thinking"] is False
+    assert body["messages"][0]["content"] == [
+        {"type": "image_url", "image_url": {"url": url}},
+        {"type": "video_url", "video_url": {"url": video}, "fps": 1.0},
+        {"type": "video_url", "video_url": {"url": "https://example.com/v"}, "fps": 1.0},
+        {"type": "text", "text": "Well?"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["ask"], 2, "Missing argument"),
+        (["ask", "Well?", "nowhere.png", "--sandbox"], 3, "nowhere.png"),
+        (["ask", "Well?", __file__, "--sandbox"], 3, "JPEG"),
+        (["ask", "Well?"], 4, "DASHSCOPE_API_KEY"),
+        (["ask", "Well?", "--region", "mars", "--sandbox"], 0, ""),
+        (["ask", "Well?", "--model", "qwen-vl-max", "--sandbox"], 5, "Model not exist"),
+    ],
+    ids=["usage", "missing", "no picture", "no key", "region with an address", "retired model"],
+)
+def test_failure_is_one_readable_line_and_an_exit_code(
+    arguments: list[str], code: int, words: str
+) -> None:
+    done = run(*arguments)
+
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_endpoint_that_is_not_there_may_be_tried_again() -> None:
+    with Sandbox() as gone:
+        base_url = gone.base_url
+    done = run("ask", "Well?", "--base-url", base_url, environment={"DASHSCOPE_API_KEY": "sk"})
+
+    assert done.returncode == 6
+    assert "cannot be reached" in done.stderr
+
+
+def test_demo_asks_the_sandbox_and_says_so() -> None:
+    done = run("demo")
+
+    assert done.returncode == 0, done.stderr
+    assert "Asking the local sandbox" in done.stdout
+    for seen in ("chelsea.png", "coffee.png", "rocket.jpg", "bigbuckbunny.mp4", "128 image"):
+        assert seen in done.stdout
+
+
+def test_demo_asks_the_service_where_there_is_a_key(qwen_vl_sandbox: Sandbox) -> None:
+    done = run(
+        "demo",
+        environment={
+            "DASHSCOPE_API_KEY": "sk-env",
+            "DASHSCOPE_COMPATIBLE_BASE_URL": qwen_vl_sandbox.base_url,
+        },
+    )
+
+    assert "Asking the service" in done.stdout
+    assert len(qwen_vl_sandbox.requests) == 3
+
+
+def test_models_are_listed_with_what_they_can() -> None:
+    done = run("models")
+
+    row = next(line for line in done.stdout.splitlines() if line.startswith("qwen3-vl-plus"))
+    assert row.split() == ["qwen3-vl-plus", "off", "yes", "–", "256", "2000", "262k", "33k"]
+
+
+def test_version_is_printed() -> None:
+    assert run("--version").stdout.strip().count(".") == 2
+
+
+@pytest.mark.parametrize("missing", ["typer", "av"])
+def test_missing_extra_is_told_with_its_command(missing: str, tmp_path: Path) -> None:
+    # A module that cannot be imported stands in for a package that is not installed.
+    (tmp_path / f"{missing}.py").write_text(
+        f"raise ModuleNotFoundError('No module named {missing}', name='{missing}')"
+    )
+    done = run("ask", "Well?", "--sandbox", environment={"PYTHONPATH": str(tmp_path)})
+
+    extra = {"typer": "cli", "av": "sandbox"}[missing]
+    assert done.returncode != 0
+    assert f'pip install "qwen-vl[{extra}]"' in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,201 @@
+"""Addresses, keys and parameters: what counts before what."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from qwen_vl.content import Image, Text, Turn, Url, Video
+from qwen_vl.endpoints import resolve_base_url
+from qwen_vl.errors import ConfigurationError
+from qwen_vl.settings import QwenVLSettings
+
+BEIJING = "https://dashscope.aliyuncs.com/compatible-mode/v1"
+SINGAPORE = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
+TURN = Turn(role="user", parts=(Text(text="Hello"),))
+
+
+def resolve(
+    environ: dict[str, str] | None = None,
+    *,
+    base_url: str | None = None,
+    region: str | None = None,
+    workspace: str | None = None,
+) -> str:
+    return resolve_base_url(
+        base_url=base_url, region=region, workspace=workspace, environ=environ or {}
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        # Base URL page and OpenAI-Chat page, 2026-11-22.
+        ({}, BEIJING),
+        ({"region": "cn-beijing"}, BEIJING),
+        ({"region": "ap-southeast-1"}, SINGAPORE),
+        ({"region": "us-east-1"}, "https://dashscope-us.aliyuncs.com/compatible-mode/v1"),
+        (
+            {"region": "cn-hongkong"},
+            "https://cn-hongkong.dashscope.aliyuncs.com/compatible-mode/v1",
+        ),
+        (
+            {"region": "eu-central-1", "workspace": "ws1"},
+            "https://ws1.eu-central-1.maas.aliyuncs.com/compatible-mode/v1",
+        ),
+        (
+            {"workspace": "ws1"},
+            "https://ws1.cn-beijing.maas.aliyuncs.com/compatible-mode/v1",
+        ),
+        ({"base_url": "http://localhost:8000/v1/"}, "http://localhost:8000/v1"),
+        ({"base_url": BEIJING + "/chat/completions"}, BEIJING),
+        ({"base_url": "https://dashscope.aliyuncs.com/api/v1"}, BEIJING),
+        ({"base_url": "https://dashscope.aliyuncs.com"}, BEIJING),
+        (
+            {"base_url": "https://coding.dashscope.aliyuncs.com/v1"},
+            "https://coding.dashscope.aliyuncs.com/v1",
+        ),
+    ],
+)
+def test_base_url_follows_region_workspace_and_address(
+    given: dict[str, Any], expected: str
+) -> None:
+    assert resolve(**given) == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "given", "expected"),
+    [
+        ({"DASHSCOPE_COMPATIBLE_BASE_URL": SINGAPORE}, {}, SINGAPORE),
+        ({"DASHSCOPE_API_BASE": SINGAPORE}, {}, SINGAPORE),
+        ({"DASHSCOPE_BASE_URL": "https://dashscope-intl.aliyuncs.com"}, {}, SINGAPORE),
+        ({"DASHSCOPE_HTTP_BASE_URL": "https://dashscope-intl.aliyuncs.com/api/v1"}, {}, SINGAPORE),
+        ({"DASHSCOPE_REGION": "ap-southeast-1"}, {}, SINGAPORE),
+        ({"DASHSCOPE_API_REGION": "ap-southeast-1"}, {}, SINGAPORE),
+        (
+            {"DASHSCOPE_WORKSPACE": "ws1", "DASHSCOPE_REGION": "ap-southeast-1"},
+            {},
+            "https://ws1.ap-southeast-1.maas.aliyuncs.com/compatible-mode/v1",
+        ),
+        # What the program says counts before the environment.
+        ({"DASHSCOPE_BASE_URL": SINGAPORE}, {"region": "cn-beijing"}, BEIJING),
+        ({"DASHSCOPE_BASE_URL": SINGAPORE}, {"base_url": BEIJING}, BEIJING),
+        ({"DASHSCOPE_REGION": "ap-southeast-1"}, {"region": "cn-beijing"}, BEIJING),
+    ],
+)
+def test_environment_counts_where_the_program_says_nothing(
+    environ: dict[str, str], given: dict[str, Any], expected: str
+) -> None:
+    assert resolve(environ, **given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"region": "mars-1"}, "cn-beijing"),
+        ({"region": "eu-central-1"}, "workspace"),
+        ({"base_url": "dashscope.aliyuncs.com"}, "https://"),
+    ],
+)
+def test_address_that_cannot_be_is_refused_with_what_can(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        resolve(**given)
+
+
+def test_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="DASHSCOPE_API_KEY"):
+        QwenVLSettings().connection()
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-env")
+
+    assert QwenVLSettings().connection().api_key == SecretStr("sk-env")
+    assert QwenVLSettings(api_key=SecretStr("sk-own")).connection().api_key == SecretStr("sk-own")
+
+
+def test_blank_key_is_no_key() -> None:
+    with pytest.raises(ConfigurationError, match="DASHSCOPE_API_KEY"):
+        QwenVLSettings(api_key=SecretStr(" ")).connection()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": 2},
+        {"top_p": 0},
+        {"top_logprobs": 6},
+        {"presence_penalty": 3},
+        {"fps": 0},
+        {"fps": 11},
+        {"max_pixels": 0},
+        {"max_retries": -1},
+        {"timeout": 0},
+        {"reasoning_effort": "enormous"},
+        {"media_roots": "/pictures"},
+    ],
+    ids=str,
+)
+def test_settings_out_of_range_are_refused_at_once(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        QwenVLSettings(**wrong)
+
+
+def test_request_holds_what_was_set_and_nothing_else() -> None:
+    request = QwenVLSettings(temperature=0.5, seed=7).make_request([TURN], seed=8, stop=[])
+
+    assert dict(request.parameters) == {"temperature": 0.5, "seed": 8}
+    assert request.model == "qwen3-vl-plus"
+    assert not request.stream
+
+
+def test_stream_asks_for_its_usage_unless_told_otherwise() -> None:
+    with_usage = QwenVLSettings().make_request([TURN], stream=True)
+    without = QwenVLSettings(stream_usage=False).make_request([TURN], stream=True)
+
+    assert with_usage.parameters["stream_options"] == {"include_usage": True}
+    assert "stream_options" not in without.parameters
+
+
+@pytest.mark.parametrize(
+    ("instance", "call"),
+    [
+        ({"thinking_budget": 100, "reasoning_effort": "low"}, {}),
+        ({"thinking_budget": 100}, {"reasoning_effort": "low"}),
+    ],
+)
+def test_budget_and_effort_exclude_each_other(
+    instance: dict[str, Any], call: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigurationError, match="exclude each other"):
+        QwenVLSettings(**instance).make_request([TURN], **call)
+
+
+def test_call_may_unset_what_the_instance_sets() -> None:
+    settings = QwenVLSettings(thinking_budget=100)
+    request = settings.make_request([TURN], reasoning_effort="low", thinking_budget=None)
+
+    assert dict(request.parameters) == {"reasoning_effort": "low"}
+
+
+def test_knobs_reach_pictures_and_videos_that_bring_none() -> None:
+    turn = Turn(
+        role="user",
+        parts=(
+            Image(source=Url("https://e.org/a.png")),
+            Image(source=Url("https://e.org/b.png"), max_pixels=1),
+            Video(source=Url("https://e.org/c.mp4"), fps=4),
+        ),
+    )
+    settings = QwenVLSettings(max_pixels=2, fps=1, total_pixels=3)
+    first, second, video = settings.make_request([turn], max_pixels=5).turns[0].parts
+
+    assert first == Image(source=Url("https://e.org/a.png"), max_pixels=5)
+    assert second == Image(source=Url("https://e.org/b.png"), max_pixels=1)
+    assert video == Video(source=Url("https://e.org/c.mp4"), fps=4, max_pixels=5, total_pixels=3)
+
+
+def test_policy_holds_folders_and_caps() -> None:
+    settings = QwenVLSettings(media_roots=[Path("/a")], max_inline_bytes=5)
+
+    assert settings.media_policy.media_roots == (Path("/a"),)
+    assert settings.media_policy.max_inline_bytes == 5
+    assert QwenVLSettings().media_policy.media_roots is None
