@@ -272,6 +272,7 @@ def test_long_base64_is_refused_without_decoding_it() -> None:
         (b"Dear reader", "text"),
         (b"ID3\x04\x00", r"a sound \(audio/mpeg\)"),
     ],
+    ids=["video", "PDF", "SVG", "text", "sound"],
 )
 def test_other_file_in_a_pictures_place_is_named(data: bytes, looks: str) -> None:
     with pytest.raises(MediaFormatError, match=f"looks like {looks}") as caught:

@@ -255,3 +255,18 @@ def test_error_event_of_a_whole_answer_is_an_error_in_200(
     qwen_vl_sandbox.fail(error_event_after=2)
     reply = post(BODY)
     assert (reply.status, reply.error["code"]) == (200, "internal_error")
+
+
+def test_client_that_gives_up_takes_no_later_answer(qwen_vl_sandbox: Sandbox, post: Post) -> None:
+    """A script belongs to the requests that come after it."""
+    qwen_vl_sandbox.fail(latency=0.3)
+    with (
+        openai.OpenAI(
+            base_url=qwen_vl_sandbox.base_url, api_key="sk", timeout=0.1, max_retries=0
+        ) as client,
+        pytest.raises(openai.APITimeoutError),
+    ):
+        client.chat.completions.create(**BODY)
+    qwen_vl_sandbox.script("mine")
+    time.sleep(0.3)
+    assert post(BODY).json["choices"][0]["message"]["content"] == "mine"

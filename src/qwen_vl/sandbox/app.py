@@ -108,10 +108,9 @@ class _Endpoints:
         body = _parsed(raw)
         self._admit(request, raw, body)
         fault = self._ledger.next_fault() or NO_ANSWER
-        if fault.latency:
-            await asyncio.sleep(fault.latency)
         wants_stream = isinstance(body, dict) and bool(body.get("stream"))
         if fault.is_an_error_answer:
+            await asyncio.sleep(fault.latency)
             return _fault_answer(fault, request_id, stream=wants_stream)
         if body is None:
             refuse("The request body is not valid JSON.")
@@ -121,7 +120,9 @@ class _Endpoints:
             receipt = await asyncio.to_thread(receive, conversation)
         else:
             receipt = receive(conversation)
+        # Taken before any waiting: a client that gives up must not take a later one's answer.
         scripted = self._ledger.next_answer()
+        await asyncio.sleep(fault.latency)
         if isinstance(scripted, RawAnswer):
             headers = {"x-request-id": request_id, **scripted.headers}
             return Response(scripted.body, scripted.status, headers)
