@@ -1,1 +1,103 @@
-"""Pictures and videos to Qwen VL endpoints."""
+"""Pictures and videos to Qwen VL endpoints.
+
+Names are loaded at their first use: `import qwen_vl` alone costs next to nothing. Every error has
+its place in `qwen_vl.errors`; those here are the ones that most programs catch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
+    from qwen_vl.content import (
+        Audio,
+        Frames,
+        Image,
+        Inline,
+        LocalFile,
+        OpenFile,
+        Pixels,
+        Reasoning,
+        Text,
+        ToolCall,
+        ToolResult,
+        Turn,
+        Url,
+        Video,
+    )
+    from qwen_vl.errors import (
+        ConfigurationError,
+        ContentError,
+        MediaError,
+        QwenVLError,
+        ServiceError,
+    )
+    from qwen_vl.models import ModelFacts, find_model
+    from qwen_vl.reply import Delta, Reply, Usage
+    from qwen_vl.request import MediaPolicy, Request
+    from qwen_vl.settings import Connection, QwenVLSettings
+    from qwen_vl.tokens import count_image_tokens
+
+    __version__: str
+
+__all__ = [
+    "AsyncQwenVLClient",
+    "Audio",
+    "ConfigurationError",
+    "Connection",
+    "ContentError",
+    "Delta",
+    "Frames",
+    "Image",
+    "Inline",
+    "LocalFile",
+    "MediaError",
+    "MediaPolicy",
+    "ModelFacts",
+    "OpenFile",
+    "Pixels",
+    "QwenVLClient",
+    "QwenVLError",
+    "QwenVLSettings",
+    "Reasoning",
+    "Reply",
+    "Request",
+    "ServiceError",
+    "Text",
+    "ToolCall",
+    "ToolResult",
+    "Turn",
+    "Url",
+    "Usage",
+    "Video",
+    "__version__",
+    "count_image_tokens",
+    "find_model",
+]
+
+_NAMES_BY_MODULE = {
+    "client": "AsyncQwenVLClient QwenVLClient",
+    "content": (
+        "Audio Frames Image Inline LocalFile OpenFile Pixels Reasoning Text ToolCall ToolResult "
+        "Turn Url Video"
+    ),
+    "errors": "ConfigurationError ContentError MediaError QwenVLError ServiceError",
+    "models": "ModelFacts find_model",
+    "reply": "Delta Reply Usage",
+    "request": "MediaPolicy Request",
+    "settings": "Connection QwenVLSettings",
+    "tokens": "count_image_tokens",
+}
+_HOMES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("qwen-vl")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -98,7 +98,7 @@ class QwenVLClient:
 
     def _client(self) -> Any:
         if self._openai is None:
-            self._openai = _openai_sdk().OpenAI(**_client_options(self._connection))
+            self._openai = _make_sdk_client("OpenAI", self._connection)
         return self._openai
 
 
@@ -152,9 +152,7 @@ class AsyncQwenVLClient:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
-            self._pools[loop] = pool = _Pool(
-                _openai_sdk().AsyncOpenAI(**_client_options(self._connection))
-            )
+            self._pools[loop] = pool = _Pool(_make_sdk_client("AsyncOpenAI", self._connection))
             await pool.close_with_loop()
         return pool.client
 
@@ -284,16 +282,19 @@ def _is_transport(error: Exception, name: str) -> bool:
     return is_http and isinstance(kind, type) and isinstance(error, kind)
 
 
-def _client_options(connection: Connection) -> dict[str, Any]:
+def _make_sdk_client(kind: str, connection: Connection) -> Any:
     options: dict[str, Any] = {
-        "api_key": connection.api_key.get_secret_value(),
+        "api_key": connection.require_api_key(),
         "base_url": connection.base_url,
         "max_retries": connection.max_retries,
-        "default_headers": dict(connection.headers),
     }
     if connection.timeout is not None:
         options["timeout"] = connection.timeout
-    return options
+    client = getattr(_openai_sdk(), kind)(**options)
+    # The SDK reads these from the environment for OpenAI's own service; they are nobody else's.
+    client.organization = client.project = None
+    client._custom_headers = dict(connection.headers)  # noqa: SLF001 - there is no public way.
+    return client
 
 
 async def _prepare(request: Request) -> Request:

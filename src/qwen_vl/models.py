@@ -26,10 +26,13 @@ class ModelFacts:
     Args:
         family: Name of the row, for people.
         factor: Pixels along one side of a visual token.
-        image_min_pixels: `min_pixels` of a picture where none is given.
+        image_min_pixels: `min_pixels` of a picture where none is given, and its lowest value.
         image_max_pixels: `max_pixels` of a picture where none is given.
         image_pixels_limit: Highest `max_pixels` of a picture, and its value with
             `vl_high_resolution_images`.
+        frame_min_pixels: Lowest `min_pixels` of a video's frame.
+        frame_pixels_limit: Highest `max_pixels` of a video's frame.
+        total_pixels_limit: Highest `total_pixels` of a video, and its value where none is given.
         max_frames: Longest list of frames.
         max_images: Most pictures of one request.
         max_video_bytes: Largest video behind a URL.
@@ -53,6 +56,9 @@ class ModelFacts:
     image_min_pixels: int = 65_536
     image_max_pixels: int = 2_621_440
     image_pixels_limit: int = 16_777_216
+    frame_min_pixels: int = 4_096
+    frame_pixels_limit: int = 2_048_000
+    total_pixels_limit: int = 819_200_000
     max_frames: int = 8_000
     max_images: int = 256
     max_video_bytes: int = 2 * _GIB
@@ -78,6 +84,9 @@ MIN_SIDE_PIXELS = 11
 
 MAX_ASPECT_RATIO = 200
 """Longest side of a picture by its shortest (Vision page, 2026-08)."""
+
+PIXELS_OF_4K = 3_840 * 2_160
+"""Largest picture in formats other than JPEG and PNG (Vision page, 2026-08)."""
 
 MAX_INLINE_IMAGES = 250
 """Most Base64 pictures of one request (Vision page, 2026-08)."""
@@ -110,6 +119,7 @@ _OMNI = ModelFacts(
     family="Qwen omni",
     image_min_pixels=24_576,
     image_max_pixels=1_310_720,
+    total_pixels_limit=184_549_376,
     max_images=2_048,
     accepts_reasoning_effort=True,
     accepts_audio=True,
@@ -119,17 +129,26 @@ _OMNI = ModelFacts(
 )
 _QWEN3_VL = ModelFacts(
     family="Qwen3-VL",
+    total_pixels_limit=134_217_728,
     max_frames=2_000,
     thinking="off",
     context_window=262_144,
     max_input_tokens=260_096,
     max_output_tokens=32_768,
 )
-_QWEN3_VL_OPEN = replace(_QWEN3_VL, family="Qwen3-VL, open weights", max_frames=512)
+_QWEN3_VL_OPEN = replace(
+    _QWEN3_VL,
+    family="Qwen3-VL, open weights",
+    frame_pixels_limit=786_432,
+    total_pixels_limit=67_108_864,
+    max_frames=512,
+)
 _QWEN_VL = ModelFacts(
     family="Qwen-VL, later (retired)",
     image_min_pixels=4_096,
     image_max_pixels=1_310_720,
+    frame_pixels_limit=786_432,
+    total_pixels_limit=67_108_864,
     max_frames=512,
     thinking="never",
     accepts_tools=False,
@@ -143,6 +162,9 @@ _QWEN25_VL = ModelFacts(
     image_min_pixels=3_136,
     image_max_pixels=1_003_520,
     image_pixels_limit=12_845_056,
+    frame_min_pixels=3_136,
+    frame_pixels_limit=602_112,
+    total_pixels_limit=51_380_224,
     max_frames=512,
     max_video_bytes=_GIB,
     thinking="never",

@@ -73,7 +73,7 @@ class Connection:
 
     Args:
         base_url: Ends before `/chat/completions`.
-        api_key: Sent as a bearer token.
+        api_key: Sent as a bearer token; `None` only where the caller's own client has one.
         timeout: Seconds for one attempt; `None` for the SDK's own, 600.
         max_retries: Further attempts after a failure that may pass.
         headers: Sent with every request.
@@ -82,12 +82,25 @@ class Connection:
     """
 
     base_url: str
-    api_key: SecretStr
+    api_key: SecretStr | None
     timeout: float | None = None
     max_retries: int = 2
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     openai_client: Any = field(default=None, repr=False)
     async_openai_client: Any = field(default=None, repr=False)
+
+    def require_api_key(self) -> str:
+        """Give the key.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        key = self.api_key.get_secret_value().strip() if self.api_key else ""
+        if not key:
+            raise ConfigurationError(
+                f"There is no API key. Set {API_KEY_VARIABLE} in the environment, or pass api_key=…"
+            )
+        return key
 
 
 def _api_key_from_environment() -> SecretStr | None:
@@ -222,26 +235,23 @@ class QwenVLSettings(BaseModel):
         Raises:
             ConfigurationError: There is no key, or the region is unknown.
         """
-        key = self.api_key or _api_key_from_environment()
-        has_client = self.openai_client is not None or self.async_openai_client is not None
-        if (key is None or not key.get_secret_value().strip()) and not has_client:
-            raise ConfigurationError(
-                f"There is no API key. Set {API_KEY_VARIABLE} in the environment, or pass api_key=…"
-            )
-        return Connection(
+        connection = Connection(
             base_url=resolve_base_url(
                 base_url=self.base_url,
                 region=self.region,
                 workspace=self.workspace,
                 environ=os.environ,
             ),
-            api_key=key or SecretStr(""),
+            api_key=self.api_key or _api_key_from_environment(),
             timeout=self.timeout,
             max_retries=self.max_retries,
             headers=dict(self.default_headers or {}),
             openai_client=self.openai_client,
             async_openai_client=self.async_openai_client,
         )
+        if self.openai_client is None and self.async_openai_client is None:
+            connection.require_api_key()
+        return connection
 
     def make_request(self, turns: Sequence[Turn], *, stream: bool = False, **call: Any) -> Request:
         """Resolve every option of one call: the call's own counts before the instance's.

@@ -5,15 +5,17 @@ import io
 import threading
 import warnings
 
+import openai
 import pytest
 from pydantic import SecretStr
 
 from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
 from qwen_vl.content import Image, LocalFile, OpenFile, Text, Turn, Url
+from qwen_vl.errors import ConfigurationError
 from qwen_vl.request import Request
 from qwen_vl.samples import CHELSEA
 from qwen_vl.sandbox import Sandbox
-from qwen_vl.settings import Connection
+from qwen_vl.settings import Connection, QwenVLSettings
 
 
 @pytest.fixture
@@ -39,6 +41,37 @@ async def test_async_client_sends_the_same_bytes(
 
         assert first == second
         assert by_async.text == by_sync.text
+
+
+async def test_settings_for_another_service_stay_out(
+    connection: Connection, qwen_vl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The SDK underneath sends these to whatever endpoint it is given.
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Proxy-Token: secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    QwenVLClient(connection).ask(question(Url("https://example.com/a.png")))
+    await AsyncQwenVLClient(connection).ask(question(Url("https://example.com/a.png")))
+
+    for request in qwen_vl_sandbox.requests:
+        assert (
+            not {"openai-organization", "openai-project", "x-proxy-token"} & request.headers.keys()
+        )
+        assert request.headers["authorization"].endswith("dbox")
+    assert len(qwen_vl_sandbox.requests) == 2
+
+
+async def test_client_for_one_way_alone_leaves_the_other_without_a_key(
+    qwen_vl_sandbox: Sandbox,
+) -> None:
+    with openai.OpenAI(base_url=qwen_vl_sandbox.base_url, api_key="sk-own") as own:
+        settings = QwenVLSettings(openai_client=own)
+        request = question(Url("https://example.com/a.png"))
+        assert QwenVLClient(settings.connection()).ask(request).text
+        with pytest.raises(ConfigurationError, match="DASHSCOPE_API_KEY"):
+            await AsyncQwenVLClient(settings.connection()).ask(request)
 
 
 async def test_async_client_reads_files_off_the_loop(connection: Connection) -> None:

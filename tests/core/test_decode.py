@@ -123,6 +123,7 @@ def test_truncated_answer_is_marked() -> None:
         (403, "access_denied", "…", errors.PermissionDeniedError, False),
         (403, "AllocationQuota.FreeTierOnly", "…", errors.PermissionDeniedError, False),
         (404, "model_not_found", "…", errors.NotFoundError, False),
+        (408, None, "…", errors.APITimeoutError, True),
         (413, None, "too large", errors.InvalidRequestError, False),
         # Rate-limit page (2026).
         (429, "limit_requests", "…", errors.RateLimitError, True),

@@ -80,6 +80,17 @@ def test_listed_format_goes_out_byte_for_byte(pillow_format: str, media_type: st
     assert _decoded(address) == data
 
 
+@pytest.mark.parametrize("pillow_format", ["BMP", "TIFF", "WEBP"])
+def test_picture_beyond_4k_must_be_jpeg_or_png(pillow_format: str) -> None:
+    at_limit, beyond = (3840, 2160), (3841, 2160)
+    roomy = {"max_inline_bytes": 40_000_000, "max_total_inline_bytes": 40_000_000}
+    assert _image(Inline(_written(pillow_format, at_limit)), **roomy)
+    assert _image(Inline(_written("PNG", beyond)), **roomy)
+    with pytest.raises(MediaFormatError, match="JPEG and PNG") as caught:
+        _image(Inline(_written(pillow_format, beyond)), **roomy)
+    assert (caught.value.value, caught.value.limit) == (3841 * 2160, 3840 * 2160)
+
+
 def test_heic_goes_out_although_nothing_here_reads_it() -> None:
     data = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(200)
     assert _image(Inline(data)).startswith("data:image/heic;base64,")

@@ -362,9 +362,38 @@ def test_pixel_option_that_is_no_count_is_refused(name: str, value: Any) -> None
 
 @pytest.mark.parametrize("kind", [Image, Video])
 def test_least_pixels_above_most_pixels_are_refused(kind: Any) -> None:
-    assert _prepared(kind(source=HTTPS, min_pixels=5, max_pixels=5))
-    with pytest.raises(MediaOptionError, match="min_pixels is 6"):
-        _prepared(kind(source=HTTPS, min_pixels=6, max_pixels=5))
+    assert _prepared(kind(source=HTTPS, min_pixels=70_000, max_pixels=70_000))
+    with pytest.raises(MediaOptionError, match="min_pixels is 70001"):
+        _prepared(kind(source=HTTPS, min_pixels=70_001, max_pixels=70_000))
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "name", "lowest", "highest"),
+    [
+        # OpenAI-Chat page (2026-10), the ranges of each family.
+        (Image, "qwen3-vl-plus", "min_pixels", 65_536, 16_777_216),
+        (Image, "qwen3-vl-plus", "max_pixels", 65_536, 16_777_216),
+        (Image, "qwen2.5-vl-7b-instruct", "max_pixels", 3_136, 12_845_056),
+        (Video, "qwen3-vl-plus", "min_pixels", 4_096, 2_048_000),
+        (Video, "qwen3-vl-plus", "max_pixels", 4_096, 2_048_000),
+        (Video, "qwen3-vl-8b-instruct", "max_pixels", 4_096, 786_432),
+        (Video, "qwen2.5-vl-7b-instruct", "max_pixels", 3_136, 602_112),
+        (Video, "qwen3.8-max", "total_pixels", 4_096, 819_200_000),
+        (Video, "qwen3-vl-plus", "total_pixels", 4_096, 134_217_728),
+        (Video, "qwen3-vl-8b-instruct", "total_pixels", 4_096, 67_108_864),
+        (Video, "qwen2.5-vl-7b-instruct", "total_pixels", 3_136, 51_380_224),
+    ],
+)
+def test_pixel_limits_have_the_range_of_the_model(
+    kind: Any, model: str, name: str, lowest: int, highest: int
+) -> None:
+    for value in (lowest, highest):
+        prepare_media(_request(kind(source=HTTPS, **{name: value}), model=model))
+    for value in (lowest - 1, highest + 1):
+        with pytest.raises(MediaOptionError, match=name) as caught:
+            prepare_media(_request(kind(source=HTTPS, **{name: value}), model=model))
+        assert caught.value.value == value
+        assert f"{lowest:,} to {highest:,}" in str(caught.value.limit)
 
 
 def test_pictures_are_counted_against_the_models_limit() -> None:

@@ -34,9 +34,7 @@ def looked_at(url: str, kind: str = "image_url") -> dict[str, Any]:
 def run_python(*arguments: str) -> str:
     """Run another Python and give its output."""
     command_line = [sys.executable, "-W", "error", *arguments]
-    done = subprocess.run(  # noqa: S603 - the arguments are the tests' own.
-        command_line, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command_line, capture_output=True, text=True, check=True)
     return done.stdout
 
 
@@ -178,7 +176,7 @@ def test_missing_extra_is_named(missing: str) -> None:
 def test_module_runs_until_interrupted() -> None:
     """`python -m qwen_vl.sandbox` says where it listens and ends at Ctrl-C."""
     arguments = [sys.executable, "-W", "error", "-m", "qwen_vl.sandbox", "--port", "0"]
-    with subprocess.Popen(  # noqa: S603 - the arguments are this test's own.
+    with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None

@@ -17,13 +17,13 @@ from qwen_vl.errors import (
 from qwen_vl.media.base64_text import Loaded
 from qwen_vl.media.damage import find_damage
 from qwen_vl.media.sniff import describe, sniff
-from qwen_vl.models import MAX_ASPECT_RATIO, MIN_SIDE_PIXELS
+from qwen_vl.models import MAX_ASPECT_RATIO, MIN_SIDE_PIXELS, PIXELS_OF_4K
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 ACCEPTED = "BMP, JPEG, PNG, TIFF, WEBP, HEIC, ICNS, ICO, JPEG 2000 or SGI"
-"""Formats that go out as they are (Vision page, 2026-08; the last four: error page, 2026-09)."""
+"""Formats that go out as they are (Vision page, 2026-08; the last four: error page, 2026-07)."""
 
 ACCEPTED_TYPES = frozenset(
     {
@@ -40,6 +40,8 @@ ACCEPTED_TYPES = frozenset(
         "image/x-icon",
     }
 )
+
+_LARGE_TYPES = frozenset({"image/jpeg", "image/png"})
 
 REENCODED_TYPES = frozenset({"image/avif", "image/gif", "image/x-portable-anymap"})
 """Formats that no page lists, but Pillow reads: a still picture in one of them becomes a PNG."""
@@ -137,6 +139,7 @@ def check_picture(loaded: Loaded, where: str) -> ImageHeader:
     header = _read_header(loaded.data, media_type, where)
     if header.width is not None and header.height is not None:
         check_size(header.width, header.height, where)
+        _check_large(header, header.width * header.height, where)
     return header
 
 
@@ -165,6 +168,18 @@ def check_size(width: int, height: int, where: str) -> None:
             value=round(long / short, 2),
             limit=MAX_ASPECT_RATIO,
             remedy="Cut it into pieces, or put a border around it.",
+        )
+
+
+def _check_large(header: ImageHeader, pixels: int, where: str) -> None:
+    if pixels > PIXELS_OF_4K and header.media_type in ACCEPTED_TYPES - _LARGE_TYPES:
+        raise MediaFormatError(
+            f"The picture has {pixels:,} pixels; beyond 4K ({PIXELS_OF_4K:,}) the service takes "
+            f"JPEG and PNG alone, not {header.media_type}.",
+            where=where,
+            value=pixels,
+            limit=PIXELS_OF_4K,
+            remedy="Convert it to JPEG or PNG, or make it smaller.",
         )
 
 

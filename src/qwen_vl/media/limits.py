@@ -45,7 +45,7 @@ def check_media(parts: Sequence[Media], model: str) -> None:
     for part in parts:
         _check_accepted(part, facts, model)
         if not isinstance(part, Audio):
-            _check_knobs(part)
+            _check_knobs(part, facts)
         if isinstance(part, Video) and isinstance(part.source, Frames):
             _check_frame_count(len(part.source.frames), facts, part.where)
     # unsure: no page says whether the frames of a list count as pictures; they are not counted.
@@ -106,12 +106,14 @@ def _check_accepted(part: Media, facts: ModelFacts, model: str) -> None:
         )
 
 
-def _check_knobs(part: Image | Video) -> None:
-    for name in ("min_pixels", "max_pixels", "total_pixels"):
-        value: Any = getattr(part, name, None)
-        is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        if value is not None and not is_count:
-            _refuse_knob(name, value, "a whole number of pixels above 0", part.where)
+def _check_knobs(part: Image | Video, facts: ModelFacts) -> None:
+    for name, (lowest, highest) in _pixel_ranges(part, facts).items():
+        value: Any = getattr(part, name)
+        is_count = isinstance(value, int) and not isinstance(value, bool)
+        if value is not None and not (is_count and lowest <= value <= highest):
+            kind = "picture" if isinstance(part, Image) else "video"
+            wanted = f"a whole number from {lowest:,} to {highest:,} for a {kind} ({facts.family})"
+            _refuse_knob(name, value, wanted, part.where)
     low, high = part.min_pixels, part.max_pixels
     if low is not None and high is not None and low > high:
         _refuse_knob("min_pixels", low, f"at most max_pixels, which is {high}", part.where)
@@ -123,13 +125,28 @@ def _check_knobs(part: Image | Video) -> None:
         _refuse_knob("fps", fps, wanted, part.where)
 
 
+def _pixel_ranges(part: Image | Video, facts: ModelFacts) -> dict[str, tuple[int, int]]:
+    """Give the lowest and highest value of each pixel limit (OpenAI-Chat page, 2026-10)."""
+    if isinstance(part, Image):
+        area = (facts.image_min_pixels, facts.image_pixels_limit)
+        return {"min_pixels": area, "max_pixels": area}
+    area = (facts.frame_min_pixels, facts.frame_pixels_limit)
+    return {
+        "min_pixels": area,
+        "max_pixels": area,
+        "total_pixels": (facts.frame_min_pixels, facts.total_pixels_limit),
+    }
+
+
 def _refuse_knob(name: str, value: object, wanted: str, where: str) -> Never:
     raise MediaOptionError(
         f"{name} is {value!r}; it must be {wanted}.",
         where=where,
         value=value,
         limit=wanted,
-        remedy=f"Correct {name}, or leave it out for the model's own.",
+        remedy=(
+            f"Correct {name}, give the part one of its own, or leave it out for the model's own."
+        ),
     )
 
 

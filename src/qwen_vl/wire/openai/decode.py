@@ -11,6 +11,7 @@ import orjson
 
 from qwen_vl.content import ToolCall
 from qwen_vl.errors import (
+    APITimeoutError,
     AuthenticationError,
     ContentModerationError,
     ContextOverflowError,
@@ -32,6 +33,7 @@ _BY_STATUS: Mapping[int, type[ServiceError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
     404: NotFoundError,
+    408: APITimeoutError,
     429: RateLimitError,
 }
 

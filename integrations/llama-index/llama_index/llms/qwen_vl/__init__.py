@@ -1,0 +1,1 @@
+"""Qwen VL as a LlamaIndex LLM: a placeholder for `QwenVL`."""

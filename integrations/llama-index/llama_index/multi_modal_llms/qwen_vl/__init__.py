@@ -1,0 +1,1 @@
+"""Qwen VL as LlamaIndex's older multi-modal LLM: a placeholder for `QwenVLMultiModal`."""
