@@ -45,6 +45,7 @@ class ModelFacts:
         accepts_audio: Whether `input_audio` is taken.
         accepts_tools: Whether tools can be called.
         accepts_json_schema: Whether `response_format` may carry a schema.
+        accepts_json_while_thinking: Whether JSON mode goes with thinking.
         accepts_system: Whether a system message is taken.
         context_window: Tokens of input and output together; `None` where no page gives it.
         max_input_tokens: Most tokens of input.
@@ -70,6 +71,7 @@ class ModelFacts:
     accepts_audio: bool = False
     accepts_tools: bool = True
     accepts_json_schema: bool = False
+    accepts_json_while_thinking: bool = False
     accepts_system: bool = True
     context_window: int | None = 1_000_000
     max_input_tokens: int | None = 991_808
@@ -109,10 +111,11 @@ _QWEN38 = ModelFacts(
     accepts_reasoning_effort=True,
     preserves_thinking=True,
     accepts_json_schema=True,
+    accepts_json_while_thinking=True,
     max_output_tokens=131_072,
 )
 _QWEN38_OPEN = replace(_QWEN38, preserves_thinking=False, max_images=256, accepts_json_schema=False)
-_QWEN37 = ModelFacts(family="Qwen3.7", accepts_json_schema=True)
+_QWEN37 = ModelFacts(family="Qwen3.7", accepts_json_schema=True, accepts_json_while_thinking=True)
 _QWEN36 = ModelFacts(family="Qwen3.6")
 _QWEN35 = ModelFacts(family="Qwen3.5")
 _OMNI = ModelFacts(

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr
 
+from qwen_vl.combinations import mention_json, settle_parameters, thinks
 from qwen_vl.content import Turn
 from qwen_vl.endpoints import resolve_base_url
 from qwen_vl.errors import ConfigurationError
@@ -253,12 +254,22 @@ class QwenVLSettings(BaseModel):
             connection.require_api_key()
         return connection
 
-    def make_request(self, turns: Sequence[Turn], *, stream: bool = False, **call: Any) -> Request:
+    def make_request(
+        self,
+        turns: Sequence[Turn],
+        *,
+        stream: bool | None = False,
+        response_schema: Mapping[str, Any] | None = None,
+        **call: Any,
+    ) -> Request:
         """Resolve every option of one call: the call's own counts before the instance's.
 
         Args:
             turns: The conversation.
-            stream: Whether the answer is to come in pieces.
+            stream: Whether the answer is to come in pieces; `None` for what the service demands:
+                models that think are streamed (Native-API page, 2026-09).
+            response_schema: A JSON schema that a JSON mode answer shall follow, which is told to
+                the model in words.
             **call: Options of this call, by the names of the fields, and `tools`, `tool_choice`,
                 `response_format`, `extra_headers` and the like. An option that is not known goes
                 into the body with a warning; one that is `None` is left out of it.
@@ -269,32 +280,34 @@ class QwenVLSettings(BaseModel):
         knobs = {name: call.pop(name, getattr(self, name)) for name in _KNOB_FIELDS}
         model = call.pop("model", None) or self.model
         headers = call.pop("extra_headers", None) or {}
-        extra_body = {**(self.extra_body or {}), **(call.pop("extra_body", None) or {})}
         timeout = call.pop("timeout", None)
-        for name in sorted(call.keys() - CALL_PARAMETERS):
-            warnings.warn(
-                f"{name!r} is not a parameter that qwen-vl knows. It is sent at the top level of "
-                "the body as it is; pass it in extra_body to do so without this warning.",
-                UserWarning,
-                stacklevel=2,
-            )
-        parameters = {
-            **self.parameters,
-            **({"stream_options": {"include_usage": True}} if stream and self.stream_usage else {}),
-            **call,
-            **extra_body,
-        }
-        parameters = {name: value for name, value in parameters.items() if _is_sent(name, value)}
-        check_parameters(parameters)
+        parameters = settle_parameters(model, self._gather_parameters(call))
+        if stream is None:
+            stream = thinks(model, parameters)
+        if stream and self.stream_usage:
+            parameters = {"stream_options": {"include_usage": True}, **parameters}
+        spoken = mention_json(turns, parameters, model, schema=response_schema)
         return Request(
             model=model,
-            turns=apply_knobs(tuple(turns), Knobs(**knobs)),
+            turns=apply_knobs(spoken, Knobs(**knobs)),
             parameters=parameters,
             stream=stream,
             headers=headers,
             policy=self.media_policy,
             timeout=timeout,
         )
+
+    def _gather_parameters(self, call: dict[str, Any]) -> dict[str, Any]:
+        extra_body = {**(self.extra_body or {}), **(call.pop("extra_body", None) or {})}
+        for name in sorted(call.keys() - CALL_PARAMETERS):
+            warnings.warn(
+                f"{name!r} is not a parameter that qwen-vl knows. It is sent at the top level of "
+                "the body as it is; pass it in extra_body to do so without this warning.",
+                UserWarning,
+                stacklevel=3,
+            )
+        parameters = {**self.parameters, **call, **extra_body}
+        return {name: value for name, value in parameters.items() if _is_sent(name, value)}
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -328,25 +341,6 @@ class QwenVLSettings(BaseModel):
         state = super().__getstate__()
         # The other side reads its own environment; a key in a file is a key lost.
         return {**state, "__dict__": {**state["__dict__"], "api_key": None}}
-
-
-def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Refuse what the service documents as contradicting.
-
-    Args:
-        parameters: The body's parameters.
-
-    Raises:
-        ConfigurationError: `thinking_budget` stands with `reasoning_effort` (OpenAI-Chat page,
-            2026-10).
-
-    Example:
-        >>> check_parameters({"thinking_budget": 512, "reasoning_effort": "low"})
-        Traceback (most recent call last):
-        qwen_vl.errors.ConfigurationError: thinking_budget and reasoning_effort exclude each other.
-    """
-    if "thinking_budget" in parameters and "reasoning_effort" in parameters:
-        raise ConfigurationError("thinking_budget and reasoning_effort exclude each other.")
 
 
 def _is_sent(name: str, value: object) -> bool:

@@ -15,16 +15,25 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import Runnable
 from langchain_core.utils import get_pydantic_field_names
+from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.utils import _build_model_kwargs
 from pydantic import ConfigDict, PrivateAttr, model_validator
 from typing_extensions import override
 
 from langchain_qwen_vl.json_safe import to_safe_message
 from langchain_qwen_vl.messages import PROVIDER, to_chunk, to_message, to_turns
+from langchain_qwen_vl.structured import (
+    Schema,
+    require_schema,
+    to_parser,
+    to_response_format,
+    to_structured_runnable,
+    to_tool_parser,
+)
 from langchain_qwen_vl.tools import Tool, ToolChoice, to_tool_choice, to_tools
 from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
+from qwen_vl.combinations import StructuredMethod, choose_structured_method
 from qwen_vl.errors import ServiceError
-from qwen_vl.models import may_think
 from qwen_vl.reply import Reply
 from qwen_vl.request import Request
 from qwen_vl.settings import API_KEY_VARIABLE, QwenVLSettings
@@ -137,7 +146,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        request = self._make_whole_request(messages, stop, kwargs)
+        request = self._make_request(messages, stop, kwargs, stream=None)
         with _langchain_errors():
             return _to_result(self._client().ask(request))
 
@@ -149,7 +158,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        request = self._make_whole_request(messages, stop, kwargs)
+        request = self._make_request(messages, stop, kwargs, stream=None)
         with _langchain_errors():
             return _to_result(await self._async_client().ask(request))
 
@@ -217,12 +226,71 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
             kwargs["parallel_tool_calls"] = parallel_tool_calls
         return self.bind(**({"tools": converted} if converted else {}), **kwargs)
 
-    def _make_whole_request(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
-    ) -> Request:
-        model = kwargs.get("model") or self.model
-        asked = kwargs.get("enable_thinking", self.enable_thinking)
-        return self._make_request(messages, stop, kwargs, stream=may_think(model, asked))
+    @override
+    def with_structured_output(
+        self,
+        schema: Schema | None = None,
+        *,
+        method: StructuredMethod | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Have answers follow a schema.
+
+        Thinking is turned off for those requests alone in which the service refuses it, and never
+        on this object.
+
+        Args:
+            schema: A pydantic class (v2 or v1), a TypedDict, or a JSON schema. May be left out
+                with `method="json_mode"`, for any JSON.
+            method: `"json_schema"` (the service holds the model to the schema), `"json_mode"`
+                (the schema is told in words), `"function_calling"`; where none is given, the
+                best that the model has.
+            include_raw: Whether to give a dict of `raw`, `parsed` and `parsing_error` instead of
+                raising where an answer cannot be read.
+            strict: Whether answers must follow the schema to the letter.
+            **kwargs: Further options of each call.
+
+        Raises:
+            ConfigurationError: The method needs a schema and has none.
+
+        Example:
+            >>> from pydantic import BaseModel
+            >>> from qwen_vl.sandbox import Sandbox
+            >>> class Animal(BaseModel):
+            ...     name: str
+            >>> with Sandbox() as sandbox:
+            ...     model = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox")
+            ...     animal = model.with_structured_output(Animal).invoke("Name an animal.")
+            >>> type(animal).__name__
+            'Animal'
+        """
+        method = method or choose_structured_method(kwargs.get("model") or self.model)
+        options = {
+            **kwargs,
+            "ls_structured_output_format": {
+                "kwargs": {"method": method, "strict": strict},
+                "schema": schema,
+            },
+        }
+        if method == "function_calling":
+            schema = require_schema(schema, method)
+            (tool,) = to_tools([schema], strict=strict)
+            name = tool["function"]["name"]
+            asked = self.bind_tools([tool], tool_choice=name, **options)
+            parser = to_tool_parser(schema, name)
+        elif method == "json_schema":
+            schema = require_schema(schema, method)
+            response_format = to_response_format(schema, strict=strict)
+            asked = self.bind(response_format=response_format, **options)
+            parser = to_parser(schema)
+        else:
+            words = {} if schema is None else {"response_schema": convert_to_json_schema(schema)}
+            json_object = {"type": "json_object"}
+            asked = self.bind(response_format=json_object, **words, **options)
+            parser = to_parser(schema)
+        return to_structured_runnable(asked, parser, include_raw=include_raw)
 
     def _make_request(
         self,
@@ -230,11 +298,19 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         stop: list[str] | None,
         kwargs: dict[str, Any],
         *,
-        stream: bool,
+        stream: bool | None,
     ) -> Request:
         options = {name: held for name, held in kwargs.items() if name not in _FRAMEWORK_OPTIONS}
         if stop is not None:
             options["stop"] = stop
+        if options.get("tools"):
+            options["tools"] = to_tools(options["tools"])
+        if options.get("tool_choice") is not None:
+            options["tool_choice"] = to_tool_choice(
+                options["tool_choice"], options.get("tools") or []
+            )
+        if options.get("response_format") is not None:
+            options["response_format"] = to_response_format(options["response_format"])
         return self.make_request(to_turns(messages), stream=stream, **options)
 
     def _client(self) -> QwenVLClient:

@@ -23,7 +23,14 @@ def _translate_message(message: AIMessage) -> list[types.ContentBlock]:
 def _translate_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
     if chunk.chunk_position == "last":
         return [*_spoken(chunk), *_whole_calls(chunk)]
-    return [*_spoken(chunk), *_call_pieces(chunk)]
+    return [*map(_with_index, _spoken(chunk)), *_call_pieces(chunk)]
+
+
+def _with_index(block: types.ContentBlock) -> types.ContentBlock:
+    # Blocks of one index are merged into one, whatever their types, and LangChain itself would
+    # give the first text the index that the first tool call has.
+    block["index"] = f"lc_{block['type']}"
+    return block
 
 
 def _spoken(message: AIMessage) -> list[types.ContentBlock]:
@@ -65,6 +72,6 @@ def _call_pieces(chunk: AIMessageChunk) -> list[types.ContentBlock]:
             type="tool_call_chunk", id=piece["id"], name=piece["name"], args=piece["args"]
         )
         if piece["index"] is not None:
-            block["index"] = piece["index"]
+            block["index"] = f"lc_tool_call_{piece['index']}"
         blocks.append(block)
     return blocks

@@ -3,6 +3,7 @@
 Deterministic, and never a guess at what a model would say.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -93,12 +94,33 @@ def _formatted(conversation: Conversation, receipt: Receipt) -> str:
     options = conversation.options
     if options.answer_format == "text":
         return _prose(conversation, receipt)
-    if options.answer_format == "json_schema" and options.schema is not None:
+    schema = options.schema or schema_in_words(conversation.messages)
+    if schema is not None:
         seen = describe(receipt.sights) or "no media"
-        value = value_for(options.schema, f"sandbox, not a model; received {seen}")
+        value = value_for(schema, f"sandbox, not a model; received {seen}")
     else:
         value = _as_object(conversation, receipt)
     return orjson.dumps(value).decode()
+
+
+def schema_in_words(messages: tuple[Message, ...]) -> dict[str, Any] | None:
+    """Find the JSON schema of an object that a message asks to follow, as JSON mode has it.
+
+    Example:
+        >>> from qwen_vl.sandbox.conversation import Text
+        >>> asked = Text('Follow this schema: {"type": "object", "properties": {}}')
+        >>> schema_in_words((Message("user", (asked,)),))
+        {'type': 'object', 'properties': {}}
+    """
+    for message in messages:
+        for found in re.finditer(r"\{", message.text):
+            try:
+                value, _ = json.JSONDecoder().raw_decode(message.text, found.start())
+            except (json.JSONDecodeError, RecursionError):
+                continue
+            if isinstance(value, dict) and isinstance(value.get("properties"), dict):
+                return value
+    return None
 
 
 def _as_object(conversation: Conversation, receipt: Receipt) -> dict[str, Any]:
