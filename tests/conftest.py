@@ -20,6 +20,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
     for name in (
         "DASHSCOPE_API_KEY",
         "DASHSCOPE_API_BASE",
+        "DASHSCOPE_API_REGION",
         "DASHSCOPE_BASE_URL",
         "DASHSCOPE_COMPATIBLE_BASE_URL",
         "DASHSCOPE_HTTP_BASE_URL",

@@ -52,6 +52,7 @@ class QwenVLClient:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._openai = connection.openai_client
+        self._address = _address(connection.openai_client or connection)
 
     def ask(self, request: Request) -> Reply:
         """Get the whole answer.
@@ -69,7 +70,7 @@ class QwenVLClient:
             for delta in self.stream(request):
                 builder.add(delta)
             return _checked(builder.reply())
-        call = _Call(prepare_media(request), self._connection)
+        call = _Call(prepare_media(request), self._address)
         with call.errors_translated():
             answer = self._client().post(**call.whole())
         return _checked(decode_reply(answer.content, _headers(answer.response)))
@@ -84,7 +85,7 @@ class QwenVLClient:
             ContentError: A part cannot be sent; nothing was.
             ServiceError: The endpoint answered with an error, or broke off.
         """
-        call = _Call(prepare_media(request), self._connection)
+        call = _Call(prepare_media(request), self._address)
         with call.errors_translated():
             response = self._client().post(**call.streamed("Stream")).response
         decoder = StreamDecoder(_headers(response))
@@ -114,9 +115,8 @@ class AsyncQwenVLClient:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._address = _address(connection.async_openai_client or connection)
+        self._pools: dict[asyncio.AbstractEventLoop, _Pool] = {}
 
     async def ask(self, request: Request) -> Reply:
         """Get the whole answer; see `QwenVLClient.ask`."""
@@ -125,14 +125,14 @@ class AsyncQwenVLClient:
             async for delta in self.stream(request):
                 builder.add(delta)
             return _checked(builder.reply())
-        call = _Call(await _prepare(request), self._connection)
+        call = _Call(await _prepare(request), self._address)
         with call.errors_translated():
             answer = await (await self._client()).post(**call.whole())
         return _checked(decode_reply(answer.content, _headers(answer.response)))
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Get the answer in pieces, as they come; see `QwenVLClient.stream`."""
-        call = _Call(await _prepare(request), self._connection)
+        call = _Call(await _prepare(request), self._address)
         with call.errors_translated():
             response = (await (await self._client()).post(**call.streamed("AsyncStream"))).response
         decoder = StreamDecoder(_headers(response))
@@ -154,10 +154,17 @@ class AsyncQwenVLClient:
         if pool is None:
             self._pools[loop] = pool = _Pool(_make_sdk_client("AsyncOpenAI", self._connection))
             await pool.close_with_loop()
+            self._forget_closed_loops()
         return pool.client
 
 
 class _Pool:
+    def _forget_closed_loops(self) -> None:
+        # A pool refers to its loop, so that no loop would ever be freed by itself.
+        for loop in list(self._pools):
+            if loop.is_closed():
+                self._pools.pop(loop, None)
+
     """The connections of one event loop."""
 
     def __init__(self, client: "AsyncOpenAI") -> None:
@@ -180,31 +187,28 @@ async def _close_at_end(client: "AsyncOpenAI") -> AsyncIterator[None]:
 class ClientCache:
     """The clients of one model object: made at their first use, made again when it changes.
 
-    Copies and pickles of the object begin without any, since connections cannot be copied.
+    Deep copies and pickles of the object begin without any, since connections cannot be copied.
+    Shallow copies share the cache, and may use it from other threads: whoever asks gets a client
+    of the connection asked for, whatever another has put here in the meantime.
     """
 
     def __init__(self) -> None:
-        self._sync: QwenVLClient | None = None
-        self._async: AsyncQwenVLClient | None = None
-        self._connection: Connection | None = None
+        self._sync: tuple[Connection, QwenVLClient] | None = None
+        self._async: tuple[Connection, AsyncQwenVLClient] | None = None
 
     def sync(self, connection: Connection) -> QwenVLClient:
         """Give the client of this connection."""
-        self._forget_other(connection)
-        if self._sync is None:
-            self._sync = QwenVLClient(connection)
-        return self._sync
+        held = self._sync
+        if held is None or held[0] != connection:
+            self._sync = held = (connection, QwenVLClient(connection))
+        return held[1]
 
     def asynchronous(self, connection: Connection) -> AsyncQwenVLClient:
         """Give the asynchronous client of this connection."""
-        self._forget_other(connection)
-        if self._async is None:
-            self._async = AsyncQwenVLClient(connection)
-        return self._async
-
-    def _forget_other(self, connection: Connection) -> None:
-        if connection != self._connection:
-            self._connection, self._sync, self._async = connection, None, None
+        held = self._async
+        if held is None or held[0] != connection:
+            self._async = held = (connection, AsyncQwenVLClient(connection))
+        return held[1]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ClientCache":
         return ClientCache()
@@ -216,9 +220,9 @@ class ClientCache:
 class _Call:
     """What is sent for one request, and what its failures mean."""
 
-    def __init__(self, request: Request, connection: Connection) -> None:
+    def __init__(self, request: Request, address: str) -> None:
         self._request = request
-        self._connection = connection
+        self._address = address
         self._body = encode_request(request)
 
     def whole(self) -> dict[str, Any]:
@@ -250,7 +254,7 @@ class _Call:
 
     def _meaning(self, error: Exception, decoder: StreamDecoder | None) -> QwenVLError | None:
         sdk = _openai_sdk()
-        where = self._connection.base_url
+        where = self._address
         if isinstance(error, sdk.APIStatusError):
             response: Any = error.response
             return decode_error(response.status_code, response.content, _headers(response))
@@ -270,6 +274,10 @@ class _Call:
 
 def _openai_sdk() -> ModuleType:
     import openai  # noqa: PLC0415 - a quarter of a framework's import time, and not for a refusal.
+def _address(client: Any) -> str:
+    return str(client.base_url).rstrip("/")
+
+
 
     return openai
 

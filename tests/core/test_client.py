@@ -1,9 +1,11 @@
 """The core's own clients, without a framework."""
 
+import asyncio
 import gc
 import io
 import threading
 import warnings
+import weakref
 
 import openai
 import pytest
@@ -11,7 +13,7 @@ from pydantic import SecretStr
 
 from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
 from qwen_vl.content import Image, LocalFile, OpenFile, Text, Turn, Url
-from qwen_vl.errors import ConfigurationError
+from qwen_vl.errors import APIConnectionError, ConfigurationError
 from qwen_vl.request import Request
 from qwen_vl.samples import CHELSEA
 from qwen_vl.sandbox import Sandbox
@@ -104,3 +106,46 @@ def test_cache_makes_one_client_for_one_connection(connection: Connection) -> No
 
     assert cache.sync(connection) is first
     assert cache.sync(other) is not first
+
+
+def test_cache_gives_the_client_asked_for_while_another_is_made(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = ClientCache()
+    other = Connection(base_url="http://127.0.0.1:1/v1", api_key=SecretStr("sk-other"))
+    made: list[Connection] = []
+
+    def make(wanted: Connection) -> Connection:
+        if not made:
+            # What another thread may do in the middle, with a shallow copy of the same object.
+            made.append(other)
+            assert cache.sync(other) is other
+        return wanted
+
+    monkeypatch.setattr("qwen_vl.client.QwenVLClient", make)
+
+    assert cache.sync(connection) is connection
+    assert cache.sync(other) is other
+
+
+def test_async_client_frees_the_loops_that_are_closed(connection: Connection) -> None:
+    client = AsyncQwenVLClient(connection)
+    request = question(Url("https://example.com/a.png"))
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def ask() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await client.ask(request)
+
+    for _ in range(4):
+        asyncio.run(ask())
+    gc.collect()
+
+    assert [loop() for loop in loops[:-1]] == [None, None, None]
+
+
+def test_unreachable_client_of_the_caller_is_named_by_its_own_address() -> None:
+    with openai.OpenAI(base_url="http://127.0.0.1:9/own/v1", api_key="sk", max_retries=0) as own:
+        client = QwenVLClient(QwenVLSettings(openai_client=own).connection())
+        with pytest.raises(APIConnectionError, match=r"^http://127\.0\.0\.1:9/own/v1 cannot"):
+            client.ask(question(Url("https://example.com/a.png")))
