@@ -186,3 +186,24 @@ def test_error_inside_200_is_raised() -> None:
         decode_reply(body, {})
     with pytest.raises(errors.ServiceError, match="empty body"):
         decode_reply(b"", {})
+
+
+@pytest.mark.parametrize("choices", [[None], ["A"], {"message": {}}, 1], ids=str)
+def test_answer_without_an_object_is_an_error(choices: Any) -> None:
+    with pytest.raises(errors.ServiceError, match="held no answer"):
+        decode_reply(orjson.dumps({"choices": choices}), {})
+
+
+def test_token_counts_of_a_wrong_kind_are_passed_over() -> None:
+    usage = {**ANSWER["usage"], "prompt_tokens_details": [1], "completion_tokens_details": "a"}
+    reply = decode_reply(orjson.dumps({**ANSWER, "usage": usage}), {})
+
+    assert reply.usage is not None
+    assert (reply.usage.input_tokens, reply.usage.image_tokens) == (2520, None)
+
+
+def test_numeric_code_of_an_error_in_a_stream_is_its_status() -> None:
+    error = decode_error(None, orjson.dumps({"error": {"message": "busy", "code": 429}}), {})
+
+    assert isinstance(error, errors.RateLimitError)
+    assert error.status == 429

@@ -165,3 +165,56 @@ def test_whole_answer_in_place_of_a_stream_is_read() -> None:
 def test_error_in_place_of_a_stream_is_raised() -> None:
     with pytest.raises(errors.AuthenticationError):
         decode(b'{"error":{"code":"invalid_api_key","message":"no"}}')
+
+
+def test_byte_order_mark_before_the_first_event_is_passed_over() -> None:
+    raw = b"\xef\xbb\xbf" + choice("stop", content="A") + END
+
+    assert decode(raw, chunk=1).text == "A"
+    with pytest.raises(errors.AuthenticationError):
+        decode(b"\xef\xbb\xbf" + event(error={"code": "invalid_api_key", "message": "no"}))
+
+
+def test_null_error_in_a_chunk_is_no_error() -> None:
+    first = event(error=None, code=None, choices=[{"delta": {"content": "A"}}])
+
+    assert decode(first + event(error=None, code="") + choice("stop") + END).text == "A"
+
+
+def test_empty_event_is_passed_over() -> None:
+    assert decode(choice(content="A") + b"data:\n\ndata: \n\n" + choice("stop") + END).text == "A"
+
+
+def test_finish_reason_spelt_null_is_none() -> None:
+    with pytest.raises(errors.PartialResponseError):
+        decode(choice("null", content="A"))
+
+    assert decode(choice("null", content="A") + choice("stop") + END).finish_reason == "stop"
+
+
+def test_finish_reason_that_is_repeated_counts_once() -> None:
+    decoder = StreamDecoder({})
+    deltas = [*decoder.feed(choice("stop", content="A") + choice("stop") + END), *decoder.finish()]
+
+    assert [delta.finish_reason for delta in deltas if delta.finish_reason] == ["stop"]
+
+
+def test_model_that_is_told_late_is_kept() -> None:
+    first = event(id="", model="", choices=[])
+
+    assert decode(first + choice("stop", content="A") + END).model == "qwen3-vl-plus"
+
+
+@pytest.mark.parametrize("choices", [[None], ["A"], {"delta": {}}], ids=str)
+def test_event_without_an_object_for_its_answer_is_an_error(choices: Any) -> None:
+    with pytest.raises(errors.PartialResponseError, match="holds no answer") as caught:
+        decode(choice(content="Once") + event(choices=choices) + END)
+
+    assert caught.value.text == "Once"
+
+
+def test_fields_of_a_wrong_kind_are_passed_over() -> None:
+    odd = {"content": 7, "tool_calls": [None, {"function": "f", "index": 0, "id": "a"}]}
+    raw = event(choices=[{"delta": odd}], usage=[1]) + choice("stop", content="A") + END
+
+    assert decode(raw).text == "A"

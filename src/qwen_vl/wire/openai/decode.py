@@ -73,15 +73,15 @@ def decode_reply(body: bytes, headers: Mapping[str, str]) -> Reply:
         'A cat.'
     """
     data = load_json(body)
-    if not isinstance(data, dict) or not data.get("choices"):
+    choice = find_choice(data)
+    if not choice:
         raise decode_error(None, body, headers)
-    choice = data["choices"][0]
-    message = choice.get("message") or {}
+    message = as_object(choice.get("message"))
     return Reply(
         text=decode_text(message.get("content")),
         reasoning=decode_reasoning(message),
-        tool_calls=tuple(_decode_tool_call(call) for call in message.get("tool_calls") or ()),
-        finish_reason=choice.get("finish_reason"),
+        tool_calls=tuple(_decode_tool_call(call) for call in find_tool_calls(message)),
+        finish_reason=decode_finish_reason(choice),
         usage=decode_usage(data.get("usage")),
         model=data.get("model"),
         id=data.get("id"),
@@ -89,6 +89,29 @@ def decode_reply(body: bytes, headers: Mapping[str, str]) -> Reply:
         logprobs=choice.get("logprobs"),
         is_truncated=is_truncated(headers),
     )
+
+
+def as_object(value: object) -> _Json:
+    """Give a JSON object as it is, and an empty one for anything else that may stand there."""
+    return value if isinstance(value, dict) else {}
+
+
+def find_choice(data: object) -> _Json:
+    """Find the answer among `choices`; empty where there is none."""
+    choices = as_object(data).get("choices")
+    return as_object(choices[0]) if isinstance(choices, list) and choices else {}
+
+
+def find_tool_calls(message: _Json) -> list[_Json]:
+    """Find the tool calls of a message or a delta."""
+    calls = message.get("tool_calls")
+    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+
+
+def decode_finish_reason(choice: _Json) -> str | None:
+    """Read why the answer ended; real streams write "null" too (Streaming page, 2026-07)."""
+    reason = choice.get("finish_reason")
+    return str(reason) if reason not in {None, "", "null"} else None
 
 
 def decode_text(content: object) -> str:
@@ -103,14 +126,14 @@ def decode_reasoning(message: _Json) -> str:
     return str(message.get("reasoning_content") or message.get("reasoning") or "")
 
 
-def decode_usage(usage: _Json | None) -> Usage | None:
+def decode_usage(usage: object) -> Usage | None:
     """Read the token counts; any detail may be missing or null."""
-    if not usage:
+    if not usage or not isinstance(usage, dict):
         return None
-    into = usage.get("prompt_tokens_details") or {}
-    out = usage.get("completion_tokens_details") or {}
+    into = as_object(usage.get("prompt_tokens_details"))
+    out = as_object(usage.get("completion_tokens_details"))
     # vLLM's name for the same breakdown.
-    media = into.get("multimodal_tokens") or {}
+    media = as_object(into.get("multimodal_tokens"))
     input_tokens = usage.get("prompt_tokens") or 0
     output_tokens = usage.get("completion_tokens") or 0
     return Usage(
@@ -183,7 +206,7 @@ def is_truncated(headers: Mapping[str, str]) -> bool:
 
 
 def _decode_tool_call(call: _Json) -> ToolCall:
-    function = call.get("function") or {}
+    function = as_object(call.get("function"))
     return ToolCall(
         id=call.get("id") or "",
         name=function.get("name") or "",
@@ -208,6 +231,9 @@ def _error_class(status: int | None, code: str | None, message: str) -> type[Ser
 
 def _status_of(code: str | None) -> int | None:
     spelled = (code or "").lower()
+    if re.fullmatch(r"[45]\d\d", spelled):
+        # vLLM's codes are the HTTP status itself.
+        return int(spelled)
     return next((status for pattern, status in _STATUS_BY_CODE if re.match(pattern, spelled)), None)
 
 

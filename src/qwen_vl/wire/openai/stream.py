@@ -11,15 +11,21 @@ from typing import Any
 from qwen_vl.errors import PartialResponseError
 from qwen_vl.reply import Delta, Reply, ToolCallDelta, Usage
 from qwen_vl.wire.openai.decode import (
+    as_object,
     decode_error,
+    decode_finish_reason,
     decode_reasoning,
     decode_reply,
     decode_text,
     decode_usage,
+    find_choice,
     find_request_id,
+    find_tool_calls,
     is_truncated,
     load_json,
 )
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class StreamDecoder:
@@ -45,6 +51,7 @@ class StreamDecoder:
         self._text: list[str] = []
         self._calls = _ToolCallIndex()
         self._usage: Usage | None = None
+        self._told: dict[str, Any] = {}
         self._is_begun = False
         self._is_complete = False
         self._is_done = False
@@ -91,6 +98,8 @@ class StreamDecoder:
 
     def _feed_line(self, line: bytes) -> Iterator[Delta]:
         line = line.rstrip(b"\r")
+        if not self._is_begun:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
         if not line:
             yield from self._dispatch()
         elif line.startswith(b"data:"):
@@ -103,6 +112,9 @@ class StreamDecoder:
             return
         raw = b"\n".join(self._data)
         self._data = []
+        if not raw:
+            # Some gateways keep the connection open with events that hold nothing.
+            return
         if raw == b"[DONE]":
             self._is_complete = True
             yield from self._end()
@@ -110,7 +122,7 @@ class StreamDecoder:
         event = load_json(raw)
         if not isinstance(event, dict):
             raise self.broken(f"An event of the stream is not JSON ({raw[:60]!r})")
-        if "error" in event or ("code" in event and "choices" not in event):
+        if event.get("error") or (event.get("code") and "choices" not in event):
             raise decode_error(None, raw, self._headers)
         delta = self._decode_event(event)
         if delta is not None:
@@ -123,33 +135,40 @@ class StreamDecoder:
             yield Delta(usage=self._usage, is_truncated=is_truncated(self._headers))
 
     def _decode_event(self, event: Mapping[str, Any]) -> Delta | None:
+        self._is_begun = True
         self._usage = decode_usage(event.get("usage")) or self._usage
-        first: dict[str, Any] = {}
-        if not self._is_begun:
-            self._is_begun = True
-            first = {
-                "model": event.get("model"),
-                "id": event.get("id"),
-                "request_id": find_request_id(event, self._headers),
-            }
-        choices = event.get("choices")
-        if not choices:
-            return Delta(**first) if first else None
-        choice = choices[0]
-        message = choice.get("delta") or {}
+        facts = self._new_facts(event)
+        if not event.get("choices"):
+            return Delta(**facts) if facts else None
+        choice = find_choice(event)
+        if not choice:
+            raise self.broken("An event of the stream holds no answer where one should be")
+        message = as_object(choice.get("delta"))
         delta = Delta(
             text=decode_text(message.get("content")),
             reasoning=decode_reasoning(message),
-            tool_calls=tuple(self._calls.place(call) for call in message.get("tool_calls") or ()),
-            finish_reason=choice.get("finish_reason"),
+            tool_calls=tuple(self._calls.place(call) for call in find_tool_calls(message)),
+            # Once: frameworks that add chunks up would write it twice.
+            finish_reason=None if self._is_complete else decode_finish_reason(choice),
             logprobs=choice.get("logprobs"),
-            **first,
+            **facts,
         )
         if delta.text:
             self._text.append(delta.text)
         if delta.finish_reason:
             self._is_complete = True
         return delta
+
+    def _new_facts(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Give what holds for the whole answer and was not told yet: chunks that add up repeat."""
+        facts = {
+            "model": event.get("model"),
+            "id": event.get("id"),
+            "request_id": find_request_id(event, self._headers),
+        }
+        new = {name: fact for name, fact in facts.items() if fact and name not in self._told}
+        self._told.update(new)
+        return new
 
 
 class _ToolCallIndex:
@@ -160,7 +179,7 @@ class _ToolCallIndex:
         self._ids: list[str | None] = []
 
     def place(self, call: Mapping[str, Any]) -> ToolCallDelta:
-        function = call.get("function") or {}
+        function = as_object(call.get("function"))
         call_id = call.get("id") or None
         name = function.get("name") or None
         given = call.get("index")
