@@ -16,7 +16,8 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 _BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\-_\s]+={0,2}\s*")
 _JPEG_BASE64 = "/9j/"
-_ADDRESS = re.compile(r"(?:https?|oss|data):", re.IGNORECASE)
+# Addresses that the service does not take (ftp://, s3://) are told as such, not as missing files.
+_ADDRESS = re.compile(r"(?:https?|oss|data):|(?!file:)[a-z][a-z0-9+.\-]+://", re.IGNORECASE)
 # Long enough to meet a dot or a colon in any path, short enough to cost nothing on 10 MB of Base64.
 _BASE64_PROBE_CHARS = 512
 
@@ -215,7 +216,7 @@ class Turn:
 def to_source(value: object) -> Source | None:
     """Tell where media comes from by the kind of value that stands in its place.
 
-    Text is an address (`http:`, `https:`, `oss:`, `data:`), a `file://` address, Base64, or else a
+    Text is an address (`http:`, `https:`, `oss:`, `data:`, or any other `scheme://`), a `file://` address, Base64, or else a
     path, which is kept as not trusted. Whether it may be read is decided later, where it is read.
 
     Args:
@@ -253,7 +254,8 @@ def to_source(value: object) -> Source | None:
 
 def is_pixels(value: object) -> bool:
     """Tell whether a value is a `PIL.Image.Image` or an array, without importing either."""
-    if hasattr(value, "__array_interface__"):
+    # Asked of the type: a picture copies all its pixels to answer for itself.
+    if hasattr(type(value), "__array_interface__"):
         return True
     return any(base.__module__ == "PIL.Image" for base in type(value).__mro__)
 
