@@ -32,6 +32,8 @@ class ModelFacts:
             `vl_high_resolution_images`.
         frame_min_pixels: Lowest `min_pixels` of a video's frame.
         frame_pixels_limit: Highest `max_pixels` of a video's frame.
+        frame_default_min_pixels: `min_pixels` of a video's frame where none is given.
+        frame_default_max_pixels: `max_pixels` of a video's frame where none is given.
         total_pixels_limit: Highest `total_pixels` of a video, and its value where none is given.
         max_frames: Longest list of frames.
         max_images: Most pictures of one request.
@@ -59,6 +61,8 @@ class ModelFacts:
     image_pixels_limit: int = 16_777_216
     frame_min_pixels: int = 4_096
     frame_pixels_limit: int = 2_048_000
+    frame_default_min_pixels: int = 65_536
+    frame_default_max_pixels: int = 655_360
     total_pixels_limit: int = 819_200_000
     max_frames: int = 8_000
     max_images: int = 256
@@ -95,6 +99,12 @@ MAX_INLINE_IMAGES = 250
 
 MAX_VIDEOS = 64
 """Most videos of one request (Vision page, 2026-08)."""
+
+REASONING_EFFORTS = ("low", "medium", "xhigh")
+"""Levels of `reasoning_effort`; other names stand for one of them (Native-API page, 2026-09)."""
+
+DEFAULT_REASONING_EFFORT = "xhigh"
+"""Where none is given (Native-API page, 2026-09)."""
 
 MIN_FPS, MAX_FPS = 0.1, 10.0
 """Range of `fps` (Native-API page, 2026-09)."""
@@ -167,6 +177,8 @@ _QWEN25_VL = ModelFacts(
     image_pixels_limit=12_845_056,
     frame_min_pixels=3_136,
     frame_pixels_limit=602_112,
+    frame_default_min_pixels=50_176,
+    frame_default_max_pixels=501_760,
     total_pixels_limit=51_380_224,
     max_frames=512,
     max_video_bytes=_GIB,
