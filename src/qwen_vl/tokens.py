@@ -23,8 +23,8 @@ _LETTERS = string.ascii_letters.encode()
 _DIGITS = string.digits.encode()
 _PUNCTUATION = string.punctuation.encode()
 # Characters beyond ASCII are told apart by the first byte of their UTF-8.
-_LATIN = bytes(range(0xC2, 0xCA))
-_ALPHABETS = bytes(range(0xCA, 0xE0))
+_LATIN_AND_GREEK = bytes(range(0xC2, 0xD0))
+_OTHER_ALPHABETS = bytes(range(0xD0, 0xE0))
 _INDIC_AND_SIGNS = bytes(range(0xE0, 0xE3))
 _EAST_ASIAN = bytes(range(0xE3, 0xF0))
 _EMOJI = bytes(range(0xF0, 0xF5))
@@ -39,8 +39,8 @@ _WEIGHTS = (
     (_PUNCTUATION, 0.7),
 )
 _WEIGHTS_BEYOND_ASCII = (
-    (_LATIN, 1.0),
-    (_ALPHABETS, 0.45),
+    (_LATIN_AND_GREEK, 1.0),
+    (_OTHER_ALPHABETS, 0.35),
     (_INDIC_AND_SIGNS, 0.9),
     (_EAST_ASIAN, 0.7),
     (_EMOJI, 1.2),
