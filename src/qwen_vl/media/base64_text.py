@@ -68,14 +68,15 @@ def decode_base64(text: str, where: str) -> Loaded:
         _refuse(text, where, error)
 
 
-def decode_head(data: bytes) -> bytes:
+def decode_head(data: bytes, n_chars: int = _HEAD_CHARS) -> bytes:
     """Decode the beginning of what may be Base64; empty if it is not.
 
     Args:
         data: Bytes of any kind.
+        n_chars: How much of it to look at.
     """
     try:
-        head = data[:_HEAD_CHARS].decode("ascii")
+        head = data[:n_chars].decode("ascii")
         clean = _to_standard(head).rstrip("=")
         return pybase64.b64decode(clean[: len(clean) // 4 * 4], validate=True)
     except (UnicodeDecodeError, binascii.Error, ValueError):

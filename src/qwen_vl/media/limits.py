@@ -45,7 +45,7 @@ def check_media(parts: Sequence[Media], model: str) -> None:
     for part in parts:
         _check_accepted(part, facts, model)
         if not isinstance(part, Audio):
-            _check_knobs(part, facts)
+            check_knobs(part, facts)
         if isinstance(part, Video) and isinstance(part.source, Frames):
             _check_frame_count(len(part.source.frames), facts, part.where)
     # unsure: no page says whether the frames of a list count as pictures; they are not counted.
@@ -106,7 +106,12 @@ def _check_accepted(part: Media, facts: ModelFacts, model: str) -> None:
         )
 
 
-def _check_knobs(part: Image | Video, facts: ModelFacts) -> None:
+def check_knobs(part: Image | Video, facts: ModelFacts) -> None:
+    """Check the numbers that stand beside a picture or video.
+
+    Raises:
+        MediaOptionError: `fps` or a pixel limit out of its range.
+    """
     for name, (lowest, highest) in _pixel_ranges(part, facts).items():
         value: Any = getattr(part, name)
         is_count = isinstance(value, int) and not isinstance(value, bool)

@@ -76,6 +76,30 @@ def encode_pixels(pixels: Any, max_bytes: int, where: str) -> tuple[str, bytes]:
         ) from error
 
 
+def read_pixel_size(pixels: Any, where: str) -> tuple[int, int]:
+    """Tell width and height of a decoded picture, without touching its pixels.
+
+    Args:
+        pixels: A `PIL.Image.Image`, or a numpy array.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: An array that is no picture.
+
+    Example:
+        >>> from PIL import Image
+        >>> read_pixel_size(Image.new("RGB", (64, 48)), "")
+        (64, 48)
+    """
+    # A picture has the interface of an array too, but copies all its pixels to give it.
+    if hasattr(pixels, "getbands"):
+        width, height = pixels.size
+    else:
+        _check_array(pixels, where)
+        height, width = pixels.__array_interface__["shape"][:2]
+    return int(width), int(height)
+
+
 def reencode(loaded: Loaded, header: ImageHeader, max_bytes: int, where: str) -> tuple[str, bytes]:
     """Encode a still picture anew, in a format that the service lists.
 

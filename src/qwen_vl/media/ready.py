@@ -1,6 +1,7 @@
 """One picture, video or sound: from wherever it is to an address that can be sent."""
 
 from dataclasses import dataclass
+from typing import Never
 
 from qwen_vl.content import Pixels, Source, Url
 from qwen_vl.errors import MediaFormatError
@@ -78,28 +79,50 @@ def ready_video(source: Source, policy: MediaPolicy, where: str) -> Ready:
         check_remote(source.address, where)
         return Ready(source.address)
     if isinstance(source, Pixels):
-        raise MediaFormatError(
-            "A video is wanted, but this is a decoded picture, or an array of pixels.",
-            where=where,
-            value=type(source.image).__name__,
-            remedy="Give it as a picture, or give a list of pictures: the video's frames.",
-        )
+        refuse_pixels(source, where)
     loaded = load(source, policy, where)
-    media_type = sniff(loaded.data)
-    if media_type not in VIDEO_TYPES:
-        is_picture = media_type is not None and media_type.startswith("image/")
-        raise MediaFormatError(
-            f"A video is wanted, but this looks like {describe(loaded.data)}.",
-            where=where,
-            value=media_type,
-            limit="MP4, AVI, MKV, MOV, FLV, WMV",
-            remedy=(
-                "Give it as a picture, or give a list of pictures: the video's frames."
-                if is_picture
-                else "Give a video as MP4, AVI, MKV, MOV, FLV or WMV."
-            ),
-        )
-    return Ready(to_data_url(media_type, loaded), len(loaded.data))
+    return Ready(to_data_url(find_video_type(loaded.data, where), loaded), len(loaded.data))
+
+
+def refuse_pixels(source: Pixels, where: str) -> Never:
+    """Refuse a decoded picture where a video is wanted.
+
+    Raises:
+        MediaFormatError: Always.
+    """
+    raise MediaFormatError(
+        "A video is wanted, but this is a decoded picture, or an array of pixels.",
+        where=where,
+        value=type(source.image).__name__,
+        remedy="Give it as a picture, or give a list of pictures: the video's frames.",
+    )
+
+
+def find_video_type(data: bytes, where: str) -> str:
+    """Find the type of a video that can be sent.
+
+    Args:
+        data: The file, or its first 1,024 bytes.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: Something else; it says what it looks like.
+    """
+    media_type = sniff(data)
+    if media_type in VIDEO_TYPES:
+        return str(media_type)
+    is_picture = media_type is not None and media_type.startswith("image/")
+    raise MediaFormatError(
+        f"A video is wanted, but this looks like {describe(data)}.",
+        where=where,
+        value=media_type,
+        limit="MP4, AVI, MKV, MOV, FLV, WMV",
+        remedy=(
+            "Give it as a picture, or give a list of pictures: the video's frames."
+            if is_picture
+            else "Give a video as MP4, AVI, MKV, MOV, FLV or WMV."
+        ),
+    )
 
 
 def ready_audio(source: Source, policy: MediaPolicy, where: str) -> Ready:

@@ -4,6 +4,8 @@ import io
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Never
 
@@ -134,30 +136,44 @@ def _load_inline(data: bytes | str, policy: MediaPolicy, where: str) -> Loaded:
 
 
 def _load_open_file(file: BinaryIO, policy: MediaPolicy, where: str) -> bytes:
+    data = read_open_file(file, policy.max_inline_bytes + 1, where)
+    _check_bytes(len(data), policy, where, "at least ")
+    return data
+
+
+def read_open_file(file: BinaryIO, limit: int, where: str) -> bytes:
+    """Read a file object from its start, and leave it where it was if it can be wound back.
+
+    Args:
+        file: A binary file object.
+        limit: Most bytes to read.
+        where: The part, for errors.
+
+    Raises:
+        MediaAccessError: It cannot be read.
+        MediaFormatError: It gives text.
+    """
     if isinstance(file, io.TextIOBase):
         _refuse_text_file(where)
-    limit = policy.max_inline_bytes
     try:
-        if _is_seekable(file):
-            position = file.tell()
-            file.seek(0)
-            try:
-                data = _read_at_most(file, limit + 1, where)
-            finally:
-                file.seek(position)
-        else:
-            data = _read_at_most(file, limit + 1, where)
+        if not is_seekable(file):
+            return _read_at_most(file, limit, where)
+        position = file.tell()
+        file.seek(0)
+        try:
+            return _read_at_most(file, limit, where)
+        finally:
+            file.seek(position)
     except (OSError, ValueError) as error:
         raise MediaAccessError(
             f"The file object cannot be read: {error}.",
             where=where,
             remedy="Give a file that is open for reading, or its bytes.",
         ) from error
-    _check_bytes(len(data), policy, where, "at least ")
-    return data
 
 
-def _is_seekable(file: BinaryIO) -> bool:
+def is_seekable(file: BinaryIO) -> bool:
+    """Tell whether a file object can be read twice."""
     seekable = getattr(file, "seekable", None)
     return bool(seekable()) if callable(seekable) else False
 
@@ -177,7 +193,19 @@ def _read_at_most(file: BinaryIO, limit: int, where: str) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _load_file(source: LocalFile, policy: MediaPolicy, where: str) -> bytes:
+@contextmanager
+def open_local(source: LocalFile, policy: MediaPolicy, where: str) -> Iterator[BinaryIO]:
+    """Open a file that the policy lets be read; what goes wrong in reading it is told likewise.
+
+    Args:
+        source: The file.
+        policy: Which files may be read.
+        where: The part, for errors.
+
+    Raises:
+        MediaAccessError: The file may not be read.
+        MediaNotFoundError: There is no such file.
+    """
     shown = _shown(source.path)
     try:
         path = _allowed_path(source, policy, where)
@@ -188,10 +216,8 @@ def _load_file(source: LocalFile, policy: MediaPolicy, where: str) -> bytes:
         if policy.media_roots is not None:
             flags |= getattr(os, "O_NOFOLLOW", 0)
         with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor, no path
-            status = os.fstat(file.fileno())
-            _check_regular(status.st_mode, shown, where)
-            _check_bytes(status.st_size, policy, where)
-            return file.read(status.st_size)
+            _check_regular(os.fstat(file.fileno()).st_mode, shown, where)
+            yield file
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MediaNotFoundError(
             f"There is no file {shown}.",
@@ -206,6 +232,13 @@ def _load_file(source: LocalFile, policy: MediaPolicy, where: str) -> bytes:
             value=str(source.path),
             remedy="Check that the path is meant, and that this program may read it.",
         ) from error
+
+
+def _load_file(source: LocalFile, policy: MediaPolicy, where: str) -> bytes:
+    with open_local(source, policy, where) as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        _check_bytes(n_bytes, policy, where)
+        return file.read(n_bytes)
 
 
 def _allowed_path(source: LocalFile, policy: MediaPolicy, where: str) -> Path:
