@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Url,
         Video,
     )
+    from qwen_vl.counting import count_tokens
     from qwen_vl.errors import (
         ConfigurationError,
         ContentError,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from qwen_vl.reply import Delta, Reply, Usage
     from qwen_vl.request import MediaPolicy, Request
     from qwen_vl.settings import Connection, QwenVLSettings
-    from qwen_vl.tokens import count_image_tokens
+    from qwen_vl.tokens import count_image_tokens, count_video_tokens, sample_frame_count
 
     __version__: str
 
@@ -72,7 +73,10 @@ __all__ = [
     "Video",
     "__version__",
     "count_image_tokens",
+    "count_tokens",
+    "count_video_tokens",
     "find_model",
+    "sample_frame_count",
 ]
 
 _NAMES_BY_MODULE = {
@@ -81,12 +85,13 @@ _NAMES_BY_MODULE = {
         "Audio Frames Image Inline LocalFile OpenFile Pixels Reasoning Text ToolCall ToolResult "
         "Turn Url Video"
     ),
+    "counting": "count_tokens",
     "errors": "ConfigurationError ContentError MediaError QwenVLError ServiceError",
     "models": "ModelFacts find_model",
     "reply": "Delta Reply Usage",
     "request": "MediaPolicy Request",
     "settings": "Connection QwenVLSettings",
-    "tokens": "count_image_tokens",
+    "tokens": "count_image_tokens count_video_tokens sample_frame_count",
 }
 _HOMES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

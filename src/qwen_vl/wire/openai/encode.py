@@ -79,10 +79,7 @@ def encode_turns(request: Request) -> list[_Json]:
     """
     messages: list[_Json] = []
     tool_media: list[_Json] = []
-    last_user = max(
-        (index for index, turn in enumerate(request.turns) if turn.role == "user"), default=-1
-    )
-    keeps_reasoning = _keeps_reasoning(request)
+    first_reasoned = find_first_reasoned(request)
     for index, turn in enumerate(request.turns):
         if tool_media and turn.role != "tool":
             messages.append({"role": "user", "content": tool_media})
@@ -91,9 +88,7 @@ def encode_turns(request: Request) -> list[_Json]:
             case "system" | "user":
                 messages.append(_encode_spoken(turn))
             case "assistant":
-                # Within the tool loop of the last question every thinking model reads its
-                # reasoning again (Function calling page, 2026-07).
-                with_reasoning = keeps_reasoning or index > last_user
+                with_reasoning = index >= first_reasoned
                 messages.append(_encode_assistant(turn, with_reasoning=with_reasoning))
             case "tool":
                 for result in turn.parts:
@@ -107,9 +102,19 @@ def encode_turns(request: Request) -> list[_Json]:
     return messages
 
 
-def _keeps_reasoning(request: Request) -> bool:
+def find_first_reasoned(request: Request) -> int:
+    """Find from which turn on reasoning is sent back: all of it, or that since the last question.
+
+    Args:
+        request: What to ask.
+    """
     asked = request.parameters.get("preserve_thinking")
-    return find_model(request.model).preserves_thinking if asked is None else bool(asked)
+    if find_model(request.model).preserves_thinking if asked is None else asked:
+        return 0
+    # Within the tool loop of the last question every thinking model reads its reasoning again
+    # (Function calling page, 2026-07).
+    questions = (index for index, turn in enumerate(request.turns) if turn.role == "user")
+    return max(questions, default=-1) + 1
 
 
 def _encode_spoken(turn: Turn) -> _Json:
