@@ -1,0 +1,61 @@
+"""What each model can do, in LangChain's words.
+
+Everything comes from `qwen_vl.models`; there is no second table. Only keys that the oldest
+supported `langchain-core` knows are given, since it warns of others.
+"""
+
+from langchain_core.language_models import ModelProfile
+
+from qwen_vl.models import DEFAULT_REASONING_EFFORT, REASONING_EFFORTS, ModelFacts, find_model
+
+
+def profile_of(model: str) -> ModelProfile:
+    """Describe a model; an unknown id has the profile of the newest models.
+
+    Args:
+        model: Model id.
+
+    Example:
+        >>> profile = profile_of("qwen3-vl-plus")
+        >>> profile["max_input_tokens"], profile["video_inputs"], profile["structured_output"]
+        (260096, True, False)
+    """
+    facts = find_model(model)
+    is_always_thinking = facts.thinking == "always"
+    profile = ModelProfile(
+        name=model,
+        text_inputs=True,
+        image_inputs=facts.accepts_vision,
+        image_url_inputs=facts.accepts_vision,
+        video_inputs=facts.accepts_vision and facts.accepts_video,
+        audio_inputs=facts.accepts_audio,
+        pdf_inputs=False,
+        # A tool's pictures are sent in a user message after the tools'.
+        image_tool_message=facts.accepts_vision and facts.accepts_tools,
+        pdf_tool_message=False,
+        text_outputs=True,
+        image_outputs=False,
+        audio_outputs=False,
+        video_outputs=False,
+        reasoning_output=facts.thinking != "never",
+        tool_calling=facts.accepts_tools,
+        tool_call_streaming=facts.accepts_tools,
+        # The service forces no tool, and holds to no schema, while a model thinks.
+        tool_choice=facts.accepts_tools and not is_always_thinking,
+        structured_output=facts.accepts_json_schema and not is_always_thinking,
+        attachment=facts.accepts_vision,
+        temperature=True,
+    )
+    _add_known(profile, facts)
+    return profile
+
+
+def _add_known(profile: ModelProfile, facts: ModelFacts) -> None:
+    # What no page says is left out: LangChain then asks for it where it needs it.
+    if facts.max_input_tokens is not None:
+        profile["max_input_tokens"] = facts.max_input_tokens
+    if facts.max_output_tokens is not None:
+        profile["max_output_tokens"] = facts.max_output_tokens
+    if facts.accepts_reasoning_effort:
+        profile["reasoning_effort_levels"] = list(REASONING_EFFORTS)
+        profile["reasoning_effort_default"] = DEFAULT_REASONING_EFFORT
