@@ -216,8 +216,9 @@ class Turn:
 def to_source(value: object) -> Source | None:
     """Tell where media comes from by the kind of value that stands in its place.
 
-    Text is an address (`http:`, `https:`, `oss:`, `data:`, or any other `scheme://`), a `file://` address, Base64, or else a
-    path, which is kept as not trusted. Whether it may be read is decided later, where it is read.
+    Text is an address (`http:`, `https:`, `oss:`, `data:`, or any other `scheme://`), a `file://`
+    address, Base64, or else a path, which is kept as not trusted. Whether it may be read is
+    decided later, where it is read.
 
     Args:
         value: `str`, `bytes`, `bytearray`, `memoryview`, `pathlib.Path`, a binary file object,

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from qwen_vl.content import Audio, Image, Reasoning, Text, ToolCall, ToolResult, Turn, Url
-from qwen_vl.errors import MediaTooLargeError, UnsupportedContentError
+from qwen_vl.errors import ConfigurationError, MediaTooLargeError, UnsupportedContentError
 from qwen_vl.request import Request
 from qwen_vl.wire.openai import encode_request
 
@@ -161,3 +161,17 @@ def test_body_over_the_limit_is_refused() -> None:
         encode(user(Text(text="a" * (64 * 2**20))))
 
     assert caught.value.limit == 64 * 2**20
+
+
+@pytest.mark.parametrize(
+    "value", [object(), 2**70, {1}, "\ud800"], ids=["object", "big", "set", "str"]
+)
+def test_parameter_that_json_does_not_have_is_named(value: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"^seed cannot be sent as JSON"):
+        encode(user(Text(text="Hi")), seed=value)
+
+
+def test_text_of_a_tool_that_is_no_unicode_is_named() -> None:
+    half = Text(text="half a pair: \ud83d", where="messages[1].content[2]")
+    with pytest.raises(UnsupportedContentError, match=r"^messages\[1\]\.content\[2\]: The text"):
+        encode(user(Text(text="Hi")), tool("call_1", half))

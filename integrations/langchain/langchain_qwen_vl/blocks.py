@@ -15,6 +15,7 @@ from qwen_vl.content import (
     Frames,
     Image,
     Inline,
+    LocalFileUrl,
     Part,
     Reasoning,
     Source,
@@ -37,7 +38,7 @@ _PROBE_CHARS = 64
 _SOURCE_KEYS = frozenset(
     {
         *("type", "id", "index", "extras", "metadata", "cache_control"),
-        *("mime_type", "media_type", "source_type", "source", "url", "base64", "data"),
+        *("mime_type", "mimeType", "media_type", "source_type", "source", "url", "base64", "data"),
         *("image", "image_url", "input_image", "video", "video_url", "frames", "path"),
         *("file", "file_uri", "media", "filename", "title", "name", "detail"),
     }
@@ -64,7 +65,7 @@ def to_part(block: object, where: str) -> Part:
         raise UnsupportedContentError(
             f"A content block is a dict or a string, not {type(block).__name__}.", where=where
         )
-    kind = block.get("type") or _kind_of_untyped(block)
+    kind = kind_of(block)
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
         raise UnsupportedContentError(
@@ -75,8 +76,18 @@ def to_part(block: object, where: str) -> Part:
     return reader(block, where)
 
 
-def _kind_of_untyped(block: Block) -> str | None:
-    # The native protocol's parts have no type: their key is the type.
+def kind_of(block: Block) -> Any:
+    """Tell the type of a block: the stated one, else the key that stands for it.
+
+    Args:
+        block: Any block. The native protocol's parts have no type: their key is the type.
+
+    Example:
+        >>> kind_of({"fps": 2, "video": "https://e.org/a.mp4"})
+        'video'
+    """
+    if block.get("type"):
+        return block["type"]
     named = ("image", "video", "audio", "text", "image_url", "video_url")
     return next((key for key in named if key in block), None)
 
@@ -103,7 +114,12 @@ def _read_refusal(block: Block, where: str) -> Text:
 
 
 def _read_reasoning(block: Block, where: str) -> Reasoning:
-    text = block.get("reasoning") or block.get("thinking") or ""
+    text = block.get("reasoning") or block.get("thinking")
+    if not text:
+        # OpenAI's Responses hold it in pieces, as a summary or as it was thought.
+        held = block.get("summary") or block.get("content") or ()
+        pieces = [piece.get("text") or "" for piece in held if isinstance(piece, Mapping)]
+        text = "\n\n".join(pieces)
     return Reasoning(text=str(text), where=where)
 
 
@@ -163,7 +179,7 @@ def _read_file(block: Block, where: str) -> Part:
     held = block.get("file")
     inner: Block = {**block, **held} if isinstance(held, Mapping) else block
     value = inner.get("file_data") or inner.get("file_uri") or _find_media(inner)
-    stated = inner.get("mime_type") or inner.get("media_type")
+    stated = inner.get("mime_type") or inner.get("media_type") or inner.get("mimeType")
     # LangChain calls every file of OpenAI's form a PDF, so what the bytes say counts.
     mime_type = _sniff_inline(value) or str(stated or "")
     family = mime_type.partition("/")[0]
@@ -215,20 +231,30 @@ def _find_media(block: Block, *keys: str) -> Any:
         held = block.get(key)
         if isinstance(held, Mapping):
             held = held.get("url")
-        if held is not None:
+        if _is_given(held):
             return held
     source = block.get("source")
     for place in (block, source if isinstance(source, Mapping) else {}):
         for key in ("url", "path"):
-            if place.get(key) is not None:
+            if _is_given(place.get(key)):
                 return place[key]
         for key in ("base64", "data"):
-            if place.get(key) is not None:
-                # Where Base64 is promised, text is never an address or a path.
-                value = place[key]
-                is_bare = isinstance(value, str) and not value.startswith("data:")
-                return Inline(value) if is_bare else value
+            if _is_given(place.get(key)):
+                return _promised_base64(place[key])
     return None
+
+
+def _is_given(value: object) -> bool:
+    # An empty string is what some frameworks write for "not this one".
+    return value is not None and not (isinstance(value, str) and not value)
+
+
+def _promised_base64(value: object) -> object:
+    """Where Base64 is promised, text is never an address or a path, unless the program says so."""
+    is_named = isinstance(value, LocalFileUrl)
+    if isinstance(value, str) and not is_named and not value.startswith("data:"):
+        return Inline(value)
+    return value
 
 
 def _require(value: object, block: Block, where: str, what: str) -> Source:
@@ -269,9 +295,9 @@ def _find(block: Block, name: str) -> Any:
 
 def _warn_unsent(block: Block, knobs: Sequence[str], where: str) -> None:
     known = _SOURCE_KEYS.union(knobs)
-    extras = block.get("extras")
-    extra_names = extras.keys() if isinstance(extras, Mapping) else ()
-    for name in sorted({*block.keys(), *extra_names} - known):
+    inner = (block.get(key) for key in ("extras", "image_url", "video_url", "image", "video"))
+    inner_names = (name for place in inner if isinstance(place, Mapping) for name in place)
+    for name in sorted({*block.keys(), *inner_names} - known):
         warnings.warn(
             f"{where}: {name!r} is not something that the service reads here. It is not sent.",
             UserWarning,

@@ -5,19 +5,20 @@ object there becomes its memory address, and another picture's cached answer is 
 """
 
 import base64
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from langchain_core.messages import BaseMessage
 
-from langchain_qwen_vl.blocks import sniff_base64, to_part
+from langchain_qwen_vl.blocks import kind_of, sniff_base64, to_part
 from qwen_vl.errors import UnsupportedContentError
-from qwen_vl.media import to_json_safe
+from qwen_vl.media import sniff, to_json_safe
 from qwen_vl.request import MediaPolicy
 
 _Message = TypeVar("_Message", bound=BaseMessage)
-_Kind = Literal["image", "video", "audio"]
+_Kind = Literal["image", "video", "audio", "file"]
 
 _BASE64_KEYS = frozenset({"base64", "data"})
 _UNKNOWN_TYPE = "application/octet-stream"
@@ -72,10 +73,13 @@ def _safe_block(block: dict[str, Any], where: str, policy: MediaPolicy) -> dict[
 
 
 def _kind_of(block: Mapping[str, Any]) -> _Kind:
-    stated = str(block.get("type") or next(iter(block), ""))
+    stated = str(kind_of(block) or "")
+    wrapped = block.get("value")
+    if stated == "non_standard" and isinstance(wrapped, Mapping):
+        return _kind_of(wrapped)
     if stated in {"file", "media"}:
-        stated = str(block.get("mime_type") or "")
-    if stated in {"audio", "input_audio"} or stated.startswith("audio/"):
+        return "file"
+    if stated in {"audio", "input_audio"}:
         return "audio"
     return "video" if stated.startswith("video") else "image"
 
@@ -91,6 +95,9 @@ class _Safety:
     def of(self, value: Any, key: str) -> Any:
         if value is None or isinstance(value, str | int | float):
             return value
+        if isinstance(value, numbers.Real):
+            # Numbers of numpy, as options often are.
+            return int(value) if isinstance(value, numbers.Integral) else float(value)
         if isinstance(value, Mapping):
             items = {name: self.of(held, name) for name, held in value.items()}
             is_same = all(items[name] is held for name, held in value.items())
@@ -105,9 +112,13 @@ class _Safety:
         return self._text_of(value, key)
 
     def _text_of(self, value: Any, key: str) -> str:
-        if self.kind == "audio" and isinstance(value, bytes | bytearray):
+        is_bytes = isinstance(value, bytes | bytearray | memoryview)
+        # A file may hold anything, and what its bytes say counts.
+        family = (sniff(value) or "").partition("/")[0] if is_bytes else ""
+        found = family if self.kind == "file" else self.kind
+        if found == "audio" and is_bytes:
             return base64.b64encode(value).decode()
-        kind: Literal["image", "video"] = "video" if self.kind == "video" else "image"
+        kind: Literal["image", "video"] = "video" if found == "video" else "image"
         text = to_json_safe(value, kind, self.where, self.policy)
         if text is None:
             raise UnsupportedContentError(

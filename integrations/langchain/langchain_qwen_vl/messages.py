@@ -27,13 +27,10 @@ from qwen_vl.reply import Delta, Reply, Usage
 PROVIDER = "qwen_vl"
 """Name of the provider in LangChain's metadata (`model_provider`, `ls_provider`)."""
 
-# In an assistant's content these repeat what `tool_calls` holds.
-_CALL_BLOCKS = frozenset(
-    {
-        *("tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "input_json_delta"),
-        "function_call",
-    }
-)
+# In an assistant's content these repeat what `tool_calls` holds, if it holds any.
+_CALL_BLOCKS = frozenset({"tool_call", "invalid_tool_call", "tool_use", "function_call"})
+# Pieces of calls, which LangChain itself adds up to `tool_calls`.
+_CALL_PIECES = frozenset({"tool_call_chunk", "input_json_delta"})
 _CHAT_ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -103,17 +100,22 @@ def _assistant_parts(message: AIMessage, where: str) -> Iterator[Part]:
     if thought:
         yield Reasoning(text=str(thought), where=where)
     blocks = [message.content] if isinstance(message.content, str) else message.content
+    has_calls = bool(message.tool_calls or message.invalid_tool_calls)
     for index, block in enumerate(blocks):
-        if isinstance(block, dict) and block.get("type") in _CALL_BLOCKS:
+        place = f"{where}.content[{index}]"
+        kind = block.get("type") if isinstance(block, dict) else None
+        if isinstance(block, dict) and kind in _CALL_BLOCKS and not has_calls:
+            yield _to_call(block, place)
+        if kind in _CALL_BLOCKS or kind in _CALL_PIECES:
             continue
-        part = to_part(block, f"{where}.content[{index}]")
+        part = to_part(block, place)
         if not (thought and isinstance(part, Reasoning)):
             yield part
     for call in message.tool_calls:
         yield content.ToolCall(
             id=call["id"] or "",
             name=call["name"],
-            arguments=json.dumps(call["args"], ensure_ascii=False),
+            arguments=_to_json(call["args"], where),
             where=where,
         )
     for wrong in message.invalid_tool_calls:
@@ -125,9 +127,31 @@ def _assistant_parts(message: AIMessage, where: str) -> Iterator[Part]:
         )
 
 
+def _to_call(block: dict[str, Any], where: str) -> content.ToolCall:
+    """Read a call that stands in the content alone, as LangChain, Anthropic or OpenAI write it."""
+    given: Any = next((block[key] for key in ("args", "input", "arguments") if block.get(key)), {})
+    return content.ToolCall(
+        id=str(block.get("call_id") or block.get("id") or ""),
+        name=str(block.get("name") or ""),
+        arguments=given if isinstance(given, str) else _to_json(given, where),
+        where=where,
+    )
+
+
+def _to_json(arguments: object, where: str) -> str:
+    try:
+        return json.dumps(arguments, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise UnsupportedContentError(
+            f"The arguments of a tool call are no JSON: {error}.",
+            where=where,
+            remedy="Give them as text, numbers, lists and dicts.",
+        ) from error
+
+
 def _tool_parts(message: ToolMessage, where: str) -> tuple[Text | Image | Video, ...]:
     parts: list[Text | Image | Video] = []
-    for part in _parts(message, where):
+    for part in (*_parts(message, where), *_artifact_parts(message, where)):
         if not isinstance(part, Text | Image | Video):
             raise UnsupportedContentError(
                 f"A tool's result cannot hold a {type(part).__name__.lower()}.",
@@ -136,6 +160,24 @@ def _tool_parts(message: ToolMessage, where: str) -> tuple[Text | Image | Video,
             )
         parts.append(part)
     return tuple(parts)
+
+
+def _artifact_parts(message: ToolMessage, where: str) -> Iterator[Part]:
+    """Read the pictures that tools of MCP servers leave in the artifact, beside the content.
+
+    Any other artifact is the program's own, and stays with it.
+    """
+    artifact = message.artifact
+    for index, item in enumerate(artifact if isinstance(artifact, list | tuple) else [artifact]):
+        held = item if isinstance(item, dict) else getattr(item, "__dict__", {})
+        is_picture = getattr(item, "type", held.get("type")) == "image"
+        data = held.get("data")
+        if is_picture and isinstance(data, str) and _mime_type(item, held):
+            yield to_part({"type": "image", "base64": data}, f"{where}.artifact[{index}]")
+
+
+def _mime_type(item: object, held: dict[str, Any]) -> object:
+    return held.get("mimeType") or getattr(item, "mimeType", None)
 
 
 def to_message(reply: Reply) -> AIMessage:
