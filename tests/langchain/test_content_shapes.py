@@ -21,7 +21,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.messages.content import create_image_block, create_video_block
 from PIL import Image
 
-from langchain_qwen_vl import ChatQwenVL
+from langchain_qwen_vl import ChatQwenVL, frames_block, video_block
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE, ROCKET
 from qwen_vl.sandbox import Sandbox
 
@@ -301,6 +301,13 @@ SHAPES: list[tuple[str, Any, dict[str, Any]]] = [
         "k3: OpenAI file with a picture",
         {"type": "file", "file": {"filename": "cat.png", "file_data": PNG_URL}},
         image(PNG_URL),
+    ),
+    ("k4: video_block", video_block(VIDEO_URL, fps=1), video(VIDEO_URL, fps=1)),
+    ("k4b: video_block of a path", video_block(BIG_BUCK_BUNNY), video(MP4_URL)),
+    (
+        "k5: frames_block",
+        frames_block([*FRAMES[:3], CHELSEA], fps=2, max_pixels=655360),
+        frames([*FRAMES[:3], PNG_URL], fps=2, max_pixels=655360),
     ),
     (
         "k6: v1 plain text",

@@ -6,6 +6,7 @@ from typing import Any
 
 from langchain_qwen_vl import translator
 from langchain_qwen_vl.chat_model import ChatQwenVL
+from langchain_qwen_vl.constructors import frames_block, video_block
 
 __version__ = version("langchain-qwen-vl")
 
@@ -24,6 +25,8 @@ __all__ = [
     "QwenVLServiceError",
     "QwenVLTimeoutError",
     "__version__",
+    "frames_block",
+    "video_block",
 ]
 
 translator.register()

@@ -8,7 +8,7 @@ from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -20,8 +20,10 @@ from langchain_core.utils.utils import _build_model_kwargs
 from pydantic import ConfigDict, PrivateAttr, model_validator
 from typing_extensions import override
 
+from langchain_qwen_vl.counting import count_message_tokens
 from langchain_qwen_vl.json_safe import to_safe_message
 from langchain_qwen_vl.messages import PROVIDER, to_chunk, to_message, to_turns
+from langchain_qwen_vl.profiles import profile_of
 from langchain_qwen_vl.structured import (
     Schema,
     require_schema,
@@ -37,6 +39,7 @@ from qwen_vl.errors import ServiceError
 from qwen_vl.reply import Reply
 from qwen_vl.request import Request
 from qwen_vl.settings import API_KEY_VARIABLE, QwenVLSettings
+from qwen_vl.tokens import estimate_text_tokens
 
 # LangChain's own, not the service's.
 _FRAMEWORK_OPTIONS = ("stream", "ls_structured_output_format", "structured_output_format")
@@ -125,6 +128,41 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         if max_tokens is not None:
             params["ls_max_tokens"] = max_tokens
         return params
+
+    @override
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return profile_of(self.model)
+
+    @override
+    def get_num_tokens(self, text: str) -> int:
+        """Estimate the tokens of a text, offline.
+
+        Args:
+            text: Any text.
+        """
+        return self._count_text(text)
+
+    @override
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Tool] | None = None
+    ) -> int:
+        """Count the tokens of a conversation before it is sent, offline.
+
+        Pictures and videos count by the service's own rule from their sizes; text is estimated.
+
+        Args:
+            messages: The conversation.
+            tools: Tools that would be bound.
+
+        Raises:
+            MediaError: A picture or video cannot be read or is none.
+        """
+        return count_message_tokens(messages, self, tools=tools, count_text=self._count_text)
+
+    def _count_text(self, text: str) -> int:
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        return estimate_text_tokens(text)
 
     @override
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:

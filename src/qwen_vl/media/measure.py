@@ -124,7 +124,7 @@ def measure_video(source: Source, policy: MediaPolicy, where: str) -> Clip | Non
     with _open(source, policy, where) as file:
         media_type = find_video_type(file.read(_HEAD_BYTES), where)
         file.seek(0)
-        if media_type not in _CONTAINERS or importlib.util.find_spec("av") is None:
+        if media_type not in _CONTAINERS or not _has_av():
             return None
         return _probe(file, _CONTAINERS[media_type])
 
@@ -187,6 +187,10 @@ def _check_seekable(file: BinaryIO, where: str) -> None:
             value=type(file).__name__,
             remedy="Read it first, and give its bytes.",
         )
+
+
+def _has_av() -> bool:
+    return importlib.util.find_spec("av") is not None
 
 
 def _probe(file: BinaryIO, container: str) -> Clip | None:
