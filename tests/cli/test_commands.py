@@ -116,7 +116,9 @@ def test_demo_asks_the_service_where_there_is_a_key(qwen_vl_sandbox: Sandbox) ->
     )
 
     assert "Asking the service" in done.stdout
-    assert len(qwen_vl_sandbox.requests) == 3
+    assert "Looks at  zoom(left=200" in done.stdout
+    # Three questions, and one that is asked again with what the tool has seen.
+    assert len(qwen_vl_sandbox.requests) == 5
 
 
 def test_models_are_listed_with_what_they_can() -> None:

@@ -1,9 +1,12 @@
 """LangChain's own integration tests for chat models, against the sandbox in its strict mode."""
 
+import functools
+import operator
 from typing import Any
 
 import httpx
 import pytest
+from langchain_core.messages import AIMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from langchain_qwen_vl import ChatQwenVL
@@ -24,6 +27,7 @@ def _download_here(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestStandardIntegration(ChatModelIntegrationTests):
     @pytest.fixture(autouse=True)
     def _use_sandbox(self, qwen_vl_sandbox: Sandbox, request: pytest.FixtureRequest) -> None:
+        self._sandbox = qwen_vl_sandbox
         self._base_url = qwen_vl_sandbox.base_url
         if request.node.originalname == "test_agent_loop":
             # Which tool helps with a question is a model's judgement; the sandbox has none.
@@ -61,6 +65,35 @@ class TestStandardIntegration(ChatModelIntegrationTests):
     @property
     def supports_video_inputs(self) -> bool:
         return True
+
+    @property
+    def supported_usage_metadata_details(self) -> dict[str, list[str]]:
+        details = ["reasoning_output", "cache_read_input", "cache_creation_input"]
+        return {"invoke": details, "stream": details}
+
+    def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
+        return self._ask("Think.", stream=stream, enable_thinking=True)
+
+    def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
+        self._count(cached_tokens=1024)
+        return self._ask("Read it again.", stream=stream)
+
+    def invoke_with_cache_creation_input(self, *, stream: bool = False) -> AIMessage:
+        self._count(cache_creation_input_tokens=1024)
+        return self._ask("Keep it.", stream=stream)
+
+    def _count(self, **details: int) -> None:
+        # The sandbox has no cache, so that what it would say is prescribed (Cache page, 2026-10).
+        counted = {"prompt_tokens": 1200, "completion_tokens": 5, "total_tokens": 1205}
+        usage = {**counted, "prompt_tokens_details": details}
+        self._sandbox.script(ScriptedAnswer(text="So.", usage=usage))
+
+    def _ask(self, question: str, *, stream: bool, **options: Any) -> AIMessage:
+        model = ChatQwenVL(**{**self.chat_model_params, **options})
+        if not stream:
+            return model.invoke(question)
+        chunks = list(model.stream(question))
+        return functools.reduce(operator.add, chunks[1:], chunks[0])
 
     @property
     def supports_anthropic_inputs(self) -> bool:

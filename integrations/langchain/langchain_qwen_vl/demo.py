@@ -1,10 +1,14 @@
-"""`qwen-vl demo` through LangChain: real pictures and a real video, asked and answered."""
+"""`qwen-vl demo` through LangChain: real pictures, a real video, and a tool that looks closer."""
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.tools import tool
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -20,6 +24,11 @@ QUESTIONS: Sequence[tuple[str, Sequence[Path]]] = (
     ("What happens in this video?", [BIG_BUCK_BUNNY]),
 )
 
+AGENT_QUESTION = (
+    "What stands beside the rocket? Use zoom, first with left=200, top=100, right=440, bottom=420."
+)
+MAX_LOOKS = 4
+
 
 def run(console: Console, **settings: Any) -> None:
     """Ask every question and print what was asked, sent, answered and counted.
@@ -30,7 +39,7 @@ def run(console: Console, **settings: Any) -> None:
     """
     model = ChatQwenVL(**settings)
     for number, (question, files) in enumerate(QUESTIONS, start=1):
-        console.rule(f"LangChain {number} of {len(QUESTIONS)}")
+        console.rule(f"LangChain {number} of {len(QUESTIONS) + 1}")
         console.print(f"[bold]Asked[/bold]     {question}")
         console.print(_table_of(files, model.model))
         blocks: list[str | dict[str, Any]] = [
@@ -42,6 +51,41 @@ def run(console: Console, **settings: Any) -> None:
             console.print(chunk.text, end="", markup=False, highlight=False, soft_wrap=True)
             answer = chunk if answer is None else answer + chunk
         console.print(f"\n[bold]Usage[/bold]     {_describe_usage(answer)}\n")
+
+    console.rule(f"LangChain {len(QUESTIONS) + 1} of {len(QUESTIONS) + 1}")
+    _look_closer(console, model)
+
+
+@tool
+def zoom(left: int, top: int, right: int, bottom: int) -> list[dict[str, Any]]:
+    """Cut a part out of the picture, by its corners in pixels, and look at it enlarged."""
+    with Image.open(ROCKET) as picture:
+        part = picture.crop((left, top, right, bottom))
+    buffer = io.BytesIO()
+    part.resize((part.width * 2, part.height * 2)).save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return [{"type": "image", "base64": data, "mime_type": "image/png"}]
+
+
+def _look_closer(console: Console, model: ChatQwenVL) -> None:
+    console.print(f"[bold]Asked[/bold]     {AGENT_QUESTION}")
+    console.print(_table_of([ROCKET], model.model))
+    looking = model.bind_tools([zoom])
+    messages: list[BaseMessage] = [
+        HumanMessage([{"type": "image", "image": ROCKET}, AGENT_QUESTION])
+    ]
+    for _ in range(MAX_LOOKS):
+        answer = looking.invoke(messages)
+        messages.append(answer)
+        if not answer.tool_calls:
+            console.print("[bold]Answered[/bold]  ", end="")
+            console.print(answer.text, markup=False, highlight=False, soft_wrap=True)
+            return
+        for call in answer.tool_calls:
+            corners = ", ".join(f"{name}={value}" for name, value in call["args"].items())
+            console.print(f"[bold]Looks at[/bold]  {call['name']}({corners})")
+            messages.append(zoom.invoke(call))
+    console.print(f"[bold]Stopped[/bold]   after {MAX_LOOKS} looks")
 
 
 def _table_of(files: Sequence[Path], model: str) -> Table:
