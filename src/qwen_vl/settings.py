@@ -10,13 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from qwen_vl.combinations import mention_json, settle_parameters, thinks
 from qwen_vl.content import Turn
 from qwen_vl.endpoints import resolve_base_url
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.models import DEFAULT_MODEL
+from qwen_vl.parameters import (
+    CALL_PARAMETERS,
+    KNOBS,
+    PARAMETERS,
+    check_answer_count,
+    check_call,
+    check_secrets,
+)
 from qwen_vl.request import (
     DEFAULT_MAX_INLINE_BYTES,
     DEFAULT_MAX_TOTAL_INLINE_BYTES,
@@ -27,45 +35,6 @@ from qwen_vl.request import (
 )
 
 API_KEY_VARIABLE = "DASHSCOPE_API_KEY"
-
-_PARAMETER_FIELDS = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "max_tokens",
-    "max_completion_tokens",
-    "seed",
-    "stop",
-    "presence_penalty",
-    "repetition_penalty",
-    "logprobs",
-    "top_logprobs",
-    "enable_thinking",
-    "thinking_budget",
-    "reasoning_effort",
-    "preserve_thinking",
-    "vl_high_resolution_images",
-)
-_KNOB_FIELDS = ("min_pixels", "max_pixels", "total_pixels", "fps")
-
-CALL_PARAMETERS = frozenset(
-    {
-        *_PARAMETER_FIELDS,
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "tool_stream",
-        "response_format",
-        "stream_options",
-        "enable_search",
-        "search_options",
-        "enable_code_interpreter",
-        "frequency_penalty",
-        "n",
-        "user",
-    }
-)
-"""Body parameters that a call may name without a warning (OpenAI-Chat page, 2026-10)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +69,11 @@ class Connection:
         if not key:
             raise ConfigurationError(
                 f"There is no API key. Set {API_KEY_VARIABLE} in the environment, or pass api_key=…"
+            )
+        if not (key.isascii() and key.isprintable()):
+            # The transport would show it in its own complaint.
+            raise ConfigurationError(
+                "The API key holds a character that no key has, such as a line break. Copy it anew."
             )
         return key
 
@@ -193,7 +167,7 @@ class QwenVLSettings(BaseModel):
     fps: float | None = Field(default=None, ge=0.1, le=10)
     """Frames per second to look at in a video, 0.1 to 10."""
 
-    media_roots: Sequence[Path] | None = None
+    media_roots: Sequence[str | Path] | None = None
     """Folders that files may be read from.
 
     While it is `None`, only files that the program itself names by a `pathlib.Path` are read, and
@@ -229,6 +203,18 @@ class QwenVLSettings(BaseModel):
 
     async_openai_client: Any = Field(default=None, exclude=True, repr=False)
     """Your own `openai.AsyncOpenAI`."""
+
+    @field_validator("media_roots")
+    @classmethod
+    def _spell_media_roots(cls, roots: Sequence[str | Path] | None) -> list[str] | None:
+        # Frameworks dump settings as JSON, which has no paths.
+        return None if roots is None else [str(root) for root in roots]
+
+    @field_validator("model_kwargs")
+    @classmethod
+    def _refuse_secrets(cls, values: dict[str, Any]) -> dict[str, Any]:
+        check_secrets(values)
+        return values
 
     def connection(self) -> Connection:
         """Tell how to reach the endpoint.
@@ -275,16 +261,17 @@ class QwenVLSettings(BaseModel):
                 into the body with a warning; one that is `None` is left out of it.
 
         Raises:
-            ConfigurationError: Two options contradict each other.
+            ConfigurationError: Two options contradict each other, or one belongs to the instance.
         """
-        knobs = {name: call.pop(name, getattr(self, name)) for name in _KNOB_FIELDS}
+        knobs = {name: call.pop(name, getattr(self, name)) for name in KNOBS}
         model = call.pop("model", None) or self.model
         headers = call.pop("extra_headers", None) or {}
         timeout = call.pop("timeout", None)
+        stream_usage = call.pop("stream_usage", self.stream_usage)
         parameters = settle_parameters(model, self._gather_parameters(call))
         if stream is None:
             stream = thinks(model, parameters)
-        if stream and self.stream_usage:
+        if stream and stream_usage:
             parameters = {"stream_options": {"include_usage": True}, **parameters}
         spoken = mention_json(turns, parameters, model, schema=response_schema)
         return Request(
@@ -299,6 +286,8 @@ class QwenVLSettings(BaseModel):
 
     def _gather_parameters(self, call: dict[str, Any]) -> dict[str, Any]:
         extra_body = {**(self.extra_body or {}), **(call.pop("extra_body", None) or {})}
+        call = {**(call.pop("model_kwargs", None) or {}), **call}
+        check_call(call, QwenVLSettings.model_fields)
         for name in sorted(call.keys() - CALL_PARAMETERS):
             warnings.warn(
                 f"{name!r} is not a parameter that qwen-vl knows. It is sent at the top level of "
@@ -307,12 +296,14 @@ class QwenVLSettings(BaseModel):
                 stacklevel=3,
             )
         parameters = {**self.parameters, **call, **extra_body}
-        return {name: value for name, value in parameters.items() if _is_sent(name, value)}
+        parameters = {name: value for name, value in parameters.items() if _is_sent(name, value)}
+        check_answer_count(parameters)
+        return parameters
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The body parameters that the instance sets."""
-        fields = {name: getattr(self, name) for name in _PARAMETER_FIELDS}
+        fields = {name: getattr(self, name) for name in PARAMETERS}
         return {**{k: v for k, v in fields.items() if v is not None}, **self.model_kwargs}
 
     @property

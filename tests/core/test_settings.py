@@ -199,3 +199,51 @@ def test_policy_holds_folders_and_caps() -> None:
     assert settings.media_policy.media_roots == (Path("/a"),)
     assert settings.media_policy.max_inline_bytes == 5
     assert QwenVLSettings().media_policy.media_roots is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["api_key", "base_url", "region", "media_roots", "max_inline_bytes", "max_retries"],
+)
+def test_setting_that_no_call_can_change_is_refused_there(name: str) -> None:
+    # It would be sent in the body otherwise, the key too.
+    with pytest.raises(ConfigurationError, match=f"^{name} cannot be set for one call"):
+        QwenVLSettings().make_request([TURN], **{name: "sk-secret"})
+
+
+@pytest.mark.parametrize("name", ["dashscope_api_key", "openai_api_key", "apikey"])
+def test_key_under_another_name_is_never_sent_and_never_shown(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="looks like a secret") as of_call:
+        QwenVLSettings().make_request([TURN], **{name: "sk-hidden"})
+    with pytest.raises(ConfigurationError, match="looks like a secret") as of_instance:
+        QwenVLSettings(model_kwargs={name: "sk-hidden"})
+
+    assert "sk-hidden" not in f"{of_call.value}{of_instance.value}"
+
+
+@pytest.mark.parametrize("key", ["sk-one\nsk-two", "sk-密钥", "sk\x00"], ids=ascii)
+def test_key_that_no_header_can_hold_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="character that no key has") as caught:
+        QwenVLSettings(api_key=SecretStr(key)).connection()
+
+    assert "sk" not in str(caught.value)
+
+
+def test_call_may_bring_model_kwargs_and_stream_usage() -> None:
+    settings = QwenVLSettings(model_kwargs={"user": "ann", "enable_search": True})
+    with pytest.warns(UserWarning, match="'speed' is not a parameter"):
+        request = settings.make_request(
+            [TURN], stream=True, stream_usage=False, model_kwargs={"user": "bob", "speed": 2}
+        )
+
+    assert dict(request.parameters) == {"user": "bob", "enable_search": True, "speed": 2}
+
+
+@pytest.mark.parametrize("wrong", [{"n": 2}, {"extra_body": {"stream": True}}], ids=str)
+def test_answer_of_another_form_than_is_read_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        QwenVLSettings().make_request([TURN], **wrong)
+
+
+def test_folders_are_kept_as_text_for_dumps() -> None:
+    assert QwenVLSettings(media_roots=[Path("/a"), "/b"]).media_roots == ["/a", "/b"]

@@ -128,6 +128,24 @@ def test_dump_is_loaded_by_naming_the_class(
         assert restored.invoke("Hello").text
 
 
+@pytest.mark.filterwarnings("ignore:The function `loads?` is in beta")
+def test_dump_keeps_the_folders_that_may_be_read(make_chat: MakeChat) -> None:
+    dumped = dumpd(make_chat(media_roots=[CHELSEA.parent]))
+    restored = load(dumped, allowed_objects=[ChatQwenVL], valid_namespaces=["langchain_qwen_vl"])
+
+    assert restored.media_policy.media_roots == (CHELSEA.parent,)
+
+
+def test_key_under_the_name_of_another_package_is_refused_unseen(make_chat: MakeChat) -> None:
+    with (
+        pytest.warns(UserWarning, match="dashscope_api_key"),
+        pytest.raises(ConfigurationError, match="looks like a secret") as caught,
+    ):
+        make_chat(dashscope_api_key="sk-hidden")
+
+    assert "sk-hidden" not in str(caught.value)
+
+
 @pytest.fixture
 def cached(make_chat: MakeChat) -> ChatQwenVL:
     return make_chat(cache=InMemoryCache())

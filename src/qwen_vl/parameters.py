@@ -1,0 +1,115 @@
+"""Names of options: which of them the service reads, and which a call may bring."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from qwen_vl.errors import ConfigurationError
+
+PARAMETERS = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "max_tokens",
+    "max_completion_tokens",
+    "seed",
+    "stop",
+    "presence_penalty",
+    "repetition_penalty",
+    "logprobs",
+    "top_logprobs",
+    "enable_thinking",
+    "thinking_budget",
+    "reasoning_effort",
+    "preserve_thinking",
+    "vl_high_resolution_images",
+)
+"""Body parameters that are settings of their own."""
+
+KNOBS = ("min_pixels", "max_pixels", "total_pixels", "fps")
+"""Settings that stand beside each picture and video on the wire."""
+
+CALL_PARAMETERS = frozenset(
+    {
+        *PARAMETERS,
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "tool_stream",
+        "response_format",
+        "stream_options",
+        "enable_search",
+        "search_options",
+        "enable_code_interpreter",
+        "frequency_penalty",
+        "n",
+        "user",
+    }
+)
+"""Body parameters that a call may name without a warning (OpenAI-Chat page, 2026-10)."""
+
+# Of the other settings, those that a call may bring too.
+_CALL_SETTINGS = ("model", "timeout", "stream_usage", "extra_body", "model_kwargs")
+# What a key is called elsewhere: dashscope_api_key, openai_api_key.
+_SECRET = re.compile(r"api_?key|password|secret|access_?token|authorization", re.IGNORECASE)
+
+
+def check_call(call: Iterable[str], settings: Collection[str]) -> None:
+    """Refuse options that a call cannot set, instead of sending them in the body.
+
+    Args:
+        call: Names of the call's options.
+        settings: Names of all settings.
+
+    Raises:
+        ConfigurationError: One belongs to the instance, or looks like a secret.
+
+    Example:
+        >>> check_call(["max_retries"], ["max_retries"])
+        Traceback (most recent call last):
+        qwen_vl.errors.ConfigurationError: max_retries cannot be set for one call. Make another \
+model with it.
+    """
+    of_calls = {*PARAMETERS, *KNOBS, *_CALL_SETTINGS}
+    for name in sorted(call):
+        if name in settings and name not in of_calls:
+            raise ConfigurationError(
+                f"{name} cannot be set for one call. Make another model with it."
+            )
+    check_secrets(call)
+
+
+def check_secrets(names: Iterable[str]) -> None:
+    """Refuse to send what looks like a key: a body is logged, traced and cached.
+
+    Args:
+        names: Names of parameters.
+
+    Raises:
+        ConfigurationError: One looks like a secret.
+    """
+    for name in sorted(names):
+        if _SECRET.search(name):
+            raise ConfigurationError(
+                f"{name} looks like a secret, and would be sent in the body. The key is api_key=…; "
+                "what the endpoint shall have in the body all the same goes into extra_body."
+            )
+
+
+def check_answer_count(parameters: Mapping[str, Any]) -> None:
+    """Refuse what would bring another form of answer than the one that is read.
+
+    Args:
+        parameters: The body's parameters.
+
+    Raises:
+        ConfigurationError: Several answers are wanted, or `stream` stands among them.
+    """
+    if parameters.get("n", 1) != 1:
+        raise ConfigurationError(
+            f"n is {parameters['n']!r}, but a call gives one answer. Ask several times."
+        )
+    if "stream" in parameters:
+        raise ConfigurationError(
+            "stream is no parameter to send: use the method that streams, or the one that does not."
+        )
