@@ -136,3 +136,27 @@ def test_bound_options_reach_every_call(chat: ChatQwenVL, qwen_vl_sandbox: Sandb
 
     body = qwen_vl_sandbox.last_request.json
     assert (body["stop"], body["seed"]) == (["END"], 7)
+
+
+def test_system_message_stays_where_it_stands(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
+    chat.invoke([("user", "A"), ("assistant", "B"), ("system", "Be brief."), ("user", "C")])
+
+    roles = [message["role"] for message in qwen_vl_sandbox.last_request.json["messages"]]
+    assert roles == ["user", "assistant", "system", "user"]
+
+
+def test_answer_may_be_begun_for_the_model(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
+    beginning = AIMessage("Once upon", additional_kwargs={"partial": True})
+    chat.invoke([HumanMessage("A story."), beginning])
+
+    assert qwen_vl_sandbox.last_request.json["messages"][-1] == {
+        "role": "assistant",
+        "content": "Once upon",
+        "partial": True,
+    }
+
+
+def test_nothing_is_set_that_turns_streaming_off(chat: ChatQwenVL) -> None:
+    # LangChain takes `streaming=False` among the fields that were set for "never stream".
+    assert "streaming" not in chat.model_fields_set
+    assert len(list(chat.stream("Hello"))) > 3

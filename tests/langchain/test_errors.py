@@ -153,13 +153,15 @@ async def test_failure_that_passes_is_retried(
 async def test_slow_answer_times_out(
     how: str, make_chat: MakeChat, qwen_vl_sandbox: Sandbox
 ) -> None:
-    qwen_vl_sandbox.fail(latency=5, times=1)
-    error = await _failure(make_chat(timeout=0.1, max_retries=0), how)
+    qwen_vl_sandbox.fail(latency=5, times=2)
+    error = await _failure(make_chat(timeout=0.1, max_retries=1), how)
 
     assert isinstance(error, QwenVLTimeoutError)
     assert isinstance(error, langchain.ModelTimeoutError)
     assert isinstance(error, openai.APITimeoutError)
     assert "timeout" in str(error)
+    assert error.is_retryable
+    assert len(qwen_vl_sandbox.requests) == 2
 
 
 @pytest.mark.parametrize("how", ["invoke", "stream", "ainvoke", "astream"])
@@ -205,6 +207,7 @@ async def test_error_inside_200_is_raised_by_its_code(
     qwen_vl_sandbox.fail(error_in_200=True, code="data_inspection_failed")
 
     assert isinstance(await _failure(chat, how), errors.ContentModerationError)
+    assert len(qwen_vl_sandbox.requests) == 1
 
 
 @pytest.mark.parametrize("how", ["stream", "astream"])
@@ -217,6 +220,7 @@ async def test_error_event_in_mid_stream_is_raised_by_its_code(
     assert isinstance(error, langchain.ModelRateLimitError)
     assert error.response is None
     assert "Slow down" in str(error)
+    assert len(qwen_vl_sandbox.requests) == 1
 
 
 @pytest.mark.parametrize("how", ["stream", "astream"])
