@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 
 import orjson
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from qwen_vl.client import QwenVLClient
-from qwen_vl.content import Image, Text, Turn, Video, to_source
+from qwen_vl.content import Image, LocalFileUrl, Text, Turn, Video, to_source
 from qwen_vl.errors import (
     ConfigurationError,
     ContentError,
@@ -91,7 +92,7 @@ def ask(
     with _errors_as_exit_codes(), _endpoint(sandbox=sandbox) as endpoint:
         # Parameters that are None count as not given.
         given = {"base_url": base_url, **endpoint}
-        settings = QwenVLSettings(
+        settings = _make_settings(
             model=model, region=region, fps=fps, max_pixels=max_pixels, **given
         )
         parts = [
@@ -158,31 +159,53 @@ def models() -> None:
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65_535)] = 8000,
 ) -> None:
     """Run a local endpoint that checks requests and says what it received."""
     with _errors_as_exit_codes():
         _load_sandbox().serve(port)
 
 
+def _make_settings(**given: Any) -> QwenVLSettings:
+    try:
+        return QwenVLSettings(**given)
+    except ValidationError as error:
+        wrong = [f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors()]
+        raise ConfigurationError(f"{'; '.join(wrong)}.") from error
+
+
 def _to_part(value: str, *, is_video: bool) -> Image | Video:
-    is_address = urlsplit(value).scheme in {"http", "https", "oss", "data"}
+    is_address = "://" in value or value[:5].lower() == "data:"
     # Files that the user types are files that the user wants to send.
-    source = to_source(value if is_address else Path(value).expanduser())
+    path = LocalFileUrl(value).path if value[:7].lower() == "file://" else None
+    if path is None and not is_address:
+        path = _expand(value)
+    source = to_source(path or value)
     if source is None:
         raise ConfigurationError(f"{value!r} is neither a file nor an address.")
-    if is_video or _is_video(value, is_address=is_address):
+    if is_video or _is_video(value, path):
         return Video(source=source, where=value)
     return Image(source=source, where=value)
 
 
-def _is_video(value: str, *, is_address: bool) -> bool:
-    if value.startswith("data:"):
-        return value.startswith("data:video/")
-    if is_address:
-        return Path(urlsplit(value).path).suffix.lower() in _VIDEO_SUFFIXES
+def _expand(value: str) -> Path:
     try:
-        with Path(value).expanduser().open("rb") as file:
+        return Path(value).expanduser()
+    except RuntimeError:
+        # There is no such user: then it is the name of a file that begins so, or of none.
+        return Path(value)
+
+
+def _is_video(value: str, path: Path | None) -> bool:
+    if value[:5].lower() == "data:":
+        return value[:11].lower() == "data:video/"
+    if path is None:
+        return Path(urlsplit(value).path).suffix.lower() in _VIDEO_SUFFIXES
+    # A pipe would wait for its other end; what is no file is told where it is read.
+    if path.exists() and not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
             media_type = sniff(file.read(_SNIFF_BYTES))
     except OSError as error:
         raise MediaNotFoundError(

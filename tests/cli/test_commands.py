@@ -75,17 +75,42 @@ def test_ask_reaches_the_endpoint_of_the_environment(qwen_vl_sandbox: Sandbox) -
         (["ask", "Well?"], 4, "DASHSCOPE_API_KEY"),
         (["ask", "Well?", "--region", "mars", "--sandbox"], 0, ""),
         (["ask", "Well?", "--model", "qwen-vl-max", "--sandbox"], 5, "Model not exist"),
+        (["ask", "Well?", CHELSEA, "--fps", "50", "--sandbox"], 4, "fps: "),
+        (["ask", "Well?", "~nobody-here/cat.png", "--sandbox"], 3, "No such file"),
+        (["ask", "Well?", "ftp://example.com/cat.png", "--sandbox"], 3, "no address that the"),
+        (["ask", "Well?", Path(__file__).parent, "--sandbox"], 3, "is a folder"),
+        (["sandbox", "--port", "99999"], 2, "--port"),
     ],
-    ids=["usage", "missing", "no picture", "no key", "region with an address", "retired model"],
+    ids=[
+        *("usage", "missing", "no picture", "no key", "region with an address", "retired model"),
+        *("fps out of range", "home of nobody", "ftp", "folder", "port"),
+    ],
 )
 def test_failure_is_one_readable_line_and_an_exit_code(
-    arguments: list[str], code: int, words: str
+    arguments: list[object], code: int, words: str
 ) -> None:
     done = run(*arguments)
 
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_file_address_that_the_user_types_is_read() -> None:
+    done = run("ask", "What is this?", CHELSEA.as_uri(), BIG_BUCK_BUNNY.as_uri(), "--sandbox")
+
+    assert done.returncode == 0, done.stderr
+    assert "PNG 451x300" in done.stdout
+    assert "MP4 1280x720" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="This system has no named pipes.")
+def test_pipe_is_refused_without_waiting_for_its_other_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    done = run("ask", "What is this?", tmp_path / "pipe.png", "--sandbox")
+
+    assert done.returncode == 3, done.stderr
+    assert "is a pipe" in done.stderr
 
 
 def test_endpoint_that_is_not_there_may_be_tried_again() -> None:
