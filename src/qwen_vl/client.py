@@ -7,7 +7,6 @@ own client brings. Bodies go in as ready bytes and come out as raw bytes; the wi
 import asyncio
 import sys
 import warnings
-import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -152,19 +151,19 @@ class AsyncQwenVLClient:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
+            self._forget_closed_loops()
             self._pools[loop] = pool = _Pool(_make_sdk_client("AsyncOpenAI", self._connection))
             await pool.close_with_loop()
-            self._forget_closed_loops()
         return pool.client
 
-
-class _Pool:
     def _forget_closed_loops(self) -> None:
         # A pool refers to its loop, so that no loop would ever be freed by itself.
         for loop in list(self._pools):
             if loop.is_closed():
                 self._pools.pop(loop, None)
 
+
+class _Pool:
     """The connections of one event loop."""
 
     def __init__(self, client: "AsyncOpenAI") -> None:
@@ -272,12 +271,12 @@ class _Call:
         return None
 
 
-def _openai_sdk() -> ModuleType:
-    import openai  # noqa: PLC0415 - a quarter of a framework's import time, and not for a refusal.
 def _address(client: Any) -> str:
     return str(client.base_url).rstrip("/")
 
 
+def _openai_sdk() -> ModuleType:
+    import openai  # noqa: PLC0415 - a quarter of a framework's import time, and not for a refusal.
 
     return openai
 

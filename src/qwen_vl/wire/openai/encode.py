@@ -23,7 +23,12 @@ from qwen_vl.content import (
     Url,
     Video,
 )
-from qwen_vl.errors import MediaTooLargeError, UnsupportedContentError
+from qwen_vl.errors import (
+    ConfigurationError,
+    MediaTooLargeError,
+    QwenVLError,
+    UnsupportedContentError,
+)
 from qwen_vl.models import MAX_BODY_BYTES, find_model
 from qwen_vl.request import Request
 
@@ -41,7 +46,9 @@ def encode_request(request: Request) -> bytes:
 
     Raises:
         MediaTooLargeError: The body is longer than the service takes.
-        UnsupportedContentError: A part stands in a turn that has no place for it.
+        UnsupportedContentError: A part stands in a turn that has no place for it, or its text is
+            no Unicode.
+        ConfigurationError: A parameter is nothing that JSON has.
 
     Example:
         >>> from qwen_vl.content import Text, Turn
@@ -49,14 +56,17 @@ def encode_request(request: Request) -> bytes:
         >>> encode_request(Request(model="qwen3-vl-plus", turns=(turn,)))
         b'{"model":"qwen3-vl-plus","messages":[{"role":"user","content":"Hello"}]}'
     """
-    body = orjson.dumps(
-        {
-            "model": request.model,
-            "messages": encode_turns(request),
-            **({"stream": True} if request.stream else {}),
-            **request.parameters,
-        }
-    )
+    try:
+        body = orjson.dumps(
+            {
+                "model": request.model,
+                "messages": encode_turns(request),
+                **({"stream": True} if request.stream else {}),
+                **request.parameters,
+            }
+        )
+    except orjson.JSONEncodeError as error:
+        raise _unwritable(request, error) from error
     if len(body) > MAX_BODY_BYTES:
         raise MediaTooLargeError(
             f"The request is {len(body):,} bytes long; the service takes {MAX_BODY_BYTES:,}.",
@@ -66,6 +76,32 @@ def encode_request(request: Request) -> bytes:
             remedy="Pass pictures and videos by URL, or fewer of them.",
         )
     return body
+
+
+def _unwritable(request: Request, error: Exception) -> QwenVLError:
+    """Find what it is that JSON has no form for."""
+    for name, value in request.parameters.items():
+        if not _is_writable(value):
+            return ConfigurationError(f"{name} cannot be sent as JSON: {error}.")
+    for turn in request.turns:
+        for part in turn.parts:
+            inner = part.parts if isinstance(part, ToolResult) else ()
+            for place in (*inner, part):
+                if not _is_writable(place):
+                    return UnsupportedContentError(
+                        f"The {_kind(place)} cannot be sent as JSON: {error}.",
+                        where=place.where,
+                        remedy='For text: text.encode("utf-8", "replace").decode().',
+                    )
+    return ConfigurationError(f"The request cannot be sent as JSON: {error}.")
+
+
+def _is_writable(value: object) -> bool:
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return False
+    return True
 
 
 def encode_turns(request: Request) -> list[_Json]:
