@@ -307,6 +307,10 @@ def _text_source(text: str) -> Source:
 
 
 def _file_url_path(url: str) -> Path:
-    path = unquote(urlsplit(url).path)
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    if parts.netloc.lower() not in {"", "localhost"}:
+        # A file of another machine is not this machine's file of the same name.
+        return Path(f"//{parts.netloc}{path}")
     # file:///C:/cat.png has its path behind one slash too many for Windows.
     return Path(path[1:] if re.match(r"/[A-Za-z]:", path) else path)

@@ -304,3 +304,21 @@ def test_what_the_service_does_not_read_is_warned_about(chat: ChatQwenVL) -> Non
     block = {"type": "image", "url": "https://example.com/a.png", "max_frames": 7}
     with pytest.warns(UserWarning, match=r"content\[0\]: 'max_frames' is not"):
         chat.invoke([HumanMessage([block])])
+
+
+def test_tool_that_another_service_brings_along_is_refused(chat: ChatQwenVL) -> None:
+    with pytest.raises(errors.ConfigurationError, match="'web_search' has no place"):
+        chat.bind_tools([{"type": "web_search"}], tool_choice="any")
+
+
+def test_file_address_of_another_machine_is_not_read_here(
+    make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox
+) -> None:
+    chat = make_chat(media_roots=[CHELSEA.parent])
+    there = CHELSEA.as_uri().replace("file://", "file://other.example")
+    with pytest.raises(errors.MediaError):
+        chat.invoke([HumanMessage([{"type": "image", "url": there}])])
+    assert not qwen_vl_sandbox.requests
+
+    here = CHELSEA.as_uri().replace("file://", "file://localhost")
+    assert chat.invoke([HumanMessage([{"type": "image", "url": here}])]).text

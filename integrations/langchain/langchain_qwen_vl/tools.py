@@ -18,8 +18,17 @@ def to_tools(tools: Sequence[Tool], *, strict: bool | None = None) -> list[dict[
     Args:
         tools: Tools, functions, classes, JSON schemas or Anthropic-style dicts.
         strict: Whether arguments must follow the schema to the letter.
+
+    Raises:
+        ConfigurationError: A tool that another service brings along, such as its web search.
     """
-    return [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+    converted = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+    for tool in converted:
+        if "function" not in tool:
+            raise ConfigurationError(
+                f"A tool of type {tool.get('type')!r} has no place at Qwen VL. Pass functions."
+            )
+    return converted
 
 
 def to_tool_choice(choice: ToolChoice, tools: Sequence[dict[str, Any]]) -> str | dict[str, Any]:
