@@ -197,9 +197,11 @@ def _probe(file: BinaryIO, container: str) -> Clip | None:
     import av  # noqa: PLC0415 - an extra, and slow to import
     import av.error  # noqa: PLC0415 - as av itself
 
+    # FFmpeg would decode the first frames otherwise: 12 ms instead of 1. Only where the header
+    # lists all streams: PyAV 14 crashes on options for one that turns up later, as in FLV.
+    options = {"skip_frame": "all"} if container == "mov" else {}
     try:
-        # Without the option FFmpeg decodes the first frames: 12 ms instead of 1.
-        with av.open(file, "r", format=container, options={"skip_frame": "all"}) as opened:
+        with av.open(file, "r", format=container, options=options) as opened:
             return _read_clip(opened, opened.streams.video[0], av.time_base)
     except (av.error.FFmpegError, IndexError, ValueError):
         # Whether the service can read it is the service's to say.
