@@ -7,6 +7,7 @@ own client brings. Bodies go in as ready bytes and come out as raw bytes; the wi
 import asyncio
 import sys
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -99,6 +100,8 @@ class QwenVLClient:
     def _client(self) -> Any:
         if self._openai is None:
             self._openai = _make_sdk_client("OpenAI", self._connection)
+            # Connections are closed before the collector finds them and complains.
+            weakref.finalize(self, self._openai.close)
         return self._openai
 
 

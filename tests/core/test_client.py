@@ -90,6 +90,18 @@ async def test_async_client_reads_files_off_the_loop(connection: Connection) -> 
     assert watched.thread not in {None, threading.get_ident()}
 
 
+def test_client_in_a_cycle_leaves_nothing_open(connection: Connection) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(5):
+            client = QwenVLClient(connection)
+            client.ask(question(Url("https://example.com/a.png")))
+            cycle = [client, client._openai._client._transport._pool]
+            cycle.append(cycle)
+            del client, cycle
+        gc.collect()
+
+
 async def test_async_client_leaves_nothing_open(connection: Connection) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
