@@ -8,7 +8,7 @@ import asyncio
 import sys
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,7 @@ class QwenVLClient:
             answer = self._client().post(**call.whole())
         return _checked(decode_reply(answer.content, _headers(answer.response)))
 
-    def stream(self, request: Request) -> Iterator[Delta]:
+    def stream(self, request: Request) -> Generator[Delta, None, None]:
         """Get the answer in pieces, as they come.
 
         Args:
@@ -132,7 +132,7 @@ class AsyncQwenVLClient:
             answer = await (await self._client()).post(**call.whole())
         return _checked(decode_reply(answer.content, _headers(answer.response)))
 
-    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+    async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Get the answer in pieces, as they come; see `QwenVLClient.stream`."""
         call = _Call(await _prepare(request), self._address)
         with call.errors_translated():

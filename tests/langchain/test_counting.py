@@ -160,7 +160,6 @@ def test_tokenizer_of_the_caller_counts_text() -> None:
     assert counted[1] - counted[0] == 100
 
 
-@pytest.mark.xfail(strict=True, reason="ChatQwenVL.get_token_ids is still LangChain's: GPT-2's")
 def test_token_ids_are_not_made_up(lone: ChatQwenVL) -> None:
     with pytest.raises(NotImplementedError, match="custom_get_token_ids"):
         lone.get_token_ids("abc")

@@ -1,6 +1,9 @@
 """What comes back: text, reasoning, token counts and metadata, whole and streamed."""
 
 import asyncio
+import gc
+import io
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -249,6 +252,41 @@ async def test_batches_keep_their_order(chat: ChatQwenVL) -> None:
             question in answer.text for question, answer in zip(questions, answers, strict=True)
         ]
         assert all(f"Question {number}?" in answer.text for number, answer in enumerate(answers))
+
+
+async def test_pictures_are_encoded_off_the_event_loop(chat: ChatQwenVL) -> None:
+    class Watched(io.BytesIO):
+        thread: int | None = None
+
+        def read(self, size: int | None = -1) -> bytes:
+            self.thread = threading.get_ident()
+            return super().read(size)
+
+    for how in ("ainvoke", "astream"):
+        picture = Watched(CHELSEA.read_bytes())
+        question = [HumanMessage([{"type": "image", "image": picture}])]
+        if how == "ainvoke":
+            await chat.ainvoke(question)
+        else:
+            assert [chunk async for chunk in chat.astream(question)]
+        assert picture.thread not in {None, threading.get_ident()}
+
+
+async def test_async_stream_that_is_given_up_frees_its_connection(
+    chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
+) -> None:
+    qwen_vl_sandbox.fail(chunk_delay=0.02)
+    stream = chat.astream([PICTURE])
+    await anext(stream)
+    await stream.aclose()
+    # LangChain leaves its own generator to the collector, and that to the loop's next turn.
+    gc.collect()
+    await asyncio.sleep(0.05)
+    client = chat._clients.asynchronous(chat.connection())
+    (pool,) = client._pools.values()
+    connections = pool.client._client._transport._pool.connections
+
+    assert all(connection.is_idle() or connection.is_closed() for connection in connections)
 
 
 def test_each_event_loop_gets_connections_of_its_own(chat: ChatQwenVL) -> None:

@@ -228,3 +228,15 @@ def test_address_from_a_trace_is_trusted_no_more(
     with pytest.raises(MediaAccessError):
         chat.invoke([HumanMessage([block])])
     assert qwen_vl_sandbox.requests == []
+
+
+def test_changed_model_finds_no_cached_answer_of_the_old(
+    make_chat: MakeChat, qwen_vl_sandbox: Sandbox
+) -> None:
+    chat = make_chat(cache=InMemoryCache())
+    chat.invoke("Hello")
+    chat.model_copy(update={"temperature": 0.9}).invoke("Hello")
+    chat.temperature = 0.1
+    chat.invoke("Hello")
+
+    assert len(qwen_vl_sandbox.requests) == 3

@@ -1,7 +1,8 @@
 """`ChatQwenVL`: Qwen VL as a LangChain chat model."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, closing, contextmanager
 from typing import Any
 
 from langchain_core.callbacks import (
@@ -10,27 +11,25 @@ from langchain_core.callbacks import (
 )
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.load import dumpd
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.utils import get_pydantic_field_names
-from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.utils import _build_model_kwargs
 from pydantic import ConfigDict, PrivateAttr, model_validator
 from typing_extensions import override
 
 from langchain_qwen_vl.counting import count_message_tokens
-from langchain_qwen_vl.json_safe import to_safe_message
+from langchain_qwen_vl.json_safe import holds_raw_values, to_safe_message
 from langchain_qwen_vl.messages import PROVIDER, to_chunk, to_message, to_turns
 from langchain_qwen_vl.profiles import profile_of
 from langchain_qwen_vl.structured import (
     Schema,
-    require_schema,
-    to_parser,
+    bind_schema,
     to_response_format,
     to_structured_runnable,
-    to_tool_parser,
 )
 from langchain_qwen_vl.tools import Tool, ToolChoice, to_tool_choice, to_tools
 from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
@@ -159,6 +158,20 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         """
         return count_message_tokens(messages, self, tools=tools, count_text=self._count_text)
 
+    @override
+    def get_token_ids(self, text: str) -> list[int]:
+        """Give the ids of a text's tokens, by `custom_get_token_ids` alone.
+
+        Args:
+            text: Any text.
+
+        Raises:
+            NotImplementedError: There is none; Qwen's tokenizer is not part of this package.
+        """
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        raise NotImplementedError("Pass custom_get_token_ids=…; to count, use get_num_tokens.")
+
     def _count_text(self, text: str) -> int:
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
@@ -175,6 +188,46 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         if all(new is old for new, old in zip(safe, messages, strict=True)):
             return prompt
         return ChatPromptValue(messages=safe)
+
+    async def _convert_off_loop(self, model_input: LanguageModelInput) -> PromptValue:
+        prompt = super()._convert_input(model_input)
+        if holds_raw_values(prompt.to_messages()):
+            return await asyncio.to_thread(self._convert_input, prompt)
+        return prompt
+
+    @override
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        prompt = await self._convert_off_loop(input)
+        return await super().ainvoke(prompt, config, stop=stop, **kwargs)
+
+    @override
+    async def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        prompt = await self._convert_off_loop(input)
+        stream: Any = super().astream(prompt, config, stop=stop, **kwargs)
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    @property
+    @override
+    def _serialized(self) -> dict[str, Any]:
+        # LangChain keeps this once it is made, and a changed copy would find the cached answers
+        # of the model that it was copied from.
+        return dict(dumpd(self))
 
     @override
     def _generate(
@@ -209,8 +262,9 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         request = self._make_request(messages, stop, kwargs, stream=True)
-        with _langchain_errors():
-            for delta in self._client().stream(request):
+        # Whoever gives the stream up frees its connection at once.
+        with _langchain_errors(), closing(self._client().stream(request)) as deltas:
+            for delta in deltas:
                 chunk = ChatGenerationChunk(message=to_chunk(delta))
                 if run_manager:
                     run_manager.on_llm_new_token(delta.text, chunk=chunk)
@@ -226,11 +280,12 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         request = self._make_request(messages, stop, kwargs, stream=True)
         with _langchain_errors():
-            async for delta in self._async_client().stream(request):
-                chunk = ChatGenerationChunk(message=to_chunk(delta))
-                if run_manager:
-                    await run_manager.on_llm_new_token(delta.text, chunk=chunk)
-                yield chunk
+            async with aclosing(self._async_client().stream(request)) as deltas:
+                async for delta in deltas:
+                    chunk = ChatGenerationChunk(message=to_chunk(delta))
+                    if run_manager:
+                        await run_manager.on_llm_new_token(delta.text, chunk=chunk)
+                    yield chunk
 
     @override
     def bind_tools(
@@ -312,22 +367,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
                 "schema": schema,
             },
         }
-        if method == "function_calling":
-            schema = require_schema(schema, method)
-            (tool,) = to_tools([schema], strict=strict)
-            name = tool["function"]["name"]
-            asked = self.bind_tools([tool], tool_choice=name, **options)
-            parser = to_tool_parser(schema, name)
-        elif method == "json_schema":
-            schema = require_schema(schema, method)
-            response_format = to_response_format(schema, strict=strict)
-            asked = self.bind(response_format=response_format, **options)
-            parser = to_parser(schema)
-        else:
-            words = {} if schema is None else {"response_schema": convert_to_json_schema(schema)}
-            json_object = {"type": "json_object"}
-            asked = self.bind(response_format=json_object, **words, **options)
-            parser = to_parser(schema)
+        asked, parser = bind_schema(self, schema, method=method, strict=strict, options=options)
         return to_structured_runnable(asked, parser, include_raw=include_raw)
 
     def _make_request(

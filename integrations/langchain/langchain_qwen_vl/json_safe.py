@@ -6,7 +6,7 @@ object there becomes its memory address, and another picture's cached answer is 
 
 import base64
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -57,6 +57,23 @@ def to_safe_message(message: _Message, where: str, policy: MediaPolicy) -> _Mess
     if all(map(_is, blocks, message.content)):
         return message
     return message.model_copy(update={"content": blocks})
+
+
+def holds_raw_values(messages: Sequence[BaseMessage]) -> bool:
+    """Tell whether anything in the messages has to be read or encoded.
+
+    Args:
+        messages: Any messages.
+    """
+    return any(_is_raw(message.content) for message in messages)
+
+
+def _is_raw(value: object) -> bool:
+    if value is None or isinstance(value, str | int | float):
+        return False
+    if isinstance(value, Mapping):
+        return any(map(_is_raw, value.values()))
+    return any(map(_is_raw, value)) if isinstance(value, list | tuple) else True
 
 
 def _safe_block(block: dict[str, Any], where: str, policy: MediaPolicy) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 from langchain_core.exceptions import OutputParserException
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import (
@@ -18,9 +18,13 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, Runn
 from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
+from langchain_qwen_vl.tools import to_tools
+from qwen_vl.combinations import StructuredMethod
 from qwen_vl.errors import ConfigurationError
 
 Schema: TypeAlias = dict[str, Any] | type
+Asked: TypeAlias = Runnable[LanguageModelInput, AIMessage]
+Parser: TypeAlias = Runnable[AIMessage, Any]
 
 # Structured output page, 2026-10.
 _MAX_NAME_CHARS = 64
@@ -52,32 +56,45 @@ def to_response_format(schema: Schema, *, strict: bool | None = None) -> dict[st
     }
 
 
-def to_parser(schema: Schema | None) -> Runnable[AIMessage, Any]:
-    """Give the parser of answers in JSON: to the schema's class where it is one, else to a dict.
+def bind_schema(
+    model: BaseChatModel,
+    schema: Schema | None,
+    *,
+    method: StructuredMethod,
+    strict: bool | None,
+    options: dict[str, Any],
+) -> tuple[Asked, Parser]:
+    """Bind a schema to a model by one of the methods, and give the parser of its answers.
 
     Args:
+        model: A model with `bind_tools`.
         schema: A pydantic class, a TypedDict, a JSON schema, or `None` for any JSON.
+        method: How the model is held to it.
+        strict: Whether answers must follow it to the letter.
+        options: Further options of each call.
+
+    Raises:
+        ConfigurationError: The method needs a schema and has none.
     """
-    if _is_pydantic(schema):
-        return PydanticOutputParser(pydantic_object=schema)
-    return JsonOutputParser()
-
-
-def to_tool_parser(schema: Schema, name: str) -> Runnable[AIMessage, Any]:
-    """Give the parser of answers by a tool call.
-
-    Args:
-        schema: A pydantic class, a TypedDict or a JSON schema.
-        name: The tool's name.
-    """
-    if _is_pydantic(schema):
-        return _PydanticCallParser(tools=[schema], first_tool_only=True)
-    return _JsonCallParser(key_name=name, first_tool_only=True)
+    if method == "json_mode":
+        words = {} if schema is None else {"response_schema": convert_to_json_schema(schema)}
+        response_format = {"type": "json_object"}
+        asked = model.bind(response_format=response_format, **words, **options)
+        return asked, _to_json_parser(schema)
+    if schema is None:
+        raise ConfigurationError(f"with_structured_output(method={method!r}) needs a schema.")
+    if method == "json_schema":
+        response_format = to_response_format(schema, strict=strict)
+        return model.bind(response_format=response_format, **options), _to_json_parser(schema)
+    (tool,) = to_tools([schema], strict=strict)
+    name = tool["function"]["name"]
+    calling = model.bind_tools([tool], tool_choice=name, **options)
+    return calling, _to_call_parser(schema, name)
 
 
 def to_structured_runnable(
-    asked: Runnable[LanguageModelInput, AIMessage],
-    parser: Runnable[AIMessage, Any],
+    asked: Asked,
+    parser: Parser,
     *,
     include_raw: bool,
 ) -> Runnable[LanguageModelInput, Any]:
@@ -98,19 +115,16 @@ def to_structured_runnable(
     return RunnableMap(raw=asked) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
 
 
-def require_schema(schema: Schema | None, method: str) -> Schema:
-    """Give the schema.
+def _to_json_parser(schema: Schema | None) -> Parser:
+    if _is_pydantic(schema):
+        return PydanticOutputParser(pydantic_object=schema)
+    return JsonOutputParser()
 
-    Args:
-        schema: What the caller gave.
-        method: What needs it.
 
-    Raises:
-        ConfigurationError: There is none.
-    """
-    if schema is None:
-        raise ConfigurationError(f"with_structured_output(method={method!r}) needs a schema.")
-    return schema
+def _to_call_parser(schema: Schema, name: str) -> Parser:
+    if _is_pydantic(schema):
+        return _PydanticCallParser(tools=[schema], first_tool_only=True)
+    return _JsonCallParser(key_name=name, first_tool_only=True)
 
 
 def _is_pydantic(schema: Schema | None) -> bool:
