@@ -12,7 +12,7 @@ from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackH
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 
-from langchain_qwen_vl import ChatQwenVL
+from langchain_qwen_vl import ChatQwenVL, __version__
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl.sandbox import Sandbox, ScriptedAnswer
 
@@ -193,6 +193,11 @@ def test_call_counts_before_instance(make_chat: MakeChat, qwen_vl_sandbox: Sandb
     body = qwen_vl_sandbox.last_request.json
     assert (body["temperature"], body["stop"], body["model"]) == (0.1, ["B"], "qwen3.7-plus")
     assert "top_k" not in body
+
+
+def test_traces_name_this_package_s_version(chat: ChatQwenVL) -> None:
+    assert chat.metadata is not None
+    assert chat.metadata["lc_versions"]["langchain-qwen-vl"] == __version__
 
 
 def test_nothing_stands_for_empty_lists(make_chat: MakeChat, qwen_vl_sandbox: Sandbox) -> None:
