@@ -193,7 +193,7 @@ KNOBS = [
 ]
 PICTURES = [
     Case(VISION, ask(image("file:///tmp/cat.png")), "does not appear to be valid"),
-    Case(VISION, ask(image("/home/me/cat.png")), "does not appear to be valid"),
+    Case(VISION, ask(image("/pictures/cat.png")), "does not appear to be valid"),
     Case(VISION, ask(image("https:///cat.png")), "does not appear to be valid"),
     Case(VISION, ask(image("http://[::1/cat.png")), "does not appear to be valid"),
     Case("Temp-URL page", ask(image("oss://bucket/cat.png")), "does not appear to be valid"),
