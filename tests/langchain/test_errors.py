@@ -113,6 +113,7 @@ async def test_error_is_of_all_three_families(
     assert isinstance(error, sdks)
     assert error.is_retryable is (requests > 1)
     assert error.status == error.status_code == fault["status"]
+    assert error.code == fault.get("code", error.code)
     assert error.request_id
     assert error.response.status_code == fault["status"]
     assert "sk-hidden-9876" not in f"{error!r} {error}"
