@@ -295,6 +295,15 @@ def test_message_without_a_place_is_refused(
     assert qwen_vl_sandbox.requests == []
 
 
+def test_call_of_the_old_form_is_refused(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
+    call = {"name": "weather", "arguments": "{}"}
+    with pytest.raises(errors.UnsupportedContentError, match="function_call") as caught:
+        chat.invoke([AIMessage("", additional_kwargs={"function_call": call})])
+
+    assert "tool_calls" in caught.value.remedy
+    assert qwen_vl_sandbox.requests == []
+
+
 def test_key_that_is_missing_is_told_by_name() -> None:
     with pytest.raises(errors.ConfigurationError, match="DASHSCOPE_API_KEY"):
         ChatQwenVL().invoke("Hello")

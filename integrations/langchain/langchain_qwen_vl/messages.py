@@ -96,6 +96,12 @@ def _parts(message: BaseMessage, where: str) -> tuple[Part, ...]:
 
 
 def _assistant_parts(message: AIMessage, where: str) -> Iterator[Part]:
+    if message.additional_kwargs.get("function_call") and not message.tool_calls:
+        raise UnsupportedContentError(
+            "A function_call, which OpenAI's API has given up, has no place at Qwen VL.",
+            where=f"{where}.additional_kwargs",
+            remedy="Put it into tool_calls, with an id.",
+        )
     thought = message.additional_kwargs.get("reasoning_content")
     if thought:
         yield Reasoning(text=str(thought), where=where)
