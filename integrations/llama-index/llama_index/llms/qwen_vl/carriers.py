@@ -1,0 +1,199 @@
+"""How a block carries what LlamaIndex's own blocks have no field for.
+
+`fps` is an integer there, frames and pixel limits have no place, and a subclass of a block turns
+into its base class as soon as a message is stored. What does survive JSON, `Memory` and the RAG
+engines are addresses, media types and bytes. So the options of media behind an address stand in
+its fragment (`walk.mp4#fps=0.5`), those of other media in the parameters of its type
+(`video/mp4;fps=0.5`), and a list of frames is JSON of the type `video/x-qwen-frames+json`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import orjson
+
+from qwen_vl.errors import MediaFormatError, MediaOptionError
+
+FRAMES_TYPE = "video/x-qwen-frames+json"
+"""Media type of a list of frames."""
+
+_REMOTE = re.compile(r"(?:https?|oss|file):", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What stands beside a picture or video.
+
+    Args:
+        fps: Frames per second to look at, or at which frames were taken.
+        min_pixels: Least pixels of a picture or frame.
+        max_pixels: Most pixels of a picture or frame.
+        total_pixels: Most pixels of all frames.
+    """
+
+    fps: float | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    total_pixels: int | None = None
+
+    def given(self) -> dict[str, float]:
+        """Name those that are set."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+_NAMES = tuple(field.name for field in fields(Options))
+
+
+def write_fragment(address: str, options: Options) -> str:
+    """Put options behind an address.
+
+    Args:
+        address: `http:`, `https:`, `oss:` or `file:`.
+        options: What it shall carry.
+
+    Example:
+        >>> write_fragment("https://example.com/walk.mp4", Options(fps=0.5))
+        'https://example.com/walk.mp4#fps=0.5'
+    """
+    given = _spell(options, "&")
+    if not given:
+        return address
+    return f"{address}{'&' if '#' in address else '#'}{given}"
+
+
+def read_fragment(address: str, where: str) -> tuple[str, Options]:
+    """Take the options from an address; other things that its fragment holds stay.
+
+    Args:
+        address: Any address.
+        where: The part, for errors.
+
+    Raises:
+        MediaOptionError: An option is no number.
+
+    Example:
+        >>> read_fragment("https://example.com/walk.mp4#t=5&fps=0.5", "")[0]
+        'https://example.com/walk.mp4#t=5'
+    """
+    if not _REMOTE.match(address):
+        return address, Options()
+    base, _, fragment = address.partition("#")
+    options, rest = _read(fragment.split("&") if fragment else [], where)
+    return (f"{base}#{'&'.join(rest)}" if rest else base), options
+
+
+def write_parameters(media_type: str, options: Options) -> str:
+    """Put options behind a media type.
+
+    Args:
+        media_type: `"video/mp4"`.
+        options: What it shall carry.
+
+    Example:
+        >>> write_parameters("video/mp4", Options(fps=0.5, max_pixels=655360))
+        'video/mp4;fps=0.5;max_pixels=655360'
+    """
+    return ";".join(filter(None, [media_type, _spell(options, ";")]))
+
+
+def read_parameters(media_type: str | None, where: str) -> tuple[str | None, Options]:
+    """Take the options from a media type.
+
+    Args:
+        media_type: As a block has it.
+        where: The part, for errors.
+
+    Raises:
+        MediaOptionError: An option is no number.
+    """
+    if not media_type or ";" not in media_type:
+        return media_type, Options()
+    base, *parameters = media_type.split(";")
+    options, rest = _read(parameters, where)
+    return ";".join([base, *rest]), options
+
+
+def read_data_url(address: str, where: str) -> tuple[str, Options]:
+    """Take the options from a `data:` address, as the RAG engines make it of a block.
+
+    Args:
+        address: `data:video/mp4;fps=0.5;base64,…`.
+        where: The part, for errors.
+
+    Raises:
+        MediaOptionError: An option is no number.
+    """
+    comma = address.find(",")
+    header = address[:comma]
+    # Frames are long, and of ten addresses nine carry nothing.
+    if comma < 0 or not any(f";{name}=" in header for name in _NAMES):
+        return address, Options()
+    media_type, options = read_parameters(header, where)
+    return f"{media_type}{address[comma:]}", options
+
+
+def write_frames(frames: Sequence[str], options: Options) -> bytes:
+    """Write a list of frames.
+
+    Args:
+        frames: Addresses, `data:` ones too.
+        options: What stands beside them.
+    """
+    return orjson.dumps({"frames": list(frames), **options.given()})
+
+
+def read_frames(data: bytes, where: str) -> tuple[list[str], Options]:
+    """Read a list of frames.
+
+    Args:
+        data: What `write_frames` wrote.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: It is no such list.
+        MediaOptionError: An option is no number.
+    """
+    try:
+        held = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        held = None
+    frames = held.get("frames") if isinstance(held, Mapping) else None
+    if not isinstance(frames, list) or not all(isinstance(frame, str) for frame in frames):
+        raise MediaFormatError(
+            f"The type is {FRAMES_TYPE}, but this is no list of frames.",
+            where=where,
+            remedy="Make it with frames_block(…).",
+        )
+    return frames, Options(**{name: _number(name, held.get(name), where) for name in _NAMES})
+
+
+def _spell(options: Options, separator: str) -> str:
+    return separator.join(f"{name}={value}" for name, value in options.given().items())
+
+
+def _read(pairs: Sequence[str], where: str) -> tuple[Options, list[str]]:
+    found: dict[str, Any] = {}
+    rest: list[str] = []
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        if name.strip() in _NAMES:
+            found[name.strip()] = _number(name.strip(), value.strip(), where)
+        else:
+            rest.append(pair)
+    return Options(**found), rest
+
+
+def _number(name: str, value: Any, where: str) -> Any:
+    if value is None:
+        return None
+    try:
+        return float(value) if name == "fps" else int(value)
+    except (TypeError, ValueError) as error:
+        raise MediaOptionError(
+            f"{name} is {value!r}, which is no {'number' if name == 'fps' else 'whole number'}.",
+            where=where,
+            value=value,
+            remedy=f"Write {name}=2." if name == "fps" else f"Write {name}=655360.",
+        ) from error
