@@ -5,6 +5,7 @@ Forced tools and JSON mode do not go with thinking at every model, and JSON mode
 one request that is about to be sent; no setting of anyone's is changed.
 """
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +20,8 @@ from qwen_vl.models import ModelFacts, find_model, may_think
 StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
 
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+# Structured output page, 2026-10.
+_MAX_NAME_CHARS = 64
 _THINKING_PARAMETERS = ("thinking_budget", "reasoning_effort")
 
 
@@ -36,6 +39,31 @@ def choose_structured_method(model: str) -> StructuredMethod:
     if facts.accepts_json_schema and facts.thinking != "always":
         return "json_schema"
     return "function_calling" if facts.accepts_tools else "json_mode"
+
+
+def to_json_schema_format(schema: Mapping[str, Any], *, strict: bool = True) -> dict[str, Any]:
+    """Make the `response_format` that holds an answer to a schema.
+
+    Args:
+        schema: A JSON schema; its title becomes the name.
+        strict: Whether answers must follow it to the letter.
+
+    Example:
+        >>> to_json_schema_format({"title": "Cat", "type": "object"})["json_schema"]["name"]
+        'Cat'
+    """
+    held = {"name": to_schema_name(schema), "schema": dict(schema), "strict": strict}
+    return {"type": "json_schema", "json_schema": held}
+
+
+def to_schema_name(schema: Mapping[str, Any]) -> str:
+    """Give a schema a name that the service takes: letters, digits, `_` and `-`, at most 64.
+
+    Args:
+        schema: A JSON schema.
+    """
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))
+    return name[:_MAX_NAME_CHARS]
 
 
 def settle_parameters(model: str, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@
     │       ├── MediaRatioError       longer than 200 times its width
     │       ├── FrameCountError       too few or too many frames
     │       └── MediaOptionError      fps or a pixel limit out of its range
+    ├── AnswerFormatError             not what was asked for: no JSON, no tool call; `text` holds it
     └── ServiceError                  what the endpoint answered; `status`, `code`, `request_id`
         ├── AuthenticationError       401
         ├── PermissionDeniedError     403, and an overdue account
@@ -31,6 +32,8 @@ None is a `ValueError` or `TypeError`: LlamaIndex turns those into an empty answ
 """
 
 from typing import Any, ClassVar
+
+_SHOWN_CHARS = 200
 
 
 class QwenVLError(Exception):
@@ -141,6 +144,31 @@ class FrameCountError(MediaError):
 
 class MediaOptionError(MediaError):
     """`fps` or a pixel limit is out of its range."""
+
+
+class AnswerFormatError(QwenVLError):
+    """The model answered, but not in the form that was asked for.
+
+    Args:
+        message: What is wrong with the answer.
+        text: The answer.
+
+    Example:
+        >>> raise AnswerFormatError("The answer is no JSON.", text="A cat.")
+        Traceback (most recent call last):
+        qwen_vl.errors.AnswerFormatError: The answer is no JSON. It reads: 'A cat.'
+    """
+
+    def __init__(self, message: str, *, text: str) -> None:
+        self.text = text
+        super().__init__(message, text)
+
+    def __str__(self) -> str:
+        shown = self.text if len(self.text) <= _SHOWN_CHARS else f"{self.text[:_SHOWN_CHARS]}…"
+        return f"{self.args[0]} It reads: {shown!r}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class ServiceError(QwenVLError):

@@ -1,10 +1,12 @@
 """Names of options: which of them the service reads, and which a call may bring."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from qwen_vl.errors import ConfigurationError
+
+ToolChoice: TypeAlias = dict[str, Any] | str | bool
 
 PARAMETERS = (
     "temperature",
@@ -113,3 +115,35 @@ def check_answer_count(parameters: Mapping[str, Any]) -> None:
         raise ConfigurationError(
             "stream is no parameter to send: use the method that streams, or the one that does not."
         )
+
+
+def to_tool_choice(choice: ToolChoice, tools: Sequence[dict[str, Any]]) -> str | dict[str, Any]:
+    """Spell a tool choice as the service does, of any of the ways that frameworks have.
+
+    Args:
+        choice: `"auto"`, `"none"`, `"any"`, `"required"`, `True` for any, `False` for none, a
+            tool's name, or the service's own dict.
+        tools: The tools that are bound, converted.
+
+    Raises:
+        ConfigurationError: The name is no tool's.
+
+    Example:
+        >>> to_tool_choice("any", [])
+        'required'
+    """
+    names = [tool["function"]["name"] for tool in tools]
+    match choice:
+        case dict():
+            return choice
+        case bool():
+            return "required" if choice else "none"
+        case "any":
+            return "required"
+        case "auto" | "none" | "required":
+            return choice
+    if choice not in names:
+        raise ConfigurationError(
+            f"tool_choice {choice!r} is none of the tools: {', '.join(names) or 'there are none'}."
+        )
+    return {"type": "function", "function": {"name": choice}}

@@ -133,21 +133,32 @@ class ReplyBuilder:
 
     def reply(self) -> Reply:
         """Give the reply that the events so far make."""
+        # What is joined once stays joined: a reply may be wanted after every event.
+        self._text = ["".join(self._text)]
+        self._reasoning = ["".join(self._reasoning)]
+        self._calls = {index: [_join_pieces(held)] for index, held in self._calls.items()}
         return Reply(
             **self._facts,
-            text="".join(self._text),
-            reasoning="".join(self._reasoning),
-            tool_calls=tuple(_join_call(self._calls[index]) for index in sorted(self._calls)),
+            text=self._text[0],
+            reasoning=self._reasoning[0],
+            tool_calls=tuple(_to_call(self._calls[index][0]) for index in sorted(self._calls)),
             logprobs=_join_logprobs(self._logprobs),
         )
 
 
-def _join_call(pieces: list[ToolCallDelta]) -> ToolCall:
-    return ToolCall(
-        id=next((piece.id for piece in pieces if piece.id), ""),
-        name=next((piece.name for piece in pieces if piece.name), ""),
+def _join_pieces(pieces: list[ToolCallDelta]) -> ToolCallDelta:
+    if len(pieces) == 1:
+        return pieces[0]
+    return ToolCallDelta(
+        index=pieces[0].index,
+        id=next((piece.id for piece in pieces if piece.id), None),
+        name=next((piece.name for piece in pieces if piece.name), None),
         arguments="".join(piece.arguments for piece in pieces),
     )
+
+
+def _to_call(call: ToolCallDelta) -> ToolCall:
+    return ToolCall(id=call.id or "", name=call.name or "", arguments=call.arguments)
 
 
 def _join_logprobs(pieces: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -78,7 +78,8 @@ class Connection:
         return key
 
 
-def _api_key_from_environment() -> SecretStr | None:
+def api_key_from_environment() -> SecretStr | None:
+    """Read the key from `DASHSCOPE_API_KEY`, if it is there."""
     key = os.environ.get(API_KEY_VARIABLE)
     return SecretStr(key) if key else None
 
@@ -93,7 +94,7 @@ class QwenVLSettings(BaseModel):
     model: str = DEFAULT_MODEL
     """Model id."""
 
-    api_key: SecretStr | None = Field(default_factory=_api_key_from_environment)
+    api_key: SecretStr | None = Field(default_factory=api_key_from_environment)
     """API key; read from `DASHSCOPE_API_KEY` where none is given. Never shown or pickled."""
 
     base_url: str | None = None
@@ -229,7 +230,7 @@ class QwenVLSettings(BaseModel):
                 workspace=self.workspace,
                 environ=os.environ,
             ),
-            api_key=self.api_key or _api_key_from_environment(),
+            api_key=self.api_key or api_key_from_environment(),
             timeout=self.timeout,
             max_retries=self.max_retries,
             headers=dict(self.default_headers or {}),

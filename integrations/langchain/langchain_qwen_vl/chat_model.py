@@ -31,10 +31,11 @@ from langchain_qwen_vl.structured import (
     to_response_format,
     to_structured_runnable,
 )
-from langchain_qwen_vl.tools import Tool, ToolChoice, to_tool_choice, to_tools
+from langchain_qwen_vl.tools import Tool, to_tools
 from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
 from qwen_vl.combinations import StructuredMethod, choose_structured_method
 from qwen_vl.errors import ServiceError
+from qwen_vl.parameters import ToolChoice, to_tool_choice
 from qwen_vl.reply import Reply
 from qwen_vl.request import Request
 from qwen_vl.settings import API_KEY_VARIABLE, QwenVLSettings

@@ -1,6 +1,5 @@
 """Answers that follow a schema: `with_structured_output`, by all three methods."""
 
-import re
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -19,15 +18,12 @@ from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_qwen_vl.tools import to_tools
-from qwen_vl.combinations import StructuredMethod
+from qwen_vl.combinations import StructuredMethod, to_json_schema_format
 from qwen_vl.errors import ConfigurationError
 
 Schema: TypeAlias = dict[str, Any] | type
 Asked: TypeAlias = Runnable[LanguageModelInput, AIMessage]
 Parser: TypeAlias = Runnable[AIMessage, Any]
-
-# Structured output page, 2026-10.
-_MAX_NAME_CHARS = 64
 
 
 def to_response_format(schema: Schema, *, strict: bool | None = None) -> dict[str, Any]:
@@ -44,16 +40,7 @@ def to_response_format(schema: Schema, *, strict: bool | None = None) -> dict[st
     """
     if isinstance(schema, dict) and schema.get("type") in {"json_schema", "json_object", "text"}:
         return schema
-    json_schema = convert_to_json_schema(schema)
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", str(json_schema.get("title") or "answer"))
-    return {
-        "type": "json_schema",
-        "json_schema": {
-            "name": name[:_MAX_NAME_CHARS],
-            "schema": json_schema,
-            "strict": strict is not False,
-        },
-    }
+    return to_json_schema_format(convert_to_json_schema(schema), strict=strict is not False)
 
 
 def bind_schema(

@@ -3,7 +3,8 @@
 from importlib.metadata import version
 
 from llama_index.llms.qwen_vl.constructors import frames_block, image_block, video_block
+from llama_index.llms.qwen_vl.llm import QwenVL
 
 __version__ = version("llama-index-llms-qwen-vl")
 
-__all__ = ["__version__", "frames_block", "image_block", "video_block"]
+__all__ = ["QwenVL", "__version__", "frames_block", "image_block", "video_block"]

@@ -1,0 +1,257 @@
+"""From LlamaIndex's content blocks to parts. All guessing about them ends here.
+
+Nothing is read or decoded, and the Base64 that a block holds stays as it is.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from io import IOBase
+from typing import Any, Literal
+
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    BaseContentBlock,
+    CachePoint,
+    CitableBlock,
+    CitationBlock,
+    DocumentBlock,
+    ImageBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
+
+from llama_index.llms.qwen_vl.carriers import (
+    FRAMES_TYPE,
+    Options,
+    read_data_url,
+    read_fragment,
+    read_frames,
+    read_parameters,
+)
+from qwen_vl.content import (
+    Audio,
+    Frames,
+    Image,
+    Inline,
+    LocalFile,
+    OpenFile,
+    Part,
+    Reasoning,
+    Source,
+    Text,
+    ToolCall,
+    Url,
+    Video,
+    to_source,
+)
+from qwen_vl.errors import MediaFormatError, UnsupportedContentError
+from qwen_vl.media.base64_text import decode_base64
+
+# Base64 of "data:", of which the seventh character depends on what follows.
+_DATA_URL_HEAD = b"ZGF0YT"
+_SERVED = ("http:", "https:", "oss:")
+# The service knows this one kind (Context cache page, 2026-10).
+_CACHE_CONTROL = {"type": "ephemeral"}
+
+
+def to_parts(blocks: Sequence[BaseContentBlock], where: str) -> tuple[Part, ...]:
+    """Convert the blocks of one message, or of a tool's result.
+
+    Args:
+        blocks: LlamaIndex's content blocks; they stay as they are.
+        where: The message, as `messages[0]`.
+
+    Raises:
+        ContentError: A block has no place at the service, or says nothing that can be read.
+
+    Example:
+        >>> to_parts([TextBlock(text="Hello")], "messages[0]")[0].where
+        'messages[0].blocks[0]'
+    """
+    parts: list[Part] = []
+    for index, block in enumerate(blocks):
+        place = f"{where}.blocks[{index}]"
+        if isinstance(block, CachePoint):
+            _mark_cached(parts, place)
+        else:
+            parts += _to_parts(block, place)
+    return tuple(parts)
+
+
+def _to_parts(block: BaseContentBlock, where: str) -> Iterator[Part]:
+    match block:
+        case TextBlock():
+            if block.text:
+                yield Text(text=block.text, where=where)
+        case ThinkingBlock():
+            if block.content:
+                yield Reasoning(text=block.content, where=where)
+        case ToolCallBlock():
+            yield _to_call(block, where)
+        case CitableBlock() | CitationBlock():
+            # Without its source there would be nothing to cite.
+            yield Text(text=f"{block.title} ({block.source}):", where=where)
+            yield from to_parts(block.nested_blocks, where)
+        case _:
+            yield _to_media(block, where)
+
+
+def _to_media(block: BaseContentBlock, where: str) -> Part:
+    match block:
+        case ImageBlock():
+            return _to_image(block, where)
+        case VideoBlock():
+            return _to_video(block, where)
+        case AudioBlock():
+            source = _find_source(block, "audio", where)
+            return Audio(source=source, format=block.format or "wav", where=where)
+        case DocumentBlock():
+            problem = "Documents are not taken."
+            remedy = "Pass their text as TextBlock, and pages of a PDF as pictures."
+        case _:
+            problem = f"A {type(block).__name__} has no place at Qwen VL."
+            remedy = "Pass text, pictures and videos."
+    raise UnsupportedContentError(problem, where=where, remedy=remedy)
+
+
+def _mark_cached(parts: list[Part], where: str) -> None:
+    if parts and isinstance(parts[-1], Text | Image | Video):
+        parts[-1] = replace(parts[-1], cache_control=_CACHE_CONTROL)
+        return
+    raise UnsupportedContentError(
+        "A CachePoint marks what stands before it, and here is no text, picture or video.",
+        where=where,
+        remedy="Put it behind the block up to which the prompt shall be cached.",
+    )
+
+
+def _to_image(block: ImageBlock, where: str) -> Image:
+    source, options = _read_media(block, "image", block.image_mimetype, where)
+    if isinstance(source, Frames) or options.fps is not None or options.total_pixels is not None:
+        raise UnsupportedContentError(
+            "An ImageBlock carries a video's frames or options.",
+            where=where,
+            remedy="Pass it as a VideoBlock.",
+        )
+    return Image(
+        source=source,
+        min_pixels=options.min_pixels,
+        max_pixels=options.max_pixels,
+        detail=block.detail,
+        where=where,
+    )
+
+
+def _to_video(block: VideoBlock, where: str) -> Video:
+    if block.detail is not None:
+        warnings.warn(
+            f"{where}: the service reads no detail of videos; {block.detail!r} is not sent. Pass "
+            "max_pixels with video_block(…).",
+            UserWarning,
+            stacklevel=2,
+        )
+    source, options = _read_media(block, "video", block.video_mimetype, where)
+    fps = options.fps if options.fps is not None else block.fps
+    return Video(source=source, where=where, **{**asdict(options), "fps": fps})
+
+
+def _read_media(
+    block: ImageBlock | VideoBlock, kind: Literal["image", "video"], stated: str | None, where: str
+) -> tuple[Source | Frames, Options]:
+    source = _find_source(block, kind, where)
+    media_type, options = read_parameters(stated, where)
+    if isinstance(source, Url):
+        address = source.address
+        if address[:5].lower() == "data:":
+            address, options = _first(read_data_url(address, where), options)
+            if address.startswith(f"data:{FRAMES_TYPE}"):
+                return _read_frames(address.partition(",")[2], where)
+        else:
+            address, options = _first(read_fragment(address, where), options)
+        return Url(address), options
+    if media_type == FRAMES_TYPE and isinstance(source, Inline):
+        return _read_frames(source.data, where)
+    if isinstance(source, LocalFile) and not source.is_trusted:
+        options = read_fragment(str(_url(block)), where)[1]
+    return source, options
+
+
+def _first(read: tuple[str, Options], stated: Options) -> tuple[str, Options]:
+    address, options = read
+    return address, Options(**{**stated.given(), **options.given()})  # type: ignore[arg-type]
+
+
+def _read_frames(text: bytes | str, where: str) -> tuple[Frames, Options]:
+    frames, options = read_frames(_decode(text, where), where)
+    sources = []
+    for number, frame in enumerate(frames):
+        source = to_source(frame)
+        if source is None:  # pragma: no cover - text always is a source of some kind.
+            raise MediaFormatError("A frame is no text.", where=f"{where}.video[{number}]")
+        sources.append(source)
+    return Frames(tuple(sources)), options
+
+
+def _find_source(
+    block: ImageBlock | VideoBlock | AudioBlock,
+    kind: Literal["image", "video", "audio"],
+    where: str,
+) -> Source:
+    """Choose among the places where a block may hold its media.
+
+    What the service can fetch is the smallest request: an `ImageNode` brings the downloaded
+    copy along.
+    """
+    url = _url(block)
+    held: bytes | IOBase | None = getattr(block, kind)
+    if url is not None and (held is None or url.lower().startswith(_SERVED)):
+        return to_source(url) or Url(url)
+    if isinstance(held, IOBase):
+        return OpenFile(held)  # type: ignore[arg-type]  # A readable object is all that is asked.
+    if held is not None:
+        return _from_base64(held, where)
+    if block.path is not None:
+        # A typed field of the block: the program's own word, unlike a path in some text.
+        return LocalFile(block.path, is_trusted=True)
+    raise MediaFormatError(
+        f"The {type(block).__name__} holds nothing.",
+        where=where,
+        remedy=f"Give it url=…, path=… or {kind}=….",
+    )
+
+
+def _url(block: ImageBlock | VideoBlock | AudioBlock) -> str | None:
+    return None if block.url is None else str(block.url)
+
+
+def _from_base64(data: bytes, where: str) -> Source:
+    if data.startswith(_DATA_URL_HEAD):
+        # The block took a data URL for the media itself, and encoded it once more.
+        text = _decode(data, where)
+        if text.startswith(b"data:"):
+            return Url(text.decode("utf-8", errors="replace"))
+    return Inline(data)
+
+
+def _decode(text: bytes | str, where: str) -> bytes:
+    spelt = text if isinstance(text, str) else text.decode("ascii", errors="replace")
+    return decode_base64(spelt, where).data
+
+
+def _to_call(block: ToolCallBlock, where: str) -> ToolCall:
+    held: Any = block.tool_kwargs
+    try:
+        arguments = held if isinstance(held, str) else json.dumps(held, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise UnsupportedContentError(
+            f"The arguments of a tool call are no JSON: {error}.",
+            where=where,
+            remedy="Give them as text, numbers, lists and dicts.",
+        ) from error
+    return ToolCall(
+        id=block.tool_call_id or "", name=block.tool_name, arguments=arguments, where=where
+    )

@@ -1,0 +1,160 @@
+"""LlamaIndex's messages to turns."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
+
+from llama_index.llms.qwen_vl.blocks import to_parts
+from qwen_vl.content import (
+    Audio,
+    Image,
+    Part,
+    Role,
+    Text,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Video,
+)
+from qwen_vl.errors import UnsupportedContentError
+
+_ROLES: Mapping[MessageRole, Role] = {
+    MessageRole.SYSTEM: "system",
+    MessageRole.DEVELOPER: "system",
+    MessageRole.USER: "user",
+    MessageRole.ASSISTANT: "assistant",
+    MessageRole.CHATBOT: "assistant",
+    MessageRole.MODEL: "assistant",
+    MessageRole.TOOL: "tool",
+    MessageRole.FUNCTION: "tool",
+}
+
+
+def to_turns(messages: Sequence[ChatMessage]) -> tuple[Turn, ...]:
+    """Convert a conversation; the messages themselves stay as they are.
+
+    System messages without a word, as chat engines send them, are left out. Pictures and videos
+    of a system message, where the service takes none, stand in a user message after it.
+
+    Args:
+        messages: LlamaIndex's messages.
+
+    Raises:
+        ContentError: A block or a message has no place at the service.
+
+    Example:
+        >>> to_turns([ChatMessage("Hello")])[0].role
+        'user'
+    """
+    turns: list[Turn] = []
+    for index, message in enumerate(messages):
+        turns += _to_turns(message, f"messages[{index}]")
+    return tuple(turns)
+
+
+def _to_turns(message: ChatMessage, where: str) -> Iterator[Turn]:
+    parts = to_parts(message.blocks, where)
+    name = message.additional_kwargs.get("name")
+    match _ROLES[message.role]:
+        case "system":
+            yield from _system_turns(parts, name, where)
+        case "user":
+            if not message.blocks:
+                raise UnsupportedContentError(
+                    "The message is empty.",
+                    where=where,
+                    remedy="SimpleChatEngine and others pass on text alone: to ask about a "
+                    "picture, give the message to the LLM, an agent, or as chat_history.",
+                )
+            yield Turn(role="user", parts=parts or (Text(text="", where=where),), name=name)
+        case "assistant":
+            yield Turn(
+                role="assistant",
+                parts=(*_words(parts), *_calls(message, where)),
+                name=name,
+                is_partial=bool(message.additional_kwargs.get("partial")),
+            )
+        case "tool":
+            yield Turn(role="tool", parts=(_to_result(message, parts, where),))
+
+
+def _system_turns(parts: tuple[Part, ...], name: str | None, where: str) -> Iterator[Turn]:
+    words = tuple(part for part in parts if not _is_media(part))
+    media = tuple(part for part in parts if _is_media(part))
+    if words:
+        yield Turn(role="system", parts=words, name=name)
+    if media:
+        warnings.warn(
+            f"{where}: the service takes no pictures and videos in a system message; they are sent "
+            "in a user message after it.",
+            UserWarning,
+            stacklevel=2,
+        )
+        yield Turn(role="user", parts=media)
+
+
+def _words(parts: Sequence[Part]) -> Iterator[Part]:
+    """Leave out what the service takes from nobody but the user, and say so."""
+    for part in parts:
+        if not _is_media(part):
+            yield part
+            continue
+        warnings.warn(
+            f"{part.where}: the service takes no pictures and videos in an assistant's message; "
+            "this one is not sent. Put it into a user message if the model shall see it.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _is_media(part: Part) -> bool:
+    return isinstance(part, Image | Video | Audio)
+
+
+def _calls(message: ChatMessage, where: str) -> Iterator[ToolCall]:
+    """Read the calls that stand beside the blocks alone, as older code leaves them."""
+    if any(isinstance(block, ToolCallBlock) for block in message.blocks):
+        return
+    for index, call in enumerate(message.additional_kwargs.get("tool_calls") or ()):
+        function = _get(call, "function")
+        name = _get(function, "name")
+        if not isinstance(name, str):
+            raise UnsupportedContentError(
+                "A tool call without the name of its function.",
+                where=f"{where}.additional_kwargs['tool_calls'][{index}]",
+                remedy="Write calls as ToolCallBlock.",
+            )
+        yield ToolCall(
+            id=str(_get(call, "id") or ""),
+            name=name,
+            arguments=str(_get(function, "arguments") or ""),
+            where=where,
+        )
+
+
+def _get(held: Any, name: str) -> Any:
+    # The call of an SDK has attributes, and one that was stored is a dict.
+    return held.get(name) if isinstance(held, Mapping) else getattr(held, name, None)
+
+
+def _to_result(message: ChatMessage, parts: Sequence[Part], where: str) -> ToolResult:
+    call_id = message.additional_kwargs.get("tool_call_id")
+    if not call_id:
+        raise UnsupportedContentError(
+            "A tool's message does not say which call it answers.",
+            where=where,
+            remedy='Put the call\'s id into additional_kwargs["tool_call_id"].',
+        )
+    kept: list[Text | Image | Video] = []
+    for part in parts:
+        if not isinstance(part, Text | Image | Video):
+            raise UnsupportedContentError(
+                f"A tool's result cannot hold a {type(part).__name__.lower()}.",
+                where=part.where,
+                remedy="Return text, pictures and videos from tools.",
+            )
+        kept.append(replace(part))
+    return ToolResult(tool_call_id=str(call_id), parts=tuple(kept), where=where)

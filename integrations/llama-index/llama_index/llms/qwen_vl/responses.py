@@ -1,0 +1,239 @@
+"""Replies and deltas to LlamaIndex's responses."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    ContentBlock,
+    LogProb,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+from llama_index.core.llms.llm import ToolSelection
+from pydantic_core import from_json
+
+from qwen_vl.content import ToolCall
+from qwen_vl.errors import AnswerFormatError
+from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage
+
+
+def to_chat_response(reply: Reply) -> ChatResponse:
+    """Convert a whole reply.
+
+    Args:
+        reply: What came back.
+
+    Returns:
+        A response whose message holds the thinking, the text and the tool calls, in this order.
+        `raw` is a dict with the service's own `usage`, and `additional_kwargs` has the token
+        counts by name.
+
+    Example:
+        >>> response = to_chat_response(Reply(text="A cat.", reasoning="Whiskers."))
+        >>> [block.block_type for block in response.message.blocks], response.message.content
+        (['thinking', 'text'], 'A cat.')
+    """
+    return _to_response(reply)
+
+
+def to_completion_response(response: ChatResponse) -> CompletionResponse:
+    """Convert a chat's response for `complete`, with all that stands beside the text.
+
+    Args:
+        response: What `chat` or `stream_chat` gave.
+    """
+    return CompletionResponse(
+        text=response.message.content or "",
+        delta=response.delta,
+        raw=response.raw,
+        logprobs=response.logprobs,
+        additional_kwargs=response.additional_kwargs,
+    )
+
+
+class ResponseBuilder:
+    """Makes of each event of a stream the response so far.
+
+    Example:
+        >>> builder = ResponseBuilder()
+        >>> first, second = (builder.add(Delta(text=text)) for text in ("A ", "cat."))
+        >>> second.delta, second.message.content
+        ('cat.', 'A cat.')
+    """
+
+    def __init__(self) -> None:
+        self._builder = ReplyBuilder()
+
+    def add(self, delta: Delta) -> ChatResponse:
+        """Take in the next event.
+
+        Args:
+            delta: What it brought.
+
+        Returns:
+            A response with all that has come, in a message of its own; `delta` is the new text,
+            `additional_kwargs["thinking_delta"]` the new thinking.
+        """
+        self._builder.add(delta)
+        response = _to_response(self._builder.reply())
+        response.delta = delta.text
+        if delta.reasoning:
+            # Where agents look for it.
+            response.additional_kwargs["thinking_delta"] = delta.reasoning
+        return response
+
+
+def select_tools(response: ChatResponse) -> list[ToolSelection]:
+    """Read which tools a response asks for.
+
+    Args:
+        response: Of `chat`, or of a stream; while a stream runs, arguments may be partial.
+
+    Raises:
+        AnswerFormatError: The answer is whole, and its arguments are no JSON object.
+    """
+    is_whole = response.additional_kwargs.get("finish_reason") is not None
+    return [
+        ToolSelection(
+            tool_id=block.tool_call_id or "",
+            tool_name=block.tool_name,
+            tool_kwargs=_read_arguments(block, is_whole=is_whole),
+        )
+        for block in response.message.blocks
+        if isinstance(block, ToolCallBlock)
+    ]
+
+
+def keep_first_call(response: ChatResponse) -> ChatResponse:
+    """Leave one tool call of several, where only one was allowed.
+
+    Args:
+        response: Stays as it is.
+    """
+    calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+    if len(calls) <= 1:
+        return response
+    blocks = [block for block in response.message.blocks if block not in calls[1:]]
+    beside = response.message.additional_kwargs
+    message = response.message.model_copy(
+        update={
+            "blocks": blocks,
+            "additional_kwargs": {**beside, "tool_calls": beside.get("tool_calls", [])[:1]},
+        }
+    )
+    return response.model_copy(update={"message": message})
+
+
+def _to_response(reply: Reply) -> ChatResponse:
+    usage = reply.usage
+    blocks: list[ContentBlock] = []
+    if reply.reasoning:
+        n_tokens = usage.reasoning_tokens if usage else None
+        blocks.append(ThinkingBlock(content=reply.reasoning, num_tokens=n_tokens))
+    if reply.text or not reply.tool_calls:
+        blocks.append(TextBlock(text=reply.text))
+    is_whole = reply.finish_reason is not None
+    blocks += [_to_call_block(call, is_whole=is_whole) for call in reply.tool_calls]
+    calls = [_to_dict(call) for call in reply.tool_calls]
+    return ChatResponse(
+        message=ChatMessage(
+            role=MessageRole.ASSISTANT,
+            blocks=blocks,
+            # Structured streams read calls from here alone; dicts survive being stored.
+            additional_kwargs={"tool_calls": calls} if calls else {},
+        ),
+        raw=_given(
+            {
+                "id": reply.id,
+                "model": reply.model,
+                "request_id": reply.request_id,
+                "finish_reason": reply.finish_reason,
+                "usage": dict(usage.raw) if usage else None,
+            }
+        ),
+        logprobs=_to_logprobs(reply.logprobs),
+        additional_kwargs=_given(
+            {
+                **(_count(usage) if usage else {}),
+                "finish_reason": reply.finish_reason,
+                "request_id": reply.request_id,
+                "is_truncated": reply.is_truncated or None,
+            }
+        ),
+    )
+
+
+def _count(usage: Usage) -> dict[str, int | None]:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "image_tokens": usage.image_tokens,
+        "video_tokens": usage.video_tokens,
+        "audio_tokens": usage.audio_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cache_creation_tokens": usage.cache_creation_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
+
+
+def _to_dict(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _to_call_block(call: ToolCall, *, is_whole: bool) -> ToolCallBlock:
+    arguments = _parse(call.arguments, is_whole=is_whole)
+    return ToolCallBlock(
+        tool_call_id=call.id,
+        tool_name=call.name,
+        # What cannot be read stays as the model wrote it.
+        tool_kwargs=call.arguments if arguments is None else arguments,
+    )
+
+
+def _read_arguments(block: ToolCallBlock, *, is_whole: bool) -> dict[str, Any]:
+    held = block.tool_kwargs
+    arguments = held if isinstance(held, dict) else _parse(held, is_whole=is_whole)
+    if arguments is None:
+        raise AnswerFormatError(
+            f"The model calls {block.tool_name!r} with arguments that are no JSON object.",
+            text=str(held),
+        )
+    return arguments
+
+
+def _parse(text: str, *, is_whole: bool) -> dict[str, Any] | None:
+    """Read arguments; `None` where a whole answer has none that can be read."""
+    try:
+        found = from_json(text or "{}", allow_partial=False if is_whole else "trailing-strings")
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    return None if is_whole else {}
+
+
+def _to_logprobs(given: Mapping[str, Any] | None) -> list[list[LogProb]] | None:
+    if not given:
+        return None
+    return [
+        [
+            LogProb(
+                token=str(top.get("token") or ""),
+                logprob=float(top.get("logprob") or 0.0),
+                bytes=list(top.get("bytes") or ()),
+            )
+            for top in (token.get("top_logprobs") or [token])
+        ]
+        for token in given.get("content") or ()
+    ]
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,155 @@
+"""Answers that follow a pydantic class, by whichever way the model is best held to it.
+
+LlamaIndex forces a tool for all of them, which the service refuses of a model that thinks; and
+what it raises where an answer cannot be read, its own engines turn into "Empty Response".
+"""
+
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from llama_index.core.base.llms.types import ChatResponse
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.program.utils import process_streaming_objects
+from pydantic import BaseModel, ValidationError
+
+from qwen_vl.combinations import StructuredMethod, to_json_schema_format, to_schema_name
+from qwen_vl.errors import AnswerFormatError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerForm(Generic[_Model]):
+    """The form that one answer shall have.
+
+    Args:
+        output_cls: The pydantic class.
+        method: How the model is held to it.
+
+    Example:
+        >>> class Animal(BaseModel):
+        ...     name: str
+        >>> AnswerForm(Animal, "function_calling").options()["tool_choice"]
+        {'type': 'function', 'function': {'name': 'Animal'}}
+    """
+
+    output_cls: type[_Model]
+    method: StructuredMethod
+
+    def options(self) -> dict[str, Any]:
+        """Give the options of a call that asks for this form."""
+        schema = self.output_cls.model_json_schema()
+        if self.method == "json_mode":
+            return {"response_format": {"type": "json_object"}, "response_schema": schema}
+        if self.method == "json_schema":
+            return {"response_format": to_json_schema_format(schema)}
+        name = to_schema_name(schema)
+        function = {
+            "name": name,
+            "description": schema.get("description", ""),
+            "parameters": schema,
+        }
+        return {
+            "tools": [{"type": "function", "function": function}],
+            "tool_choice": {"type": "function", "function": {"name": name}},
+        }
+
+    def read(self, response: ChatResponse, llm: FunctionCallingLLM) -> _Model:
+        """Read a whole answer.
+
+        Args:
+            response: What came.
+            llm: Whose answer it is.
+
+        Raises:
+            AnswerFormatError: It does not have this form.
+        """
+        text = response.message.content or ""
+        try:
+            if self.method != "function_calling":
+                return self.output_cls.model_validate_json(text)
+            calls = llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+            if not calls:
+                raise AnswerFormatError(
+                    f"The model answered in words instead of giving a {self._name}.", text=text
+                )
+            return self.output_cls.model_validate(calls[0].tool_kwargs)
+        except ValidationError as error:
+            # Not a ValueError any more, which engines would turn into an empty answer.
+            raise AnswerFormatError(
+                f"The answer does not make a {self._name}: {_describe(error)}",
+                text=text or str(response.message.additional_kwargs.get("tool_calls")),
+            ) from error
+
+    def read_stream(
+        self, responses: Generator[ChatResponse, None, None], llm: FunctionCallingLLM
+    ) -> Generator[Any, None, None]:
+        """Read an answer while it comes.
+
+        Args:
+            responses: Of `stream_chat`.
+            llm: Whose answer it is.
+
+        Returns:
+            Objects with ever more of their fields set; the last is a whole `output_cls`.
+
+        Raises:
+            AnswerFormatError: The whole answer does not have this form.
+        """
+        reader = _StreamReader(self, llm)
+        with closing(responses):
+            for response in responses:
+                yield from reader.read(response)
+        yield reader.finish()
+
+    async def aread_stream(
+        self, responses: AsyncGenerator[ChatResponse, None], llm: FunctionCallingLLM
+    ) -> AsyncGenerator[Any, None]:
+        """Read an answer while it comes; see `read_stream`."""
+        reader = _StreamReader(self, llm)
+        async with aclosing(responses):
+            async for response in responses:
+                for partial in reader.read(response):
+                    yield partial
+        yield reader.finish()
+
+    @property
+    def _name(self) -> str:
+        return self.output_cls.__name__
+
+
+class _StreamReader:
+    def __init__(self, form: AnswerForm[Any], llm: FunctionCallingLLM) -> None:
+        self._form = form
+        self._llm = llm
+        self._so_far: list[Any] | None = None
+        self._last: ChatResponse | None = None
+
+    def read(self, response: ChatResponse) -> Iterator[Any]:
+        self._last = response
+        # Thinking and usage bring nothing of the object.
+        if response.additional_kwargs.get("finish_reason") or not _brings_answer(response):
+            return
+        found = process_streaming_objects(
+            response, self._form.output_cls, cur_objects=self._so_far, llm=self._llm
+        )
+        self._so_far = [found]
+        yield found
+
+    def finish(self) -> Any:
+        if self._last is None:
+            raise AnswerFormatError("No answer came.", text="")
+        return self._form.read(self._last, self._llm)
+
+
+def _brings_answer(response: ChatResponse) -> bool:
+    return bool(response.message.content or response.message.additional_kwargs.get("tool_calls"))
+
+
+def _describe(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_input=False)
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}" for fault in faults
+    )
