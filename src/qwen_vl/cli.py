@@ -113,9 +113,11 @@ def ask(
 def demo() -> None:
     """Ask about real pictures and a real video, at the service if there is a key, else here."""
     with _errors_as_exit_codes():
-        demos = list(entry_points(group="qwen_vl.demo"))
+        demos = sorted(entry_points(group="qwen_vl.demo"), key=lambda entry: entry.name)
         if not demos:
-            raise ConfigurationError("The demo needs: pip install langchain-qwen-vl")
+            raise ConfigurationError(
+                "The demo needs: pip install langchain-qwen-vl, or llama-index-llms-qwen-vl"
+            )
         has_key = bool(os.environ.get(API_KEY_VARIABLE))
         with _endpoint(sandbox=not has_key) as endpoint:
             if has_key:

@@ -1,7 +1,6 @@
 """`QwenVL`: Qwen VL as a LlamaIndex LLM that sees."""
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
 from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import (
@@ -31,8 +30,11 @@ from llama_index.llms.qwen_vl.messages import to_turns
 from llama_index.llms.qwen_vl.metadata import to_metadata
 from llama_index.llms.qwen_vl.nodes import ImageDocuments, to_media_blocks
 from llama_index.llms.qwen_vl.responses import (
-    ResponseBuilder,
+    acomplete_each,
+    arespond,
+    complete_each,
     keep_first_call,
+    respond,
     select_tools,
     to_chat_response,
     to_completion_response,
@@ -44,7 +46,6 @@ from qwen_vl.combinations import choose_structured_method
 from qwen_vl.errors import AnswerFormatError, ConfigurationError
 from qwen_vl.models import DEFAULT_MODEL
 from qwen_vl.parameters import ToolChoice, check_secrets, to_tool_choice
-from qwen_vl.reply import Delta
 from qwen_vl.request import Request
 from qwen_vl.settings import QwenVLSettings, api_key_from_environment
 
@@ -203,7 +204,7 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
     ) -> Generator[CompletionResponse, None, None]:
         """Answer a text in pieces; see `complete` and `stream_chat`."""
         messages = self._to_messages(prompt, formatted, image_documents)
-        return _complete_each(self._stream_chat(messages, **kwargs))
+        return complete_each(self._stream_chat(messages, **kwargs))
 
     @llm_completion_callback()
     async def acomplete(
@@ -229,7 +230,7 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
     ) -> AsyncGenerator[CompletionResponse, None]:
         """Answer a text in pieces; see `complete` and `stream_chat`."""
         messages = self._to_messages(prompt, formatted, image_documents)
-        return _acomplete_each(self._astream_chat(messages, **kwargs))
+        return acomplete_each(self._astream_chat(messages, **kwargs))
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         request = self._make_request(messages, kwargs, stream=None)
@@ -243,13 +244,13 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> Generator[ChatResponse, None, None]:
         request = self._make_request(messages, kwargs, stream=True)
-        return _respond(self._client().stream(request))
+        return respond(self._client().stream(request))
 
     def _astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> AsyncGenerator[ChatResponse, None]:
         request = self._make_request(messages, kwargs, stream=True)
-        return _arespond(self._async_client().stream(request))
+        return arespond(self._async_client().stream(request))
 
     @override
     def _prepare_chat_with_tools(
@@ -443,34 +444,3 @@ def _start_structured(
             output_cls=output_cls, template=prompt, template_args=prompt_args
         )
     )
-
-
-def _respond(deltas: Generator[Delta, None, None]) -> Generator[ChatResponse, None, None]:
-    builder = ResponseBuilder()
-    # Whoever gives the stream up frees its connection at once.
-    with closing(deltas):
-        for delta in deltas:
-            yield builder.add(delta)
-
-
-async def _arespond(deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[ChatResponse, None]:
-    builder = ResponseBuilder()
-    async with aclosing(deltas):
-        async for delta in deltas:
-            yield builder.add(delta)
-
-
-def _complete_each(
-    responses: Generator[ChatResponse, None, None],
-) -> Generator[CompletionResponse, None, None]:
-    with closing(responses):
-        for response in responses:
-            yield to_completion_response(response)
-
-
-async def _acomplete_each(
-    responses: AsyncGenerator[ChatResponse, None],
-) -> AsyncGenerator[CompletionResponse, None]:
-    async with aclosing(responses):
-        async for response in responses:
-            yield to_completion_response(response)

@@ -1,6 +1,7 @@
 """Replies and deltas to LlamaIndex's responses."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import aclosing, closing
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -86,6 +87,49 @@ class ResponseBuilder:
             # Where agents look for it.
             response.additional_kwargs["thinking_delta"] = delta.reasoning
         return response
+
+
+def respond(deltas: Generator[Delta, None, None]) -> Generator[ChatResponse, None, None]:
+    """Convert a stream as it comes.
+
+    Args:
+        deltas: Of the client.
+    """
+    builder = ResponseBuilder()
+    # Whoever gives the stream up frees its connection at once.
+    with closing(deltas):
+        for delta in deltas:
+            yield builder.add(delta)
+
+
+async def arespond(deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[ChatResponse, None]:
+    """Convert a stream as it comes; see `respond`."""
+    builder = ResponseBuilder()
+    async with aclosing(deltas):
+        async for delta in deltas:
+            yield builder.add(delta)
+
+
+def complete_each(
+    responses: Generator[ChatResponse, None, None],
+) -> Generator[CompletionResponse, None, None]:
+    """Convert a chat's stream for `stream_complete`.
+
+    Args:
+        responses: Of `respond`.
+    """
+    with closing(responses):
+        for response in responses:
+            yield to_completion_response(response)
+
+
+async def acomplete_each(
+    responses: AsyncGenerator[ChatResponse, None],
+) -> AsyncGenerator[CompletionResponse, None]:
+    """Convert a chat's stream for `astream_complete`; see `complete_each`."""
+    async with aclosing(responses):
+        async for response in responses:
+            yield to_completion_response(response)
 
 
 def select_tools(response: ChatResponse) -> list[ToolSelection]:

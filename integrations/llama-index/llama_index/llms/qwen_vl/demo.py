@@ -1,0 +1,78 @@
+"""`qwen-vl demo` through LlamaIndex: the same picture and video, and an agent that looks closer."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from llama_index.core.agent.workflow import FunctionAgent, ToolCallResult
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock, VideoBlock
+from rich.console import Console
+
+from llama_index.llms.qwen_vl.constructors import image_block, video_block
+from llama_index.llms.qwen_vl.llm import QwenVL
+from qwen_vl import demonstration as demo
+
+_N_QUESTIONS = 3
+
+
+def run(console: Console, **settings: Any) -> None:
+    """Ask every question and print what was asked, sent, answered and counted.
+
+    Args:
+        console: Where to print.
+        **settings: Of `QwenVL`.
+    """
+    llm = QwenVL(**settings)
+    console.rule(f"LlamaIndex 1 of {_N_QUESTIONS}")
+    _ask(console, llm, demo.PICTURE_QUESTION, [demo.PICTURE], image_block(demo.PICTURE))
+    console.rule(f"LlamaIndex 2 of {_N_QUESTIONS}")
+    _ask(console, llm, demo.VIDEO_QUESTION, [demo.VIDEO], video_block(demo.VIDEO, fps=2))
+    console.rule(f"LlamaIndex {_N_QUESTIONS} of {_N_QUESTIONS}")
+    asyncio.run(_look_closer(console, llm))
+
+
+def zoom(left: int, top: int, right: int, bottom: int) -> list[ImageBlock]:
+    """Cut a part out of the picture, by its corners in pixels, and look at it enlarged."""
+    return [image_block(demo.cut_out(left, top, right, bottom))]
+
+
+def _ask(
+    console: Console,
+    llm: QwenVL,
+    question: str,
+    files: Sequence[Path],
+    block: ImageBlock | VideoBlock,
+) -> None:
+    demo.print_question(console, question, files, llm.model)
+    console.print("[bold]Answered[/bold]  ", end="")
+    counts: dict[str, Any] = {}
+    for response in llm.stream_chat([ChatMessage([block, TextBlock(text=question)])]):
+        demo.print_text(console, response.delta or "", end="")
+        counts = response.additional_kwargs
+    console.print(f"\n[bold]Usage[/bold]     {_describe_usage(counts)}\n")
+
+
+async def _look_closer(console: Console, llm: QwenVL) -> None:
+    demo.print_question(console, demo.AGENT_QUESTION, [demo.AGENT_PICTURE], llm.model)
+
+    agent = FunctionAgent(llm=llm, tools=[zoom])
+    question = [image_block(demo.AGENT_PICTURE), TextBlock(text=demo.AGENT_QUESTION)]
+    handler = agent.run(user_msg=ChatMessage(question))
+    async for event in handler.stream_events():
+        if isinstance(event, ToolCallResult):
+            corners = ", ".join(f"{name}={value}" for name, value in event.tool_kwargs.items())
+            console.print(f"[bold]Looks at[/bold]  {event.tool_name}({corners})")
+    console.print("[bold]Answered[/bold]  ", end="")
+    demo.print_text(console, f"{await handler}\n")
+
+
+def _describe_usage(counts: dict[str, Any]) -> str:
+    if "prompt_tokens" not in counts:
+        return "not given"
+    kinds = {"image": counts.get("image_tokens"), "video": counts.get("video_tokens")}
+    details = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
+    return (
+        f"{counts['prompt_tokens']:,} tokens in{f' ({details})' if details else ''}, "
+        f"{counts['completion_tokens']:,} out"
+    )
