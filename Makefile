@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
-PROJECTS := -e '.[cli,sandbox,numpy]' -e integrations/langchain -e integrations/llama-index
+PROJECTS := -e '.[cli,sandbox,numpy]' -e integrations/langchain -e integrations/llama-index \
+	-e integrations/llama-index-tests
 READY := $(VENV)/.ready
 
 help: ## Show these commands.
@@ -45,7 +46,8 @@ constraints: $(READY) ## Write the versions that are installed to tests/constrai
 clean: ## Remove the environment and all caches.
 	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(READY): pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml tests/constraints.txt
+$(READY): pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml \
+		integrations/llama-index-tests/pyproject.toml tests/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "qwen-vl needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x "$(UV)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -40,6 +40,7 @@ PLACEHOLDERS = frozenset({ROOT / "integrations/llama-index/README.md"})
 PACKAGES = {
     "qwen_vl": ROOT / "src/qwen_vl",
     "langchain_qwen_vl": ROOT / "integrations/langchain/langchain_qwen_vl",
+    "llama_index_vision_tests": ROOT / "integrations/llama-index-tests/llama_index_vision_tests",
 }
 
 MEDIA = {

@@ -9,7 +9,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-PUBLIC = ("qwen_vl", "qwen_vl.media", "qwen_vl.sandbox", "qwen_vl.wire.openai", "langchain_qwen_vl")
+PUBLIC = (
+    "qwen_vl",
+    "qwen_vl.media",
+    "qwen_vl.sandbox",
+    "qwen_vl.wire.openai",
+    "langchain_qwen_vl",
+    "llama_index_vision_tests",
+)
 
 HEAVY = ("PIL", "av", "dashscope", "numpy", "openai", "starlette", "uvicorn")
 """Packages that take a tenth of a second and more to import, and that many programs never need."""
@@ -45,6 +52,7 @@ def test_public_names_are_listed_by_dir() -> None:
         "integrations/langchain/langchain_qwen_vl",
         "integrations/llama-index/llama_index/llms/qwen_vl",
         "integrations/llama-index/llama_index/multi_modal_llms/qwen_vl",
+        "integrations/llama-index-tests/llama_index_vision_tests",
     ],
 )
 def test_package_says_that_it_is_typed(folder: str) -> None:

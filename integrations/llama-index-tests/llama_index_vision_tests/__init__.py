@@ -1,0 +1,79 @@
+"""A conformance suite for LlamaIndex LLMs that see pictures and videos.
+
+Subclass `LLMUnitTests` and `VisionLLMTests` in a test file, say which LLM is meant, and run
+pytest:
+
+    class TestMyLLM(VisionLLMTests):
+        llm_class = MyLLM
+        llm_params = {"model": "my-model"}
+"""
+
+import pytest
+
+# Before the modules are imported: pytest explains failed asserts of these as of any test's.
+pytest.register_assert_rewrite(
+    *(
+        f"{__name__}.{module}"
+        for module in (
+            "agents",
+            "chat",
+            "engines",
+            "events",
+            "media",
+            "structured",
+            "suite",
+            "thinking",
+            "tools",
+            "unit",
+        )
+    )
+)
+
+from llama_index_vision_tests.agents import LLMAgentTests  # noqa: E402 - see above.
+from llama_index_vision_tests.chat import LLMChatTests  # noqa: E402
+from llama_index_vision_tests.engines import LLMEngineTests  # noqa: E402
+from llama_index_vision_tests.events import LLMEventTests  # noqa: E402
+from llama_index_vision_tests.media import LLMMediaTests  # noqa: E402
+from llama_index_vision_tests.structured import LLMStructuredTests  # noqa: E402
+from llama_index_vision_tests.suite import LLMSuite  # noqa: E402
+from llama_index_vision_tests.thinking import LLMFailureTests, LLMThinkingTests  # noqa: E402
+from llama_index_vision_tests.tools import LLMToolTests  # noqa: E402
+from llama_index_vision_tests.unit import LLMUnitTests  # noqa: E402
+
+__all__ = [
+    "LLMAgentTests",
+    "LLMChatTests",
+    "LLMEngineTests",
+    "LLMEventTests",
+    "LLMFailureTests",
+    "LLMMediaTests",
+    "LLMStructuredTests",
+    "LLMSuite",
+    "LLMThinkingTests",
+    "LLMToolTests",
+    "LLMUnitTests",
+    "VisionLLMTests",
+]
+
+
+class VisionLLMTests(
+    LLMChatTests,
+    LLMMediaTests,
+    LLMThinkingTests,
+    LLMFailureTests,
+    LLMToolTests,
+    LLMAgentTests,
+    LLMStructuredTests,
+    LLMEventTests,
+    LLMEngineTests,
+):
+    """All tests that ask the LLM; `LLMUnitTests` are those that do not.
+
+    Example:
+        >>> from llama_index.core.llms.mock import MockFunctionCallingLLM
+        >>> class TestMyLLM(VisionLLMTests):
+        ...     llm_class = MockFunctionCallingLLM
+        ...     llm_params = {"is_chat_model": True}
+        ...     supports_tool_images = False
+        ...     returns_usage = False
+    """

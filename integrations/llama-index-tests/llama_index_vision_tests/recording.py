@@ -1,0 +1,114 @@
+"""What LlamaIndex tells about calls, written down."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
+from llama_index.core.bridge.pydantic import Field
+from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.callbacks.base_handler import BaseCallbackHandler
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.events.llm import (
+    LLMChatEndEvent,
+    LLMChatInProgressEvent,
+    LLMChatStartEvent,
+    LLMCompletionEndEvent,
+    LLMCompletionInProgressEvent,
+    LLMCompletionStartEvent,
+)
+
+STARTS = (LLMChatStartEvent, LLMCompletionStartEvent)
+PROGRESS = (LLMChatInProgressEvent, LLMCompletionInProgressEvent)
+ENDS = (LLMChatEndEvent, LLMCompletionEndEvent)
+
+
+class EventRecorder(BaseEventHandler):
+    """Keeps the instrumentation events of LLM calls.
+
+    Attributes:
+        events: The events, in order.
+    """
+
+    events: list[BaseEvent] = Field(default_factory=list)
+
+    def handle(self, event: BaseEvent, **_: Any) -> None:
+        """Keep an event."""
+        if isinstance(event, STARTS + PROGRESS + ENDS):
+            self.events.append(event)
+
+    def of(self, *kinds: type[BaseEvent]) -> list[BaseEvent]:
+        """Give the events of some kinds."""
+        return [event for event in self.events if isinstance(event, kinds)]
+
+
+@contextmanager
+def recorded_events() -> Iterator[EventRecorder]:
+    """Record the events of all LLM calls within a block."""
+    recorder, dispatcher = EventRecorder(), get_dispatcher()
+    dispatcher.add_event_handler(recorder)
+    try:
+        yield recorder
+    finally:
+        dispatcher.event_handlers.remove(recorder)
+
+
+class CallbackRecorder(BaseCallbackHandler):
+    """Keeps what a callback manager is told about LLM calls.
+
+    Attributes:
+        starts: The id and the payload of each start.
+        ends: The same of each end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
+        self.starts: list[tuple[str, dict[str, Any]]] = []
+        self.ends: list[tuple[str, dict[str, Any]]] = []
+
+    def on_event_start(
+        self,
+        event_type: CBEventType,
+        payload: dict[str, Any] | None = None,
+        event_id: str = "",
+        parent_id: str = "",
+        **_: Any,
+    ) -> str:
+        """Keep a start."""
+        del parent_id
+        if event_type == CBEventType.LLM:
+            self.starts.append((event_id, payload or {}))
+        return event_id
+
+    def on_event_end(
+        self,
+        event_type: CBEventType,
+        payload: dict[str, Any] | None = None,
+        event_id: str = "",
+        **_: Any,
+    ) -> None:
+        """Keep an end."""
+        if event_type == CBEventType.LLM:
+            self.ends.append((event_id, payload or {}))
+
+    def start_trace(self, trace_id: str | None = None) -> None:
+        """Take no notice of traces."""
+
+    def end_trace(
+        self,
+        trace_id: str | None = None,
+        trace_map: dict[str, list[str]] | None = None,
+    ) -> None:
+        """Take no notice of traces."""
+
+    @property
+    def answers(self) -> list[ChatResponse | CompletionResponse]:
+        """The answers that were told at the ends."""
+        told = [payload for _, payload in self.ends]
+        found = [
+            payload.get(EventPayload.RESPONSE) or payload.get(EventPayload.COMPLETION)
+            for payload in told
+        ]
+        return [answer for answer in found if answer is not None]

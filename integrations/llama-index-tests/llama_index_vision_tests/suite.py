@@ -1,0 +1,259 @@
+"""What all test classes share: the LLM under test, what it can do, and the media."""
+
+import base64
+import io
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ContentBlock,
+    ImageBlock,
+    TextBlock,
+    VideoBlock,
+)
+from llama_index.core.llms import LLM
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+
+from llama_index_vision_tests.endpoints import chat, user
+from llama_index_vision_tests.samples import draw_picture, read_video, to_data_url
+from llama_index_vision_tests.server import MediaServer
+
+COLOUR_QUESTION = "Which colour fills most of it? Answer with the English name of the colour."
+
+
+class LLMSuite(ABC):
+    """The LLM under test and what it can do.
+
+    Every test class of this package has these properties. Override them as properties or as
+    plain class attributes; a test that a flag switches off is skipped and says which.
+
+    Example:
+        >>> from llama_index.core.llms.mock import MockFunctionCallingLLM
+        >>> class MySuite(LLMSuite):
+        ...     llm_class = MockFunctionCallingLLM
+        ...     supports_video = True
+        >>> MySuite().supports_video
+        True
+    """
+
+    @property
+    @abstractmethod
+    def llm_class(self) -> type[LLM]:
+        """The class under test."""
+
+    @property
+    def llm_params(self) -> dict[str, Any]:
+        """The keyword arguments that make an LLM which answers."""
+        return {}
+
+    @property
+    def secret(self) -> str | None:
+        """The text that must appear nowhere; `llm_params["api_key"]` if not overridden."""
+        key = self.llm_params.get("api_key")
+        return key if isinstance(key, str) else None
+
+    @property
+    def supports_video(self) -> bool:
+        """Whether it takes a `VideoBlock`. One that does not must refuse it."""
+        return False
+
+    @property
+    def supports_tools(self) -> bool:
+        """Whether it is a `FunctionCallingLLM`."""
+        return issubclass(self.llm_class, FunctionCallingLLM)
+
+    @property
+    def supports_parallel_tool_calls(self) -> bool:
+        """Whether one answer may hold several tool calls."""
+        return self.supports_tools
+
+    @property
+    def supports_tool_images(self) -> bool:
+        """Whether it sees the picture in a tool's result."""
+        return self.supports_tools
+
+    @property
+    def supports_structured_output(self) -> bool:
+        """Whether `structured_predict` and its relatives work."""
+        return True
+
+    @property
+    def thinking_params(self) -> dict[str, Any] | None:
+        """Constructor arguments that let it think; `None` if it cannot."""
+        return None
+
+    @property
+    def returns_usage(self) -> bool:
+        """Whether `response.raw` holds the token counts, of a stream in its last chunk."""
+        return True
+
+    @property
+    def reads_io_objects(self) -> bool:
+        """Whether it reads blocks that hold an open file, such as `BytesIO`."""
+        return True
+
+    @property
+    def picture_formats(self) -> tuple[str, ...]:
+        """The formats it takes, by their names in Pillow."""
+        return ("PNG", "JPEG", "WEBP")
+
+    @property
+    def fetches_urls(self) -> bool:
+        """Whether it has to download pictures itself, since its service takes no addresses."""
+        return False
+
+    @property
+    def service_reaches_localhost(self) -> bool:
+        """Whether the service can download from this machine, as a local one can."""
+        return False
+
+    @property
+    def red_picture_url(self) -> str | None:
+        """A public address of a red picture, for a service that cannot reach this machine."""
+        return None
+
+    @property
+    def understands(self) -> bool:
+        """Whether it understands what it is asked.
+
+        A local double that answers in the form that is asked for, but fills it without
+        understanding, sets this to false: the values in its structured answers, and what it
+        makes of texts it was given, are not checked then.
+        """
+        return True
+
+    def is_download_of_service(self, headers: Mapping[str, str]) -> bool:
+        """Tell a local service's own downloads from those of the LLM.
+
+        Args:
+            headers: The headers of the download, their names in lower case.
+        """
+        del headers
+        return False
+
+    @pytest.fixture
+    def llm(self) -> LLM:
+        """The LLM under test."""
+        return self.llm_class(**self.llm_params)
+
+    @pytest.fixture
+    def tool_llm(self, llm: LLM) -> FunctionCallingLLM:
+        """The LLM under test, if it calls tools."""
+        self.need("supports_tools")
+        assert isinstance(llm, FunctionCallingLLM), "supports_tools needs a FunctionCallingLLM"
+        return llm
+
+    @pytest.fixture
+    def failing_llm(self) -> LLM | None:
+        """Override: an LLM whose next request the service answers with an error."""
+        return None
+
+    @pytest.fixture
+    def breaking_llm(self) -> LLM | None:
+        """Override: an LLM whose next stream breaks after its first text."""
+        return None
+
+    @pytest.fixture
+    def media_server(self) -> Iterator[MediaServer]:
+        """A web server on this machine with a red picture and a green video."""
+        files = {
+            "/red.png": (draw_picture("red"), "image/png"),
+            "/green.mp4": (read_video(), "video/mp4"),
+        }
+        with MediaServer(files) as server:
+            yield server
+
+    def need(self, flag: str) -> None:
+        """Skip the test if a flag is not set."""
+        if not getattr(self, flag):
+            pytest.skip(f"{flag} is {getattr(self, flag)} for {self.llm_class.__name__}")
+
+    def own_downloads(self, server: MediaServer) -> list[str]:
+        """Name what the LLM has downloaded, not its service."""
+        return [
+            download.path
+            for download in server.downloads
+            if not self.is_download_of_service(download.headers)
+        ]
+
+
+async def name_colours(llm: LLM, *parts: str | ContentBlock, endpoint: str = "chat") -> list[str]:
+    """Ask for the colour of media, and give the colours in the answer, in order.
+
+    Args:
+        llm: The LLM.
+        parts: What the message holds; the question is added.
+        endpoint: The chat endpoint to ask.
+    """
+    return colours_in(await ask(llm, user(*parts, COLOUR_QUESTION), endpoint=endpoint))
+
+
+async def ask(llm: LLM, *messages: ChatMessage, endpoint: str = "chat") -> str:
+    """Ask and give the answer's text."""
+    answers = await chat(llm, messages, endpoint)
+    assert answers, f"{endpoint} gave nothing"
+    return answers[-1].message.content or ""
+
+
+def colours_in(text: str) -> list[str]:
+    """Find the names of the suite's colours.
+
+    Example:
+        >>> colours_in("Blue first, then a red one. Blue!")
+        ['blue', 'red', 'blue']
+    """
+    return re.findall(r"\b(blue|green|red)\b", text.lower())
+
+
+def picture_block(source: str, folder: Path, colour: str = "red") -> ImageBlock:
+    """Put a drawn picture into a block.
+
+    Args:
+        source: `bytes`, `base64`, `base64_text`, `path`, `path_without_suffix`, `data_url` or
+            `io`.
+        folder: Where files are written.
+        colour: Its colour.
+    """
+    data = draw_picture(colour)
+    match source:
+        case "base64":
+            return ImageBlock(image=base64.b64encode(data))
+        case "base64_text":
+            # The type says bytes, and pydantic takes a text: what many programs do.
+            return ImageBlock.model_validate({"image": base64.b64encode(data).decode()})
+        case "path" | "path_without_suffix":
+            path = folder / ("picture.png" if source == "path" else "picture")
+            path.write_bytes(data)
+            return ImageBlock(path=path)
+        case "data_url":
+            return ImageBlock(url=to_data_url(data, "image/png"))
+        case "io":
+            return ImageBlock(image=io.BytesIO(data))
+    return ImageBlock(image=data)
+
+
+def video_block(source: str, folder: Path) -> VideoBlock:
+    """Put the green video into a block; `source` as in `picture_block`."""
+    data = read_video()
+    match source:
+        case "base64":
+            return VideoBlock(video=base64.b64encode(data))
+        case "path":
+            path = folder / "clip.mp4"
+            path.write_bytes(data)
+            return VideoBlock(path=path)
+        case "data_url":
+            return VideoBlock(url=to_data_url(data, "video/mp4"))
+        case "io":
+            return VideoBlock(video=io.BytesIO(data))
+    return VideoBlock(video=data)
+
+
+def texts_of(message: ChatMessage) -> str:
+    """Join the texts of a message's blocks."""
+    return "".join(block.text for block in message.blocks if isinstance(block, TextBlock))
