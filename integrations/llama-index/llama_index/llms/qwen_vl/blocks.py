@@ -209,7 +209,7 @@ def _find_source(
     url = _url(block)
     held: bytes | IOBase | None = getattr(block, kind)
     if url is not None and (held is None or url.lower().startswith(_SERVED)):
-        return to_source(url) or Url(url)
+        return _unwrap(url, where)
     if isinstance(held, IOBase):
         return OpenFile(held)  # type: ignore[arg-type]  # A readable object is all that is asked.
     if held is not None:
@@ -228,9 +228,16 @@ def _url(block: ImageBlock | VideoBlock | AudioBlock) -> str | None:
     return None if block.url is None else str(block.url)
 
 
+def _unwrap(url: str, where: str) -> Source:
+    header, _, data = url.partition(",") if url[:5].lower() == "data:" else ("", "", "")
+    if header.lower().endswith(";base64") and data.startswith(_DATA_URL_HEAD.decode()):
+        return _from_base64(data.encode(), where)
+    return to_source(url) or Url(url)
+
+
 def _from_base64(data: bytes, where: str) -> Source:
     if data.startswith(_DATA_URL_HEAD):
-        # The block took a data URL for the media itself, and encoded it once more.
+        # A block takes a data URL for the media itself, and encodes it once more.
         text = _decode(data, where)
         if text.startswith(b"data:"):
             return Url(text.decode("utf-8", errors="replace"))

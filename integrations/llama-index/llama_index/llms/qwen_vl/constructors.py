@@ -6,7 +6,6 @@ results, `Memory`, nodes, the engines with `multimodal=True`. `qwen_vl.carriers`
 
 import mimetypes
 from collections.abc import Sequence
-from io import IOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
@@ -141,12 +140,13 @@ def _locate(media: Picture, kind: _Kind, options: Options) -> tuple[dict[str, An
         case LocalFile() if media[:5].lower() == "file:":
             return {"url": write_fragment(media, options)}, None
         case OpenFile(file=file):
-            # A block takes what Python's own io module makes; other readers give their bytes.
-            held = file if isinstance(file, IOBase) else file.read()
-            return {kind: held}, _with_options(None, kind, options)
+            # A block that holds an open file can be sent, but neither stored nor shown to an engine.
+            data = _read(file)
+            return {kind: data}, _with_options(sniff(data), kind, options)
         case Inline(data=data):
-            raw = data.encode() if isinstance(data, str) else data
-            return {kind: raw}, _with_options(sniff(raw), kind, options)
+            if isinstance(data, str):
+                return {kind: data.encode()}, _with_options(None, kind, options)
+            return {kind: data}, _with_options(sniff(data), kind, options)
         case Pixels() if kind == "image":
             return _from_data_url(str(to_json_safe(media, kind, kind)), kind, options)
     raise UnsupportedContentError(
@@ -172,6 +172,16 @@ def _with_options(media_type: str | None, kind: _Kind, options: Options) -> str 
         return media_type
     # What the bytes say counts in the end; a type must be there for the options to stand behind.
     return write_parameters(media_type or _FALLBACK_TYPES[kind], options)
+
+
+def _read(file: BinaryIO) -> bytes:
+    if not file.seekable():
+        return file.read()
+    position = file.tell()
+    file.seek(0)
+    data = file.read()
+    file.seek(position)
+    return data
 
 
 def _frame(frame: Picture, where: str) -> str:
