@@ -19,6 +19,7 @@ pytest.register_assert_rewrite(
             "chat",
             "engines",
             "events",
+            "failures",
             "media",
             "structured",
             "suite",
@@ -33,10 +34,11 @@ from llama_index_vision_tests.agents import LLMAgentTests  # noqa: E402 - see ab
 from llama_index_vision_tests.chat import LLMChatTests  # noqa: E402
 from llama_index_vision_tests.engines import LLMEngineTests  # noqa: E402
 from llama_index_vision_tests.events import LLMEventTests  # noqa: E402
+from llama_index_vision_tests.failures import LLMFailureTests  # noqa: E402
 from llama_index_vision_tests.media import LLMMediaTests  # noqa: E402
 from llama_index_vision_tests.structured import LLMStructuredTests  # noqa: E402
 from llama_index_vision_tests.suite import LLMSuite  # noqa: E402
-from llama_index_vision_tests.thinking import LLMFailureTests, LLMThinkingTests  # noqa: E402
+from llama_index_vision_tests.thinking import LLMThinkingTests  # noqa: E402
 from llama_index_vision_tests.tools import LLMToolTests  # noqa: E402
 from llama_index_vision_tests.unit import LLMUnitTests  # noqa: E402
 

@@ -1,6 +1,8 @@
 """Tests of query engines and chat engines."""
 
+import asyncio
 import base64
+from collections.abc import Iterator
 
 import pytest
 from llama_index.core import Settings, SummaryIndex
@@ -33,6 +35,8 @@ MODES = (
     ResponseMode.ACCUMULATE,
 )
 STOCK = "41523"
+
+sync = pytest.mark.usefixtures("loop_of_core")
 
 
 class FixedRetriever(BaseRetriever):
@@ -68,6 +72,16 @@ class LLMEngineTests(LLMSuite):
         ...     supports_video = True
     """
 
+    @pytest.fixture
+    def loop_of_core(self) -> Iterator[None]:
+        """A current event loop: sync engines take it, or leave one of their own unclosed."""
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        yield
+        asyncio.set_event_loop(None)
+        loop.close()
+
+    @sync
     @pytest.mark.parametrize("mode", MODES)
     def test_query_sees_picture(self, llm: LLM, mode: ResponseMode) -> None:
         """A multimodal query engine shows the picture of an `ImageNode`."""
@@ -81,6 +95,7 @@ class LLMEngineTests(LLMSuite):
         answer = str(await _engine(llm, _picture(), mode).aquery(COLOUR_QUESTION))
         assert "blue" in colours_in(answer)
 
+    @sync
     def test_query_sees_all_pictures(self, llm: LLM) -> None:
         """Pictures of several nodes are shown together."""
         engine = RetrieverQueryEngine.from_args(
@@ -89,6 +104,7 @@ class LLMEngineTests(LLMSuite):
         question = "Which colour fills the first picture, and which one the second?"
         assert {"blue", "red"} <= set(colours_in(str(engine.query(question))))
 
+    @sync
     def test_streamed_query_sees_picture(self, llm: LLM) -> None:
         """A streaming synthesizer shows the picture too."""
         synthesizer = get_response_synthesizer(llm=llm, multimodal=True, streaming=True)
@@ -96,6 +112,7 @@ class LLMEngineTests(LLMSuite):
         answer = str(synthesizer.synthesize(COLOUR_QUESTION, nodes=nodes))
         assert "blue" in colours_in(answer)
 
+    @sync
     def test_query_sees_video(self, llm: LLM) -> None:
         """A multimodal query engine shows the video of a node."""
         self.need("supports_video")
@@ -103,12 +120,14 @@ class LLMEngineTests(LLMSuite):
         engine = _engine(llm, Node(video_resource=resource), ResponseMode.COMPACT)
         assert VIDEO_COLOUR in colours_in(str(engine.query(COLOUR_QUESTION)))
 
+    @sync
     def test_index_takes_llm_of_settings(self, llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
         """An index asks `Settings.llm`."""
         monkeypatch.setattr(Settings, "_llm", llm)
         engine = SummaryIndex([_picture()]).as_query_engine(multimodal=True)
         assert "blue" in colours_in(str(engine.query(COLOUR_QUESTION)))
 
+    @sync
     def test_multi_modal_chat_engine_sees_picture(self, llm: LLM) -> None:
         """The multi-modal chat engine shows the pictures it retrieves."""
         engine = MultiModalContextChatEngine.from_defaults(
@@ -116,6 +135,7 @@ class LLMEngineTests(LLMSuite):
         )
         assert "blue" in colours_in(str(engine.chat(COLOUR_QUESTION)))
 
+    @sync
     def test_chat_engine_keeps_its_history(self, llm: LLM) -> None:
         """A simple chat engine answers again and again."""
         engine = SimpleChatEngine.from_defaults(llm=llm, memory=_memory())
@@ -123,6 +143,7 @@ class LLMEngineTests(LLMSuite):
         assert "cherry" in str(engine.chat("Repeat this word: 'cherry'."))
         assert len(engine.chat_history) == 4
 
+    @sync
     def test_chat_engine_streams(self, llm: LLM) -> None:
         """A streamed answer of a chat engine is whole, and is kept."""
         engine = SimpleChatEngine.from_defaults(llm=llm, memory=_memory())
@@ -138,6 +159,7 @@ class LLMEngineTests(LLMSuite):
         answer = "".join([token async for token in stream.async_response_gen()])
         assert "apple" in answer
 
+    @sync
     def test_context_chat_engine_answers(self, llm: LLM) -> None:
         """A chat engine with retrieved text answers from it."""
         node = TextNode(text=f"There are {STOCK} bolts in the store.")
@@ -146,6 +168,7 @@ class LLMEngineTests(LLMSuite):
         assert answer not in {"", "Empty Response"}
         assert not self.understands or STOCK in answer.replace(",", "")
 
+    @sync
     def test_failure_is_no_answer(self, failing_llm: LLM | None) -> None:
         """A failure of the service comes out of an engine as such."""
         if failing_llm is None:

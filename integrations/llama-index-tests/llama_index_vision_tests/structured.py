@@ -106,11 +106,16 @@ class LLMStructuredTests(LLMSuite):
     @pytest.mark.parametrize("endpoint", CHAT)
     async def test_structured_llm_sees_picture(self, llm: LLM, endpoint: str) -> None:
         """`as_structured_llm` gives objects in `raw` and their JSON as text."""
+        structured, recorder = llm.as_structured_llm(Sight), _observe(llm)
         messages = [user(ImageBlock(image=draw_picture("red")), FILL_SIGHT)]
-        answer = (await chat(llm.as_structured_llm(Sight), messages, endpoint))[-1]
+        answer = (await chat(structured, messages, endpoint))[-1]
         assert type(answer.raw) is Sight
         assert Sight.model_validate_json(answer.message.content or "") == answer.raw
         assert not self.understands or answer.raw.colour == "red"
+        if self.returns_usage:
+            without = _observe(llm)
+            await chat(structured, [user(FILL_SIGHT)], endpoint)
+            assert _told_prompt_tokens(recorder) > _told_prompt_tokens(without) > 0
 
     @quiet
     @pytest.mark.asyncio

@@ -1,4 +1,4 @@
-"""Tests of thoughts, and of failures."""
+"""Tests of thoughts."""
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ThinkingBlock
@@ -58,40 +58,3 @@ class LLMThinkingTests(LLMSuite):
         stored = ChatMessage.model_validate_json(answer.model_dump_json())
         question = user("Repeat this word: 'tangerine'.")
         assert "tangerine" in await ask(thinking_llm, first, stored, question)
-
-
-class LLMFailureTests(LLMSuite):
-    """Tests of failures; the fixtures `failing_llm` and `breaking_llm` switch them on.
-
-    Example:
-        >>> import pytest
-        >>> from llama_index.core.llms.mock import MockFunctionCallingLLM
-        >>> class TestMyLLMFailures(LLMFailureTests):
-        ...     llm_class = MockFunctionCallingLLM
-        ...
-        ...     @pytest.fixture
-        ...     def failing_llm(self):
-        ...         return MockFunctionCallingLLM(response_generator=lambda *_: 1 / 0)
-    """
-
-    @pytest.mark.asyncio
-    @pytest.mark.parametrize("endpoint", CHAT)
-    async def test_failure_is_raised(self, failing_llm: LLM | None, endpoint: str) -> None:
-        """No failure is an empty answer.
-
-        Nor is it a `ValueError` or `TypeError`: engines answer "Empty Response" to those.
-        """
-        if failing_llm is None:
-            pytest.skip("failing_llm is None")
-        with pytest.raises(Exception) as caught:  # noqa: PT011 - which one is the LLM's matter.
-            await chat(failing_llm, [user("Hello")], endpoint)
-        assert not isinstance(caught.value, ValueError | TypeError)
-
-    @pytest.mark.asyncio
-    @pytest.mark.parametrize("endpoint", CHAT_STREAMS)
-    async def test_broken_stream_is_raised(self, breaking_llm: LLM | None, endpoint: str) -> None:
-        """A stream that breaks does not end like one that is complete."""
-        if breaking_llm is None:
-            pytest.skip("breaking_llm is None")
-        with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the LLM's matter.
-            await chat(breaking_llm, [user("Hello")], endpoint)
