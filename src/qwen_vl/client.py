@@ -8,21 +8,19 @@ import asyncio
 import sys
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qwen_vl.errors import APIConnectionError, APITimeoutError, QwenVLError
 from qwen_vl.media import needs_io, prepare_media
+from qwen_vl.pool import Pool
 from qwen_vl.reply import Delta, Reply, ReplyBuilder
 from qwen_vl.request import Request
 from qwen_vl.settings import Connection
 from qwen_vl.wire.openai import StreamDecoder, decode_error, decode_reply, encode_request
 from qwen_vl.wire.openai.encode import uses_oss
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
 
 _PATH = "/chat/completions"
 
@@ -118,7 +116,7 @@ class AsyncQwenVLClient:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._address = _address(connection.async_openai_client or connection)
-        self._pools: dict[asyncio.AbstractEventLoop, _Pool] = {}
+        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
 
     async def ask(self, request: Request) -> Reply:
         """Get the whole answer; see `QwenVLClient.ask`."""
@@ -155,35 +153,15 @@ class AsyncQwenVLClient:
         pool = self._pools.get(loop)
         if pool is None:
             self._forget_closed_loops()
-            self._pools[loop] = pool = _Pool(_make_sdk_client("AsyncOpenAI", self._connection))
-            await pool.close_with_loop()
+            self._pools[loop] = pool = Pool(_make_sdk_client("AsyncOpenAI", self._connection))
+            await pool.close_with(self, loop)
         return pool.client
 
     def _forget_closed_loops(self) -> None:
         # A pool refers to its loop, so that no loop would ever be freed by itself.
         for loop in list(self._pools):
-            if loop.is_closed():
-                self._pools.pop(loop, None)
-
-
-class _Pool:
-    """The connections of one event loop."""
-
-    def __init__(self, client: "AsyncOpenAI") -> None:
-        self.client = client
-        self._end = _close_at_end(client)
-
-    async def close_with_loop(self) -> None:
-        # A loop that ends closes its open async generators, and connections that outlive their
-        # loop can only be complained about: "Event loop is closed", "unclosed transport".
-        await anext(self._end)
-
-
-async def _close_at_end(client: "AsyncOpenAI") -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        await client.close()
+            if loop.is_closed() and (pool := self._pools.pop(loop, None)):
+                pool.forget()
 
 
 class ClientCache:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
 from qwen_vl.content import Image, LocalFile, OpenFile, Text, Turn, Url
 from qwen_vl.errors import APIConnectionError, ConfigurationError
+from qwen_vl.pool import Uninterrupted, open_ends
 from qwen_vl.request import Request
 from qwen_vl.samples import CHELSEA
 from qwen_vl.sandbox import Sandbox
@@ -161,3 +162,52 @@ def test_unreachable_client_of_the_caller_is_named_by_its_own_address() -> None:
         client = QwenVLClient(QwenVLSettings(openai_client=own).connection())
         with pytest.raises(APIConnectionError, match=r"^http://127\.0\.0\.1:9/own/v1 cannot"):
             client.ask(question(Url("https://example.com/a.png")))
+
+
+@pytest.mark.parametrize("n_requests", [1, 24])
+def test_connections_are_closed_with_their_loop(connection: Connection, n_requests: int) -> None:
+    pools = []
+
+    async def ask() -> None:
+        # Nobody has the client any more when the loop ends, and its tasks are cancelled.
+        client = AsyncQwenVLClient(connection)
+        request = question(Url("https://example.com/a.png"))
+        await asyncio.gather(*(client.ask(request) for _ in range(n_requests)))
+        (pool,) = client._pools.values()
+        pools.append(pool.client._client._transport._pool)
+
+    asyncio.run(ask())
+    gc.collect()
+    assert pools[0].connections == []
+
+
+async def test_connections_are_closed_with_their_owner(connection: Connection) -> None:
+    client = AsyncQwenVLClient(connection)
+    await client.ask(question(Url("https://example.com/a.png")))
+    (held,) = client._pools.values()
+    pool, end = held.client._client._transport._pool, held._end
+    del client, held
+    gc.collect()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert pool.connections == []
+    assert end not in open_ends
+
+
+async def test_cancelled_closing_goes_on_to_its_end() -> None:
+    steps = []
+
+    async def close() -> None:
+        for step in range(3):
+            steps.append(step)
+            await asyncio.sleep(0)
+
+    async def wait() -> None:
+        await Uninterrupted(close())
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert steps == [0, 1, 2]

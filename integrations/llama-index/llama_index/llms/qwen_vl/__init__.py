@@ -4,7 +4,15 @@ from importlib.metadata import version
 
 from llama_index.llms.qwen_vl.constructors import frames_block, image_block, video_block
 from llama_index.llms.qwen_vl.llm import QwenVL
+from llama_index.llms.qwen_vl.postprocessor import QwenMediaPostprocessor
 
 __version__ = version("llama-index-llms-qwen-vl")
 
-__all__ = ["QwenVL", "__version__", "frames_block", "image_block", "video_block"]
+__all__ = [
+    "QwenMediaPostprocessor",
+    "QwenVL",
+    "__version__",
+    "frames_block",
+    "image_block",
+    "video_block",
+]

@@ -33,15 +33,21 @@ temperature?
     """
     resolved: dict[str, Any] = {}
     for name, value in given.items():
-        field = _OTHER_NAMES.get(name, name)
+        field = _field(name)
         if field not in fields:
             raise ConfigurationError(f"{name!r} is no setting of QwenVL. {_hint(name, fields)}")
-        if field != name and given.get(field) is not None and field != "model":
-            raise ConfigurationError(f"{name} and {field} mean the same. Pass one of them.")
-        if value is not None or field not in resolved:
-            resolved[field] = value
-    # What LlamaIndex's own constructors take for "as it is".
-    return {name: value for name, value in resolved.items() if value is not None}
+        if value is None:
+            # LlamaIndex's own constructors take it for "as it is".
+            continue
+        if field in resolved:
+            both = " and ".join(sorted(other for other in given if _field(other) == field))
+            raise ConfigurationError(f"{both} mean the same. Pass one of them.")
+        resolved[field] = value
+    return resolved
+
+
+def _field(name: str) -> str:
+    return _OTHER_NAMES.get(name, name)
 
 
 def _hint(name: str, fields: Collection[str]) -> str:

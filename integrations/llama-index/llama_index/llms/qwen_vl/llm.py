@@ -44,7 +44,6 @@ from llama_index.llms.qwen_vl.tools import to_tools
 from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
 from qwen_vl.combinations import choose_structured_method
 from qwen_vl.errors import AnswerFormatError, ConfigurationError
-from qwen_vl.models import DEFAULT_MODEL
 from qwen_vl.parameters import ToolChoice, check_secrets, to_tool_choice
 from qwen_vl.request import Request
 from qwen_vl.settings import QwenVLSettings, api_key_from_environment
@@ -101,7 +100,7 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
 
     _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
 
-    def __init__(self, model: str = DEFAULT_MODEL, **kwargs: Any) -> None:
+    def __init__(self, model: str | None = None, **kwargs: Any) -> None:
         fields = resolve_arguments({"model": model, **kwargs}, type(self).model_fields)
         super().__init__(**fields)
 
