@@ -15,6 +15,8 @@ PUBLIC = (
     "qwen_vl.sandbox",
     "qwen_vl.wire.openai",
     "langchain_qwen_vl",
+    "llama_index.llms.qwen_vl",
+    "llama_index.multi_modal_llms.qwen_vl",
     "llama_index_vision_tests",
 )
 
@@ -60,14 +62,6 @@ def test_package_says_that_it_is_typed(folder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "package",
-    ["llama_index.llms.qwen_vl", "llama_index.multi_modal_llms.qwen_vl"],
-)
-def test_placeholder_imports(package: str) -> None:
-    assert import_module(package).__doc__
-
-
-@pytest.mark.parametrize(
     "statement",
     [
         "import qwen_vl",
@@ -80,6 +74,12 @@ def test_placeholder_imports(package: str) -> None:
 )
 def test_import_is_light(statement: str) -> None:
     assert _loaded_by(statement) == set()
+
+
+def test_llama_index_brings_its_own_weight_and_no_more() -> None:
+    core = "from llama_index.core.llms.function_calling import FunctionCallingLLM"
+    ours = "from llama_index.llms.qwen_vl import QwenVL; QwenVL(api_key='sk-1')"
+    assert _loaded_by(ours) <= _loaded_by(core)
 
 
 def test_heavy_import_is_found() -> None:
