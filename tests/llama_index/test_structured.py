@@ -99,7 +99,6 @@ async def test_model_that_always_thinks_is_asked_and_not_forced(
     assert qwen_vl_sandbox.last_request.json["tool_choice"] == "auto"
 
 
-@pytest.mark.filterwarnings("ignore:The `json` method:DeprecationWarning")
 async def test_picture_and_structured_llm(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     structured = llm.as_structured_llm(Animal)
     message = ChatMessage(PICTURE)
@@ -113,7 +112,6 @@ async def test_picture_and_structured_llm(llm: QwenVL, qwen_vl_sandbox: Sandbox)
         assert question == {"type": "text", "text": "Which animal is this?"}
 
 
-@pytest.mark.filterwarnings("ignore:The `json` method:DeprecationWarning")
 def test_structured_llm_streams(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     call = ToolCall("Animal", {"name": "a cat that sleeps in the sun", "legs": 4})
     qwen_vl_sandbox.script(ScriptedAnswer(tool_calls=(call,)))
