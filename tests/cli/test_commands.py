@@ -129,6 +129,8 @@ def test_demo_asks_the_sandbox_and_says_so() -> None:
     assert "Asking the local sandbox" in done.stdout
     for seen in ("chelsea.png", "coffee.png", "rocket.jpg", "bigbuckbunny.mp4", "128 image"):
         assert seen in done.stdout
+    assert done.stdout.index("LangChain 4 of 4") < done.stdout.index("LlamaIndex 1 of 3")
+    assert done.stdout.count("Looks at  zoom(left=200") == 2
 
 
 def test_demo_asks_the_service_where_there_is_a_key(qwen_vl_sandbox: Sandbox) -> None:
@@ -142,8 +144,10 @@ def test_demo_asks_the_service_where_there_is_a_key(qwen_vl_sandbox: Sandbox) ->
 
     assert "Asking the service" in done.stdout
     assert "Looks at  zoom(left=200" in done.stdout
-    # Three questions, and one that is asked again with what the tool has seen.
-    assert len(qwen_vl_sandbox.requests) == 5
+    # Each framework's questions, and one that is asked again with what the tool has seen.
+    assert len(qwen_vl_sandbox.requests) == (3 + 2) + (2 + 2)
+    by_langchain, by_llama_index = qwen_vl_sandbox.requests[0], qwen_vl_sandbox.requests[5]
+    assert by_langchain.body == by_llama_index.body
 
 
 def test_models_are_listed_with_what_they_can() -> None:

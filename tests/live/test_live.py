@@ -4,8 +4,12 @@ import os
 
 import pytest
 from langchain_core.messages import HumanMessage
+from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock, VideoBlock
+from pydantic import BaseModel
 
 from langchain_qwen_vl import ChatQwenVL
+from llama_index.llms.qwen_vl import QwenVL
 from qwen_vl.models import find_model
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl.tokens import count_image_tokens
@@ -44,3 +48,40 @@ async def test_thinking_is_read(model: str) -> None:
     answer = await chat.ainvoke([HumanMessage([{"type": "image", "image": CHELSEA}, "A cat?"])])
 
     assert [block["type"] for block in answer.content_blocks] == ["reasoning", "text"]
+
+
+def test_picture_and_video_are_seen_through_llama_index() -> None:
+    blocks = [
+        ImageBlock(path=CHELSEA),
+        VideoBlock(path=BIG_BUCK_BUNNY, fps=2),
+        TextBlock(text="Which animal is in the picture? One word."),
+    ]
+    *_, last = QwenVL().stream_chat([ChatMessage(blocks)])
+
+    assert "cat" in (last.message.content or "").lower()
+    assert last.additional_kwargs["prompt_tokens"] > 128
+
+
+class Animal(BaseModel):
+    """The animal in the picture."""
+
+    species: str
+
+
+@pytest.mark.parametrize("model", ["qwen3-vl-plus", "qwen3.8-flash"])
+def test_picture_in_a_schema(model: str) -> None:
+    message = ChatMessage([ImageBlock(path=CHELSEA), TextBlock(text="Which animal is this?")])
+    answer = QwenVL(model).as_structured_llm(Animal).chat([message])
+
+    assert "cat" in answer.raw.species.lower()
+
+
+async def test_agent_sees_what_its_tool_returns() -> None:
+    def look() -> list[ImageBlock]:
+        """Look at the picture."""
+        return [ImageBlock(path=CHELSEA)]
+
+    agent = FunctionAgent(llm=QwenVL(), tools=[look])
+    answer = await agent.run(user_msg="Use the tool look, then say which animal it shows.")
+
+    assert "cat" in str(answer).lower()
