@@ -46,7 +46,7 @@ def test_package_follows_llama_index_s_conventions() -> None:
     assert project["project"]["name"] == "llama-index-llms-qwen-vl"
     requirements = " ".join(project["project"]["dependencies"])
     assert "openai" not in requirements
-    assert "llama-index-core>=0.14.23,<0.15" in requirements
+    assert "llama-index-core>=0.14.24,<0.15" in requirements
     # A namespace that many packages share (PEP 420) has no files of its own.
     for folder in ("llama_index", "llama_index/llms", "llama_index/multi_modal_llms"):
         assert not (PACKAGE / folder / "__init__.py").exists()

@@ -20,7 +20,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from llama_index.core import (
-    Settings,
     StorageContext,
     VectorStoreIndex,
     load_index_from_storage,
@@ -29,7 +28,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.chat_engine import ContextChatEngine
 from llama_index.core.memory import ChatMemoryBuffer
-from llama_index.core.query_engine import RetrieverQueryEngine
+from llama_index.core.query_engine import CitationQueryEngine, RetrieverQueryEngine
 from llama_index.core.schema import BaseNode, ImageNode, TextNode
 from llama_index.vector_stores.qdrant import QdrantVectorStore
 from qdrant_client import AsyncQdrantClient, QdrantClient
@@ -140,12 +139,8 @@ def _no_event_loop() -> None:
 
 
 @pytest.fixture
-def llm(make_llm: Callable[..., QwenVL], monkeypatch: pytest.MonkeyPatch) -> QwenVL:
-    """Also the LLM of the settings, by whose window llama-index-core 0.14.23 packs."""
-    llm = make_llm(media_roots=[str(SAMPLES)])
-    monkeypatch.setattr(Settings, "_llm", llm)
-    monkeypatch.setattr(Settings, "_chat_prompt_helper", None)
-    return llm
+def llm(make_llm: Callable[..., QwenVL]) -> QwenVL:
+    return make_llm(media_roots=[str(SAMPLES)])
 
 
 @pytest.fixture
@@ -294,6 +289,25 @@ def test_media_arrives_in_every_mode_that_streams(
 
     assert "I received" in "".join(pieces)
     check_all_arrived(qwen_vl_sandbox, mode, downloads)
+
+
+def test_media_arrives_with_citations(
+    index: VectorStoreIndex, llm: QwenVL, qwen_vl_sandbox: Sandbox, downloads: list[str]
+) -> None:
+    # This engine makes nodes of its own from what the postprocessor gives.
+    engine = CitationQueryEngine.from_args(
+        index,
+        llm=llm,
+        similarity_top_k=6,
+        multimodal=True,
+        node_postprocessors=[QwenMediaPostprocessor()],
+    )
+
+    response = engine.query("What is there?")
+
+    assert "Source 1" in str(response)
+    check_all_arrived(qwen_vl_sandbox, "compact", downloads)
+    assert qwen_vl_sandbox.last_request.headers["x-dashscope-ossresourceresolve"] == "enable"
 
 
 def test_modes_that_take_no_context_send_no_media(

@@ -51,8 +51,9 @@ from qwen_vl.content import (
 from qwen_vl.errors import MediaFormatError, UnsupportedContentError
 from qwen_vl.media.base64_text import decode_base64
 
-# Base64 of "data:", of which the seventh character depends on what follows.
-_DATA_URL_HEAD = b"ZGF0YT"
+# Base64 of what addresses begin with: `data:`, `http`, `oss:`, `file:`. No picture or video does.
+_ADDRESS_HEADS = ("ZGF0YT", "aHR0c", "b3NzOi", "ZmlsZT")
+_ADDRESSES = (b"data:", b"http:", b"https:", b"oss:", b"file:")
 _SERVED = ("http:", "https:", "oss:")
 # The service knows this one kind (Context cache page, 2026-10).
 _CACHE_CONTROL = {"type": "ephemeral"}
@@ -108,6 +109,8 @@ def _to_media(block: BaseContentBlock, where: str) -> Part:
             return _to_video(block, where)
         case AudioBlock():
             source = _find_source(block, "audio", where)
+            if isinstance(source, Url):
+                source = to_source(source.address) or source
             return Audio(source=source, format=block.format or "wav", where=where)
         case DocumentBlock():
             problem = "Documents are not taken."
@@ -170,13 +173,11 @@ def _read_media(
             address, options = _first(read_data_url(address, where), options)
             if address.startswith(f"data:{FRAMES_TYPE}"):
                 return _read_frames(address.partition(",")[2], where)
-        else:
-            address, options = _first(read_fragment(address, where), options)
-        return Url(address), options
+            return Url(address), options
+        address, options = _first(read_fragment(address, where), options)
+        return to_source(address) or Url(address), options
     if media_type == FRAMES_TYPE and isinstance(source, Inline):
         return _read_frames(source.data, where)
-    if isinstance(source, LocalFile) and not source.is_trusted:
-        options = read_fragment(str(_url(block)), where)[1]
     return source, options
 
 
@@ -230,16 +231,17 @@ def _url(block: ImageBlock | VideoBlock | AudioBlock) -> str | None:
 
 def _unwrap(url: str, where: str) -> Source:
     header, _, data = url.partition(",") if url[:5].lower() == "data:" else ("", "", "")
-    if header.lower().endswith(";base64") and data.startswith(_DATA_URL_HEAD.decode()):
+    if header.lower().endswith(";base64") and data.startswith(_ADDRESS_HEADS):
         return _from_base64(data.encode(), where)
-    return to_source(url) or Url(url)
+    return Url(url)
 
 
 def _from_base64(data: bytes, where: str) -> Source:
-    if data.startswith(_DATA_URL_HEAD):
-        # A block takes a data URL for the media itself, and encodes it once more.
+    if data[:8].decode("ascii", errors="replace").startswith(_ADDRESS_HEADS):
+        # A block takes an address for the media itself, and encodes it; so does one of a node,
+        # to pass through engines that take blocks apart.
         text = _decode(data, where)
-        if text.startswith(b"data:"):
+        if text.startswith(_ADDRESSES):
             return Url(text.decode("utf-8", errors="replace"))
     return Inline(data)
 

@@ -140,7 +140,7 @@ def _locate(media: Picture, kind: _Kind, options: Options) -> tuple[dict[str, An
         case LocalFile() if media[:5].lower() == "file:":
             return {"url": write_fragment(media, options)}, None
         case OpenFile(file=file):
-            # A block that holds an open file can be sent, but neither stored nor shown to an engine.
+            # A block that holds an open file can neither be stored nor shown to an engine.
             data = _read(file)
             return {kind: data}, _with_options(sniff(data), kind, options)
         case Inline(data=data):

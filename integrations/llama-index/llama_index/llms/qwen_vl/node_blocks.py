@@ -101,9 +101,23 @@ def to_node_block(block: Media, model: str, where: str) -> NodeBlock:
     """
     kind = NodeImage if isinstance(block, ImageBlock) else NodeVideo
     # Validating a block anew would decode and encode all that it holds.
-    made: NodeBlock = kind.model_construct(**block.__dict__)
+    made: NodeBlock = kind.model_construct(**{**block.__dict__, **_carry(block)})
     made.describe(_to_part(block, where), model)
     return made
+
+
+def _carry(block: Media) -> dict[str, Any]:
+    """Give an address as the media itself too.
+
+    `CitationQueryEngine` makes blocks of its own from the fields of these, which would fetch what
+    lies behind an address. `QwenVL` reads it.
+    """
+    if block.url is None or str(block.url)[:5].lower() == "data:":
+        return {}
+    held = pybase64.b64encode(str(block.url).encode())
+    if isinstance(block, ImageBlock):
+        return {"image": held, "image_mimetype": "image/png"}
+    return {"video": held, "video_mimetype": "video/mp4"}
 
 
 def _to_part(block: Media, where: str) -> Image | Video:
