@@ -6,6 +6,7 @@ own client brings. Bodies go in as ready bytes and come out as raw bytes; the wi
 
 import asyncio
 import sys
+import threading
 import warnings
 import weakref
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
@@ -50,6 +51,7 @@ class QwenVLClient:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._openai = connection.openai_client
+        self._making = threading.Lock()
         self._address = _address(connection.openai_client or connection)
 
     def ask(self, request: Request) -> Reply:
@@ -96,11 +98,12 @@ class QwenVLClient:
             response.close()
 
     def _client(self) -> Any:
-        if self._openai is None:
-            self._openai = _make_sdk_client("OpenAI", self._connection)
-            # Connections are closed before the collector finds them and complains.
-            weakref.finalize(self, self._openai.close)
-        return self._openai
+        with self._making:
+            if self._openai is None:
+                self._openai = _make_sdk_client("OpenAI", self._connection)
+                # Connections are closed before the collector finds them and complains.
+                weakref.finalize(self, self._openai.close)
+            return self._openai
 
 
 class AsyncQwenVLClient:
@@ -175,20 +178,24 @@ class ClientCache:
     def __init__(self) -> None:
         self._sync: tuple[Connection, QwenVLClient] | None = None
         self._async: tuple[Connection, AsyncQwenVLClient] | None = None
+        # Threads that begin together would each open connections of their own.
+        self._making = threading.Lock()
 
     def sync(self, connection: Connection) -> QwenVLClient:
         """Give the client of this connection."""
-        held = self._sync
-        if held is None or held[0] != connection:
-            self._sync = held = (connection, QwenVLClient(connection))
-        return held[1]
+        with self._making:
+            held = self._sync
+            if held is None or held[0] != connection:
+                self._sync = held = (connection, QwenVLClient(connection))
+            return held[1]
 
     def asynchronous(self, connection: Connection) -> AsyncQwenVLClient:
         """Give the asynchronous client of this connection."""
-        held = self._async
-        if held is None or held[0] != connection:
-            self._async = held = (connection, AsyncQwenVLClient(connection))
-        return held[1]
+        with self._making:
+            held = self._async
+            if held is None or held[0] != connection:
+                self._async = held = (connection, AsyncQwenVLClient(connection))
+            return held[1]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ClientCache":
         return ClientCache()

@@ -317,6 +317,12 @@ class QwenVLSettings(BaseModel):
             max_total_inline_bytes=self.max_total_inline_bytes,
         )
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What is set later is not validated, and a key that is text would be shown and dumped.
+        if name == "api_key" and isinstance(value, str):
+            value = SecretStr(value)
+        super().__setattr__(name, value)
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # A client is a handle on open connections: copies share it.
         memo = {} if memo is None else memo
