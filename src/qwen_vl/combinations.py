@@ -48,12 +48,45 @@ def to_json_schema_format(schema: Mapping[str, Any], *, strict: bool = True) -> 
         schema: A JSON schema; its title becomes the name.
         strict: Whether answers must follow it to the letter.
 
+    Raises:
+        ConfigurationError: It describes something else than an object.
+
     Example:
         >>> to_json_schema_format({"title": "Cat", "type": "object"})["json_schema"]["name"]
         'Cat'
     """
-    held = {"name": to_schema_name(schema), "schema": dict(schema), "strict": strict}
+    schema = to_object_schema(schema)
+    held = {"name": to_schema_name(schema), "schema": schema, "strict": strict}
     return {"type": "json_schema", "json_schema": held}
+
+
+def to_object_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Write out the root of a schema, which answers and arguments of tools must have.
+
+    The schema of a class that refers to itself is but a reference to one of its own definitions.
+
+    Args:
+        schema: A JSON schema; it stays as it is.
+
+    Raises:
+        ConfigurationError: It describes something else than an object.
+
+    Example:
+        >>> tree = {"type": "object", "title": "Tree", "properties": {}}
+        >>> to_object_schema({"$defs": {"Tree": tree}, "$ref": "#/$defs/Tree"})["title"]
+        'Tree'
+    """
+    held = dict(schema)
+    reference = held.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/$defs/"):
+        root = held["$defs"][reference.removeprefix("#/$defs/")]
+        held = {**root, **{name: value for name, value in held.items() if name != "$ref"}}
+    if held.get("type", "object") != "object":
+        raise ConfigurationError(
+            f"The schema {to_schema_name(held)!r} describes a value of the type {held['type']!r}; "
+            "the service takes schemas of objects. Make it a field of a class."
+        )
+    return held
 
 
 def to_schema_name(schema: Mapping[str, Any]) -> str:

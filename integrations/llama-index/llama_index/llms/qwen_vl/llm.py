@@ -396,7 +396,11 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
     def _choose_form(self, output_cls: type[_Model]) -> AnswerForm[_Model] | None:
         """Choose how answers are held to a class; `None` where the user has chosen a program."""
         if self.pydantic_program_mode == PydanticProgramMode.DEFAULT:
-            return AnswerForm(output_cls, choose_structured_method(self.model))
+            method = choose_structured_method(self.model)
+            if method != "json_schema" and self.is_function_calling_model is not None:
+                # The user's word on the model, who may know better.
+                method = "function_calling" if self.is_function_calling_model else "json_mode"
+            return AnswerForm(output_cls, method)
         if self.pydantic_program_mode == PydanticProgramMode.FUNCTION:
             return AnswerForm(output_cls, "function_calling")
         return None

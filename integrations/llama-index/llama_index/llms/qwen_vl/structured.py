@@ -4,6 +4,7 @@ LlamaIndex forces a tool for all of them, which the service refuses of a model t
 what it raises where an answer cannot be read, its own engines turn into "Empty Response".
 """
 
+import json
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import aclosing, closing
 from dataclasses import dataclass
@@ -14,7 +15,12 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.program.utils import process_streaming_objects
 from pydantic import BaseModel, ValidationError
 
-from qwen_vl.combinations import StructuredMethod, to_json_schema_format, to_schema_name
+from qwen_vl.combinations import (
+    StructuredMethod,
+    to_json_schema_format,
+    to_object_schema,
+    to_schema_name,
+)
 from qwen_vl.errors import AnswerFormatError
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -39,8 +45,12 @@ class AnswerForm(Generic[_Model]):
     method: StructuredMethod
 
     def options(self) -> dict[str, Any]:
-        """Give the options of a call that asks for this form."""
-        schema = self.output_cls.model_json_schema()
+        """Give the options of a call that asks for this form.
+
+        Raises:
+            ConfigurationError: The class is no object in JSON, such as a list.
+        """
+        schema = to_object_schema(self.output_cls.model_json_schema())
         if self.method == "json_mode":
             return {"response_format": {"type": "json_object"}, "response_schema": schema}
         if self.method == "json_schema":
@@ -75,7 +85,8 @@ class AnswerForm(Generic[_Model]):
                 raise AnswerFormatError(
                     f"The model answered in words instead of giving a {self._name}.", text=text
                 )
-            return self.output_cls.model_validate(calls[0].tool_kwargs)
+            # As JSON: a strict class takes no list for its tuple otherwise, and no text for a date.
+            return self.output_cls.model_validate_json(json.dumps(calls[0].tool_kwargs))
         except ValidationError as error:
             # Not a ValueError any more, which engines would turn into an empty answer.
             raise AnswerFormatError(
