@@ -281,6 +281,21 @@ def find_model(model: str) -> ModelFacts:
     return next((facts for pattern, facts in _ROWS if re.search(pattern, name)), NEWEST)
 
 
+def is_service_model(model: str) -> bool:
+    """Tell whether an id is one of the hosted service's, whose limits are known.
+
+    Self-hosted servers name models by a path, and look at pictures by limits of their own.
+
+    Args:
+        model: A model id.
+
+    Example:
+        >>> is_service_model("qwen3-vl-plus"), is_service_model("Qwen/Qwen3-VL-8B-Instruct")
+        (True, False)
+    """
+    return "/" not in model and any(re.search(pattern, model.lower()) for pattern, _ in _ROWS)
+
+
 def may_think(model: str, enable_thinking: bool | None) -> bool:
     """Tell whether a model may think before it answers.
 

@@ -32,11 +32,15 @@ class MediaPolicy:
             itself names by a `pathlib.Path`, wherever they are.
         max_inline_bytes: Most raw bytes of one inlined picture or video.
         max_total_inline_bytes: Most raw bytes of all of them together.
+        shrink_images: Whether pictures that are larger than the model looks at are shrunk to that
+            size before they are sent; `None` for where that size is known: the hosted service's
+            models.
     """
 
     media_roots: tuple[Path, ...] | None = None
     max_inline_bytes: int = DEFAULT_MAX_INLINE_BYTES
     max_total_inline_bytes: int = DEFAULT_MAX_TOTAL_INLINE_BYTES
+    shrink_images: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,6 +181,12 @@ class QwenVLSettings(BaseModel):
     max_total_inline_bytes: int = Field(default=DEFAULT_MAX_TOTAL_INLINE_BYTES, ge=1)
     """Most bytes of all of them together."""
 
+    shrink_images: bool | None = None
+    """Whether pictures larger than the model looks at are shrunk to that size before they are sent.
+
+    `None`: where that size is known, which is for the hosted service's models.
+    """
+
     timeout: float | None = Field(default=None, gt=0)
     """Seconds to wait for one attempt; 600 where none is given."""
 
@@ -315,6 +321,7 @@ class QwenVLSettings(BaseModel):
             media_roots=None if roots is None else tuple(Path(root) for root in roots),
             max_inline_bytes=self.max_inline_bytes,
             max_total_inline_bytes=self.max_total_inline_bytes,
+            shrink_images=self.shrink_images,
         )
 
     def __setattr__(self, name: str, value: Any) -> None:

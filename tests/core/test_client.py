@@ -6,6 +6,7 @@ import io
 import threading
 import warnings
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
@@ -121,24 +122,16 @@ def test_cache_makes_one_client_for_one_connection(connection: Connection) -> No
     assert cache.sync(other) is not first
 
 
-def test_cache_gives_the_client_asked_for_while_another_is_made(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cache_gives_each_thread_the_client_asked_for(connection: Connection) -> None:
     cache = ClientCache()
     other = Connection(base_url="http://127.0.0.1:1/v1", api_key=SecretStr("sk-other"))
-    made: list[Connection] = []
+    wanted = [connection, other] * 100
 
-    def make(wanted: Connection) -> Connection:
-        if not made:
-            # What another thread may do in the middle, with a shallow copy of the same object.
-            made.append(other)
-            assert cache.sync(other) is other
-        return wanted
+    with ThreadPoolExecutor(8) as threads:
+        # As shallow copies of one object, with another key each, would ask at the same time.
+        given = list(threads.map(cache.sync, wanted))
 
-    monkeypatch.setattr("qwen_vl.client.QwenVLClient", make)
-
-    assert cache.sync(connection) is connection
-    assert cache.sync(other) is other
+    assert [client._connection for client in given] == wanted
 
 
 def test_async_client_frees_the_loops_that_are_closed(connection: Connection) -> None:

@@ -19,6 +19,7 @@ from qwen_vl.errors import (
     MediaTooLargeError,
 )
 from qwen_vl.media import prepare_media
+from qwen_vl.media.shrink import MAX_FILE_BYTES
 from qwen_vl.request import MediaPolicy, Request
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, ROCKET
 
@@ -268,7 +269,8 @@ def test_stream_gives_what_is_left_in_it() -> None:
 
 
 @pytest.mark.timeout(10)
-def test_endless_stream_is_read_to_the_limit_only() -> None:
+@pytest.mark.parametrize("shrinks", [False, True])
+def test_endless_stream_is_read_to_the_limit_only(shrinks: bool) -> None:
     class Endless:
         n_read = 0
 
@@ -278,8 +280,9 @@ def test_endless_stream_is_read_to_the_limit_only() -> None:
 
     endless = Endless()
     with pytest.raises(MediaTooLargeError, match="at least"):
-        _image(OpenFile(cast("Any", endless)))
-    assert endless.n_read == MediaPolicy().max_inline_bytes + 1
+        _image(OpenFile(cast("Any", endless)), shrink_images=shrinks)
+    limit = MAX_FILE_BYTES if shrinks else MediaPolicy().max_inline_bytes
+    assert endless.n_read == limit + 1
 
 
 def test_file_object_is_left_where_it_was_after_an_error() -> None:

@@ -84,6 +84,8 @@ def test_listed_format_goes_out_byte_for_byte(pillow_format: str, media_type: st
 def test_picture_beyond_4k_must_be_jpeg_or_png(pillow_format: str) -> None:
     at_limit, beyond = (3840, 2160), (3841, 2160)
     roomy = {"max_inline_bytes": 40_000_000, "max_total_inline_bytes": 40_000_000}
+    assert _image(Inline(_written(pillow_format, beyond)), **roomy)
+    roomy["shrink_images"] = False
     assert _image(Inline(_written(pillow_format, at_limit)), **roomy)
     assert _image(Inline(_written("PNG", beyond)), **roomy)
     with pytest.raises(MediaFormatError, match="JPEG and PNG") as caught:
@@ -271,7 +273,7 @@ def test_picture_at_the_byte_limit_passes_and_one_byte_more_does_not() -> None:
 
 def test_long_base64_is_refused_without_decoding_it() -> None:
     with pytest.raises(MediaTooLargeError):
-        _image(Inline("*" * 10_000), max_inline_bytes=1_000)
+        _image(Inline("*" * 10_000), max_inline_bytes=1_000, shrink_images=False)
 
 
 @pytest.mark.parametrize(

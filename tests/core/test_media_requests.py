@@ -516,8 +516,11 @@ def test_to_json_safe_raises_the_errors_of_prepare(value: object, kind: Any, wor
 
 
 def test_to_json_safe_obeys_the_policy_that_it_is_given() -> None:
+    policy = MediaPolicy(max_inline_bytes=1_000, shrink_images=False)
     with pytest.raises(MediaTooLargeError):
-        to_json_safe(ROCKET.read_bytes(), "image", WHERE, MediaPolicy(max_inline_bytes=1_000))
+        to_json_safe(ROCKET.read_bytes(), "image", WHERE, policy)
+    # Where pictures are shrunk, how long it will be is not known before the model is.
+    assert to_json_safe(ROCKET.read_bytes(), "image", WHERE, replace(policy, shrink_images=None))
 
 
 @pytest.mark.parametrize("data", [bytes(7), b"\xff\xd8\xff" + bytes(50), b"\x89PNG\r\n\x1a\n"])

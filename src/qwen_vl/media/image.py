@@ -139,7 +139,6 @@ def check_picture(loaded: Loaded, where: str) -> ImageHeader:
     header = _read_header(loaded.data, media_type, where)
     if header.width is not None and header.height is not None:
         check_size(header.width, header.height, where)
-        _check_large(header, header.width * header.height, where)
     return header
 
 
@@ -171,16 +170,33 @@ def check_size(width: int, height: int, where: str) -> None:
         )
 
 
-def _check_large(header: ImageHeader, pixels: int, where: str) -> None:
-    if pixels > PIXELS_OF_4K and header.media_type in ACCEPTED_TYPES - _LARGE_TYPES:
-        raise MediaFormatError(
-            f"The picture has {pixels:,} pixels; beyond 4K ({PIXELS_OF_4K:,}) the service takes "
-            f"JPEG and PNG alone, not {header.media_type}.",
-            where=where,
-            value=pixels,
-            limit=PIXELS_OF_4K,
-            remedy="Convert it to JPEG or PNG, or make it smaller.",
-        )
+def check_large(header: ImageHeader, where: str) -> None:
+    """Check that a picture of its size goes out in a format that the service takes for it.
+
+    Raises:
+        MediaFormatError: More pixels than 4K, and neither JPEG nor PNG.
+    """
+    if not is_too_large(header):
+        return
+    pixels = (header.width or 0) * (header.height or 0)
+    raise MediaFormatError(
+        f"The picture has {pixels:,} pixels; beyond 4K ({PIXELS_OF_4K:,}) the service takes "
+        f"JPEG and PNG alone, not {header.media_type}.",
+        where=where,
+        value=pixels,
+        limit=PIXELS_OF_4K,
+        remedy="Convert it to JPEG or PNG, or make it smaller.",
+    )
+
+
+def is_too_large(header: ImageHeader) -> bool:
+    """Tell whether a picture has more pixels than the service takes in its format.
+
+    Args:
+        header: Of the picture.
+    """
+    pixels = (header.width or 0) * (header.height or 0)
+    return pixels > PIXELS_OF_4K and header.media_type in ACCEPTED_TYPES - _LARGE_TYPES
 
 
 def find_picture_type(data: bytes, where: str, origin: str = "") -> str:

@@ -1,12 +1,14 @@
 """Media inside a framework's message, spelt so that the message is plain JSON."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from qwen_vl.content import LocalFile, LocalFileUrl, to_source
-from qwen_vl.errors import MediaFormatError
+from qwen_vl.errors import MediaFormatError, MediaTooLargeError
 from qwen_vl.media.ready import ready_image, ready_video
+from qwen_vl.media.shrink import MAX_FILE_BYTES
 from qwen_vl.request import MediaPolicy
 
 
@@ -54,8 +56,17 @@ def to_json_safe(
     source = to_source(value)
     if source is None or isinstance(source, LocalFile):
         return None
-    make_ready = ready_image if kind == "image" else ready_video
-    return make_ready(source, policy or MediaPolicy(), where).address
+    policy = policy or MediaPolicy()
+    if kind == "video":
+        return ready_video(source, policy, where).address
+    try:
+        return ready_image(source, policy, where).address
+    except MediaTooLargeError:
+        if policy.shrink_images is False:
+            raise
+    # It may become short enough once it is as large as the model looks at it.
+    longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
+    return ready_image(source, replace(policy, max_inline_bytes=longest), where).address
 
 
 def _version(path: Path) -> str:

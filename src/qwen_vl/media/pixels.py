@@ -7,6 +7,8 @@ from qwen_vl.content import is_pixels
 from qwen_vl.errors import ContentError, MediaFormatError, MediaTooLargeError
 from qwen_vl.media.base64_text import Loaded
 from qwen_vl.media.image import ACCEPTED, ImageHeader, check_size, open_picture
+from qwen_vl.media.modes import with_plain_mode, without_alpha
+from qwen_vl.media.shrink import Resize, shrink_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -18,23 +20,13 @@ PNG_COMPRESS_LEVEL = 1
 JPEG_QUALITY = 95
 """Of pictures without transparency whose PNG is longer than may be inlined."""
 
-_KEPT_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
-_CONVERTED_MODES = {
-    "CMYK": "RGB",
-    "HSV": "RGB",
-    "LAB": "RGB",
-    "PA": "RGBA",
-    "RGBX": "RGB",
-    "RGBa": "RGBA",
-    "La": "LA",
-    "YCbCr": "RGB",
-}
-_OPAQUE = 255
 _CHANNELS = frozenset({1, 3, 4})
 _WIDTH_AXIS_FIRST = 3
 
 
-def encode_pixels(pixels: Any, max_bytes: int, where: str) -> tuple[str, bytes]:
+def encode_pixels(
+    pixels: Any, max_bytes: int, where: str, resize: Resize | None = None
+) -> tuple[str, bytes]:
     """Encode a decoded picture: as PNG, or as JPEG where a PNG would be too long.
 
     The EXIF orientation is applied. The caller's object stays as it is; of a picture with several
@@ -44,6 +36,7 @@ def encode_pixels(pixels: Any, max_bytes: int, where: str) -> tuple[str, bytes]:
         pixels: A `PIL.Image.Image`, or an array of `uint8`: height x width (x 1, 3 or 4).
         max_bytes: Longest file to make.
         where: The part, for errors.
+        resize: Gives the size at which the model looks at it: a larger picture is shrunk to that.
 
     Returns:
         The media type and the file.
@@ -63,7 +56,7 @@ def encode_pixels(pixels: Any, max_bytes: int, where: str) -> tuple[str, bytes]:
     try:
         image = _to_picture(pixels, where)
         check_size(image.width, image.height, where)
-        return _encode(_upright(image), max_bytes, where)
+        return _encode(_upright(image), max_bytes, where, resize)
     except ContentError:
         raise
     except Exception as error:
@@ -100,7 +93,9 @@ def read_pixel_size(pixels: Any, where: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def reencode(loaded: Loaded, header: ImageHeader, max_bytes: int, where: str) -> tuple[str, bytes]:
+def reencode(
+    loaded: Loaded, header: ImageHeader, max_bytes: int, where: str, resize: Resize | None = None
+) -> tuple[str, bytes]:
     """Encode a still picture anew, in a format that the service lists.
 
     Args:
@@ -108,6 +103,7 @@ def reencode(loaded: Loaded, header: ImageHeader, max_bytes: int, where: str) ->
         header: Its header.
         max_bytes: Longest file to make.
         where: The part, for errors.
+        resize: As of `encode_pixels`.
 
     Raises:
         MediaFormatError: It is animated, or cannot be decoded.
@@ -126,7 +122,7 @@ def reencode(loaded: Loaded, header: ImageHeader, max_bytes: int, where: str) ->
                 limit=ACCEPTED,
                 remedy="Give its frames as a video, which may be a list of pictures.",
             )
-        return encode_pixels(image, max_bytes, where)
+        return encode_pixels(image, max_bytes, where, resize)
 
 
 def _is_animated(image: Any, media_type: str, where: str) -> bool:
@@ -186,15 +182,19 @@ def _upright(image: "Picture") -> "Picture":
     return ImageOps.exif_transpose(image)
 
 
-def _encode(image: "Picture", max_bytes: int, where: str) -> tuple[str, bytes]:
-    plain = _with_plain_mode(image, where)
+def _encode(
+    image: "Picture", max_bytes: int, where: str, resize: Resize | None
+) -> tuple[str, bytes]:
+    plain = with_plain_mode(image, where)
     # A colour profile is of the mode that it was made for.
     profile = image.info.get("icc_profile") if plain.mode == image.mode else None
+    if resize:
+        plain = shrink_pixels(plain, resize)
     png = io.BytesIO()
     plain.save(png, "PNG", compress_level=PNG_COMPRESS_LEVEL, icc_profile=profile)
     if png.tell() <= max_bytes:
         return "image/png", png.getvalue()
-    opaque = _without_alpha(plain)
+    opaque = without_alpha(plain)
     if opaque is None:
         _refuse_long(png.tell(), max_bytes, "PNG, which its transparency needs", where)
     jpeg = io.BytesIO()
@@ -203,45 +203,6 @@ def _encode(image: "Picture", max_bytes: int, where: str) -> tuple[str, bytes]:
     if jpeg.tell() > max_bytes:
         _refuse_long(jpeg.tell(), max_bytes, "JPEG", where)
     return "image/jpeg", jpeg.getvalue()
-
-
-def _with_plain_mode(image: "Picture", where: str) -> "Picture":
-    if image.mode in _KEPT_MODES:
-        return image
-    mode = _CONVERTED_MODES.get(image.mode)
-    if mode is None:
-        raise MediaFormatError(
-            f"A picture of mode {image.mode!r} has no 8 bits a channel.",
-            where=where,
-            value=image.mode,
-            limit=sorted({*_KEPT_MODES, *_CONVERTED_MODES}),
-            remedy=(
-                "Choose how its values map to 0..255, then convert it: for 16 bits, "
-                "image.point(lambda value: value / 256).convert('L')."
-            ),
-        )
-    if image.mode == "LAB":
-        return _lab_to_rgb(image)
-    return image.convert(mode)
-
-
-def _lab_to_rgb(image: "Picture") -> "Picture":
-    from PIL import ImageCms  # noqa: PLC0415 - needed for this mode alone
-
-    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
-    return converted or image
-
-
-def _without_alpha(image: "Picture") -> "Picture | None":
-    """Give the picture in a mode that JPEG has, or nothing if it is transparent anywhere."""
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    if image.mode in {"LA", "RGBA"}:
-        least, _ = image.getchannel("A").getextrema()
-        if least != _OPAQUE:
-            return None
-    return image.convert("L" if image.mode in {"1", "L", "LA"} else "RGB")
 
 
 def _refuse_long(n_bytes: int, max_bytes: int, kind: str, where: str) -> Never:

@@ -1,15 +1,16 @@
 """One picture, video or sound: from wherever it is to an address that can be sent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Never
 
 from qwen_vl.content import Pixels, Source, Url
 from qwen_vl.errors import MediaFormatError
 from qwen_vl.media.base64_text import Loaded, to_data_url
-from qwen_vl.media.image import REENCODED_TYPES, check_picture
+from qwen_vl.media.image import REENCODED_TYPES, check_large, check_picture
 from qwen_vl.media.pixels import encode_pixels, reencode
+from qwen_vl.media.shrink import MAX_FILE_BYTES, Resize, shrink
 from qwen_vl.media.sniff import UNKNOWN, describe, sniff
-from qwen_vl.media.source import check_remote, is_remote, load
+from qwen_vl.media.source import check_inline_bytes, check_remote, is_remote, load
 from qwen_vl.request import MediaPolicy
 
 VIDEO_TYPES = frozenset(
@@ -41,13 +42,16 @@ class Ready:
     n_bytes: int = 0
 
 
-def ready_image(source: Source, policy: MediaPolicy, where: str) -> Ready:
+def ready_image(
+    source: Source, policy: MediaPolicy, where: str, resize: Resize | None = None
+) -> Ready:
     """Prepare a picture, or one frame of a video.
 
     Args:
         source: Where it comes from.
         policy: Which files may be read, and how much may be inlined.
         where: The part, for errors.
+        resize: Gives the size at which the model looks at it: a larger picture is shrunk to that.
 
     Raises:
         MediaError: It cannot be sent.
@@ -55,12 +59,23 @@ def ready_image(source: Source, policy: MediaPolicy, where: str) -> Ready:
     if isinstance(source, Url) and is_remote(source.address):
         check_remote(source.address, where)
         return Ready(source.address)
+    limit = policy.max_inline_bytes
     if isinstance(source, Pixels):
-        return _from_file(*encode_pixels(source.image, policy.max_inline_bytes, where))
-    loaded = load(source, policy, where)
+        return _from_file(*encode_pixels(source.image, limit, where, resize))
+    loaded = load(
+        source,
+        policy if resize is None else replace(policy, max_inline_bytes=MAX_FILE_BYTES),
+        where,
+    )
     header = check_picture(loaded, where)
     if header.media_type in REENCODED_TYPES:
-        return _from_file(*reencode(loaded, header, policy.max_inline_bytes, where))
+        return _from_file(*reencode(loaded, header, limit, where, resize))
+    smaller = shrink(loaded, header, resize, where) if resize else None
+    if smaller:
+        check_inline_bytes(len(smaller[1]), limit, where)
+        return _from_file(*smaller)
+    check_inline_bytes(len(loaded.data), limit, where)
+    check_large(header, where)
     return Ready(to_data_url(header.media_type, loaded), len(loaded.data))
 
 

@@ -100,7 +100,7 @@ def load(source: Url | Inline | LocalFile | OpenFile, policy: MediaPolicy, where
             value=0,
             remedy="Give a file with a picture or video in it.",
         )
-    _check_bytes(len(loaded.data), policy, where)
+    check_inline_bytes(len(loaded.data), policy.max_inline_bytes, where)
     return loaded
 
 
@@ -137,7 +137,7 @@ def _load_inline(data: bytes | str, policy: MediaPolicy, where: str) -> Loaded:
 
 def _load_open_file(file: BinaryIO, policy: MediaPolicy, where: str) -> bytes:
     data = read_open_file(file, policy.max_inline_bytes + 1, where)
-    _check_bytes(len(data), policy, where, "at least ")
+    check_inline_bytes(len(data), policy.max_inline_bytes, where, "at least ")
     return data
 
 
@@ -237,7 +237,7 @@ def open_local(source: LocalFile, policy: MediaPolicy, where: str) -> Iterator[B
 def _load_file(source: LocalFile, policy: MediaPolicy, where: str) -> bytes:
     with open_local(source, policy, where) as file:
         n_bytes = os.fstat(file.fileno()).st_size
-        _check_bytes(n_bytes, policy, where)
+        check_inline_bytes(n_bytes, policy.max_inline_bytes, where)
         return file.read(n_bytes)
 
 
@@ -336,11 +336,15 @@ def _check_regular(mode: int, shown: str, where: str) -> None:
 def _check_text_length(text: str | bytes, policy: MediaPolicy, where: str) -> None:
     """Refuse before decoding what is too long in any spelling: `%20` is 3 characters a byte."""
     if len(text) > policy.max_inline_bytes * 3 + _LONGEST_PREFIX:
-        _check_bytes(len(text) // 4 * 3, policy, where, "about ")
+        check_inline_bytes(len(text) // 4 * 3, policy.max_inline_bytes, where, "about ")
 
 
-def _check_bytes(n_bytes: int, policy: MediaPolicy, where: str, about: str = "") -> None:
-    limit = policy.max_inline_bytes
+def check_inline_bytes(n_bytes: int, limit: int, where: str, about: str = "") -> None:
+    """Check the length of what is inlined.
+
+    Raises:
+        MediaTooLargeError: More raw bytes than `limit`.
+    """
     if n_bytes <= limit:
         return
     raise MediaTooLargeError(
