@@ -281,6 +281,7 @@ def find_model(model: str) -> ModelFacts:
     return next((facts for pattern, facts in _ROWS if re.search(pattern, name)), NEWEST)
 
 
+@lru_cache(maxsize=256)
 def is_service_model(model: str) -> bool:
     """Tell whether an id is one of the hosted service's, whose limits are known.
 
