@@ -232,7 +232,9 @@ def _instruct(turns: Sequence[Turn], words: str, facts: ModelFacts) -> tuple[Tur
         return _with_part(turns, index, Text(text=f"\n\n{words}"))
     if facts.accepts_system:
         return (Turn(role="system", parts=(Text(text=words),)), *turns)
-    last_user = max(at for at, turn in enumerate(turns) if turn.role == "user")
+    last_user = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=None)
+    if last_user is None:
+        return (*turns, Turn(role="user", parts=(Text(text=words),)))
     return _with_part(turns, last_user, Text(text=words))
 
 

@@ -1,6 +1,6 @@
 """What comes back: a whole reply, or the deltas of a stream, and how these add up to a reply."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,7 +116,7 @@ class ReplyBuilder:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: dict[int, list[ToolCallDelta]] = {}
-        self._logprobs: list[Mapping[str, Any]] = []
+        self._logprobs: list[Any] = []
         self._facts: dict[str, Any] = {}
 
     def add(self, delta: Delta) -> None:
@@ -126,7 +126,7 @@ class ReplyBuilder:
         for call in delta.tool_calls:
             self._calls.setdefault(call.index, []).append(call)
         if delta.logprobs:
-            self._logprobs.append(delta.logprobs)
+            self._logprobs += delta.logprobs.get("content") or ()
         for name in _FACTS:
             if value := getattr(delta, name):
                 self._facts[name] = value
@@ -142,7 +142,7 @@ class ReplyBuilder:
             text=self._text[0],
             reasoning=self._reasoning[0],
             tool_calls=tuple(_to_call(self._calls[index][0]) for index in sorted(self._calls)),
-            logprobs=_join_logprobs(self._logprobs),
+            logprobs={"content": list(self._logprobs)} if self._logprobs else None,
         )
 
 
@@ -159,8 +159,3 @@ def _join_pieces(pieces: list[ToolCallDelta]) -> ToolCallDelta:
 
 def _to_call(call: ToolCallDelta) -> ToolCall:
     return ToolCall(id=call.id or "", name=call.name or "", arguments=call.arguments)
-
-
-def _join_logprobs(pieces: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    tokens = [token for piece in pieces for token in piece.get("content") or ()]
-    return {"content": tokens} if tokens else None

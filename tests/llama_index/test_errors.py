@@ -12,7 +12,7 @@ from llama_index.core.schema import ImageNode, MediaResource, Node, NodeWithScor
 
 from llama_index.llms.qwen_vl import QwenVL
 from qwen_vl import errors
-from qwen_vl.errors import QwenVLError, ServiceError
+from qwen_vl.errors import ConfigurationError, QwenVLError, ServiceError
 from qwen_vl.samples import CHELSEA
 from qwen_vl.sandbox import Sandbox
 
@@ -159,3 +159,10 @@ def test_picture_is_checked_before_anything_is_sent(
     with pytest.raises(errors.MediaTooLargeError, match=r"blocks\[0\].*240,512.*1,000"):
         llm.chat([ChatMessage([ImageBlock(path=CHELSEA)])])
     assert qwen_vl_sandbox.requests == []
+
+
+@pytest.mark.parametrize("prompt", [None, 5, [ChatMessage("Hello")]])
+def test_prompt_that_is_no_text(prompt: Any, llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
+    with pytest.raises(ConfigurationError, match="is no prompt of complete"):
+        llm.complete(prompt)
+    assert not qwen_vl_sandbox.requests

@@ -18,6 +18,7 @@ from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.memory import Memory
 
 from llama_index.llms.qwen_vl import QwenVL
+from llama_index.llms.qwen_vl.messages import to_turns
 from qwen_vl.errors import UnsupportedContentError
 from qwen_vl.samples import CHELSEA
 from qwen_vl.sandbox import Sandbox
@@ -144,6 +145,28 @@ def test_tool_message_without_an_id(llm: QwenVL) -> None:
         llm.chat([QUESTION, said("tool", "42")])
 
 
+@pytest.mark.parametrize("arguments", [{"at": "左"}, '{"at": "左"}'])
+def test_arguments_beside_the_blocks(
+    arguments: object, llm: QwenVL, qwen_vl_sandbox: Sandbox
+) -> None:
+    call = {"id": "a", "function": {"name": "look", "arguments": arguments}}
+    answer = said("assistant", tool_calls=[call])
+    sent = send(llm, qwen_vl_sandbox, QUESTION, answer, said("tool", "42", tool_call_id="a"))
+    assert sent[1]["tool_calls"][0]["function"]["arguments"] == '{"at": "左"}'
+
+
+def test_arguments_beside_the_blocks_that_are_no_json(llm: QwenVL) -> None:
+    call = {"id": "a", "function": {"name": "look", "arguments": {"at": object()}}}
+    with pytest.raises(UnsupportedContentError, match=r"messages\[1\]: The arguments"):
+        llm.chat([QUESTION, said("assistant", tool_calls=[call])])
+
+
+@pytest.mark.parametrize("given", [{"role": "user", "content": "Hello"}, "Hello"])
+def test_what_is_no_message_is_told_as_such(given: object) -> None:
+    with pytest.raises(UnsupportedContentError, match=rf"messages\[1\]: A {type(given).__name__}"):
+        to_turns([QUESTION, given])  # type: ignore[list-item]
+
+
 def test_sound_of_a_tool(llm: QwenVL) -> None:
     with pytest.raises(UnsupportedContentError, match="cannot hold a reasoning"):
         llm.chat([QUESTION, said("tool", ThinkingBlock(content="Hm."), tool_call_id="a")])
@@ -202,6 +225,12 @@ def test_thinking_is_sent_again_where_it_is_wanted(make_llm: Any, qwen_vl_sandbo
 def test_beginning_of_an_answer(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     sent = send(llm, qwen_vl_sandbox, QUESTION, said("assistant", "It is", partial=True))
     assert sent[1] == {"role": "assistant", "content": "It is", "partial": True}
+
+
+@pytest.mark.parametrize("block", [ThinkingBlock(content="Hm."), CALL])
+def test_thinking_and_calls_of_a_user(block: ThinkingBlock | ToolCallBlock, llm: QwenVL) -> None:
+    with pytest.raises(UnsupportedContentError, match="Put it in an assistant's message"):
+        llm.chat([said("user", block, "Hello")])
 
 
 def test_empty_user_message_says_why(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:

@@ -287,10 +287,17 @@ def _given(**values: object) -> _Json:
 
 
 def _misplaced(part: Part, turn: Turn) -> UnsupportedContentError:
+    match part:
+        case Reasoning() | ToolCall():
+            place = "an assistant's"
+        case ToolResult():
+            place = "a tool's"
+        case _:
+            place = "a user"
     return UnsupportedContentError(
         f"The service takes no {_kind(part)} in a message of the {turn.role}.",
         where=part.where,
-        remedy="Put it in a user message.",
+        remedy=f"Put it in {place} message.",
     )
 
 

@@ -92,7 +92,7 @@ def _to_parts(block: BaseContentBlock, where: str) -> Iterator[Part]:
             if block.content:
                 yield Reasoning(text=block.content, where=where)
         case ToolCallBlock():
-            yield _to_call(block, where)
+            yield to_call(block, where)
         case CitableBlock() | CitationBlock():
             # Without its source there would be nothing to cite.
             yield Text(text=f"{block.title} ({block.source}):", where=where)
@@ -251,7 +251,16 @@ def _decode(text: bytes | str, where: str) -> bytes:
     return decode_base64(spelt, where).data
 
 
-def _to_call(block: ToolCallBlock, where: str) -> ToolCall:
+def to_call(block: ToolCallBlock, where: str) -> ToolCall:
+    """Convert a tool call.
+
+    Args:
+        block: The call; its arguments may be a dict or the text that the model wrote.
+        where: Its place, for errors.
+
+    Raises:
+        UnsupportedContentError: The arguments cannot be written as JSON.
+    """
     held: Any = block.tool_kwargs
     try:
         arguments = held if isinstance(held, str) else json.dumps(held, ensure_ascii=False)

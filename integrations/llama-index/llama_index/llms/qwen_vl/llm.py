@@ -416,6 +416,11 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
                 "The second argument of complete is `formatted`. Pass pictures by their name, "
                 "image_documents=[…], or use QwenVLMultiModal."
             )
+        if not isinstance(prompt, str):
+            raise ConfigurationError(
+                f"A {type(prompt).__name__} is no prompt of complete, which takes a text. Pass "
+                "messages to chat, and templates to predict."
+            )
         to_prompt = None if formatted else self.completion_to_prompt
         text = to_prompt(prompt) if to_prompt else prompt
         blocks = [*to_media_blocks(image_documents or ()), TextBlock(text=text)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
 
-from llama_index.llms.qwen_vl.blocks import to_parts
+from llama_index.llms.qwen_vl.blocks import to_call, to_parts
 from qwen_vl.content import (
     Audio,
     Image,
@@ -56,6 +56,12 @@ def to_turns(messages: Sequence[ChatMessage]) -> tuple[Turn, ...]:
 
 
 def _to_turns(message: ChatMessage, where: str) -> Iterator[Turn]:
+    if not isinstance(message, ChatMessage):
+        raise UnsupportedContentError(
+            f"A {type(message).__name__} is no message.",
+            where=where,
+            remedy='Pass ChatMessage objects: ChatMessage(role="user", content="Hello").',
+        )
     parts = to_parts(message.blocks, where)
     name = message.additional_kwargs.get("name")
     match _ROLES[message.role]:
@@ -127,11 +133,12 @@ def _calls(message: ChatMessage, where: str) -> Iterator[ToolCall]:
                 where=f"{where}.additional_kwargs['tool_calls'][{index}]",
                 remedy="Write calls as ToolCallBlock.",
             )
-        yield ToolCall(
-            id=str(_get(call, "id") or ""),
-            name=name,
-            arguments=str(_get(function, "arguments") or ""),
-            where=where,
+        held = _get(function, "arguments")
+        # Some servers and stores have them as they are meant instead of as text.
+        arguments = dict(held) if isinstance(held, Mapping) else str(held or "")
+        call_id = str(_get(call, "id") or "")
+        yield to_call(
+            ToolCallBlock(tool_call_id=call_id, tool_name=name, tool_kwargs=arguments), where
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing
+from dataclasses import replace
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -39,7 +40,7 @@ def to_chat_response(reply: Reply) -> ChatResponse:
         >>> [block.block_type for block in response.message.blocks], response.message.content
         (['thinking', 'text'], 'A cat.')
     """
-    return _to_response(reply)
+    return _to_response(reply, _to_logprobs(reply.logprobs))
 
 
 def to_completion_response(response: ChatResponse) -> CompletionResponse:
@@ -69,6 +70,8 @@ class ResponseBuilder:
 
     def __init__(self) -> None:
         self._builder = ReplyBuilder()
+        # Of all tokens so far: to convert them anew with each event would take ever longer.
+        self._logprobs: list[list[LogProb]] = []
 
     def add(self, delta: Delta) -> ChatResponse:
         """Take in the next event.
@@ -80,8 +83,12 @@ class ResponseBuilder:
             A response with all that has come, in a message of its own; `delta` is the new text,
             `additional_kwargs["thinking_delta"]` the new thinking.
         """
+        if delta.logprobs:
+            self._logprobs += _to_logprobs(delta.logprobs) or ()
+            delta = replace(delta, logprobs=None)
         self._builder.add(delta)
-        response = _to_response(self._builder.reply())
+        response = _to_response(self._builder.reply(), None)
+        response.logprobs = list(self._logprobs) or None
         response.delta = delta.text
         if delta.reasoning:
             # Where agents look for it.
@@ -173,7 +180,7 @@ def keep_first_call(response: ChatResponse) -> ChatResponse:
     return response.model_copy(update={"message": message})
 
 
-def _to_response(reply: Reply) -> ChatResponse:
+def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResponse:
     usage = reply.usage
     blocks: list[ContentBlock] = []
     if reply.reasoning:
@@ -200,7 +207,7 @@ def _to_response(reply: Reply) -> ChatResponse:
                 "usage": dict(usage.raw) if usage else None,
             }
         ),
-        logprobs=_to_logprobs(reply.logprobs),
+        logprobs=logprobs,
         additional_kwargs=_given(
             {
                 **(_count(usage) if usage else {}),
