@@ -80,7 +80,8 @@ def _no_event_loop() -> None:
 
 @pytest.fixture
 def llm(make_llm: Callable[..., QwenVL]) -> QwenVL:
-    return make_llm(media_roots=[str(SAMPLES)])
+    # What is stored shall leave as it is, to be told by its bytes.
+    return make_llm(media_roots=[str(SAMPLES)], shrink_images=False)
 
 
 @pytest.fixture(autouse=True)
