@@ -14,6 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 Role = Literal["system", "user", "assistant", "tool"]
 
+VideoMode = Literal["auto", "inline", "frames"]
+"""How a local video is sent: whole, as its frames, or whichever of them fits."""
+
 _BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\-_\s]+={0,2}\s*")
 _JPEG_BASE64 = "/9j/"
 # Addresses that the service does not take (ftp://, s3://) are told as such, not as missing files.
@@ -126,6 +129,10 @@ class Video:
         min_pixels: Least pixels of a frame.
         max_pixels: Most pixels of a frame.
         total_pixels: Most pixels of all frames together.
+        start: Seconds from the beginning of a local video at which to begin to look.
+        end: Seconds from the beginning of a local video at which to stop.
+        max_frames: Most frames to take of a local video, 4 at least.
+        video_mode: How a local video is sent; `None` for what the policy says.
         cache_control: Marks the end of a cached prefix, `{"type": "ephemeral"}`.
         where: The part's place in the caller's messages, for errors.
     """
@@ -135,6 +142,10 @@ class Video:
     min_pixels: int | None = None
     max_pixels: int | None = None
     total_pixels: int | None = None
+    start: float | None = None
+    end: float | None = None
+    max_frames: int | None = None
+    video_mode: VideoMode | None = None
     cache_control: Mapping[str, Any] | None = None
     where: str = field(default="", compare=False)
 

@@ -23,7 +23,9 @@ from qwen_vl.content import (
     Video,
 )
 from qwen_vl.media.limits import check_knobs
-from qwen_vl.media.measure import Clip, measure_picture, measure_video
+from qwen_vl.media.measure import measure_picture, measure_video
+from qwen_vl.media.video.choice import Cut, settle_cut
+from qwen_vl.media.video.probe import Clip
 from qwen_vl.models import ModelFacts, find_model
 from qwen_vl.request import MediaPolicy, Request
 from qwen_vl.tokens import (
@@ -140,9 +142,11 @@ class TokenCounter:
         check_knobs(part, facts)
         if isinstance(part, Image):
             return self._measure_image(part, facts)
+        cut = settle_cut(part, self.policy, facts)
         if isinstance(part.source, Frames):
             return self._measure_frames(part, part.source, facts)
-        return self._measure_video(part, measure_video(part.source, self.policy, part.where), facts)
+        clip = measure_video(part.source, self.policy, part.where)
+        return self._measure_video(part, clip, cut, facts)
 
     def _measure_image(self, part: Image, facts: ModelFacts) -> MediaCount:
         size = measure_picture(part.source, self.policy, part.where)
@@ -170,14 +174,18 @@ class TokenCounter:
         n_frames = max(1, len(frames.frames))
         return _measure_clip(part, size, n_frames, facts)
 
-    def _measure_video(self, part: Video, clip: Clip | None, facts: ModelFacts) -> MediaCount:
-        fps = part.fps or DEFAULT_FPS
-        seconds = clip.seconds if clip else self.video_seconds
+    def _measure_video(
+        self, part: Video, clip: Clip | None, cut: Cut, facts: ModelFacts
+    ) -> MediaCount:
+        # Frames that are taken here are those that the service would take of the same file.
+        if clip:
+            seen = cut.span.within(clip, part.where)
+            seconds, n_frames = seen.seconds, seen.n_frames
+        else:
+            end = self.video_seconds if part.end is None else part.end
+            seconds, n_frames = max(0.0, end - (part.start or 0.0)), facts.max_frames
         n_frames = sample_frame_count(
-            seconds,
-            clip.n_frames if clip else facts.max_frames,
-            fps=fps,
-            max_frames=facts.max_frames,
+            seconds, n_frames, fps=part.fps or DEFAULT_FPS, max_frames=cut.max_frames
         )
         return _measure_clip(part, (clip.width, clip.height) if clip else None, n_frames, facts)
 

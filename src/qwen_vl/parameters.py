@@ -31,6 +31,9 @@ PARAMETERS = (
 KNOBS = ("min_pixels", "max_pixels", "total_pixels", "fps")
 """Settings that stand beside each picture and video on the wire."""
 
+CUTTING = ("video_mode", "max_frames")
+"""Settings that say how local videos are cut into frames; they are not sent."""
+
 CALL_PARAMETERS = frozenset(
     {
         *PARAMETERS,
@@ -72,7 +75,7 @@ def check_call(call: Iterable[str], settings: Collection[str]) -> None:
         qwen_vl.errors.ConfigurationError: max_retries cannot be set for one call. Make another \
 model with it.
     """
-    of_calls = {*PARAMETERS, *KNOBS, *_CALL_SETTINGS}
+    of_calls = {*PARAMETERS, *KNOBS, *CUTTING, *_CALL_SETTINGS}
     for name in sorted(call):
         if name in settings and name not in of_calls:
             raise ConfigurationError(

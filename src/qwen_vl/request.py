@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qwen_vl.content import Image, Part, ToolResult, Turn, Video
+from qwen_vl.content import Image, Part, ToolResult, Turn, Video, VideoMode
 
 _Number = TypeVar("_Number", int, float)
 
@@ -35,12 +35,18 @@ class MediaPolicy:
         shrink_images: Whether pictures that are larger than the model looks at are shrunk to that
             size before they are sent; `None` for where that size is known: the hosted service's
             models.
+        video_mode: How local videos are sent that say nothing of it: `"inline"`, whole within the
+            request; `"frames"`, as frames taken here; `"auto"`, whole where they are short enough
+            and nothing is to be cut off.
+        max_frames: Most frames to take of a local video that says nothing of it.
     """
 
     media_roots: tuple[Path, ...] | None = None
     max_inline_bytes: int = DEFAULT_MAX_INLINE_BYTES
     max_total_inline_bytes: int = DEFAULT_MAX_TOTAL_INLINE_BYTES
     shrink_images: bool | None = None
+    video_mode: VideoMode = "auto"
+    max_frames: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,19 +6,20 @@ The only module that reads the environment: the key when a class is made, the re
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from qwen_vl.combinations import mention_json, settle_parameters, thinks
-from qwen_vl.content import Turn
+from qwen_vl.content import Turn, VideoMode
 from qwen_vl.endpoints import resolve_base_url
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.models import DEFAULT_MODEL
+from qwen_vl.models import DEFAULT_MODEL, MIN_FRAMES
 from qwen_vl.parameters import (
     CALL_PARAMETERS,
+    CUTTING,
     KNOBS,
     PARAMETERS,
     check_answer_count,
@@ -187,6 +188,13 @@ class QwenVLSettings(BaseModel):
     `None`: where that size is known, which is for the hosted service's models.
     """
 
+    video_mode: VideoMode = "auto"
+    """How local videos are sent: `"inline"`, whole; `"frames"`, as frames taken here; `"auto"`,
+    whole where they are short enough and nothing is to be cut off."""
+
+    max_frames: int | None = Field(default=None, ge=MIN_FRAMES)
+    """Most frames to take of a local video; the model's own limit where none is given."""
+
     timeout: float | None = Field(default=None, gt=0)
     """Seconds to wait for one attempt; 600 where none is given."""
 
@@ -271,6 +279,8 @@ class QwenVLSettings(BaseModel):
             ConfigurationError: Two options contradict each other, or one belongs to the instance.
         """
         knobs = {name: call.pop(name, getattr(self, name)) for name in KNOBS}
+        cutting = {name: call.pop(name, getattr(self, name)) for name in CUTTING}
+        cutting["video_mode"] = cutting["video_mode"] or self.video_mode
         model = call.pop("model", None) or self.model
         headers = call.pop("extra_headers", None) or {}
         timeout = call.pop("timeout", None)
@@ -287,7 +297,7 @@ class QwenVLSettings(BaseModel):
             parameters=parameters,
             stream=stream,
             headers=headers,
-            policy=self.media_policy,
+            policy=replace(self.media_policy, **cutting),
             timeout=timeout,
         )
 
@@ -322,6 +332,8 @@ class QwenVLSettings(BaseModel):
             max_inline_bytes=self.max_inline_bytes,
             max_total_inline_bytes=self.max_total_inline_bytes,
             shrink_images=self.shrink_images,
+            video_mode=self.video_mode,
+            max_frames=self.max_frames,
         )
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -230,7 +230,7 @@ def test_frames_behind_addresses_take_the_size_of_one_that_is_here() -> None:
 
 
 def test_video_counts_without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "_has_av", lambda: False)
+    monkeypatch.setattr(measure, "has_av", lambda: False)
 
     assert measure_video(BUNNY, MediaPolicy(), "") is None
     assert count_tokens(Video(source=BUNNY), PLUS) == 60 * 640 + 2

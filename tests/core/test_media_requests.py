@@ -226,7 +226,10 @@ def test_picture_object_in_a_videos_place_is_refused() -> None:
 
 def test_video_over_the_byte_limit_is_refused_with_both_remedies() -> None:
     with pytest.raises(MediaTooLargeError) as caught:
-        _prepared(Video(source=LocalFile(BIG_BUCK_BUNNY, is_trusted=True)), max_inline_bytes=10**6)
+        _prepared(
+            Video(source=LocalFile(BIG_BUCK_BUNNY, is_trusted=True), video_mode="inline"),
+            max_inline_bytes=10**6,
+        )
     assert (caught.value.value, caught.value.limit) == (1_055_736, 10**6)
     assert "https://" in caught.value.remedy
     assert "list of frames" in caught.value.remedy

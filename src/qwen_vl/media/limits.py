@@ -73,6 +73,11 @@ class Budget:
         self._limit = limit
         self._used = 0
 
+    @property
+    def left(self) -> int:
+        """Bytes that may still be inlined."""
+        return max(0, self._limit - self._used)
+
     def spend(self, n_bytes: int, where: str) -> None:
         """Count the bytes of one part.
 

@@ -3,7 +3,8 @@
 The walk over turns and parts; what holds for one picture or one file stands in its own module.
 """
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +16,15 @@ from qwen_vl.content import (
     Part,
     Source,
     ToolResult,
+    Turn,
     Url,
     Video,
 )
 from qwen_vl.media.limits import Budget, check_media, is_remote_source
 from qwen_vl.media.ready import Ready, ready_audio, ready_image, ready_video
 from qwen_vl.media.shrink import Resize
+from qwen_vl.media.video.choice import find_reason_to_cut, settle_cut
+from qwen_vl.media.video.cut import CutJob, cut_video
 from qwen_vl.models import find_model, is_service_model
 from qwen_vl.request import Request
 from qwen_vl.tokens import resize_frame, resize_image
@@ -34,7 +38,9 @@ def prepare_media(request: Request) -> Request:
     three kinds. Those that are larger than the model looks at are shrunk to just that size, see
     `MediaPolicy.shrink_images`. Those that came as pixels, and still ones in formats that the
     service does not list (GIF, AVIF), become PNG, or JPEG of quality 95 where the PNG is longer
-    than `max_inline_bytes` and nothing is transparent.
+    than `max_inline_bytes` and nothing is transparent. A video file goes out byte for byte, or as
+    frames that are taken of it here, see `MediaPolicy.video_mode`; those come after all else, and
+    share what room the request has left.
 
     Args:
         request: Stays as it is.
@@ -46,6 +52,7 @@ def prepare_media(request: Request) -> Request:
     Raises:
         MediaError: A part cannot be sent; the error names the part and says what to do.
         UnsupportedContentError: The model does not take such a part.
+        MissingExtraError: A video is to be cut into frames, and PyAV is not installed.
 
     Example:
         >>> from qwen_vl.content import Image, LocalFile, Turn
@@ -61,11 +68,11 @@ def prepare_media(request: Request) -> Request:
         return request
     check_media(media, request.model)
     walk = _Walk(request)
-    turns = []
-    for turn in request.turns:
-        parts = tuple(walk.prepare(part) for part in turn.parts)
-        turns.append(turn if _is_same(parts, turn.parts) else replace(turn, parts=parts))
-    return request if _is_same(turns, request.turns) else replace(request, turns=tuple(turns))
+    walk.check_cuts(media)
+    turns = _map_parts(request.turns, walk.prepare)
+    if walk.has_waiting:
+        turns = _map_parts(turns, walk.cut)
+    return request if _is_same(turns, request.turns) else replace(request, turns=turns)
 
 
 def needs_io(request: Request) -> bool:
@@ -85,7 +92,10 @@ def needs_io(request: Request) -> bool:
 
 
 class _Walk:
-    """One pass over a request's parts, summing up what they inline."""
+    """Two passes over a request's parts, summing up what they inline.
+
+    Videos that are cut into frames wait for the second: their bytes can be made to fit.
+    """
 
     def __init__(self, request: Request) -> None:
         self._policy = request.policy
@@ -94,8 +104,20 @@ class _Walk:
         self._high_resolution = bool(request.parameters.get("vl_high_resolution_images"))
         shrinks = request.policy.shrink_images
         self._shrinks = is_service_model(request.model) if shrinks is None else shrinks
+        self._waiting: list[CutJob] = []
 
-    def prepare(self, part: Part) -> Any:
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a video waits to be cut into frames."""
+        return bool(self._waiting)
+
+    def check_cuts(self, media: list[Media]) -> None:
+        """Check what is said about cutting, before the first file is opened."""
+        for part in media:
+            if isinstance(part, Video):
+                settle_cut(part, self._policy, self._facts)
+
+    def prepare(self, part: Part) -> Part:
         """Give a part whose sources can be sent: a new one, or the same if they can already."""
         match part:
             case Image():
@@ -107,12 +129,33 @@ class _Walk:
             case Video(source=Frames() as frames):
                 return self._prepare_frames(part, frames)
             case Video(source=source) if not isinstance(source, Frames):
-                return self._with_source(part, ready_video(source, self._policy, part.where))
-            case ToolResult():
-                parts = tuple(self.prepare(inner) for inner in part.parts)
-                return part if _is_same(parts, part.parts) else replace(part, parts=parts)
+                return self._prepare_video(part, source)
             case _:
                 return part
+
+    def cut(self, part: Part) -> Part:
+        """Give the frames of a video that waits for that, and other parts as they are."""
+        if not (self._waiting and self._waiting[0].part is part):
+            return part
+        limit = self._budget.left // len(self._waiting)
+        made = cut_video(self._waiting.pop(0), self._policy, self._facts, limit)
+        self._budget.spend(made.n_bytes, made.video.where)
+        return made.video
+
+    def _prepare_video(self, part: Video, source: Source) -> Part:
+        cut = settle_cut(part, self._policy, self._facts)
+        reason = find_reason_to_cut(part, cut, self._policy, self._budget.left)
+        if reason:
+            self._waiting.append(CutJob(part=part, source=source, cut=cut, reason=reason))
+            return part
+        if self._policy.max_frames and is_remote_source(source):
+            warnings.warn(
+                f"{part.where}: max_frames does not reach videos behind an address: the service "
+                "takes as many frames as fps says. Lower fps for them.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._with_source(part, ready_video(source, self._policy, part.where))
 
     def _with_source(self, part: Media, ready: Ready) -> Media:
         self._budget.spend(ready.n_bytes, part.where)
@@ -153,6 +196,19 @@ def _find_media(request: Request) -> Iterator[Media]:
                 yield part
             elif isinstance(part, ToolResult):
                 yield from (inner for inner in part.parts if isinstance(inner, Image | Video))
+
+
+def _map_parts(turns: tuple[Turn, ...], change: Callable[[Part], Part]) -> tuple[Turn, ...]:
+    """Change each part; what stays the same stays the same object."""
+
+    def change_all(holder: Any) -> Any:
+        parts = tuple(
+            change_all(part) if isinstance(part, ToolResult) else change(part)
+            for part in holder.parts
+        )
+        return holder if _is_same(parts, holder.parts) else replace(holder, parts=parts)
+
+    return tuple(change_all(turn) for turn in turns)
 
 
 def _is_remote_media(source: Source | Frames) -> bool:

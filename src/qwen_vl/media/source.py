@@ -178,6 +178,21 @@ def is_seekable(file: BinaryIO) -> bool:
     return bool(seekable()) if callable(seekable) else False
 
 
+def check_seekable(file: BinaryIO, where: str) -> None:
+    """Check that a file object can be looked at before it is read.
+
+    Raises:
+        MediaAccessError: It can be read but once.
+    """
+    if not is_seekable(file):
+        raise MediaAccessError(
+            "The file object can be read but once, and looking at its header would use it up.",
+            where=where,
+            value=type(file).__name__,
+            remedy="Read it first, and give its bytes.",
+        )
+
+
 def _read_at_most(file: BinaryIO, limit: int, where: str) -> bytes:
     """Read to the end, or to `limit`; a pipe gives its bytes in pieces."""
     pieces: list[bytes] = []

@@ -1,0 +1,137 @@
+"""Opening a video file with PyAV, by what its bytes are and by nothing that it may say."""
+
+import importlib.util
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from qwen_vl.errors import MediaFormatError, MediaTooLargeError
+from qwen_vl.media.ready import find_video_type
+
+HEAD_BYTES = 1_024
+"""What `sniff` needs to tell the type of a file."""
+
+MAX_FRAME_PIXELS = 8_192 * 4_320
+"""Largest frame that is decoded: 8K. One of them takes 53 MB, and a decoder holds several."""
+
+# FFmpeg's name for each container. Given, because FFmpeg guesses from the content otherwise, and
+# some of what it may guess (playlists) has it open other files and addresses.
+_CONTAINERS = {
+    "video/3gpp": "mov",
+    "video/mp4": "mov",
+    "video/quicktime": "mov",
+    "video/webm": "matroska",
+    "video/x-flv": "flv",
+    "video/x-matroska": "matroska",
+    "video/x-ms-wmv": "asf",
+    "video/x-msvideo": "avi",
+}
+_MPEG_HEADS = {b"\x00\x00\x01\xba": "mpeg", b"\x00\x00\x01\xb3": "mpegvideo"}
+_ATTACHED_PICTURE = 0x400
+
+_REMEDY = "Check that it plays, or write it anew: ffmpeg -i in.mp4 -c:v libx264 out.mp4"
+
+
+def has_av() -> bool:
+    """Tell whether PyAV is installed."""
+    return importlib.util.find_spec("av") is not None
+
+
+def find_container(head: bytes, where: str) -> str:
+    """Name the container of a video for FFmpeg.
+
+    Args:
+        head: The file's first 1,024 bytes.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: It is no video.
+
+    Example:
+        >>> from qwen_vl.samples import BIG_BUCK_BUNNY
+        >>> find_container(BIG_BUCK_BUNNY.read_bytes(), "")
+        'mov'
+    """
+    media_type = find_video_type(head, where)
+    return _CONTAINERS.get(media_type) or _MPEG_HEADS.get(head[:4], "mpegts")
+
+
+@contextmanager
+def open_video(
+    file: BinaryIO, where: str, options: Mapping[str, str] | None = None
+) -> Iterator[tuple[Any, Any]]:
+    """Open a video file; what goes wrong in reading it is told as damage.
+
+    Args:
+        file: Open for reading, seekable; it is read from its start.
+        where: The part, for errors.
+        options: Of FFmpeg, for all streams.
+
+    Yields:
+        PyAV's container, and its video stream.
+
+    Raises:
+        MediaFormatError: No video, one of sound alone, or a damaged one.
+        MediaTooLargeError: Its frames are larger than 8K.
+    """
+    import av  # noqa: PLC0415 - an extra, and slow to import
+    import av.error  # noqa: PLC0415 - as av itself
+
+    file.seek(0)
+    container = find_container(file.read(HEAD_BYTES), where)
+    file.seek(0)
+    try:
+        with av.open(file, "r", format=container, options=dict(options or {})) as opened:
+            yield opened, _find_stream(opened, where)
+    except av.error.FFmpegError as error:
+        raise damaged(f"it cannot be read: {error.strerror}", where) from error
+
+
+def damaged(problem: str, where: str) -> MediaFormatError:
+    """Make the error for a video that is damaged or incomplete.
+
+    Args:
+        problem: What was met.
+        where: The part.
+    """
+    return MediaFormatError(
+        f"The video is damaged or incomplete: {problem}.",
+        where=where,
+        value=problem,
+        remedy=_REMEDY,
+    )
+
+
+def _find_stream(container: Any, where: str) -> Any:
+    # The cover of an album is a video stream of one frame.
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not int(stream.disposition) & _ATTACHED_PICTURE
+    ]
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise MediaFormatError(
+            f"A video is wanted, but there are no moving pictures in it: {kinds} is all there is.",
+            where=where,
+            value=kinds,
+            remedy="Give a file with a video stream; sounds go as audio, to the omni models alone.",
+        )
+    stream = streams[0]
+    _check_size(stream.codec_context, where)
+    return stream
+
+
+def _check_size(codec: Any, where: str) -> None:
+    if codec is None or not (codec.width and codec.height):
+        raise damaged("it does not say how large its frames are", where)
+    n_pixels = codec.width * codec.height
+    if n_pixels > MAX_FRAME_PIXELS:
+        raise MediaTooLargeError(
+            f"The frames have {codec.width} x {codec.height} pixels; at most {MAX_FRAME_PIXELS:,} "
+            "(8K) are decoded.",
+            where=where,
+            value=n_pixels,
+            limit=MAX_FRAME_PIXELS,
+            remedy="Scale the video down, or give its https:// address.",
+        )

@@ -1,0 +1,196 @@
+"""From a video file of any size to the list of frames that is sent for it."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from qwen_vl.content import Frames, Source, Url, Video
+from qwen_vl.errors import MissingExtraError
+from qwen_vl.media.base64_text import Loaded, to_data_url
+from qwen_vl.media.video.album import Album
+from qwen_vl.media.video.choice import Cut
+from qwen_vl.media.video.container import has_av, open_video
+from qwen_vl.media.video.file import open_file
+from qwen_vl.media.video.probe import Clip, probe
+from qwen_vl.media.video.reader import FrameReader
+from qwen_vl.media.video.schedule import Schedule, make_schedule
+from qwen_vl.models import MAX_FPS, MIN_FPS, ModelFacts
+from qwen_vl.request import MediaPolicy
+from qwen_vl.tokens import DEFAULT_FPS, resize_frame
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+_QUARTER_TURN = 90
+_FPS_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutJob:
+    """A video that is to be cut.
+
+    Args:
+        part: The video.
+        source: Its source: a file, an open file, or bytes.
+        cut: From `settle_cut`.
+        reason: Why it is cut, for the error where PyAV is not installed.
+    """
+
+    part: Video
+    source: Source
+    cut: Cut
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CutVideo:
+    """A video that has become its frames.
+
+    Args:
+        video: Its source is `Frames` of `data:` addresses.
+        n_bytes: Raw bytes of all frames.
+    """
+
+    video: Video
+    n_bytes: int
+
+
+def cut_video(job: CutJob, policy: MediaPolicy, facts: ModelFacts, limit: int) -> CutVideo:
+    """Take the frames that the model would look at, as large as it would look at them.
+
+    They are decoded one after another, so that memory does not grow with the video's length.
+
+    Args:
+        job: What to cut, and how.
+        policy: Which files may be read.
+        facts: The model that is asked.
+        limit: Most bytes of all frames together.
+
+    Returns:
+        The video as its frames, and the `fps` at which they were taken.
+
+    Raises:
+        MissingExtraError: PyAV is not installed.
+        MediaError: The video cannot be read or cut so.
+    """
+    part, cut = job.part, job.cut
+    if not has_av():
+        place = part.where or "A video"
+        raise MissingExtraError(
+            f"{place} is to be cut into frames, since {job.reason}, which", extra="video"
+        )
+    with open_file(job.source, policy, part.where) as file:
+        clip = probe(file, part.where)
+        schedule = make_schedule(
+            clip,
+            cut.span,
+            fps=part.fps or DEFAULT_FPS,
+            max_frames=cut.max_frames,
+            where=part.where,
+        )
+        size = _find_size(part, clip, len(schedule.times), facts)
+        album = Album(len(schedule.times), limit, policy.max_inline_bytes, part.where)
+        _fill(album, file, schedule, size, part.where)
+    if album.every > 1:
+        _warn_thinned(album, len(schedule.times), limit, part.where)
+    return _to_frames(part, album, schedule)
+
+
+def _find_size(part: Video, clip: Clip, n_frames: int, facts: ModelFacts) -> tuple[int, int]:
+    size = resize_frame(
+        clip.width,
+        clip.height,
+        n_frames,
+        facts,
+        min_pixels=part.min_pixels,
+        max_pixels=part.max_pixels,
+        total_pixels=part.total_pixels,
+    )
+    # What the service would enlarge is not sent larger than it is.
+    is_smaller = size[0] * size[1] < clip.width * clip.height
+    return size if is_smaller else (clip.width, clip.height)
+
+
+def _fill(
+    album: Album, file: BinaryIO, schedule: Schedule, size: tuple[int, int], where: str
+) -> None:
+    with open_video(file, where) as (container, stream):
+        reader = FrameReader(container, stream, where)
+        for number, picture in _take(reader, schedule, size, album):
+            album.add(number, picture)
+    if reader.n_damaged:
+        warnings.warn(
+            f"{where}: {reader.n_damaged} pieces of the video are damaged and were left out; "
+            "frames near them may show an earlier moment.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _take(
+    reader: FrameReader, schedule: Schedule, size: tuple[int, int], album: Album
+) -> Iterator[tuple[int, "Picture"]]:
+    from av.video.reformatter import VideoReformatter  # noqa: PLC0415 - an extra, slow to import
+
+    scaler = VideoReformatter()
+    for number, time in enumerate(schedule.times):
+        if album.wants(number):
+            yield number, _to_picture(reader.frame_at(time, schedule.slack), scaler, size)
+
+
+def _to_picture(frame: Any, scaler: Any, size: tuple[int, int]) -> "Picture":
+    scaled = scaler.reformat(frame, *size, format="rgb24", interpolation="BICUBIC")
+    picture: Picture = scaled.to_image()
+    turns = round(frame.rotation / _QUARTER_TURN) % 4
+    if not turns:
+        return picture
+    from PIL.Image import Transpose  # noqa: PLC0415 - slow to import
+
+    # Both count against the clock.
+    turned = (Transpose.ROTATE_90, Transpose.ROTATE_180, Transpose.ROTATE_270)[turns - 1]
+    return picture.transpose(turned)
+
+
+def _to_frames(part: Video, album: Album, schedule: Schedule) -> CutVideo:
+    files = album.files
+    times = [schedule.times[number] for number in files]
+    addresses = (to_data_url("image/jpeg", Loaded(data)) for data in files.values())
+    video = replace(
+        part,
+        source=Frames(tuple(map(Url, addresses))),
+        fps=_find_fps(times, part.where),
+        start=None,
+        end=None,
+        max_frames=None,
+        video_mode=None,
+    )
+    return CutVideo(video, sum(map(len, files.values())))
+
+
+def _find_fps(times: list[float], where: str) -> float:
+    """Tell how many frames were taken in a second: the model dates frame `i` to `i / fps`."""
+    steps, seconds = len(times) - 1, times[-1] - times[0]
+    fps = float(f"{steps / seconds:.{_FPS_DIGITS}g}")
+    sent = min(max(fps, MIN_FPS), MAX_FPS)
+    # At `fps=0.1` the steps are a little longer than ten seconds, so that the last frame is seen.
+    if abs(steps / sent - seconds) <= 1 / sent:
+        return sent
+    warnings.warn(
+        f"{where}: the frames were taken at {fps:g} per second, and the service knows no fps but "
+        f"from {MIN_FPS} to {MAX_FPS}. {sent:g} is sent: times that the model names are to be "
+        f"multiplied by {sent / fps:.3g}.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return sent
+
+
+def _warn_thinned(album: Album, wanted: int, limit: int, where: str) -> None:
+    warnings.warn(
+        f"{where}: {len(album.files):,} of {wanted:,} frames are sent, since at JPEG quality "
+        f"{album.quality} no more go into the {limit:,} bytes that are left for them. Set a lower "
+        "fps, max_frames or max_pixels, or raise max_total_inline_bytes.",
+        UserWarning,
+        stacklevel=2,
+    )

@@ -1,0 +1,112 @@
+"""A video's bytes as a file that can be wound back, wherever they are."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import BinaryIO
+
+from qwen_vl.content import Inline, LocalFile, OpenFile, Pixels, Source, Url
+from qwen_vl.errors import MediaAccessError
+from qwen_vl.media.ready import refuse_pixels
+from qwen_vl.media.sniff import sniff
+from qwen_vl.media.source import (
+    check_seekable,
+    is_seekable,
+    load,
+    open_local,
+    read_open_file,
+)
+from qwen_vl.media.video.container import HEAD_BYTES
+from qwen_vl.request import MediaPolicy
+
+# What stands in memory already has no length that would be too much to look at.
+_ANY_LENGTH = 2**62
+
+
+def count_bytes(
+    source: Url | Inline | LocalFile | OpenFile, policy: MediaPolicy, where: str
+) -> int | None:
+    """Tell how long a video is, without reading it.
+
+    Args:
+        source: Where it is; a `Url` must be a `data:` address.
+        policy: Which files may be read.
+        where: The part, for errors.
+
+    Returns:
+        Raw bytes; for Base64 what it has at most; `None` for what can be read but once.
+
+    Raises:
+        MediaAccessError: The file may not be read.
+        MediaNotFoundError: There is no such file.
+    """
+    match source:
+        case LocalFile():
+            with open_local(source, policy, where) as file:
+                return os.fstat(file.fileno()).st_size
+        case OpenFile(file=file):
+            if not is_seekable(file):
+                return None
+            with _wound_back(file, where):
+                return file.seek(0, os.SEEK_END)
+        case Url(address=text):
+            return _decoded_length(text)
+        case Inline(data=data):
+            is_raw = isinstance(data, bytes) and sniff(data) is not None
+            return len(data) if is_raw else _decoded_length(data)
+
+
+@contextmanager
+def open_file(source: Source, policy: MediaPolicy, where: str) -> Iterator[BinaryIO]:
+    """Open a video of any length.
+
+    Args:
+        source: Where it is; a `Url` must be a `data:` address.
+        policy: Which files may be read.
+        where: The part, for errors.
+
+    Yields:
+        A file that can be wound back. One that the caller opened is where it was afterwards.
+
+    Raises:
+        MediaAccessError: The file may not be read, or can be read but once.
+        MediaNotFoundError: There is no such file.
+        MediaFormatError: It gives text, or holds nothing, or is a decoded picture.
+    """
+    match source:
+        case LocalFile():
+            with open_local(source, policy, where) as file:
+                yield file
+        case OpenFile(file=file):
+            check_seekable(file, where)
+            # What goes wrong in reading is told of the head already.
+            read_open_file(file, HEAD_BYTES, where)
+            with _wound_back(file, where):
+                yield file
+        case Url() | Inline():
+            roomy = replace(policy, max_inline_bytes=_ANY_LENGTH)
+            yield io.BytesIO(load(source, roomy, where).data)
+        case Pixels():
+            refuse_pixels(source, where)
+
+
+@contextmanager
+def _wound_back(file: BinaryIO, where: str) -> Iterator[None]:
+    try:
+        position = file.tell()
+        try:
+            yield
+        finally:
+            file.seek(position)
+    except (OSError, ValueError) as error:
+        raise MediaAccessError(
+            f"The file object cannot be read: {error}.",
+            where=where,
+            remedy="Give a file that is open for reading, or its bytes.",
+        ) from error
+
+
+def _decoded_length(text: str | bytes) -> int:
+    return len(text) // 4 * 3
