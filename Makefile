@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
-PROJECTS := -e '.[cli,sandbox,numpy]' -e integrations/langchain -e integrations/llama-index \
+PROJECTS := -e '.[cli,sandbox,numpy,pdf]' -e integrations/langchain -e integrations/llama-index \
 	-e integrations/llama-index-tests
 READY := $(VENV)/.ready
 

@@ -5,6 +5,7 @@ own client brings. Bodies go in as ready bytes and come out as raw bytes; the wi
 """
 
 import asyncio
+import re
 import sys
 import threading
 import warnings
@@ -260,7 +261,8 @@ class _Call:
 
 
 def _address(client: Any) -> str:
-    return str(client.base_url).rstrip("/")
+    # Who stands before the host, with a password, is nothing to show.
+    return re.sub(r"//[^/@]*@", "//", str(client.base_url)).rstrip("/")
 
 
 def _openai_sdk() -> ModuleType:

@@ -6,7 +6,7 @@ They are plain frozen data: nothing here opens a file, decodes a picture or know
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
@@ -166,6 +166,25 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A PDF, whose pages are sent as pictures: the service takes no documents.
+
+    Args:
+        source: Where it comes from; not an address that only the service could fetch.
+        pages: Numbers from 1 on, as `[1, 2, 7]` or `"1-2,7"`; `None` for all.
+        dpi: Dots per inch to render at; `None` for the policy's.
+        title: Stands in the label of each page.
+        where: The part's place in the caller's messages, for errors.
+    """
+
+    source: Source
+    pages: str | Sequence[int] | None = None
+    dpi: float | None = None
+    title: str | None = None
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reasoning:
     """What the model thought before an earlier answer."""
 
@@ -199,12 +218,12 @@ class ToolResult:
     """
 
     tool_call_id: str
-    parts: "tuple[Text | Image | Video, ...]"
+    parts: "tuple[Text | Image | Video | Document, ...]"
     where: str = field(default="", compare=False)
 
 
 Media: TypeAlias = Image | Video | Audio
-Part: TypeAlias = Text | Image | Video | Audio | Reasoning | ToolCall | ToolResult
+Part: TypeAlias = Text | Image | Video | Audio | Document | Reasoning | ToolCall | ToolResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import orjson
 
 from qwen_vl.content import (
     Audio,
+    Document,
     Frames,
     Image,
     Part,
@@ -22,6 +23,7 @@ from qwen_vl.content import (
     Turn,
     Video,
 )
+from qwen_vl.media.document import measure_pages
 from qwen_vl.media.limits import check_knobs
 from qwen_vl.media.measure import measure_picture, measure_video
 from qwen_vl.media.video.choice import Cut, settle_cut
@@ -30,6 +32,7 @@ from qwen_vl.models import ModelFacts, find_model
 from qwen_vl.request import MediaPolicy, Request
 from qwen_vl.tokens import (
     DEFAULT_FPS,
+    count_image_tokens,
     count_squares,
     estimate_text_tokens,
     most_image_tokens,
@@ -133,6 +136,8 @@ class TokenCounter:
                 return _CALL_TOKENS + self.count_text(f"{part.name} {part.arguments}")
             case ToolResult():
                 return self._count_result(part)
+            case Document():
+                return self._count_document(part)
             case _:
                 assert_never(part)
 
@@ -188,6 +193,14 @@ class TokenCounter:
             seconds, n_frames, fps=part.fps or DEFAULT_FPS, max_frames=cut.max_frames
         )
         return _measure_clip(part, (clip.width, clip.height) if clip else None, n_frames, facts)
+
+    def _count_document(self, document: Document) -> int:
+        facts = find_model(self.model)
+        high = bool(self.parameters.get("vl_high_resolution_images"))
+        sizes = measure_pages(document, self.policy)
+        pictures = (count_image_tokens(*size, facts, high_resolution=high) for size in sizes)
+        label = self.count_text(f'Page 10 of 10 of "{document.title}":')
+        return sum(pictures) + label * len(sizes)
 
     def _count_result(self, result: ToolResult) -> int:
         tokens = _RESULT_TOKENS + sum(map(self.count_part, result.parts))

@@ -22,6 +22,13 @@ DEFAULT_MAX_TOTAL_INLINE_BYTES = 12 * 2**20
 The decoded body may have 16 MiB (Rate-limit page, 2026); this leaves room for the text.
 """
 
+DEFAULT_PDF_DPI = 150.0
+"""Letters of 8 points are 17 pixels high then, and an A4 page has 2.2 megapixels: the models look
+at 2.6 of a picture where nothing else is asked for."""
+
+DEFAULT_PDF_MAX_PAGES = 20
+"""Some 42,000 tokens where the pages are A4."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaPolicy:
@@ -45,6 +52,8 @@ class MediaPolicy:
     max_inline_bytes: int = DEFAULT_MAX_INLINE_BYTES
     max_total_inline_bytes: int = DEFAULT_MAX_TOTAL_INLINE_BYTES
     shrink_images: bool | None = None
+    pdf_dpi: float = DEFAULT_PDF_DPI
+    pdf_max_pages: int = DEFAULT_PDF_MAX_PAGES
     video_mode: VideoMode = "auto"
     max_frames: int | None = None
 

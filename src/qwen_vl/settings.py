@@ -29,6 +29,8 @@ from qwen_vl.parameters import (
 from qwen_vl.request import (
     DEFAULT_MAX_INLINE_BYTES,
     DEFAULT_MAX_TOTAL_INLINE_BYTES,
+    DEFAULT_PDF_DPI,
+    DEFAULT_PDF_MAX_PAGES,
     Knobs,
     MediaPolicy,
     Request,
@@ -188,6 +190,12 @@ class QwenVLSettings(BaseModel):
     `None`: where that size is known, which is for the hosted service's models.
     """
 
+    pdf_dpi: float = Field(default=DEFAULT_PDF_DPI, ge=20, le=600)
+    """Dots per inch at which pages of PDF documents are rendered."""
+
+    pdf_max_pages: int = Field(default=DEFAULT_PDF_MAX_PAGES, ge=1)
+    """Most pages of one PDF document."""
+
     video_mode: VideoMode = "auto"
     """How local videos are sent: `"inline"`, whole; `"frames"`, as frames taken here; `"auto"`,
     whole where they are short enough and nothing is to be cut off."""
@@ -332,6 +340,8 @@ class QwenVLSettings(BaseModel):
             max_inline_bytes=self.max_inline_bytes,
             max_total_inline_bytes=self.max_total_inline_bytes,
             shrink_images=self.shrink_images,
+            pdf_dpi=self.pdf_dpi,
+            pdf_max_pages=self.pdf_max_pages,
             video_mode=self.video_mode,
             max_frames=self.max_frames,
         )

@@ -122,12 +122,12 @@ def test_fields_may_be_configured_at_the_call(
     )
     chat.invoke(
         [HumanMessage([{"type": "image", "image": CHELSEA}])],
-        {"configurable": {"model": "qwen3.7-plus", "pixels": 100_000}},
+        {"configurable": {"model": "qwen3.7-plus", "pixels": 200_000}},
     )
 
     body = qwen_vl_sandbox.last_request.json
     assert body["model"] == "qwen3.7-plus"
-    assert body["messages"][0]["content"] == [{**PNG_PART, "max_pixels": 100_000}]
+    assert body["messages"][0]["content"] == [{**PNG_PART, "max_pixels": 200_000}]
 
 
 def test_bound_options_reach_every_call(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:

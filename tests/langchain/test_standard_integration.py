@@ -1,6 +1,7 @@
 """LangChain's own integration tests for chat models, against the sandbox in its strict mode."""
 
 import functools
+import io
 import operator
 from typing import Any
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 from langchain_core.messages import AIMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests
+from PIL import Image
 
 from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.samples import CHELSEA
@@ -16,12 +18,19 @@ from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 @pytest.fixture(autouse=True)
 def _download_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The suite downloads its picture from the internet; the sample stands in for it.
+    # The suite downloads a picture and a PDF from the internet; these stand in for them.
     def get(url: str, **_: Any) -> httpx.Response:
-        request = httpx.Request("GET", url)
-        return httpx.Response(200, content=CHELSEA.read_bytes(), request=request)
+        content = written_pdf() if url.endswith(".pdf") else CHELSEA.read_bytes()
+        return httpx.Response(200, content=content, request=httpx.Request("GET", url))
 
     monkeypatch.setattr(httpx, "get", get)
+
+
+def written_pdf() -> bytes:
+    buffer = io.BytesIO()
+    with Image.open(CHELSEA) as picture:
+        picture.convert("RGB").save(buffer, "PDF")
+    return buffer.getvalue()
 
 
 class TestStandardIntegration(ChatModelIntegrationTests):
@@ -64,6 +73,14 @@ class TestStandardIntegration(ChatModelIntegrationTests):
 
     @property
     def supports_video_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_pdf_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_pdf_tool_message(self) -> bool:
         return True
 
     @property

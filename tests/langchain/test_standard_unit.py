@@ -41,3 +41,11 @@ class TestStandardUnit(ChatModelUnitTests):
     @property
     def supports_video_inputs(self) -> bool:
         return True
+
+    @property
+    def supports_pdf_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_pdf_tool_message(self) -> bool:
+        return True

@@ -340,7 +340,8 @@ BAD: list[tuple[str, Callable[[], Any], type[QwenVLError], str]] = [
     ),
     ("too few frames", lambda: frames_block(FRAMES[:3]), FrameCountError, "3"),
     ("sound", lambda: AudioBlock(audio=b"RIFF", format="wav"), UnsupportedContentError, "sound"),
-    ("document", lambda: DocumentBlock(data=b"%PDF-1.7"), UnsupportedContentError, "pages"),
+    ("document", lambda: DocumentBlock(data=b"%PDF-1.7"), MediaFormatError, "cannot be read"),
+    ("no document", lambda: DocumentBlock(data=b"Dear reader"), MediaFormatError, "text"),
     (
         "nothing to cache",
         lambda: CachePoint(cache_control=CacheControl(type="ephemeral")),

@@ -93,6 +93,13 @@ async def test_nobody_there(endpoint: str, make_llm: MakeLlm) -> None:
         await call(llm, endpoint)
 
 
+def test_password_in_an_address_is_not_shown(make_llm: MakeLlm) -> None:
+    llm = make_llm(api_base="http://ada:hidden-9876@127.0.0.1:9/v1", max_retries=0)
+    with pytest.raises(errors.APIConnectionError, match="cannot be reached") as caught:
+        llm.chat([ChatMessage("Hello")])
+    assert "hidden-9876" not in str(caught.value)
+
+
 def test_timeout(make_llm: MakeLlm, qwen_vl_sandbox: Sandbox) -> None:
     qwen_vl_sandbox.fail(latency=3)
     start = time.monotonic()

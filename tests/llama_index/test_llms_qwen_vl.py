@@ -124,6 +124,12 @@ def test_keywords_that_llama_index_s_users_know() -> None:
     assert QwenVL().model == "qwen3-vl-plus"
 
 
+def test_other_name_may_be_set() -> None:
+    llm = QwenVL()
+    llm.model_name = "qwen3.7-plus"
+    assert (llm.model, llm.metadata.model_name) == ("qwen3.7-plus", "qwen3.7-plus")
+
+
 @pytest.mark.parametrize(
     ("keyword", "said"),
     [

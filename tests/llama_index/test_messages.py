@@ -259,3 +259,9 @@ def test_nothing_of_the_callers_is_changed(llm: QwenVL, qwen_vl_sandbox: Sandbox
     llm.chat_with_tools([], user_msg="And now?", chat_history=history)
     assert history == before
     assert qwen_vl_sandbox.last_request.json["messages"][-1]["content"] == "And now?"
+
+
+def test_call_of_the_form_that_openai_has_given_up(llm: QwenVL) -> None:
+    call = {"name": "look", "arguments": "{}"}
+    with pytest.raises(UnsupportedContentError, match="function_call"):
+        llm.chat([QUESTION, said("assistant", function_call=call)])

@@ -125,6 +125,12 @@ def test_documents(name: str, llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     assert question == QUESTION
 
 
+@pytest.mark.parametrize("one", [CAT, ImageBlock(url=CAT), ImageNode(image_url=CAT)])
+def test_one_picture_needs_no_list(one: Any, llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
+    llm.complete("What is this?", image_documents=one)
+    assert qwen_vl_sandbox.last_request.json["messages"][0]["content"] == [PICTURE, QUESTION]
+
+
 @pytest.mark.parametrize(
     "document",
     [

@@ -29,6 +29,7 @@ from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.schema import ImageDocument, ImageNode, MediaResource, Node, NodeWithScore
 from llama_index.core.tools import FunctionTool
+from PIL import Image
 from pydantic import BaseModel
 
 from llama_index.llms.qwen_vl import QwenVL, frames_block
@@ -134,11 +135,15 @@ async def row_09(bench: SimpleNamespace) -> None:
     assert kinds == ["text", "image_url", "text", "image_url"]
 
 
-@row("Sound, documents")
+@row("Sound / PDF documents")
 async def row_10(bench: SimpleNamespace) -> None:
-    for block in (AudioBlock(audio=b"RIFF", format="wav"), DocumentBlock(data=b"%PDF-1.7")):
-        with pytest.raises(errors.UnsupportedContentError, match=r"blocks\[0\]"):
-            bench.send(block)
+    with pytest.raises(errors.UnsupportedContentError, match=r"blocks\[0\]"):
+        bench.send(AudioBlock(audio=b"RIFF", format="wav"))
+    pdf = io.BytesIO()
+    Image.new("RGB", (600, 800), "red").save(pdf, "PDF")
+    label, page = bench.send(DocumentBlock(data=pdf.getvalue()))[0]["content"]
+    assert label["text"] == "Page 1 of 1:"
+    assert page["image_url"]["url"].startswith("data:image/png;base64,")
 
 
 @row("`CachePoint`, `CitableBlock`")

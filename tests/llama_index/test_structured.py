@@ -152,6 +152,11 @@ async def test_options_of_the_call(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> Non
         assert qwen_vl_sandbox.last_request.json["temperature"] == 0.5
 
 
+def test_model_of_the_call(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
+    llm.structured_predict(Animal, PROMPT, {"model": "qwen3.8-flash"}, place="wood")
+    assert qwen_vl_sandbox.last_request.json["response_format"]["type"] == "json_schema"
+
+
 def test_prompt_with_a_picture(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     prompt = ChatPromptTemplate([ChatMessage(PICTURE)])
     assert isinstance(llm.structured_predict(Animal, prompt), Animal)

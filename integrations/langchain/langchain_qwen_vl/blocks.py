@@ -6,12 +6,15 @@ the service's own `video_url`, frame lists and native dicts, Anthropic's `source
 """
 
 import base64
+import mimetypes
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from qwen_vl.content import (
     Audio,
+    Document,
     Frames,
     Image,
     Inline,
@@ -24,7 +27,7 @@ from qwen_vl.content import (
     to_source,
 )
 from qwen_vl.errors import UnsupportedContentError
-from qwen_vl.media import sniff
+from qwen_vl.media import PDF_TYPE, sniff
 
 Block: TypeAlias = Mapping[str, Any]
 
@@ -179,16 +182,21 @@ def _read_file(block: Block, where: str) -> Part:
     held = block.get("file")
     inner: Block = {**block, **held} if isinstance(held, Mapping) else block
     value = inner.get("file_data") or inner.get("file_uri") or _find_media(inner)
-    stated = inner.get("mime_type") or inner.get("media_type") or inner.get("mimeType")
+    source = inner.get("source")
+    places = (inner, source if isinstance(source, Mapping) else {})
+    names = ("mime_type", "media_type", "mimeType")
+    stated = next((place[name] for place in places for name in names if place.get(name)), None)
     # LangChain calls every file of OpenAI's form a PDF, so what the bytes say counts.
-    mime_type = _sniff_inline(value) or str(stated or "")
+    mime_type = _sniff_inline(value) or str(stated or "") or _guess_type(value)
     family = mime_type.partition("/")[0]
+    if mime_type == PDF_TYPE:
+        return _read_document(inner, value, where)
     if family not in {"image", "video", "audio"}:
         what = f"of type {mime_type}" if mime_type else "without a mime_type"
         raise UnsupportedContentError(
             f"A file {what} has no place at Qwen VL.",
             where=where,
-            remedy="Files with a mime_type of image/… or video/… are taken.",
+            remedy="Files with a mime_type of image/…, video/… or application/pdf are taken.",
         )
     if "file_id" in inner and value is None:
         value = _require(None, inner, where, "file")
@@ -199,6 +207,23 @@ def _read_file(block: Block, where: str) -> Part:
             "url": value,
         },
         where,
+    )
+
+
+def _guess_type(value: object) -> str:
+    path = value.path if isinstance(value, LocalFileUrl) else value
+    return mimetypes.guess_type(path)[0] or "" if isinstance(path, Path) else ""
+
+
+def _read_document(block: Block, value: object, where: str) -> Document:
+    # LangChain requires a name of some formats, and makes one up.
+    title = _find(block, "title") or _find(block, "filename")
+    return Document(
+        source=_require(value, block, where, "document"),
+        pages=_find(block, "pages"),
+        dpi=_find(block, "dpi"),
+        title=str(title) if title else None,
+        where=where,
     )
 
 
@@ -221,6 +246,7 @@ _READERS: Mapping[str, Callable[[Block, str], Part]] = {
     "input_audio": _read_audio,
     "file": _read_file,
     "media": _read_file,
+    "document": _read_file,
     "non_standard": _read_non_standard,
 }
 

@@ -14,7 +14,7 @@ from langchain_core.messages import BaseMessage
 
 from langchain_qwen_vl.blocks import kind_of, sniff_base64, to_part
 from qwen_vl.errors import UnsupportedContentError
-from qwen_vl.media import sniff, to_json_safe
+from qwen_vl.media import PDF_TYPE, sniff, to_json_safe
 from qwen_vl.request import MediaPolicy
 
 _Message = TypeVar("_Message", bound=BaseMessage)
@@ -94,7 +94,7 @@ def _kind_of(block: Mapping[str, Any]) -> _Kind:
     wrapped = block.get("value")
     if stated == "non_standard" and isinstance(wrapped, Mapping):
         return _kind_of(wrapped)
-    if stated in {"file", "media"}:
+    if stated in {"file", "media", "document"}:
         return "file"
     if stated in {"audio", "input_audio"}:
         return "audio"
@@ -131,9 +131,9 @@ class _Safety:
     def _text_of(self, value: Any, key: str) -> str:
         is_bytes = isinstance(value, bytes | bytearray | memoryview)
         # A file may hold anything, and what its bytes say counts.
-        family = (sniff(value) or "").partition("/")[0] if is_bytes else ""
-        found = family if self.kind == "file" else self.kind
-        if found == "audio" and is_bytes:
+        media_type = (sniff(value) or "") if is_bytes else ""
+        found = media_type.partition("/")[0] if self.kind == "file" else self.kind
+        if is_bytes and (found == "audio" or (self.kind == "file" and media_type == PDF_TYPE)):
             return base64.b64encode(value).decode()
         kind: Literal["image", "video"] = "video" if found == "video" else "image"
         text = to_json_safe(value, kind, self.where, self.policy)

@@ -20,7 +20,7 @@ from langchain_core.messages.tool import tool_call_chunk
 
 from langchain_qwen_vl.blocks import to_part
 from qwen_vl import content
-from qwen_vl.content import Image, Part, Reasoning, Role, Text, ToolResult, Turn, Video
+from qwen_vl.content import Document, Image, Part, Reasoning, Role, Text, ToolResult, Turn, Video
 from qwen_vl.errors import UnsupportedContentError
 from qwen_vl.reply import Delta, Reply, Usage
 
@@ -155,14 +155,14 @@ def _to_json(arguments: object, where: str) -> str:
         ) from error
 
 
-def _tool_parts(message: ToolMessage, where: str) -> tuple[Text | Image | Video, ...]:
-    parts: list[Text | Image | Video] = []
+def _tool_parts(message: ToolMessage, where: str) -> tuple[Text | Image | Video | Document, ...]:
+    parts: list[Text | Image | Video | Document] = []
     for part in (*_parts(message, where), *_artifact_parts(message, where)):
-        if not isinstance(part, Text | Image | Video):
+        if not isinstance(part, Text | Image | Video | Document):
             raise UnsupportedContentError(
                 f"A tool's result cannot hold a {type(part).__name__.lower()}.",
                 where=part.where,
-                remedy="Return text, pictures and videos from tools.",
+                remedy="Return text, pictures, videos and PDF documents from tools.",
             )
         parts.append(part)
     return tuple(parts)

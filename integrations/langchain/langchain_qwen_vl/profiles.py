@@ -6,6 +6,7 @@ supported `langchain-core` knows are given, since it warns of others.
 
 from langchain_core.language_models import ModelProfile
 
+from qwen_vl.media import reads_pdf
 from qwen_vl.models import DEFAULT_REASONING_EFFORT, REASONING_EFFORTS, ModelFacts, find_model
 
 
@@ -29,10 +30,11 @@ def profile_of(model: str) -> ModelProfile:
         image_url_inputs=facts.accepts_vision,
         video_inputs=facts.accepts_vision and facts.accepts_video,
         audio_inputs=facts.accepts_audio,
-        pdf_inputs=False,
+        # Its pages are sent as pictures.
+        pdf_inputs=facts.accepts_vision and reads_pdf(),
         # A tool's pictures are sent in a user message after the tools'.
         image_tool_message=facts.accepts_vision and facts.accepts_tools,
-        pdf_tool_message=False,
+        pdf_tool_message=facts.accepts_vision and facts.accepts_tools and reads_pdf(),
         text_outputs=True,
         image_outputs=False,
         audio_outputs=False,

@@ -20,6 +20,7 @@ from qwen_vl.content import (
     Url,
     Video,
 )
+from qwen_vl.media.document import expand_documents, holds_document
 from qwen_vl.media.limits import Budget, check_media, is_remote_source
 from qwen_vl.media.ready import Ready, ready_audio, ready_image, ready_video
 from qwen_vl.media.shrink import Resize
@@ -38,7 +39,8 @@ def prepare_media(request: Request) -> Request:
     three kinds. Those that are larger than the model looks at are shrunk to just that size, see
     `MediaPolicy.shrink_images`. Those that came as pixels, and still ones in formats that the
     service does not list (GIF, AVIF), become PNG, or JPEG of quality 95 where the PNG is longer
-    than `max_inline_bytes` and nothing is transparent. A video file goes out byte for byte, or as
+    than `max_inline_bytes` and nothing is transparent. The pages of PDF documents become pictures,
+    each behind a label. A video file goes out byte for byte, or as
     frames that are taken of it here, see `MediaPolicy.video_mode`; those come after all else, and
     share what room the request has left.
 
@@ -63,6 +65,7 @@ def prepare_media(request: Request) -> Request:
         >>> ready.turns[0].parts[0].source.address[:30]
         'data:image/png;base64,iVBORw0K'
     """
+    request = expand_documents(request)
     media = list(_find_media(request))
     if not media:
         return request
@@ -88,6 +91,8 @@ def needs_io(request: Request) -> bool:
         >>> needs_io(Request(model="qwen3-vl-plus", turns=()))
         False
     """
+    if any(map(holds_document, request.turns)):
+        return True
     return any(not _is_remote_media(part.source) for part in _find_media(request))
 
 

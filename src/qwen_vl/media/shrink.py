@@ -132,14 +132,26 @@ def _shrink(
     if orientation != _UPRIGHT:
         options["exif"] = _note(orientation)
     if header.media_type != "image/jpeg":
-        png = _save(small, "PNG", compress_level=_PNG_COMPRESS_LEVEL, **options)
-        opaque = without_alpha(small)
-        if opaque is None or len(png) <= small.width * small.height * _PNG_BYTES_PER_PIXEL:
-            return "image/png", png
-        small = opaque
-    return "image/jpeg", _save(
-        without_alpha(small) or small, "JPEG", quality=JPEG_QUALITY, **options
-    )
+        return encode_compact(small, **options)
+    opaque = without_alpha(small) or small
+    return "image/jpeg", _save(opaque, "JPEG", quality=JPEG_QUALITY, **options)
+
+
+def encode_compact(image: "Picture", **options: Any) -> tuple[str, bytes]:
+    """Encode a picture: lossless where that is short, as it is for text and drawings.
+
+    Args:
+        image: 8 bits a channel.
+        **options: Further options of Pillow's writers; `None` is left out.
+
+    Returns:
+        Media type and file: PNG, or JPEG for what is like a photograph and not transparent.
+    """
+    png = _save(image, "PNG", compress_level=_PNG_COMPRESS_LEVEL, **options)
+    opaque = without_alpha(image)
+    if opaque is None or len(png) <= image.width * image.height * _PNG_BYTES_PER_PIXEL:
+        return "image/png", png
+    return "image/jpeg", _save(opaque, "JPEG", quality=JPEG_QUALITY, **options)
 
 
 def _resample(image: "Picture", size: tuple[int, int]) -> "Picture":

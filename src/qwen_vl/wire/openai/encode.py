@@ -11,6 +11,7 @@ import orjson
 
 from qwen_vl.content import (
     Audio,
+    Document,
     Frames,
     Image,
     Part,
@@ -195,7 +196,7 @@ def _encode_tool_result(result: Part) -> tuple[_Json, list[_Json]]:
     media = [
         _encode_image(part) if isinstance(part, Image) else _encode_video(part)
         for part in result.parts
-        if not isinstance(part, Text)
+        if isinstance(part, Image | Video)
     ]
     note = f"The pictures or videos of this result follow in the next message ({len(media)})."
     content = "\n".join([*texts, *([note] if media else [])])
@@ -218,6 +219,8 @@ def _encode_part(part: Part, turn: Turn) -> _Json:
             return _encode_audio(part)
         case Image() | Video() | Audio() | Reasoning() | ToolCall() | ToolResult():
             raise _misplaced(part, turn)
+        case Document():
+            raise TypeError("Media was not made ready: Document")
         case _:
             assert_never(part)
 
@@ -307,6 +310,7 @@ def _kind(part: Part) -> str:
         Image: "picture",
         Video: "video",
         Audio: "sound",
+        Document: "document",
         Reasoning: "reasoning",
         ToolCall: "tool call",
         ToolResult: "tool result",

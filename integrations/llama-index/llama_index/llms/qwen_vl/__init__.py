@@ -2,7 +2,12 @@
 
 from importlib.metadata import version
 
-from llama_index.llms.qwen_vl.constructors import frames_block, image_block, video_block
+from llama_index.llms.qwen_vl.constructors import (
+    document_block,
+    frames_block,
+    image_block,
+    video_block,
+)
 from llama_index.llms.qwen_vl.llm import QwenVL
 from llama_index.llms.qwen_vl.postprocessor import QwenMediaPostprocessor
 
@@ -12,6 +17,7 @@ __all__ = [
     "QwenMediaPostprocessor",
     "QwenVL",
     "__version__",
+    "document_block",
     "frames_block",
     "image_block",
     "video_block",

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from io import IOBase
+from pathlib import Path
 from typing import Any, Literal
 
 from llama_index.core.base.llms.types import (
@@ -30,10 +31,12 @@ from llama_index.llms.qwen_vl.carriers import (
     read_data_url,
     read_fragment,
     read_frames,
+    read_page_options,
     read_parameters,
 )
 from qwen_vl.content import (
     Audio,
+    Document,
     Frames,
     Image,
     Inline,
@@ -54,6 +57,8 @@ from qwen_vl.media.base64_text import decode_base64
 # Base64 of what addresses begin with: `data:`, `http`, `oss:`, `file:`. No picture or video does.
 _ADDRESS_HEADS = ("ZGF0YT", "aHR0c", "b3NzOi", "ZmlsZT")
 _ADDRESSES = (b"data:", b"http:", b"https:", b"oss:", b"file:")
+# What LlamaIndex calls a document that has no name.
+_NO_TITLE = "input_document"
 _SERVED = ("http:", "https:", "oss:")
 # The service knows this one kind (Context cache page, 2026-10).
 _CACHE_CONTROL = {"type": "ephemeral"}
@@ -113,12 +118,32 @@ def _to_media(block: BaseContentBlock, where: str) -> Part:
                 source = to_source(source.address) or source
             return Audio(source=source, format=block.format or "wav", where=where)
         case DocumentBlock():
-            problem = "Documents are not taken."
-            remedy = "Pass their text as TextBlock, and pages of a PDF as pictures."
-        case _:
-            problem = f"A {type(block).__name__} has no place at Qwen VL."
-            remedy = "Pass text, pictures and videos."
-    raise UnsupportedContentError(problem, where=where, remedy=remedy)
+            return _to_document(block, where)
+    raise UnsupportedContentError(
+        f"A {type(block).__name__} has no place at Qwen VL.",
+        where=where,
+        remedy="Pass text, pictures, videos and PDF documents.",
+    )
+
+
+def _to_document(block: DocumentBlock, where: str) -> Document:
+    pages, dpi = read_page_options(block.document_mimetype, where)
+    held: bytes | IOBase | None = block.data
+    source: Source | None = None
+    if isinstance(held, IOBase):
+        source = OpenFile(held)  # type: ignore[arg-type]  # A readable object is all that is asked.
+    elif held is not None:
+        source = _from_base64(held, where)
+    elif block.path is not None:
+        source = LocalFile(Path(block.path), is_trusted=True)
+    elif block.url is not None:
+        source = to_source(str(block.url))
+    if source is None:
+        raise MediaFormatError(
+            "The DocumentBlock holds nothing.", where=where, remedy="Give it data=… or path=…."
+        )
+    title = None if block.title == _NO_TITLE else block.title
+    return Document(source=source, pages=pages, dpi=dpi, title=title, where=where)
 
 
 def _mark_cached(parts: list[Part], where: str) -> None:

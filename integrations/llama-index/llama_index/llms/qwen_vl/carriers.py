@@ -19,6 +19,8 @@ from qwen_vl.errors import MediaFormatError, MediaOptionError
 FRAMES_TYPE = "video/x-qwen-frames+json"
 """Media type of a list of frames."""
 
+_EXAMPLES = {"fps": 2.0, "dpi": 150.0}
+_NUMBERS = {float: "number", int: "whole number"}
 _REMOTE = re.compile(r"(?:https?|oss|file):", re.IGNORECASE)
 
 
@@ -169,6 +171,43 @@ def read_frames(data: bytes, where: str) -> tuple[list[str], Options]:
     return frames, Options(**{name: _number(name, held.get(name), where) for name in _NAMES})
 
 
+def write_page_options(
+    media_type: str, pages: str | Sequence[int] | None, dpi: float | None
+) -> str:
+    """Put the pages of a document that are wanted behind its media type.
+
+    Args:
+        media_type: `"application/pdf"`.
+        pages: Numbers from 1 on, as `[1, 2, 7]` or `"1-2,7"`.
+        dpi: Dots per inch.
+
+    Example:
+        >>> write_page_options("application/pdf", [1, 2], 100)
+        'application/pdf;pages=1,2;dpi=100'
+    """
+    spelt = pages if pages is None or isinstance(pages, str) else ",".join(map(str, pages))
+    given = {"pages": spelt, "dpi": dpi}
+    return ";".join([media_type, *(f"{k}={v}" for k, v in given.items() if v is not None)])
+
+
+def read_page_options(media_type: str | None, where: str) -> tuple[str | None, float | None]:
+    """Take the pages that are wanted from a media type.
+
+    Args:
+        media_type: As a block has it.
+        where: The part, for errors.
+
+    Raises:
+        MediaOptionError: `dpi` is no number.
+    """
+    found: dict[str, str] = {}
+    for pair in (media_type or "").split(";")[1:]:
+        name, _, value = pair.partition("=")
+        found[name.strip()] = value.strip()
+    dpi = found.get("dpi")
+    return found.get("pages"), None if dpi is None else _number("dpi", dpi, where)
+
+
 def _spell(options: Options, separator: str) -> str:
     return separator.join(f"{name}={value}" for name, value in options.given().items())
 
@@ -188,12 +227,13 @@ def _read(pairs: Sequence[str], where: str) -> tuple[Options, list[str]]:
 def _number(name: str, value: Any, where: str) -> Any:
     if value is None:
         return None
+    example = _EXAMPLES.get(name, 655_360)
     try:
-        return float(value) if name == "fps" else int(value)
+        return type(example)(value)
     except (TypeError, ValueError) as error:
         raise MediaOptionError(
-            f"{name} is {value!r}, which is no {'number' if name == 'fps' else 'whole number'}.",
+            f"{name} is {value!r}, which is no {_NUMBERS[type(example)]}.",
             where=where,
             value=value,
-            remedy=f"Write {name}=2." if name == "fps" else f"Write {name}=655360.",
+            remedy=f"Write {name}={example:g}.",
         ) from error

@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
-from llama_index.core.base.llms.types import ImageBlock, VideoBlock
+from llama_index.core.base.llms.types import DocumentBlock, ImageBlock, VideoBlock
 
 from llama_index.llms.qwen_vl.carriers import (
     FRAMES_TYPE,
     Options,
     write_fragment,
     write_frames,
+    write_page_options,
     write_parameters,
 )
 from qwen_vl.content import Inline, LocalFile, OpenFile, Pixels, Url, to_source
 from qwen_vl.errors import MediaNotFoundError, UnsupportedContentError
-from qwen_vl.media import sniff, to_json_safe
+from qwen_vl.media import PDF_TYPE, sniff, to_json_safe
 
 Media: TypeAlias = str | bytes | Path | BinaryIO
 Picture: TypeAlias = Any
@@ -28,6 +29,7 @@ Picture: TypeAlias = Any
 
 _Kind = Literal["image", "video"]
 _FALLBACK_TYPES = {"image": "image/png", "video": "video/mp4"}
+_ARTICLES = {"image": "An", "video": "A"}
 
 
 def image_block(
@@ -127,6 +129,48 @@ def frames_block(
     return VideoBlock(video=write_frames(addresses, options), video_mimetype=FRAMES_TYPE)
 
 
+def document_block(
+    document: Media,
+    *,
+    pages: str | Sequence[int] | None = None,
+    dpi: float | None = None,
+    title: str | None = None,
+) -> DocumentBlock:
+    """Make a block of a PDF, whose pages are sent as pictures.
+
+    Args:
+        document: Its bytes, path or an open file.
+        pages: Numbers from 1 on, as `[1, 2, 7]` or `"1-2,7"`; `None` for all.
+        dpi: Dots per inch to render at; the LLM's `pdf_dpi` where none is given.
+        title: Stands in the label of each page; a path's name where none is given.
+
+    Raises:
+        MediaError: There is no such file.
+        UnsupportedContentError: A value that nothing can be made of.
+
+    Example:
+        >>> document_block(b"%PDF-1.7", pages="1-2,7").document_mimetype
+        'application/pdf;pages=1-2,7'
+    """
+    media_type = write_page_options(PDF_TYPE, pages, dpi)
+    match to_source(document):
+        case LocalFile(path=path, is_trusted=True):
+            _check_exists(path, "document")
+            where: dict[str, Any] = {"path": path}
+            title = title or path.name
+        case Inline(data=data):
+            where = {"data": data.encode() if isinstance(data, str) else data}
+        case OpenFile(file=file):
+            where = {"data": _read(file)}
+        case _:
+            raise UnsupportedContentError(
+                f"A document cannot be made of {_describe(document)}.",
+                where="document",
+                remedy="Pass bytes, a pathlib.Path or an open binary file.",
+            )
+    return DocumentBlock(**where, document_mimetype=media_type, title=title)
+
+
 def _locate(media: Picture, kind: _Kind, options: Options) -> tuple[dict[str, Any], str | None]:
     """Find the fields that say where media is, and its type with the options in it."""
     match to_source(media):
@@ -150,7 +194,7 @@ def _locate(media: Picture, kind: _Kind, options: Options) -> tuple[dict[str, An
         case Pixels() if kind == "image":
             return _from_data_url(str(to_json_safe(media, kind, kind)), kind, options)
     raise UnsupportedContentError(
-        f"A {kind} cannot be made of {_describe(media)}.",
+        f"{_ARTICLES[kind]} {kind} cannot be made of {_describe(media)}.",
         where=kind,
         remedy="Pass an address, bytes, a pathlib.Path or an open binary file.",
     )
@@ -210,4 +254,4 @@ def _check_exists(path: Path, where: str) -> None:
 def _describe(value: object) -> str:
     if isinstance(value, str):
         return f"the text {value[:40]!r}"
-    return f"a {type(value).__name__}"
+    return f"a value of type {type(value).__name__}"

@@ -123,6 +123,10 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
         """Model id, by the name that some of LlamaIndex's classes have for it."""
         return self.model
 
+    @model_name.setter
+    def model_name(self, model: str) -> None:
+        self.model = model
+
     @property
     def metadata(self) -> LLMMetadata:
         """What the model can do, and how many tokens it takes and gives."""
@@ -333,7 +337,7 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
         Raises:
             AnswerFormatError: The answer does not make the class.
         """
-        form = self._choose_form(output_cls)
+        form = self._choose_form(output_cls, llm_kwargs)
         if form is None:
             made: _Model = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
             return made
@@ -352,7 +356,7 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
         **prompt_args: Any,
     ) -> _Model:
         """Have the answer to a prompt follow a pydantic class; see `structured_predict`."""
-        form = self._choose_form(output_cls)
+        form = self._choose_form(output_cls, llm_kwargs)
         if form is None:
             made: _Model = await super().astructured_predict(
                 output_cls, prompt, llm_kwargs, **prompt_args
@@ -371,7 +375,7 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
-        form = self._choose_form(output_cls)
+        form = self._choose_form(output_cls, llm_kwargs)
         if form is None:
             return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
         messages = self._format(prompt, prompt_args)
@@ -384,7 +388,7 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
-        form = self._choose_form(output_cls)
+        form = self._choose_form(output_cls, llm_kwargs)
         if form is None:
             return await super()._structured_astream_call(
                 output_cls, prompt, llm_kwargs, **prompt_args
@@ -393,10 +397,12 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
         responses = await self.astream_chat(messages, **_options(form, llm_kwargs))
         return form.aread_stream(responses, self)
 
-    def _choose_form(self, output_cls: type[_Model]) -> AnswerForm[_Model] | None:
+    def _choose_form(
+        self, output_cls: type[_Model], llm_kwargs: Mapping[str, Any] | None
+    ) -> AnswerForm[_Model] | None:
         """Choose how answers are held to a class; `None` where the user has chosen a program."""
         if self.pydantic_program_mode == PydanticProgramMode.DEFAULT:
-            method = choose_structured_method(self.model)
+            method = choose_structured_method((llm_kwargs or {}).get("model") or self.model)
             if method != "json_schema" and self.is_function_calling_model is not None:
                 # The user's word on the model, who may know better.
                 method = "function_calling" if self.is_function_calling_model else "json_mode"

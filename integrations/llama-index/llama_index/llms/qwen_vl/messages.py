@@ -10,6 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallB
 from llama_index.llms.qwen_vl.blocks import to_call, to_parts
 from qwen_vl.content import (
     Audio,
+    Document,
     Image,
     Part,
     Role,
@@ -117,11 +118,17 @@ def _words(parts: Sequence[Part]) -> Iterator[Part]:
 
 
 def _is_media(part: Part) -> bool:
-    return isinstance(part, Image | Video | Audio)
+    return isinstance(part, Image | Video | Audio | Document)
 
 
 def _calls(message: ChatMessage, where: str) -> Iterator[ToolCall]:
     """Read the calls that stand beside the blocks alone, as older code leaves them."""
+    if message.additional_kwargs.get("function_call"):
+        raise UnsupportedContentError(
+            "A function_call, which OpenAI's API has given up, has no place at Qwen VL.",
+            where=f"{where}.additional_kwargs",
+            remedy="Write it as a ToolCallBlock, with an id.",
+        )
     if any(isinstance(block, ToolCallBlock) for block in message.blocks):
         return
     for index, call in enumerate(message.additional_kwargs.get("tool_calls") or ()):
@@ -155,13 +162,13 @@ def _to_result(message: ChatMessage, parts: Sequence[Part], where: str) -> ToolR
             where=where,
             remedy='Put the call\'s id into additional_kwargs["tool_call_id"].',
         )
-    kept: list[Text | Image | Video] = []
+    kept: list[Text | Image | Video | Document] = []
     for part in parts:
-        if not isinstance(part, Text | Image | Video):
+        if not isinstance(part, Text | Image | Video | Document):
             raise UnsupportedContentError(
                 f"A tool's result cannot hold a {type(part).__name__.lower()}.",
                 where=part.where,
-                remedy="Return text, pictures and videos from tools.",
+                remedy="Return text, pictures, videos and PDF documents from tools.",
             )
         kept.append(replace(part))
     return ToolResult(tool_call_id=str(call_id), parts=tuple(kept), where=where)

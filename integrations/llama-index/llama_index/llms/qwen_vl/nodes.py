@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from llama_index.core.base.llms.types import ImageBlock, VideoBlock
-from llama_index.core.schema import ImageNode, MediaResource, Node, NodeWithScore
+from llama_index.core.schema import BaseNode, ImageNode, MediaResource, Node, NodeWithScore
 
 from llama_index.llms.qwen_vl.constructors import image_block, video_block
 from qwen_vl.errors import UnsupportedContentError
@@ -24,7 +24,8 @@ def to_media_blocks(documents: ImageDocuments) -> list[Media]:
 
     Args:
         documents: `ImageNode`, `ImageDocument`, `Node`, `NodeWithScore`, `ImageBlock`,
-            `VideoBlock`, addresses or `pathlib.Path`. The text of nodes is not taken.
+            `VideoBlock`, addresses or `pathlib.Path`, or one of them. The text of nodes is not
+            taken.
 
     Raises:
         UnsupportedContentError: Something holds neither picture nor video.
@@ -36,7 +37,7 @@ def to_media_blocks(documents: ImageDocuments) -> list[Media]:
         'https://example.com/cat.png'
     """
     blocks: list[Media] = []
-    for index, document in enumerate(documents):
+    for index, document in enumerate([documents] if _is_one(documents) else documents):
         where = f"image_documents[{index}]"
         found = list(_find(document, where))
         if not found:
@@ -70,6 +71,10 @@ def read_node_media(node: object) -> Iterator[Media]:
                 yield from _read_image(node.image_resource)
             if node.video_resource is not None:
                 yield from _read_video(node.video_resource)
+
+
+def _is_one(documents: object) -> bool:
+    return isinstance(documents, str | Path | ImageBlock | VideoBlock | BaseNode | NodeWithScore)
 
 
 def _find(document: object, where: str) -> Iterator[Media]:
