@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qwen_vl.client import QwenVLClient
-from qwen_vl.content import Image, LocalFileUrl, Text, Turn, Video, to_source
+from qwen_vl.content import Image, LocalFileUrl, Part, Text, Turn, Video, VideoMode, to_source
 from qwen_vl.errors import (
     ConfigurationError,
     ContentError,
@@ -82,6 +82,16 @@ def ask(
     base_url: Annotated[str | None, typer.Option(help="Another endpoint.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second of videos.")] = None,
     max_pixels: Annotated[int | None, typer.Option(help="Most pixels of a picture.")] = None,
+    start: Annotated[
+        float | None, typer.Option(help="Second of the video files at which to begin.")
+    ] = None,
+    end: Annotated[
+        float | None, typer.Option(help="Second of the video files at which to stop.")
+    ] = None,
+    max_frames: Annotated[int | None, typer.Option(help="Most frames of a video file.")] = None,
+    video_mode: Annotated[
+        VideoMode, typer.Option(help="Video files whole, as frames, or whichever fits.")
+    ] = "auto",
     think: Annotated[
         bool | None, typer.Option("--think/--no-think", help="Reason before the answer.")
     ] = None,
@@ -92,15 +102,16 @@ def ask(
     with _errors_as_exit_codes(), _endpoint(sandbox=sandbox) as endpoint:
         # Parameters that are None count as not given.
         given = {"base_url": base_url, **endpoint}
+        cutting = {"max_frames": max_frames, "video_mode": video_mode}
         settings = _make_settings(
-            model=model, region=region, fps=fps, max_pixels=max_pixels, **given
+            model=model, region=region, fps=fps, max_pixels=max_pixels, **cutting, **given
         )
         parts = [
             *(_to_part(value, is_video=False) for value in media or ()),
             *(_to_part(value, is_video=True) for value in video or ()),
             Text(text=question),
         ]
-        turn = Turn(role="user", parts=tuple(parts))
+        turn = Turn(role="user", parts=tuple(_cut(part, start, end) for part in parts))
         request = settings.make_request([turn], stream=True, enable_thinking=think)
         reply = _print_answer(QwenVLClient(settings.connection()), request, quietly=as_json)
         if as_json:
@@ -188,6 +199,10 @@ def _to_part(value: str, *, is_video: bool) -> Image | Video:
     if is_video or _is_video(value, path):
         return Video(source=source, where=value)
     return Image(source=source, where=value)
+
+
+def _cut(part: Image | Video | Text, start: float | None, end: float | None) -> Part:
+    return replace(part, start=start, end=end) if isinstance(part, Video) else part
 
 
 def _expand(value: str) -> Path:

@@ -33,6 +33,22 @@ def test_ask_answers_about_pictures_and_videos() -> None:
     assert "tokens in" in done.stderr
 
 
+def test_ask_cuts_a_video() -> None:
+    cut = ("--start", "1", "--end", "4", "--max-frames", "4", "--video-mode", "frames")
+    done = run("ask", "What happens?", BIG_BUCK_BUNNY, CHELSEA, *cut, "--sandbox")
+
+    assert done.returncode == 0, done.stderr
+    assert "4 frames sent" in done.stdout
+    assert "1,190 video" in done.stderr
+
+
+def test_ask_refuses_to_cut_what_is_not_here() -> None:
+    done = run("ask", "What happens?", "https://example.com/a.mp4", "--start", "1", "--sandbox")
+
+    assert done.returncode == 3
+    assert "start cannot be honoured for a video by its address" in done.stderr
+
+
 def test_ask_prints_one_json_object() -> None:
     done = run("ask", "What is this?", CHELSEA, "--sandbox", "--json", "--think")
 

@@ -68,8 +68,8 @@ def test_empty_address_counts_as_none(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
 
 
 def test_option_inside_the_address_that_is_not_sent_is_warned_about(chat: ChatQwenVL) -> None:
-    inside = {"url": "https://example.com/walk.mp4", "max_frames": 10}
-    with pytest.warns(UserWarning, match="'max_frames' is not something"):
+    inside = {"url": "https://example.com/walk.mp4", "max_frame": 10}
+    with pytest.warns(UserWarning, match="'max_frame' is not something"):
         chat.invoke([HumanMessage([{"type": "video_url", "video_url": inside}])])
 
 

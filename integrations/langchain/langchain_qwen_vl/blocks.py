@@ -32,7 +32,10 @@ from qwen_vl.media import PDF_TYPE, sniff
 Block: TypeAlias = Mapping[str, Any]
 
 IMAGE_KNOBS = ("min_pixels", "max_pixels")
-VIDEO_KNOBS = ("fps", "min_pixels", "max_pixels", "total_pixels")
+VIDEO_KNOBS = (
+    *("fps", "min_pixels", "max_pixels", "total_pixels"),
+    *("start", "end", "max_frames", "video_mode"),
+)
 
 # Enough characters of Base64 for every magic number there is.
 _PROBE_CHARS = 64

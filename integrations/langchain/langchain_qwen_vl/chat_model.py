@@ -45,7 +45,7 @@ from qwen_vl.tokens import estimate_text_tokens
 _FRAMEWORK_OPTIONS = ("stream", "ls_structured_output_format", "structured_output_format")
 _IDENTIFYING_FIELDS = (
     *("model", "base_url", "region", "workspace"),
-    *("min_pixels", "max_pixels", "total_pixels", "fps", "extra_body"),
+    *("min_pixels", "max_pixels", "total_pixels", "fps", "video_mode", "max_frames", "extra_body"),
 )
 
 

@@ -21,6 +21,9 @@ def video_block(
     fps: float | None = None,
     max_pixels: int | None = None,
     total_pixels: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    max_frames: int | None = None,
 ) -> dict[str, Any]:
     """Make a block of a video that a tool may return, and a message may hold.
 
@@ -29,6 +32,9 @@ def video_block(
         fps: Frames per second to look at.
         max_pixels: Most pixels of a frame.
         total_pixels: Most pixels of all frames.
+        start: Seconds from the beginning of a local video at which to begin to look.
+        end: Seconds from the beginning of a local video at which to stop.
+        max_frames: Most frames to take of a local video.
 
     Raises:
         MediaError: The bytes are no video.
@@ -37,7 +43,14 @@ def video_block(
         >>> video_block("https://example.com/walk.mp4", fps=1)["extras"]
         {'fps': 1}
     """
-    knobs = {"fps": fps, "max_pixels": max_pixels, "total_pixels": total_pixels}
+    knobs = {
+        "fps": fps,
+        "max_pixels": max_pixels,
+        "total_pixels": total_pixels,
+        "start": start,
+        "end": end,
+        "max_frames": max_frames,
+    }
     url = to_json_safe(video, "video", "video") if isinstance(video, bytes) else video
     return _file_block(knobs, url=url)
 

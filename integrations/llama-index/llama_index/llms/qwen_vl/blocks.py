@@ -159,7 +159,7 @@ def _mark_cached(parts: list[Part], where: str) -> None:
 
 def _to_image(block: ImageBlock, where: str) -> Image:
     source, options = _read_media(block, "image", block.image_mimetype, where)
-    if isinstance(source, Frames) or options.fps is not None or options.total_pixels is not None:
+    if isinstance(source, Frames) or options.given().keys() - {"min_pixels", "max_pixels"}:
         raise UnsupportedContentError(
             "An ImageBlock carries a video's frames or options.",
             where=where,

@@ -19,7 +19,7 @@ from qwen_vl.errors import MediaFormatError, MediaOptionError
 FRAMES_TYPE = "video/x-qwen-frames+json"
 """Media type of a list of frames."""
 
-_EXAMPLES = {"fps": 2.0, "dpi": 150.0}
+_EXAMPLES = {"fps": 2.0, "start": 10.0, "end": 20.0, "max_frames": 64, "dpi": 150.0}
 _NUMBERS = {float: "number", int: "whole number"}
 _REMOTE = re.compile(r"(?:https?|oss|file):", re.IGNORECASE)
 
@@ -33,12 +33,18 @@ class Options:
         min_pixels: Least pixels of a picture or frame.
         max_pixels: Most pixels of a picture or frame.
         total_pixels: Most pixels of all frames.
+        start: Seconds from the beginning of a local video at which to begin to look.
+        end: Seconds from the beginning of a local video at which to stop.
+        max_frames: Most frames to take of a local video.
     """
 
     fps: float | None = None
     min_pixels: int | None = None
     max_pixels: int | None = None
     total_pixels: int | None = None
+    start: float | None = None
+    end: float | None = None
+    max_frames: int | None = None
 
     def given(self) -> dict[str, float]:
         """Name those that are set."""

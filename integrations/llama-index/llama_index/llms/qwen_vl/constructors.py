@@ -68,6 +68,9 @@ def video_block(
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     total_pixels: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    max_frames: int | None = None,
 ) -> VideoBlock:
     """Make a block of a video.
 
@@ -77,6 +80,9 @@ def video_block(
         min_pixels: Least pixels of a frame.
         max_pixels: Most pixels of a frame.
         total_pixels: Most pixels of all frames together.
+        start: Seconds from the beginning of a local video at which to begin to look.
+        end: Seconds from the beginning of a local video at which to stop.
+        max_frames: Most frames to take of a local video.
 
     Raises:
         MediaError: There is no such file, or the bytes are no video.
@@ -87,7 +93,13 @@ def video_block(
         'https://example.com/walk.mp4#fps=0.5'
     """
     options = Options(
-        fps=fps, min_pixels=min_pixels, max_pixels=max_pixels, total_pixels=total_pixels
+        fps=fps,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        total_pixels=total_pixels,
+        start=start,
+        end=end,
+        max_frames=max_frames,
     )
     where, media_type = _locate(video, "video", options)
     return VideoBlock(**where, video_mimetype=media_type)
