@@ -197,17 +197,6 @@ def test_picture_that_would_have_more_bytes_goes_out_as_it_is() -> None:
     assert sent(Inline(data)) == [data]
 
 
-def test_sixteen_bits_go_out_as_they_are() -> None:
-    data = written(PillowImage.new("I;16", (2800, 2100), 40_000), "PNG")
-    assert sent(Inline(data)) == [data]
-
-
-def test_animation_goes_out_as_it_is() -> None:
-    frames = [photograph((2000, 1500)).rotate(angle) for angle in (0, 90)]
-    data = written(frames[0], "WEBP", save_all=True, append_images=frames[1:], quality=30)
-    assert sent(Inline(data)) == [data]
-
-
 def test_decoded_picture_is_shrunk(big: PillowImage.Image) -> None:
     (data,) = sent(Pixels(big), max_pixels=655_360)
     assert opened(data).size == (928, 672)

@@ -6,7 +6,7 @@ pixels, or in a format that the service does not list.
 
 import importlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Never
 
 from qwen_vl.errors import (
@@ -76,12 +76,16 @@ class ImageHeader:
         height: Pixels as stored. A camera's note to turn the picture (EXIF) is not applied:
             no page says whether the service applies it.
         n_bytes: Length of the file.
+        mode: Pillow's name of how its pixels are stored: `"RGB"`, `"CMYK"`, `"I;16"`, ….
+        is_animated: Whether it is a WEBP or PNG that moves.
     """
 
     media_type: str
     width: int | None
     height: int | None
     n_bytes: int
+    mode: str = field(default="", repr=False, compare=False)
+    is_animated: bool = field(default=False, repr=False, compare=False)
 
 
 def read_image_header(data: bytes, where: str = "") -> ImageHeader:
@@ -107,7 +111,11 @@ def _read_header(data: bytes, media_type: str, where: str) -> ImageHeader:
     if image is None:
         return ImageHeader(media_type, None, None, len(data))
     with image:
-        return ImageHeader(media_type, image.width, image.height, len(data))
+        # Others tell only once they are decoded; a JPEG of several pictures is a phone's.
+        moves = media_type in {"image/png", "image/webp"} and getattr(image, "is_animated", False)
+        return ImageHeader(
+            media_type, image.width, image.height, len(data), image.mode, is_animated=moves
+        )
 
 
 def check_picture(loaded: Loaded, where: str) -> ImageHeader:

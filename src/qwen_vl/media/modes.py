@@ -7,6 +7,12 @@ from qwen_vl.errors import MediaFormatError
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
+SIXTEEN_BITS = frozenset({"I", "I;16", "I;16B", "I;16L"})
+"""Modes of grey pictures with more than 8 bits."""
+
+ODD_MODES = SIXTEEN_BITS | {"CMYK", "F", "LAB"}
+"""Modes of files that decoders turn into colours in different ways, or cut off at 255."""
+
 _KEPT_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 _CONVERTED_MODES = {
     "CMYK": "RGB",

@@ -7,7 +7,7 @@ from qwen_vl.content import is_pixels
 from qwen_vl.errors import ContentError, MediaFormatError, MediaTooLargeError
 from qwen_vl.media.base64_text import Loaded
 from qwen_vl.media.image import ACCEPTED, ImageHeader, check_size, open_picture
-from qwen_vl.media.modes import with_plain_mode, without_alpha
+from qwen_vl.media.modes import SIXTEEN_BITS, with_plain_mode, without_alpha
 from qwen_vl.media.shrink import Resize, shrink_pixels
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def read_pixel_size(pixels: Any, where: str) -> tuple[int, int]:
 def reencode(
     loaded: Loaded, header: ImageHeader, max_bytes: int, where: str, resize: Resize | None = None
 ) -> tuple[str, bytes]:
-    """Encode a still picture anew, in a format that the service lists.
+    """Encode a still picture anew, in a format and mode that every decoder reads alike.
 
     Args:
         loaded: The file.
@@ -106,14 +106,15 @@ def reencode(
         resize: As of `encode_pixels`.
 
     Raises:
-        MediaFormatError: It is animated, or cannot be decoded.
+        MediaFormatError: It is animated, cannot be decoded, or has 16 bits or floats whose
+            range nothing tells.
         MediaTooLargeError: Longer than `max_bytes` as PNG and as JPEG.
     """
     image = open_picture(loaded.data, header.media_type, where)
     if image is None:
         _refuse_unreadable(header.media_type, where)
     with image:
-        if _is_animated(image, header.media_type, where):
+        if header.is_animated or _is_animated(image, header.media_type, where):
             raise MediaFormatError(
                 f"The picture ({header.media_type}) is animated, and the service would see one "
                 "frame at most.",
@@ -122,6 +123,10 @@ def reencode(
                 limit=ACCEPTED,
                 remedy="Give its frames as a video, which may be a list of pictures.",
             )
+        if header.media_type == "image/png" and image.mode in SIXTEEN_BITS:
+            # What PNG says of its values: the greatest is white.
+            eight = image.point(lambda value: value * (1 / 257)).convert("L")
+            return encode_pixels(eight, max_bytes, where, resize)
         return encode_pixels(image, max_bytes, where, resize)
 
 

@@ -7,6 +7,7 @@ from qwen_vl.content import Pixels, Source, Url
 from qwen_vl.errors import MediaFormatError
 from qwen_vl.media.base64_text import Loaded, to_data_url
 from qwen_vl.media.image import REENCODED_TYPES, check_large, check_picture
+from qwen_vl.media.modes import ODD_MODES
 from qwen_vl.media.pixels import encode_pixels, reencode
 from qwen_vl.media.shrink import MAX_FILE_BYTES, Resize, shrink
 from qwen_vl.media.sniff import UNKNOWN, describe, sniff
@@ -68,7 +69,8 @@ def ready_image(
         where,
     )
     header = check_picture(loaded, where)
-    if header.media_type in REENCODED_TYPES:
+    is_odd = header.mode in ODD_MODES or header.is_animated
+    if header.media_type in REENCODED_TYPES or is_odd:
         return _from_file(*reencode(loaded, header, limit, where, resize))
     smaller = shrink(loaded, header, resize, where) if resize else None
     if smaller:
