@@ -11,17 +11,10 @@ from llama_index.core.base.llms.types import (
     MessageRole,
     TextBlock,
 )
-from llama_index.core.instrumentation.events.llm import (
-    LLMStructuredPredictEndEvent,
-    LLMStructuredPredictStartEvent,
-)
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
-from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
-from llama_index.core.prompts.base import PromptTemplate
 from llama_index.core.tools.types import BaseTool
 from llama_index.core.types import PydanticProgramMode
-from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 from typing_extensions import override
 
@@ -29,6 +22,7 @@ from llama_index.llms.qwen_vl.arguments import resolve_arguments
 from llama_index.llms.qwen_vl.messages import to_turns
 from llama_index.llms.qwen_vl.metadata import to_metadata
 from llama_index.llms.qwen_vl.nodes import ImageDocuments, to_media_blocks
+from llama_index.llms.qwen_vl.prediction import StructuredPrediction
 from llama_index.llms.qwen_vl.responses import (
     acomplete_each,
     arespond,
@@ -50,12 +44,8 @@ from qwen_vl.settings import QwenVLSettings, api_key_from_environment
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-_dispatcher = get_dispatcher(__name__)
-# Of programs that force a tool by themselves; ours does so where the service allows it.
-_FORCING = ("tool_required", "tool_choice", "allow_parallel_tool_calls")
 
-
-class QwenVL(QwenVLSettings, FunctionCallingLLM):
+class QwenVL(QwenVLSettings, StructuredPrediction):
     """Qwen VL as a LlamaIndex LLM that takes pictures and videos.
 
     Pictures and videos are blocks of a message: `ImageBlock` and `VideoBlock` with an address
@@ -316,87 +306,6 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
             )
         return calls
 
-    @_dispatcher.span
-    def structured_predict(
-        self,
-        output_cls: type[_Model],
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
-    ) -> _Model:
-        """Have the answer to a prompt follow a pydantic class.
-
-        Thinking is turned off for those requests alone in which the service refuses it.
-
-        Args:
-            output_cls: The class.
-            prompt: A template, with pictures and videos where it makes messages.
-            llm_kwargs: Options of the call, as in `chat`.
-            **prompt_args: What fills the template.
-
-        Raises:
-            AnswerFormatError: The answer does not make the class.
-        """
-        form = self._choose_form(output_cls, llm_kwargs)
-        if form is None:
-            made: _Model = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
-            return made
-        _start_structured(output_cls, prompt, prompt_args)
-        messages = self._format(prompt, prompt_args)
-        found = form.read(self.chat(messages, **_options(form, llm_kwargs)), self)
-        _dispatcher.event(LLMStructuredPredictEndEvent(output=found))
-        return found
-
-    @_dispatcher.span
-    async def astructured_predict(
-        self,
-        output_cls: type[_Model],
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
-    ) -> _Model:
-        """Have the answer to a prompt follow a pydantic class; see `structured_predict`."""
-        form = self._choose_form(output_cls, llm_kwargs)
-        if form is None:
-            made: _Model = await super().astructured_predict(
-                output_cls, prompt, llm_kwargs, **prompt_args
-            )
-            return made
-        _start_structured(output_cls, prompt, prompt_args)
-        messages = self._format(prompt, prompt_args)
-        found = form.read(await self.achat(messages, **_options(form, llm_kwargs)), self)
-        _dispatcher.event(LLMStructuredPredictEndEvent(output=found))
-        return found
-
-    def _structured_stream_call(
-        self,
-        output_cls: type[_Model],
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
-    ) -> Generator[Any, None, None]:
-        form = self._choose_form(output_cls, llm_kwargs)
-        if form is None:
-            return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-        messages = self._format(prompt, prompt_args)
-        return form.read_stream(self.stream_chat(messages, **_options(form, llm_kwargs)), self)
-
-    async def _structured_astream_call(
-        self,
-        output_cls: type[_Model],
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
-    ) -> AsyncGenerator[Any, None]:
-        form = self._choose_form(output_cls, llm_kwargs)
-        if form is None:
-            return await super()._structured_astream_call(
-                output_cls, prompt, llm_kwargs, **prompt_args
-            )
-        messages = self._format(prompt, prompt_args)
-        responses = await self.astream_chat(messages, **_options(form, llm_kwargs))
-        return form.aread_stream(responses, self)
-
     def _choose_form(
         self, output_cls: type[_Model], llm_kwargs: Mapping[str, Any] | None
     ) -> AnswerForm[_Model] | None:
@@ -410,9 +319,6 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
         if self.pydantic_program_mode == PydanticProgramMode.FUNCTION:
             return AnswerForm(output_cls, "function_calling")
         return None
-
-    def _format(self, prompt: PromptTemplate, prompt_args: Mapping[str, Any]) -> list[ChatMessage]:
-        return self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
 
     def _to_messages(
         self, prompt: str, formatted: object, image_documents: ImageDocuments | None
@@ -443,18 +349,3 @@ class QwenVL(QwenVLSettings, FunctionCallingLLM):
 
     def _async_client(self) -> AsyncQwenVLClient:
         return self._clients.asynchronous(self.connection())
-
-
-def _options(form: AnswerForm[Any], llm_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-    given = {name: held for name, held in (llm_kwargs or {}).items() if name not in _FORCING}
-    return {**given, **form.options()}
-
-
-def _start_structured(
-    output_cls: type[BaseModel], prompt: PromptTemplate, prompt_args: dict[str, Any]
-) -> None:
-    _dispatcher.event(
-        LLMStructuredPredictStartEvent(
-            output_cls=output_cls, template=prompt, template_args=prompt_args
-        )
-    )
