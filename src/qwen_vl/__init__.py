@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
     from qwen_vl.content import (
         Audio,
+        Document,
         Frames,
         Image,
         Inline,
@@ -48,6 +49,7 @@ __all__ = [
     "Connection",
     "ContentError",
     "Delta",
+    "Document",
     "Frames",
     "Image",
     "Inline",
@@ -82,7 +84,7 @@ __all__ = [
 _NAMES_BY_MODULE = {
     "client": "AsyncQwenVLClient QwenVLClient",
     "content": (
-        "Audio Frames Image Inline LocalFile OpenFile Pixels Reasoning Text ToolCall ToolResult "
+        "Audio Document Frames Image Inline LocalFile OpenFile Pixels Reasoning Text ToolCall ToolResult "
         "Turn Url Video"
     ),
     "counting": "count_tokens",
