@@ -84,8 +84,8 @@ __all__ = [
 _NAMES_BY_MODULE = {
     "client": "AsyncQwenVLClient QwenVLClient",
     "content": (
-        "Audio Document Frames Image Inline LocalFile OpenFile Pixels Reasoning Text ToolCall ToolResult "
-        "Turn Url Video"
+        "Audio Document Frames Image Inline LocalFile OpenFile Pixels Reasoning Text ToolCall "
+        "ToolResult Turn Url Video"
     ),
     "counting": "count_tokens",
     "errors": "ConfigurationError ContentError MediaError QwenVLError ServiceError",

@@ -27,7 +27,8 @@ from qwen_vl.content import (
     to_source,
 )
 from qwen_vl.errors import UnsupportedContentError
-from qwen_vl.media import PDF_TYPE, sniff
+from qwen_vl.media import sniff
+from qwen_vl.media.document import PDF_TYPE
 
 Block: TypeAlias = Mapping[str, Any]
 

@@ -14,7 +14,8 @@ from langchain_core.messages import BaseMessage
 
 from langchain_qwen_vl.blocks import kind_of, sniff_base64, to_part
 from qwen_vl.errors import UnsupportedContentError
-from qwen_vl.media import PDF_TYPE, sniff, to_json_safe
+from qwen_vl.media import sniff, to_json_safe
+from qwen_vl.media.document import PDF_TYPE
 from qwen_vl.request import MediaPolicy
 
 _Message = TypeVar("_Message", bound=BaseMessage)

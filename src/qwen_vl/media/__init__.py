@@ -3,14 +3,13 @@
 The only room that opens files. It knows nothing of HTTP, JSON or frameworks.
 """
 
-from qwen_vl.media.document import PDF_TYPE, reads_pdf
+from qwen_vl.media.document import reads_pdf
 from qwen_vl.media.image import ImageHeader, read_image_header
 from qwen_vl.media.json_safe import to_json_safe
 from qwen_vl.media.prepare import needs_io, prepare_media
 from qwen_vl.media.sniff import sniff
 
 __all__ = [
-    "PDF_TYPE",
     "ImageHeader",
     "needs_io",
     "prepare_media",

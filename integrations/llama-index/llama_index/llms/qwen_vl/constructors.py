@@ -21,7 +21,8 @@ from llama_index.llms.qwen_vl.carriers import (
 )
 from qwen_vl.content import Inline, LocalFile, OpenFile, Pixels, Url, to_source
 from qwen_vl.errors import MediaNotFoundError, UnsupportedContentError
-from qwen_vl.media import PDF_TYPE, sniff, to_json_safe
+from qwen_vl.media import sniff, to_json_safe
+from qwen_vl.media.document import PDF_TYPE
 
 Media: TypeAlias = str | bytes | Path | BinaryIO
 Picture: TypeAlias = Any
