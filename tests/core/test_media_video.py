@@ -23,6 +23,7 @@ from qwen_vl.counting import TokenCounter, count_tokens
 from qwen_vl.errors import (
     FrameCountError,
     MediaAccessError,
+    MediaError,
     MediaFormatError,
     MediaOptionError,
     MediaTooLargeError,
@@ -693,3 +694,27 @@ def test_span_counts_without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
     counter = TokenCounter(model=MODEL, parameters={}, policy=MediaPolicy())
     video = Video(source=_file(BIG_BUCK_BUNNY), start=10, end=20)
     assert counter.measure(video).n_frames == 20
+
+
+def test_damage_anywhere_is_told_or_lived_with(tmp_path: Path) -> None:
+    films = [
+        _film(tmp_path / name, codec=codec, size=(96, 64), rate=25, seconds=2).read_bytes()
+        for name, codec in (("a.mp4", "libx264"), ("b.mkv", "libx264"), ("c.avi", "mpeg4"))
+    ]
+    random = np.random.default_rng(0)
+    outcomes = set()
+    for number in range(90):
+        data = bytearray(films[number % 3])
+        if number % 2:
+            del data[random.integers(len(data)) :]
+        else:
+            for at in random.integers(len(data), size=20):
+                data[at] = random.integers(256)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            try:
+                _sent(Video(source=Inline(bytes(data)), where=WHERE))
+                outcomes.add("sent")
+            except MediaError as error:
+                outcomes.add(error.where)
+    assert outcomes == {"sent", WHERE}

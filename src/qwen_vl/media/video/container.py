@@ -27,7 +27,6 @@ _CONTAINERS = {
     "video/x-msvideo": "avi",
 }
 _MPEG_HEADS = {b"\x00\x00\x01\xba": "mpeg", b"\x00\x00\x01\xb3": "mpegvideo"}
-_ATTACHED_PICTURE = 0x400
 
 _REMEDY = "Check that it plays, or write it anew: ffmpeg -i in.mp4 -c:v libx264 out.mp4"
 
@@ -81,10 +80,19 @@ def open_video(
     container = find_container(file.read(HEAD_BYTES), where)
     file.seek(0)
     try:
-        with av.open(file, "r", format=container, options=dict(options or {})) as opened:
+        with av.open(
+            file,
+            "r",
+            format=container,
+            options=dict(options or {}),
+            # Titles may be in any encoding, and are not looked at.
+            metadata_errors="replace",
+        ) as opened:
             yield opened, _find_stream(opened, where)
-    except av.error.FFmpegError as error:
-        raise damaged(f"it cannot be read: {error.strerror}", where) from error
+    except (av.error.FFmpegError, ValueError, IndexError) as error:
+        # The latter two are PyAV's own, of streams that turn up late or change their format.
+        problem = getattr(error, "strerror", None) or error
+        raise damaged(f"it cannot be read: {problem}", where) from error
 
 
 def damaged(problem: str, where: str) -> MediaFormatError:
@@ -103,11 +111,13 @@ def damaged(problem: str, where: str) -> MediaFormatError:
 
 
 def _find_stream(container: Any, where: str) -> Any:
+    from av.stream import Disposition  # noqa: PLC0415 - an extra, and slow to import
+
     # The cover of an album is a video stream of one frame.
     streams = [
         stream
         for stream in container.streams.video
-        if not int(stream.disposition) & _ATTACHED_PICTURE
+        if Disposition.attached_pic not in stream.disposition
     ]
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
@@ -123,7 +133,9 @@ def _find_stream(container: Any, where: str) -> Any:
 
 
 def _check_size(codec: Any, where: str) -> None:
-    if codec is None or not (codec.width and codec.height):
+    if codec is None:
+        raise damaged("it is written by a codec that is not known here", where)
+    if not (codec.width and codec.height):
         raise damaged("it does not say how large its frames are", where)
     n_pixels = codec.width * codec.height
     if n_pixels > MAX_FRAME_PIXELS:

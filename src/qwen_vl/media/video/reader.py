@@ -22,11 +22,10 @@ _FIRST_BACK_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A frame, and from when to when it is shown, in seconds from the video's beginning."""
+    """A frame, and from when on it is shown, in seconds from the video's beginning."""
 
     frame: Any
     begin: float
-    end: float
 
 
 class FrameReader:
@@ -51,6 +50,7 @@ class FrameReader:
         self._frames = self._decode(0.0)
         self._shown: _Shown | None = None
         self._next: _Shown | None = None
+        self._end = 0.0
         self.n_damaged = 0
 
     def frame_at(self, time: float, slack: float) -> Any:
@@ -76,10 +76,9 @@ class FrameReader:
             self._shown, self._next = self._next, None
         if self._shown is None:
             raise damaged("none of its frames can be decoded", self._where)
-        if self._next is None and time > self._shown.end + MISSING_SECONDS:
+        if self._next is None and time > self._end + MISSING_SECONDS:
             raise damaged(
-                f"it should have a frame at second {time:.1f}, but ends at second "
-                f"{self._shown.end:.1f}",
+                f"it should have a frame at second {time:.1f}, but ends at second {self._end:.1f}",
                 self._where,
             )
         return self._shown.frame
@@ -119,6 +118,10 @@ class FrameReader:
         import av.error  # noqa: PLC0415 - as above
 
         for packet in self._container.demux(self._stream):
+            if packet.pts is not None:
+                # The last frame of a recorded screen may be shown for minutes.
+                shown = (packet.pts + (packet.duration or 0)) * self._time_base - self._origin
+                self._end = max(self._end, shown)
             try:
                 frames = packet.decode()
             except av.error.InvalidDataError:
@@ -128,6 +131,6 @@ class FrameReader:
             for frame in frames:
                 if frame.pts is not None:
                     begin = frame.pts * self._time_base - self._origin
-                duration = (frame.duration or 0) * self._time_base
-                yield _Shown(frame, begin, begin + (duration or self._step))
-                begin += duration or self._step
+                yield _Shown(frame, begin)
+                begin += self._step
+                self._end = max(self._end, begin)
