@@ -13,7 +13,7 @@
     │       ├── MediaTooLargeError    too many bytes, or too many pictures and videos
     │       ├── MediaRatioError       longer than 200 times its width
     │       ├── FrameCountError       too few or too many frames
-    │       └── MediaOptionError      fps or a pixel limit out of its range
+    │       └── MediaOptionError      fps, a pixel limit or a span out of its range
     ├── AnswerFormatError             not what was asked for: no JSON, no tool call; `text` holds it
     └── ServiceError                  what the endpoint answered; `status`, `code`, `request_id`
         ├── AuthenticationError       401
@@ -143,7 +143,7 @@ class FrameCountError(MediaError):
 
 
 class MediaOptionError(MediaError):
-    """`fps` or a pixel limit is out of its range."""
+    """`fps`, a pixel limit, or what says how to cut a video is out of its range."""
 
 
 class AnswerFormatError(QwenVLError):
