@@ -1,4 +1,4 @@
-"""The command line: `qwen-vl ask | demo | models | sandbox`.
+"""The command line: `qwen-vl ask | demo | models | sandbox | tokens`.
 
 Exit codes: 0 answered; 2 wrong usage; 3 a picture or video cannot be sent; 4 a setting is missing
 or wrong; 5 the service refused; 6 the service failed for now, another try may succeed.
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from qwen_vl.cli_tokens import tokens
 from qwen_vl.client import QwenVLClient
 from qwen_vl.content import Image, LocalFileUrl, Part, Text, Turn, Video, VideoMode, to_source
 from qwen_vl.errors import (
@@ -323,6 +324,9 @@ def _errors_as_exit_codes() -> Iterator[None]:
         _err.print("Error:", style="bold red", end=" ")
         _err.print(str(error), markup=False, soft_wrap=True)
         raise typer.Exit(_exit_code(error)) from error
+
+
+app.command()(_errors_as_exit_codes()(tokens))
 
 
 def _exit_code(error: QwenVLError) -> int:

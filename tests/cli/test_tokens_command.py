@@ -1,0 +1,170 @@
+"""`qwen-vl tokens`, run as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, ROCKET
+
+
+def run(
+    *arguments: object, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "qwen_vl", "tokens", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "160", "NO_COLOR": "1", **(environment or {})},
+    )
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    pytest.importorskip("pypdfium2", reason='needs: pip install "qwen-vl[pdf]"')
+    path = tmp_path / "report.pdf"
+    pages = [Image.new("RGB", (1240, 1754), colour) for colour in ("white", "grey", "black")]
+    pages[0].save(path, save_all=True, append_images=pages[1:], resolution=150)
+    return path
+
+
+def _rows(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
+    assert done.returncode == 0, done.stderr
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def test_files_are_counted_one_a_row() -> None:
+    rows = _rows(run(CHELSEA, ROCKET, BIG_BUCK_BUNNY))
+
+    assert rows[0] == ["File", "Type", "Size", "Seen", "as", "Frames", "Tokens"]
+    assert rows[1:4] == [
+        [str(CHELSEA), "image/png", "451x300", "448x288", "–", "128"],
+        [str(ROCKET), "image/jpeg", "640x427", "640x416", "–", "262"],
+        [str(BIG_BUCK_BUNNY), "video/mp4", "1280x720", "1056x576", "10", "2,972"],
+    ]
+    assert rows[4] == ["Total", "3,362"]
+    assert " ".join(rows[6]) == "By the rules of the hosted service, for qwen3-vl-plus."
+
+
+def test_json_lines_say_the_same() -> None:
+    done = run(CHELSEA, BIG_BUCK_BUNNY, "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {
+            "file": str(CHELSEA),
+            "type": "image/png",
+            "size": [451, 300],
+            "resized": [448, 288],
+            "frames": None,
+            "pages": None,
+            "tokens": 128,
+            "is_at_most": False,
+        },
+        {
+            "file": str(BIG_BUCK_BUNNY),
+            "type": "video/mp4",
+            "size": [1280, 720],
+            "resized": [1056, 576],
+            "frames": 10,
+            "pages": None,
+            "tokens": 2_972,
+            "is_at_most": False,
+        },
+        {"model": "qwen3-vl-plus", "files": 2, "total_tokens": 3_100},
+    ]
+
+
+def test_options_are_counted_with() -> None:
+    small = _rows(run(ROCKET, "--max-pixels", 70_000))
+    slow = _rows(run(BIG_BUCK_BUNNY, "--fps", 1))
+    older = _rows(run(CHELSEA, "--model", "qwen2.5-vl-72b-instruct"))
+
+    assert small[1][2:] == ["640x427", "320x192", "–", "62"]
+    assert slow[1][4:] == ["5", "1,784"]
+    assert older[1][2:] == ["451x300", "448x308", "–", "178"]
+
+
+def test_pages_of_a_document_are_counted(report: Path) -> None:
+    rows = _rows(run(report))
+
+    assert rows[1][1:-1] == ["application/pdf", "1240x1754", "1248x1760", "3", "pages"]
+    # 39 x 55 squares and two markers for each page, and its label.
+    assert 3 * 2_147 < int(rows[1][-1].replace(",", "")) < 3 * 2_170
+
+
+def test_size_that_cannot_be_read_counts_as_the_largest(tmp_path: Path) -> None:
+    cut_off = tmp_path / "cut.mp4"
+    cut_off.write_bytes(BIG_BUCK_BUNNY.read_bytes()[:2_000])
+
+    assert _rows(run(cut_off))[1][1:] == ["video/mp4", "?", "?", "120", "≤", "38,402"]
+
+
+def test_address_of_a_file_is_read() -> None:
+    assert _rows(run(CHELSEA.as_uri()))[1][-1] == "128"
+
+
+def test_name_in_brackets_is_no_markup(tmp_path: Path) -> None:
+    path = tmp_path / "cat [bold].png"
+    path.write_bytes(CHELSEA.read_bytes())
+
+    assert "cat [bold].png" in run(path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "Missing argument"),
+        (["nowhere.png"], 3, "There is no file 'nowhere.png'"),
+        ([Path(__file__).parent], 3, "is a folder"),
+        ([__file__], 3, "JPEG"),
+        (["https://example.com/cat.png"], 3, "only files are counted"),
+        (["data:image/png;base64,iVBORw0KGgo="], 3, "only files are counted"),
+        ([CHELSEA, "--max-pixels", 5], 3, "max_pixels is 5"),
+        ([BIG_BUCK_BUNNY, "--fps", 50], 3, "fps is 50.0"),
+        ([BIG_BUCK_BUNNY, "--model", "qwen-vl-ocr"], 3, "takes no videos"),
+    ],
+    ids=[
+        *("usage", "missing", "folder", "no picture", "address", "data address"),
+        *("pixels out of range", "fps out of range", "no videos"),
+    ],
+)
+def test_failure_is_one_readable_line_and_an_exit_code(
+    arguments: list[object], code: int, words: str
+) -> None:
+    done = run(*arguments)
+
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("size", [(5, 300), (20, 4_001)])
+def test_picture_that_would_be_refused_is_not_counted(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "thin.png"
+    Image.new("RGB", size).save(path)
+    done = run(path)
+
+    assert done.returncode == 3, done.stdout
+    assert f"{size[0]} x {size[1]} pixels" in done.stderr
+
+
+def test_missing_reader_of_videos_is_told_with_its_command(tmp_path: Path) -> None:
+    # A finder that finds no `av` stands in for an environment without it.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\n"
+        "find = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'av' else find(name, *more)\n"
+    )
+    done = run(CHELSEA, BIG_BUCK_BUNNY, environment={"PYTHONPATH": str(tmp_path)})
+
+    assert done.returncode == 4, done.stdout
+    assert 'pip install "qwen-vl[video]"' in done.stderr
