@@ -1,8 +1,9 @@
 """How many tokens pictures and videos cost at servers of your own: vLLM, `transformers serve`.
 
 The rule is that of the processors in transformers 5.19.0, which vLLM 0.32.0 calls: the prompt
-tokens that both report were measured to be just these on 2026-11-22. The hosted service's rule is
-another, and stands in `qwen_vl.tokens`: it has other limits, and no time stamps.
+tokens that it reported of pictures, and of videos sampled by rate, were just these (2026-11-22).
+`transformers serve` counts pictures so, and takes no videos. The hosted service's rule is another,
+and stands in `qwen_vl.tokens`: it has other limits, and no time stamps.
 
 `qwen-vl-utils` 0.0.14 differs, and is not followed, since the servers do not use it. It gives very
 thin pictures another size, with a side of 0 for some, and holds each frame of a video between 128
