@@ -197,6 +197,28 @@ def test_picture_that_would_have_more_bytes_goes_out_as_it_is() -> None:
     assert sent(Inline(data)) == [data]
 
 
+def test_pages_of_a_tiff_go_out_as_they_are() -> None:
+    pages = [photograph((2800, 2100)).rotate(angle).convert("L") for angle in (0, 90)]
+    data = written(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    assert sent(Inline(data), max_inline_bytes=2**25, max_total_inline_bytes=2**25) == [data]
+
+
+def test_photograph_of_a_phone_that_holds_two() -> None:
+    pictures = [photograph((2800, 2100)), photograph((640, 480))]
+    data = written(pictures[0], "MPO", save_all=True, append_images=pictures[1:])
+    (smaller,) = sent(Inline(data))
+    assert opened(smaller).size == (1856, 1376)
+
+
+def test_longer_files_than_usual_may_be_read_where_they_may_be_inlined(
+    jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qwen_vl.media.ready.MAX_FILE_BYTES", 1_000)
+    assert sent(Inline(jpeg), max_inline_bytes=len(jpeg))
+    with pytest.raises(MediaTooLargeError):
+        sent(Inline(jpeg), max_inline_bytes=len(jpeg) - 1)
+
+
 def test_decoded_picture_is_shrunk(big: PillowImage.Image) -> None:
     (data,) = sent(Pixels(big), max_pixels=655_360)
     assert opened(data).size == (928, 672)

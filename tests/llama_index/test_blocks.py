@@ -29,7 +29,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.memory import Memory
 from PIL import Image
 
-from llama_index.llms.qwen_vl import QwenVL, frames_block, image_block, video_block
+from llama_index.llms.qwen_vl import QwenVL, document_block, frames_block, image_block, video_block
 from qwen_vl.errors import (
     FrameCountError,
     MediaAccessError,
@@ -416,6 +416,21 @@ def test_constructor_says_that_there_is_no_such_file(tmp_path: Path) -> None:
     for make in (image_block, video_block, lambda path: frames_block([path])):
         with pytest.raises(MediaNotFoundError, match=r"no\.png"):
             make(tmp_path / "no.png")
+
+
+@pytest.mark.parametrize("make", [image_block, video_block, document_block])
+def test_constructor_says_that_a_file_is_closed(make: Callable[[Any], Any]) -> None:
+    file = io.BytesIO(PNG)
+    file.close()
+    with pytest.raises(MediaAccessError, match="closed file"):
+        make(file)
+
+
+def test_constructor_leaves_a_file_where_it_was() -> None:
+    file = io.BytesIO(PNG)
+    file.seek(7)
+    assert image_block(file).image == PNG_TEXT.encode()
+    assert file.tell() == 7
 
 
 def test_decoded_pictures_and_arrays(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:

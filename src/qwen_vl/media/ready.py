@@ -63,11 +63,9 @@ def ready_image(
     limit = policy.max_inline_bytes
     if isinstance(source, Pixels):
         return _from_file(*encode_pixels(source.image, limit, where, resize))
-    loaded = load(
-        source,
-        policy if resize is None else replace(policy, max_inline_bytes=MAX_FILE_BYTES),
-        where,
-    )
+    # What is too long for the request may not be so once it is as large as the model looks at it.
+    reading = replace(policy, max_inline_bytes=max(limit, MAX_FILE_BYTES)) if resize else policy
+    loaded = load(source, reading, where)
     header = check_picture(loaded, where)
     is_odd = header.mode in ODD_MODES or header.is_animated
     if header.media_type in REENCODED_TYPES or is_odd:

@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from qwen_vl.errors import MediaFormatError
+from qwen_vl.errors import ContentError, MediaFormatError
 from qwen_vl.media.base64_text import Loaded
 from qwen_vl.media.image import ImageHeader, is_too_large, open_picture
 from qwen_vl.media.modes import with_plain_mode, without_alpha
@@ -67,8 +67,8 @@ def shrink(
         where: The part, for errors.
 
     Returns:
-        Media type and file; `None` where it is not larger, has several frames or another mode
-        than 8 bits a channel, or would have no fewer bytes, unless its format forbids its size.
+        Media type and file; `None` where it is not larger, has several pages, or would have no
+        fewer bytes, unless its format forbids its size.
 
     Raises:
         MediaFormatError: The picture cannot be decoded.
@@ -82,9 +82,12 @@ def shrink(
         return None
     try:
         with image:
+            if header.media_type == "image/tiff" and getattr(image, "is_animated", False):
+                # It has several pages, which are the service's to choose from.
+                return None
             media_type, data = _shrink(image, header, resize(header.width, header.height), where)
-    except _Unshrinkable:
-        return None
+    except ContentError:
+        raise
     except Exception as error:
         # Pillow's decoders raise whatever they trip over.
         raise MediaFormatError(
@@ -109,24 +112,15 @@ def shrink_pixels(image: "Picture", resize: Resize) -> "Picture":
     return _resample(image, resize(image.width, image.height))
 
 
-class _Unshrinkable(Exception):  # noqa: N818 - no error, and raised to nobody else.
-    """Goes out as it is."""
-
-
 def _shrink(
     image: "Picture", header: ImageHeader, size: tuple[int, int], where: str
 ) -> tuple[str, bytes]:
-    if getattr(image, "is_animated", False):
-        raise _Unshrinkable
     # A JPEG decodes to an eighth, a quarter or half of its size at a fraction of the cost.
     image.draft(None, size)
     orientation = image.getexif().get(_ORIENTATION, _UPRIGHT)
     profile = image.info.get("icc_profile")
     mode = image.mode
-    try:
-        plain = with_plain_mode(image, where)
-    except MediaFormatError as error:
-        raise _Unshrinkable from error
+    plain = with_plain_mode(image, where)
     small = _resample(plain, size)
     options: dict[str, Any] = {"icc_profile": profile if plain.mode == mode else None}
     if orientation != _UPRIGHT:

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,12 +142,12 @@ def _load_open_file(file: BinaryIO, policy: MediaPolicy, where: str) -> bytes:
     return data
 
 
-def read_open_file(file: BinaryIO, limit: int, where: str) -> bytes:
+def read_open_file(file: BinaryIO, limit: int | None, where: str) -> bytes:
     """Read a file object from its start, and leave it where it was if it can be wound back.
 
     Args:
         file: A binary file object.
-        limit: Most bytes to read.
+        limit: Most bytes to read; `None` for all.
         where: The part, for errors.
 
     Raises:
@@ -193,12 +194,12 @@ def check_seekable(file: BinaryIO, where: str) -> None:
         )
 
 
-def _read_at_most(file: BinaryIO, limit: int, where: str) -> bytes:
+def _read_at_most(file: BinaryIO, limit: int | None, where: str) -> bytes:
     """Read to the end, or to `limit`; a pipe gives its bytes in pieces."""
     pieces: list[bytes] = []
-    left = limit
+    left = sys.maxsize if limit is None else limit
     while left > 0:
-        piece: object = file.read(left)
+        piece: object = file.read(-1 if limit is None else left)
         if not isinstance(piece, bytes | bytearray):
             _refuse_text_file(where, found=type(piece).__name__)
         if not piece:

@@ -23,6 +23,9 @@ from qwen_vl.content import Inline, LocalFile, OpenFile, Pixels, Url, to_source
 from qwen_vl.errors import MediaNotFoundError, UnsupportedContentError
 from qwen_vl.media import sniff, to_json_safe
 from qwen_vl.media.document import PDF_TYPE
+from qwen_vl.media.shrink import MAX_FILE_BYTES
+from qwen_vl.media.source import load, read_open_file
+from qwen_vl.request import MediaPolicy
 
 Media: TypeAlias = str | bytes | Path | BinaryIO
 Picture: TypeAlias = Any
@@ -174,7 +177,7 @@ def document_block(
         case Inline(data=data):
             where = {"data": data.encode() if isinstance(data, str) else data}
         case OpenFile(file=file):
-            where = {"data": _read(file)}
+            where = {"data": read_open_file(file, None, "document")}
         case _:
             raise UnsupportedContentError(
                 f"A document cannot be made of {_describe(document)}.",
@@ -198,7 +201,7 @@ def _locate(media: Picture, kind: _Kind, options: Options) -> tuple[dict[str, An
             return {"url": write_fragment(media, options)}, None
         case OpenFile(file=file):
             # A block that holds an open file can neither be stored nor shown to an engine.
-            data = _read(file)
+            data = read_open_file(file, None, kind)
             return {kind: data}, _with_options(sniff(data), kind, options)
         case Inline(data=data):
             if isinstance(data, str):
@@ -231,21 +234,10 @@ def _with_options(media_type: str | None, kind: _Kind, options: Options) -> str 
     return write_parameters(media_type or _FALLBACK_TYPES[kind], options)
 
 
-def _read(file: BinaryIO) -> bytes:
-    if not file.seekable():
-        return file.read()
-    position = file.tell()
-    file.seek(0)
-    data = file.read()
-    file.seek(position)
-    return data
-
-
 def _frame(frame: Picture, where: str) -> str:
     source = to_source(frame)
     if isinstance(source, LocalFile) and source.is_trusted:
-        _check_exists(source.path, where)
-        frame = source.path.read_bytes()
+        frame = load(source, MediaPolicy(max_inline_bytes=MAX_FILE_BYTES), where).data
     if isinstance(frame, str):
         return frame
     text = to_json_safe(frame, "image", where)
