@@ -470,7 +470,6 @@ def test_key_that_is_not_listed_is_answered_401(connect: Callable[[Sandbox], Any
     ("method", "path", "status", "words"),
     [
         ("POST", "/compatible-mode/v1/responses", 404, "not implemented in the sandbox"),
-        ("POST", "/api/v1/chat/completions", 404, "not implemented in the sandbox"),
         ("GET", "/nowhere", 404, "not found"),
         ("GET", "/compatible-mode/v1/chat/completions", 405, "not implemented"),
     ],
@@ -482,3 +481,12 @@ def test_other_endpoint_is_answered_in_the_services_shape(
     reply = post({}, method=method, path=path)
     assert reply.status == status
     assert words in reply.error["message"]
+
+
+def test_other_endpoint_of_the_native_protocol_is_answered_in_its_shape(
+    post: Callable[..., Any],
+) -> None:
+    """Code and message stand at the top."""
+    reply = post({}, path="/api/v1/chat/completions")
+    assert reply.status == 404
+    assert "not implemented in the sandbox" in reply.json["message"]

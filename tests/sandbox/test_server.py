@@ -162,11 +162,12 @@ def test_plugin_brings_nothing_heavy() -> None:
     assert run_python("-c", code) == "set()\n"
 
 
-@pytest.mark.parametrize("missing", ["av", "starlette", "uvicorn"])
+@pytest.mark.parametrize("missing", ["av", "python_multipart", "starlette", "uvicorn"])
 def test_missing_extra_is_named(missing: str) -> None:
     """The error says what to install."""
     code = (
-        f"import sys; sys.modules[{missing!r}] = None\n"
+        # `multipart` is an older name of `python_multipart` that its package still has.
+        f"import sys; sys.modules[{missing!r}] = sys.modules['multipart'] = None\n"
         "try:\n    from qwen_vl.sandbox import Sandbox\n"
         "except ImportError as error:\n    print(error)"
     )

@@ -13,8 +13,17 @@ if TYPE_CHECKING:
     from qwen_vl.sandbox.foreground import serve
     from qwen_vl.sandbox.recording import RecordedRequest
     from qwen_vl.sandbox.server import Sandbox
+    from qwen_vl.sandbox.uploads import Upload
 
-__all__ = ["Fault", "RecordedRequest", "Sandbox", "ScriptedAnswer", "ToolCall", "serve"]
+__all__ = [
+    "Fault",
+    "RecordedRequest",
+    "Sandbox",
+    "ScriptedAnswer",
+    "ToolCall",
+    "Upload",
+    "serve",
+]
 
 _HOMES = {
     "Fault": "faults",
@@ -22,9 +31,10 @@ _HOMES = {
     "Sandbox": "server",
     "ScriptedAnswer": "faults",
     "ToolCall": "conversation",
+    "Upload": "uploads",
     "serve": "foreground",
 }
-_EXTRA = frozenset({"av", "starlette", "uvicorn"})
+_EXTRA = frozenset({"av", "python_multipart", "starlette", "uvicorn"})
 
 
 def __getattr__(name: str) -> Any:

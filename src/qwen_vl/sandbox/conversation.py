@@ -125,4 +125,6 @@ class Conversation:
     messages: tuple[Message, ...]
     options: Options
     strict: bool = True
+    account: str = ""
+    """Whose key it came with, as `uploads.account_of` names it."""
     resolves_oss: bool = False

@@ -21,6 +21,7 @@ from qwen_vl.sandbox.tokens import (
     text_tokens,
     video_tokens,
 )
+from qwen_vl.sandbox.uploads import Storage
 
 HIGH_RESOLUTION_PATCHES = 16_384
 """Patches of a picture with `vl_high_resolution_images` (OpenAI-Chat page, 2026-10)."""
@@ -61,14 +62,18 @@ class Receipt:
         return self.text_tokens + sum(sight.tokens for sight in self.sights)
 
 
-def receive(conversation: Conversation) -> Receipt:
+def receive(conversation: Conversation, storage: Storage) -> Receipt:
     """Look at all media of a conversation and count its tokens.
+
+    Args:
+        conversation: The request.
+        storage: Where `oss://` addresses lead.
 
     Raises:
         Refusal: Some medium is not acceptable, or the prompt is too long.
     """
     receipt = Receipt(
-        sights=tuple(_sights(conversation)),
+        sights=tuple(_sights(conversation, storage)),
         text_tokens=_count_text(conversation),
     )
     facts = conversation.facts
@@ -106,8 +111,8 @@ def _count_text(conversation: Conversation) -> int:
     return total
 
 
-def _sights(conversation: Conversation) -> Iterator[Sight]:
-    viewer = _Viewer(conversation)
+def _sights(conversation: Conversation, storage: Storage) -> Iterator[Sight]:
+    viewer = _Viewer(conversation, storage)
     videos = 0
     for message in conversation.messages:
         videos += sum(isinstance(part, Video) for part in message.parts)
@@ -117,11 +122,11 @@ def _sights(conversation: Conversation) -> Iterator[Sight]:
 
 
 class _Viewer:
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, storage: Storage) -> None:
         self._facts: ModelFacts = conversation.facts
         self._strict = conversation.strict
         self._high_resolution = conversation.options.high_resolution
-        self._loader = Loader(conversation.facts, resolves_oss=conversation.resolves_oss)
+        self._loader = Loader(conversation, storage)
 
     def see(self, message: Message) -> Iterator[Sight]:
         for part in message.parts:
@@ -136,7 +141,7 @@ class _Viewer:
                     yield Sight("audio", f"{part.format} not listened to", 0)
 
     def _see_picture(self, part: Picture) -> Sight:
-        content = self._loader.load(part.url, "image")
+        content = self._loader.load_picture(part.url)
         if isinstance(content, Unseen):
             tokens = _nominal_tokens(content.url)
             return Sight("image", f"not fetched, {_shown(content.url)}, {tokens} tokens", tokens)
@@ -148,7 +153,7 @@ class _Viewer:
 
     def _see_video(self, part: Video, url: str) -> Sight:
         facts = self._video_facts()
-        content = self._loader.load(url, "video")
+        content = self._loader.load_video(url)
         if isinstance(content, Unseen):
             return Sight("video", f"not fetched, {_shown(url)}, 0 tokens", 0)
         seen = see_video(content, facts)
@@ -162,7 +167,7 @@ class _Viewer:
         return Sight("video", description, tokens)
 
     def _see_frames(self, part: Video, urls: tuple[str, ...]) -> Sight:
-        contents = [self._loader.load(url, "image") for url in urls]
+        contents = [self._loader.load_picture(url) for url in urls]
         seen = [
             see_picture(content, strict=self._strict)
             for content in contents

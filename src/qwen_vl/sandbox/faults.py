@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from qwen_vl.sandbox.conversation import ToolCall
 from qwen_vl.sandbox.refusals import MESSAGES, Refusal
@@ -10,6 +10,9 @@ from qwen_vl.sandbox.refusals import MESSAGES, Refusal
 BAD_REQUEST = 400
 BAD_GATEWAY = 502
 SERVER_ERROR = 500
+
+Endpoint = Literal["chat", "uploads", "storage"]
+"""Which kind of request a fault befalls: a question, a policy's, or a file's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,7 @@ class FaultSettings(TypedDict, total=False):
     broken_event: bool
     error_event_after: int | None
     times: int
+    endpoint: Endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +95,19 @@ class Fault:
         error_event_after: Sends an error event after this many chunks of a stream and
             ends it; an error in HTTP 200 for a call that does not stream.
         times: How many requests it befalls.
+        endpoint: Which requests it befalls: `chat`; `uploads`, for the policy of an upload;
+            `storage`, for the upload itself, where errors are XML. The latter two are not
+            streamed.
 
     Example:
-        >>> Fault(status=429, retry_after=0.5).error().code
-        'limit_requests'
+        >>> Fault(status=429, retry_after=0.5).error().message
+        'Requests rate limit exceeded, please try again later.'
+        >>> expired = Fault(
+        ...     endpoint="storage",
+        ...     status=403,
+        ...     code="AccessDenied",
+        ...     message="Invalid according to Policy: Policy expired.",
+        ... )
     """
 
     status: int | None = None
@@ -110,6 +123,7 @@ class Fault:
     broken_event: bool = False
     error_event_after: int | None = None
     times: int = 1
+    endpoint: Endpoint = "chat"
 
     @property
     def is_an_error_answer(self) -> bool:
@@ -127,7 +141,10 @@ class Fault:
         return BAD_REQUEST if self.sse_error_body else SERVER_ERROR
 
     def error(self) -> Refusal:
-        """The error, with the documented code and message where none are given."""
+        """The error, with the documented message where none is given."""
         status = self.error_status
         message = self.message or MESSAGES.get(status, "The request has failed.")
         return Refusal(message, status=status, code=self.code)
+
+
+NO_FAULT = Fault()

@@ -14,7 +14,7 @@ from PIL import Image
 from qwen_vl.sandbox.colours import Colour
 from qwen_vl.sandbox.models import VideoFacts
 from qwen_vl.sandbox.refusals import ALGO, refuse
-from qwen_vl.sandbox.sources import Content
+from qwen_vl.sandbox.sources import Content, FileContent
 from qwen_vl.sandbox.tokens import Clip
 
 SMALLEST_SIDE = 11
@@ -102,7 +102,7 @@ def see_picture(content: Content, *, strict: bool) -> SeenPicture:
     return picture
 
 
-def see_video(content: Content, facts: VideoFacts) -> SeenVideo:
+def see_video(content: Content | FileContent, facts: VideoFacts) -> SeenVideo:
     """Open a video, decode its first frame and check it against the limits.
 
     Raises:
@@ -176,8 +176,9 @@ def _mean_colour(image: Image.Image) -> Colour:
 
 
 @lru_cache(maxsize=4)
-def _open_video(content: Content) -> SeenVideo:
-    with av.open(io.BytesIO(content.data), mode="r") as container:
+def _open_video(content: Content | FileContent) -> SeenVideo:
+    source = str(content.path) if isinstance(content, FileContent) else io.BytesIO(content.data)
+    with av.open(source, mode="r") as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or 0)
         seconds = 0.0
@@ -192,7 +193,7 @@ def _open_video(content: Content) -> SeenVideo:
         return SeenVideo(_container_name(container.format.name, content), clip, rate, colour)
 
 
-def _container_name(names: str, content: Content) -> str:
+def _container_name(names: str, content: Content | FileContent) -> str:
     # FFmpeg names families ("mov,mp4,m4a,3gp"); the sender's type picks one of them.
     subtype = content.media_type.rpartition("/")[2]
     known = names.split(",")

@@ -9,7 +9,9 @@ shared with the encoder's own table, so that each can prove the other wrong.
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
+
+from qwen_vl.sandbox.refusals import refuse
 
 ThinkingMode = Literal["always", "default_on", "default_off", "never"]
 
@@ -226,3 +228,18 @@ def model_facts(model: str) -> ModelFacts:
         if re.fullmatch(pattern, model):
             return facts
     return NEWEST
+
+
+def admitted_facts(model: Any) -> ModelFacts:
+    """Find what a model accepts, if the service still has it.
+
+    Raises:
+        Refusal: No model is named, or it is retired.
+    """
+    if not isinstance(model, str) or not model:
+        refuse("you must provide a model parameter")
+    if model in RETIRED:
+        refuse("Model not exist.", status=404)
+    if model in FORBIDDEN:
+        refuse("Model access denied.", status=403, native_code="Model.AccessDenied")
+    return model_facts(model)

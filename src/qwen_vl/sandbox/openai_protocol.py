@@ -13,11 +13,12 @@ import orjson
 from qwen_vl.sandbox.answers import Answer
 from qwen_vl.sandbox.conversation import Conversation, ToolCall
 from qwen_vl.sandbox.engine import Receipt, arguments_text
-from qwen_vl.sandbox.models import FORBIDDEN, RETIRED, model_facts
+from qwen_vl.sandbox.models import admitted_facts
 from qwen_vl.sandbox.openai_messages import PART_FIELDS, is_partial, read_messages
 from qwen_vl.sandbox.openai_parameters import KNOWN, check_json_word, read_options, read_stream
 from qwen_vl.sandbox.refusals import refuse
 from qwen_vl.sandbox.tokens import pieces
+from qwen_vl.sandbox.uploads import account_of
 
 PIECES_PER_CHUNK = 4
 """Tokens of text in one chunk of a stream."""
@@ -51,14 +52,7 @@ def read_request(body: Any, headers: Mapping[str, str], *, strict: bool) -> Exch
     """
     if not isinstance(body, dict):
         refuse("The request body must be a JSON object.")
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        refuse("you must provide a model parameter")
-    if model in RETIRED:
-        refuse("Model not exist.", status=404, code="model_not_found")
-    if model in FORBIDDEN:
-        refuse("Model access denied.", status=403, code="access_denied")
-    facts = model_facts(model)
+    facts = admitted_facts(body.get("model"))
     stream, include_usage = read_stream(body, strict=strict)
     options = read_options(body, facts, strict=strict)
     messages = read_messages(body.get("messages"), facts, strict=strict)
@@ -66,7 +60,10 @@ def read_request(body: Any, headers: Mapping[str, str], *, strict: bool) -> Exch
     if is_partial(body["messages"]) and options.thinking:
         refuse("partial is not supported in thinking mode.")
     resolves_oss = headers.get("x-dashscope-ossresourceresolve", "").lower() == "enable"
-    conversation = Conversation(model, facts, messages, options, strict, resolves_oss)
+    account = account_of(headers.get("authorization", ""))
+    conversation = Conversation(
+        body["model"], facts, messages, options, strict, account, resolves_oss
+    )
     return Exchange(conversation, stream, include_usage)
 
 

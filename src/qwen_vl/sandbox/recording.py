@@ -1,13 +1,14 @@
 """What the sandbox remembers of each request, and what it was told to do next."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from qwen_vl.sandbox.faults import Fault, RawAnswer, ScriptedAnswer
+from qwen_vl.sandbox.faults import Endpoint, Fault, RawAnswer, ScriptedAnswer
+from qwen_vl.sandbox.uploads import Storage
 
 SHOWN_KEY_CHARACTERS = 4
 
@@ -20,10 +21,11 @@ class RecordedRequest:
         method: HTTP method.
         path: Path, without the query.
         headers: Headers, names in lower case; of the key only the last four characters.
-        body: The body's bytes.
+        body: The body's bytes; empty for a file on its way to the storage host.
         unknown_fields: Fields that no page of the service documents, as paths such as
             `frequency_penalty` or `messages[0].content[1].detail`; the service is taken
             to ignore them.
+        query: What stands behind the `?` of the address.
 
     Example:
         >>> RecordedRequest("POST", "/", {}, b'{"model": "qwen3-vl-plus"}').json["model"]
@@ -35,6 +37,7 @@ class RecordedRequest:
     headers: Mapping[str, str]
     body: bytes
     unknown_fields: tuple[str, ...] = ()
+    query: str = ""
 
     @property
     def json(self) -> Any:
@@ -50,7 +53,8 @@ class Ledger:
         self.keep_alive = keep_alive
         self.requests: list[RecordedRequest] = []
         self.script: deque[ScriptedAnswer | RawAnswer] = deque()
-        self._faults: deque[Fault] = deque()
+        self.storage = Storage()
+        self._faults: defaultdict[Endpoint, deque[Fault]] = defaultdict(deque)
         self._api_keys = None if api_keys is None else frozenset(api_keys)
 
     def accepts(self, authorization: str) -> bool:
@@ -63,21 +67,23 @@ class Ledger:
 
     def plan(self, fault: Fault) -> None:
         """Let the next requests fail."""
-        self._faults.extend([fault] * fault.times)
+        self._faults[fault.endpoint].extend([fault] * fault.times)
 
-    def next_fault(self) -> Fault | None:
+    def next_fault(self, endpoint: Endpoint) -> Fault | None:
         """The fault that befalls this request, if any."""
-        return self._faults.popleft() if self._faults else None
+        faults = self._faults[endpoint]
+        return faults.popleft() if faults else None
 
     def next_answer(self) -> ScriptedAnswer | RawAnswer | None:
         """The answer prescribed for this request, if any."""
         return self.script.popleft() if self.script else None
 
     def clear(self) -> None:
-        """Forget all requests, scripted answers and faults."""
+        """Forget all requests, uploads, scripted answers and faults."""
         self.requests.clear()
         self.script.clear()
         self._faults.clear()
+        self.storage.clear()
 
 
 def redacted(headers: Mapping[str, str]) -> dict[str, str]:

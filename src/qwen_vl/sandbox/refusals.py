@@ -4,27 +4,12 @@ Wording that the service documents is used as it stands (Errors page, 2026-07);
 everything else says plainly what is wrong.
 """
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 ALGO = "<400> InternalError.Algo.InvalidParameter: "
 """The prefix that messages from behind the gateway carry."""
 
 BAD_REQUEST = 400
-TOO_MANY = 429
-SERVER_SIDE = 500
-
-CODES = {
-    400: "invalid_parameter_error",
-    401: "invalid_api_key",
-    403: "access_denied",
-    404: "model_not_found",
-    413: "request_too_large",  # unsure: no page prints the body of a 413.
-    429: "limit_requests",
-    500: "internal_error",
-    503: "ModelServingError",
-    504: "GatewayTimeout",
-}
-"""Code by status (Errors page, 2026-07), for when none is given."""
 
 MESSAGES = {
     400: "The request is invalid.",
@@ -47,37 +32,32 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the service,
     Args:
         message: What the caller reads.
         status: HTTP status.
-        code: The service's code; by status if not given.
+        code: The service's code; the protocol's own for the status if not given.
+        native_code: The native protocol's code, where it is another one than the
+            status's own.
     """
 
-    def __init__(self, message: str, *, status: int = BAD_REQUEST, code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = BAD_REQUEST,
+        code: str | None = None,
+        native_code: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
-        self.code = code or CODES.get(status, "internal_error")
+        self.code = code
+        self.native_code = native_code
 
 
-def refuse(message: str, *, status: int = BAD_REQUEST, code: str | None = None) -> NoReturn:
+def refuse(
+    message: str,
+    *,
+    status: int = BAD_REQUEST,
+    code: str | None = None,
+    native_code: str | None = None,
+) -> NoReturn:
     """Refuse the request."""
-    raise Refusal(message, status=status, code=code)
-
-
-def error_body(error: Refusal, request_id: str) -> dict[str, Any]:
-    """Shape a refusal as the OpenAI-compatible protocol does (Errors page, 2026-07)."""
-    return {
-        "error": {
-            "code": error.code,
-            "param": None,
-            "message": error.message,
-            "type": _kind(error),
-        },
-        "id": f"chatcmpl-{request_id}",
-        "request_id": request_id,
-    }
-
-
-def _kind(error: Refusal) -> str:
-    # unsure: the pages print `type` for 400 alone.
-    if error.status == TOO_MANY:
-        return error.code
-    return "internal_error" if error.status >= SERVER_SIDE else "invalid_request_error"
+    raise Refusal(message, status=status, code=code, native_code=native_code)

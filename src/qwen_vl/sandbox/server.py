@@ -14,6 +14,7 @@ import uvicorn
 from qwen_vl.sandbox.app import build_app
 from qwen_vl.sandbox.faults import Fault, FaultSettings, RawAnswer, ScriptedAnswer
 from qwen_vl.sandbox.recording import Ledger, RecordedRequest
+from qwen_vl.sandbox.uploads import Upload
 
 HOST = "127.0.0.1"
 BASE_PATH = "/compatible-mode/v1"
@@ -85,10 +86,11 @@ class Sandbox:
             self._port = self._running.port
 
     def stop(self) -> None:
-        """Stop to listen; what was recorded stays."""
+        """Stop to listen; what was recorded stays, uploaded files do not."""
         if self._running is not None:
             self._running.stop()
             self._running = None
+        self._ledger.storage.drop_files()
 
     @property
     def url(self) -> str:
@@ -122,8 +124,17 @@ class Sandbox:
             raise LookupError("The sandbox has received no request.")
         return self._ledger.requests[-1]
 
+    @property
+    def uploads(self) -> list[Upload]:
+        """All files uploaded so far, the oldest first."""
+        return self._ledger.storage.uploads
+
+    def expire_uploads(self) -> None:
+        """Let all files uploaded so far count as older than 48 hours."""
+        self._ledger.storage.expire()
+
     def clear(self) -> None:
-        """Forget all requests, scripted answers and faults."""
+        """Forget all requests, uploads, scripted answers and faults."""
         self._ledger.clear()
 
     def script(self, *answers: ScriptedAnswer | str) -> None:

@@ -1,6 +1,7 @@
 """From an address in a request to the bytes behind it.
 
-Data URLs are decoded and loopback links are fetched; nothing else is ever contacted.
+Data URLs are decoded, loopback links are fetched, and uploaded files are read; nothing
+else is ever contacted.
 Other links are taken as unseen, and the answer says so.
 """
 
@@ -8,13 +9,16 @@ import http.client
 import ipaddress
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 import pybase64
 
-from qwen_vl.sandbox.models import MIB, ModelFacts
+from qwen_vl.sandbox.conversation import Conversation
+from qwen_vl.sandbox.models import MIB
 from qwen_vl.sandbox.refusals import ALGO, refuse
+from qwen_vl.sandbox.uploads import Storage, StoredFile
 
 Kind = Literal["image", "video"]
 
@@ -29,6 +33,9 @@ MAX_INLINE_VIDEO_CHARS = 10 * MIB
 
 MAX_INLINE_PICTURES = 250
 """Most pictures sent as data URLs (Vision page, 2026-08)."""
+
+MAX_UPLOADED_PICTURE_BYTES = 10 * MIB
+"""Largest picture by local path, which the official SDK uploads (Vision page, 2026-08)."""
 
 FETCH_TIMEOUT_SECONDS = 5.0
 
@@ -48,6 +55,14 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class FileContent:
+    """A file on the disk, with the media type its sender gave."""
+
+    path: Path
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unseen:
     """A link that the sandbox has not followed."""
 
@@ -63,35 +78,81 @@ class Loader:
     (Rate-limit page, 2026-11). unsure: which of these the service checks first.
     """
 
-    def __init__(self, facts: ModelFacts, *, resolves_oss: bool) -> None:
-        self._facts = facts
-        self._resolves_oss = resolves_oss
+    def __init__(self, conversation: Conversation, storage: Storage) -> None:
+        self._conversation = conversation
+        self._facts = conversation.facts
+        self._storage = storage
         self._decoded_bytes = 0
         self._inline_pictures = 0
         self._linked_pictures = 0
 
-    def load(self, url: str, kind: Kind) -> Content | Unseen:
-        """Get the bytes behind an address.
+    def load_picture(self, url: str) -> Content | Unseen:
+        """Get the bytes of a picture.
 
         Raises:
             Refusal: The address is not one the service takes, or its content is too large.
         """
+        self._check_count(url)
+        found = self._find_stored(url, "image")
+        if found is None:
+            return self._load(url, "image")
+        return Content(found.path.read_bytes(), found.media_type)
+
+    def load_video(self, url: str) -> Content | FileContent | Unseen:
+        """Get the bytes of a video; of an uploaded one its file.
+
+        Raises:
+            Refusal: The address is not one the service takes, or its content is too large.
+        """
+        found = self._find_stored(url, "video")
+        return self._load(url, "video") if found is None else found
+
+    def _load(self, url: str, kind: Kind) -> Content | Unseen:
         if url.startswith("data:"):
             return self._decode(url, kind)
         address = _split(url)
-        if kind == "image":
-            self._linked_pictures += 1
-            if self._linked_pictures > self._facts.max_picture_urls:
-                refuse(f"At most {self._facts.max_picture_urls} images by URL are supported.")
-        if address.scheme == "oss":
-            # The Temp-URL page names this message for a missing header.
-            return Unseen(url) if self._resolves_oss else refuse(BAD_URL)
         host = address.hostname or ""
         if host.endswith(".invalid"):
             refuse(UNREACHABLE)
-        if not _is_loopback(host):
+        if address.scheme == "oss" or not _is_loopback(host):
             return Unseen(url)
         return _fetch(address, kind, self._largest_file(kind))
+
+    def _check_count(self, url: str) -> None:
+        if url.startswith("data:"):
+            return
+        self._linked_pictures += 1
+        if self._linked_pictures > self._facts.max_picture_urls:
+            refuse(f"At most {self._facts.max_picture_urls} images by URL are supported.")
+
+    def _find_stored(self, url: str, kind: Kind) -> FileContent | None:
+        """Find an uploaded file; `None` if the address is no upload's."""
+        scheme, _, key = url.partition("://")
+        if scheme != "oss":
+            return None
+        if not self._conversation.resolves_oss:
+            # The Temp-URL page names this message for a missing header.
+            refuse(BAD_URL)
+        if not self._storage.is_own(key):
+            return None
+        found = self._storage.find(key, self._conversation.model, self._conversation.account)
+        if found is None:
+            # unsure: which message a file has that is unknown, too old, or bound to another
+            # model or account.
+            refuse(UNREACHABLE)
+        self._check_stored(found, kind)
+        return FileContent(found.path, found.media_type)
+
+    def _check_stored(self, found: StoredFile, kind: Kind) -> None:
+        if not found.media_type.startswith(f"{kind}/"):
+            refuse(f"{ALGO}Wrong Content-Type of multimodal url")
+        limit = self._largest_file(kind)
+        if kind == "image" and self._conversation.strict:
+            # unsure: the page gives this limit for a local path, which only the official SDK
+            # turns into an upload; behind a link the limit is twice that for newer models.
+            limit = MAX_UPLOADED_PICTURE_BYTES
+        if found.n_bytes > limit:
+            refuse(f"{ALGO}Multimodal file size is too large")
 
     def _decode(self, url: str, kind: Kind) -> Content:
         head = _DATA_URL.match(url)
