@@ -1,27 +1,36 @@
 """The way to the endpoint and back: the only module that talks to it.
 
-Transport is the `openai` SDK: its retries, time limits, connection pools and whatever a caller's
-own client brings. Bodies go in as ready bytes and come out as raw bytes; the wire room reads them.
+Transport is the `openai` SDK. Bodies go in as ready bytes and come out as raw bytes; the wire room
+reads them.
 """
 
 import asyncio
-import re
-import sys
+import contextvars
 import threading
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
-from contextlib import contextmanager
-from types import ModuleType
+from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from qwen_vl.errors import APIConnectionError, APITimeoutError, QwenVLError
-from qwen_vl.media import needs_io, prepare_media
+from qwen_vl.endpoints import to_native_url
+from qwen_vl.errors import ServiceError
+from qwen_vl.media import needs_io, prepare_media, wants_upload
+from qwen_vl.media.upload.policy import UploadPolicy
+from qwen_vl.media.upload.storage import TemporaryStorage, name_account
 from qwen_vl.pool import Pool
 from qwen_vl.reply import Delta, Reply, ReplyBuilder
 from qwen_vl.request import Request
 from qwen_vl.settings import Connection
-from qwen_vl.wire.openai import StreamDecoder, decode_error, decode_reply, encode_request
+from qwen_vl.transport import (
+    errors_translated,
+    lower_headers,
+    make_sdk_client,
+    show_address,
+    streamed_answer,
+    whole_answer,
+)
+from qwen_vl.wire.openai import StreamDecoder, decode_reply, encode_request
 from qwen_vl.wire.openai.encode import uses_oss
 
 _PATH = "/chat/completions"
@@ -53,7 +62,7 @@ class QwenVLClient:
         self._connection = connection
         self._openai = connection.openai_client
         self._making = threading.Lock()
-        self._address = _address(connection.openai_client or connection)
+        self._address = show_address(connection.openai_client or connection)
 
     def ask(self, request: Request) -> Reply:
         """Get the whole answer.
@@ -71,10 +80,16 @@ class QwenVLClient:
             for delta in self.stream(request):
                 builder.add(delta)
             return _checked(builder.reply())
-        call = _Call(prepare_media(request), self._address)
-        with call.errors_translated():
-            answer = self._client().post(**call.whole())
-        return _checked(decode_reply(answer.content, _headers(answer.response)))
+        storage = self._open_storage(request)
+        while True:
+            arguments = _to_post(prepare_media(request, storage))
+            try:
+                with errors_translated(self._address):
+                    answer = self._client().post(**arguments, **whole_answer())
+                return _checked(decode_reply(answer.content, lower_headers(answer.response)))
+            except ServiceError as error:
+                if storage is None or not storage.forgets(error):
+                    raise
 
     def stream(self, request: Request) -> Generator[Delta, None, None]:
         """Get the answer in pieces, as they come.
@@ -86,22 +101,49 @@ class QwenVLClient:
             ContentError: A part cannot be sent; nothing was.
             ServiceError: The endpoint answered with an error, or broke off.
         """
-        call = _Call(prepare_media(request), self._address)
-        with call.errors_translated():
-            response = self._client().post(**call.streamed("Stream")).response
-        decoder = StreamDecoder(_headers(response))
+        storage = self._open_storage(request)
+        while True:
+            try:
+                yield from self._stream_once(prepare_media(request, storage))
+            except ServiceError as error:
+                # The service tells of a bad address before the answer begins.
+                if storage is None or not storage.forgets(error):
+                    raise
+            else:
+                return
+
+    def _stream_once(self, request: Request) -> Generator[Delta, None, None]:
+        arguments = _to_post(request)
+        with errors_translated(self._address):
+            response = self._client().post(**arguments, **streamed_answer("Stream")).response
+        decoder = StreamDecoder(lower_headers(response))
         try:
-            with call.errors_translated(decoder):
+            with errors_translated(self._address, decoder):
                 for raw in response.iter_bytes():
                     yield from decoder.feed(raw)
                 yield from decoder.finish()
         finally:
             response.close()
 
+    def _open_storage(self, request: Request) -> TemporaryStorage | None:
+        if not wants_upload(request):
+            return None
+        client = self._client()
+        url = _uploads_url(client)
+        if url is None:
+            return None
+
+        def fetch_policy(model: str) -> UploadPolicy:
+            with errors_translated(self._address):
+                answer = client.get(url, **_policy_arguments(model))
+            return UploadPolicy.read(answer.content)
+
+        return _make_storage(fetch_policy, client, request)
+
     def _client(self) -> Any:
         with self._making:
             if self._openai is None:
-                self._openai = _make_sdk_client("OpenAI", self._connection)
+                self._openai = make_sdk_client("OpenAI", self._connection)
                 # Connections are closed before the collector finds them and complains.
                 weakref.finalize(self, self._openai.close)
             return self._openai
@@ -119,7 +161,7 @@ class AsyncQwenVLClient:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._address = _address(connection.async_openai_client or connection)
+        self._address = show_address(connection.async_openai_client or connection)
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
 
     async def ask(self, request: Request) -> Reply:
@@ -129,26 +171,65 @@ class AsyncQwenVLClient:
             async for delta in self.stream(request):
                 builder.add(delta)
             return _checked(builder.reply())
-        call = _Call(await _prepare(request), self._address)
-        with call.errors_translated():
-            answer = await (await self._client()).post(**call.whole())
-        return _checked(decode_reply(answer.content, _headers(answer.response)))
+        storage = await self._open_storage(request)
+        while True:
+            arguments = _to_post(await _prepare(request, storage))
+            try:
+                with errors_translated(self._address):
+                    answer = await (await self._client()).post(**arguments, **whole_answer())
+                return _checked(decode_reply(answer.content, lower_headers(answer.response)))
+            except ServiceError as error:
+                if storage is None or not storage.forgets(error):
+                    raise
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Get the answer in pieces, as they come; see `QwenVLClient.stream`."""
-        call = _Call(await _prepare(request), self._address)
-        with call.errors_translated():
-            response = (await (await self._client()).post(**call.streamed("AsyncStream"))).response
-        decoder = StreamDecoder(_headers(response))
-        try:
-            with call.errors_translated(decoder):
-                async for raw in response.aiter_bytes():
-                    for delta in decoder.feed(raw):
+        storage = await self._open_storage(request)
+        while True:
+            response = None
+            try:
+                arguments = _to_post(await _prepare(request, storage))
+                with errors_translated(self._address):
+                    sent = await (await self._client()).post(
+                        **arguments, **streamed_answer("AsyncStream")
+                    )
+                response = sent.response
+                decoder = StreamDecoder(lower_headers(response))
+                with errors_translated(self._address, decoder):
+                    async for raw in response.aiter_bytes():
+                        for delta in decoder.feed(raw):
+                            yield delta
+                    for delta in decoder.finish():
                         yield delta
-                for delta in decoder.finish():
-                    yield delta
-        finally:
-            await response.aclose()
+            except ServiceError as error:
+                if storage is None or not storage.forgets(error):
+                    raise
+            else:
+                return
+            finally:
+                if response is not None:
+                    await response.aclose()
+
+    async def _open_storage(self, request: Request) -> TemporaryStorage | None:
+        if not wants_upload(request):
+            return None
+        client = await self._client()
+        url = _uploads_url(client)
+        if url is None:
+            return None
+        loop = asyncio.get_running_loop()
+
+        async def fetch() -> bytes:
+            answer = await client.get(url, **_policy_arguments(request.model))
+            return bytes(answer.content)
+
+        def fetch_policy(_model: str) -> UploadPolicy:
+            # Asked in the thread that prepares the media, answered by the loop's own connections.
+            with errors_translated(self._address):
+                body = asyncio.run_coroutine_threadsafe(fetch(), loop).result()
+            return UploadPolicy.read(body)
+
+        return _make_storage(fetch_policy, client, request)
 
     async def _client(self) -> Any:
         if self._connection.async_openai_client is not None:
@@ -157,7 +238,7 @@ class AsyncQwenVLClient:
         pool = self._pools.get(loop)
         if pool is None:
             self._forget_closed_loops()
-            self._pools[loop] = pool = Pool(_make_sdk_client("AsyncOpenAI", self._connection))
+            self._pools[loop] = pool = Pool(make_sdk_client("AsyncOpenAI", self._connection))
             await pool.close_with(self, loop)
         return pool.client
 
@@ -168,140 +249,55 @@ class AsyncQwenVLClient:
                 pool.forget()
 
 
-class ClientCache:
-    """The clients of one model object: made at their first use, made again when it changes.
-
-    Deep copies and pickles of the object begin without any, since connections cannot be copied.
-    Shallow copies share the cache, and may use it from other threads: whoever asks gets a client
-    of the connection asked for, whatever another has put here in the meantime.
-    """
-
-    def __init__(self) -> None:
-        self._sync: tuple[Connection, QwenVLClient] | None = None
-        self._async: tuple[Connection, AsyncQwenVLClient] | None = None
-        # Threads that begin together would each open connections of their own.
-        self._making = threading.Lock()
-
-    def sync(self, connection: Connection) -> QwenVLClient:
-        """Give the client of this connection."""
-        with self._making:
-            held = self._sync
-            if held is None or held[0] != connection:
-                self._sync = held = (connection, QwenVLClient(connection))
-            return held[1]
-
-    def asynchronous(self, connection: Connection) -> AsyncQwenVLClient:
-        """Give the asynchronous client of this connection."""
-        with self._making:
-            held = self._async
-            if held is None or held[0] != connection:
-                self._async = held = (connection, AsyncQwenVLClient(connection))
-            return held[1]
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "ClientCache":
-        return ClientCache()
-
-    def __reduce__(self) -> tuple[type["ClientCache"], tuple[()]]:
-        return ClientCache, ()
+def _to_post(request: Request) -> dict[str, Any]:
+    """Give the SDK's arguments for a request whose media is ready."""
+    headers = dict(request.headers)
+    if uses_oss(request.turns):
+        headers["X-DashScope-OssResourceResolve"] = "enable"
+    options: dict[str, Any] = {"headers": headers}
+    if request.timeout is not None:
+        options["timeout"] = request.timeout
+    return {"path": _PATH, "content": encode_request(request), "options": options}
 
 
-class _Call:
-    """What is sent for one request, and what its failures mean."""
-
-    def __init__(self, request: Request, address: str) -> None:
-        self._request = request
-        self._address = address
-        self._body = encode_request(request)
-
-    def whole(self) -> dict[str, Any]:
-        return {**self._arguments(), "cast_to": _openai_sdk().HttpxBinaryResponseContent}
-
-    def streamed(self, stream_class: str) -> dict[str, Any]:
-        kind = getattr(_openai_sdk(), stream_class)
-        return {**self._arguments(), "cast_to": object, "stream": True, "stream_cls": kind[object]}
-
-    def _arguments(self) -> dict[str, Any]:
-        headers = dict(self._request.headers)
-        if uses_oss(self._request.turns):
-            headers["X-DashScope-OssResourceResolve"] = "enable"
-        options: dict[str, Any] = {"headers": headers}
-        if self._request.timeout is not None:
-            options["timeout"] = self._request.timeout
-        return {"path": _PATH, "content": self._body, "options": options}
-
-    @contextmanager
-    def errors_translated(self, decoder: StreamDecoder | None = None) -> Iterator[None]:
-        """Raise in place of the transport's errors what they mean; let all others pass."""
-        try:
-            yield
-        except Exception as error:
-            meaning = self._meaning(error, decoder)
-            if meaning is None:
-                raise
-            raise meaning from error
-
-    def _meaning(self, error: Exception, decoder: StreamDecoder | None) -> QwenVLError | None:
-        sdk = _openai_sdk()
-        where = self._address
-        if isinstance(error, sdk.APIStatusError):
-            response: Any = error.response
-            return decode_error(response.status_code, response.content, _headers(response))
-        if isinstance(error, sdk.APITimeoutError) or _is_transport(error, "TimeoutException"):
-            return APITimeoutError(
-                f"{where} did not answer in time. Raise timeout=… (seconds), or stream the answer."
-            )
-        if decoder is not None and _is_transport(error, "TransportError"):
-            return decoder.broken(f"The connection to {where} was cut")
-        if isinstance(error, sdk.APIConnectionError) or _is_transport(error, "TransportError"):
-            return APIConnectionError(
-                f"{where} cannot be reached: {error.__cause__ or error}. Check base_url, region "
-                "and the network."
-            )
-        return None
+def _uploads_url(client: Any) -> str | None:
+    native = to_native_url(str(client.base_url))
+    return native and f"{native}/uploads"
 
 
-def _address(client: Any) -> str:
-    # Who stands before the host, with a password, is nothing to show.
-    return re.sub(r"//[^/@]*@", "//", str(client.base_url)).rstrip("/")
+def _policy_arguments(model: str) -> dict[str, Any]:
+    return {**whole_answer(), "options": {"params": {"action": "getPolicy", "model": model}}}
 
 
-def _openai_sdk() -> ModuleType:
-    import openai  # noqa: PLC0415 - a quarter of a framework's import time, and not for a refusal.
-
-    return openai
-
-
-def _is_transport(error: Exception, name: str) -> bool:
-    # openai 2 stands on httpx, openai 3 on httpx2: the error's own package has the class.
-    package = sys.modules.get(type(error).__module__.split(".")[0])
-    kind = getattr(package, name, None)
-    is_http = getattr(package, "__name__", "").startswith("httpx")
-    return is_http and isinstance(kind, type) and isinstance(error, kind)
+def _make_storage(
+    fetch_policy: Callable[[str], UploadPolicy], client: Any, request: Request
+) -> TemporaryStorage:
+    return TemporaryStorage(
+        fetch_policy,
+        name_account(str(client.base_url), str(client.api_key)),
+        cache=request.policy.upload_cache,
+        max_retries=client.max_retries,
+    )
 
 
-def _make_sdk_client(kind: str, connection: Connection) -> Any:
-    options: dict[str, Any] = {
-        "api_key": connection.require_api_key(),
-        "base_url": connection.base_url,
-        "max_retries": connection.max_retries,
-    }
-    if connection.timeout is not None:
-        options["timeout"] = connection.timeout
-    client = getattr(_openai_sdk(), kind)(**options)
-    # The SDK reads these from the environment for OpenAI's own service; they are nobody else's.
-    client.organization = client.project = None
-    client._custom_headers = dict(connection.headers)  # noqa: SLF001 - there is no public way.
-    return client
-
-
-async def _prepare(request: Request) -> Request:
-    if needs_io(request):
+async def _prepare(request: Request, storage: TemporaryStorage | None) -> Request:
+    if not needs_io(request):
+        return prepare_media(request, storage)
+    if storage is None:
         return await asyncio.to_thread(prepare_media, request)
-    return prepare_media(request)
-
-
-def _headers(response: Any) -> Mapping[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
+    # Not in the loop's own threads: who uploads waits for the loop, which looks up hosts in those,
+    # and for others who upload the same.
+    thread = ThreadPoolExecutor(1, thread_name_prefix="qwen-vl-upload")
+    prepare = contextvars.copy_context().run
+    try:
+        return await asyncio.get_running_loop().run_in_executor(
+            thread, prepare, prepare_media, request, storage
+        )
+    except asyncio.CancelledError:
+        storage.cancel()
+        raise
+    finally:
+        thread.shutdown(wait=False)
 
 
 def _checked(reply: Reply) -> Reply:

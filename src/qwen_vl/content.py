@@ -14,8 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 Role = Literal["system", "user", "assistant", "tool"]
 
-VideoMode = Literal["auto", "inline", "frames"]
-"""How a local video is sent: whole, as its frames, or whichever of them fits."""
+VideoMode = Literal["auto", "inline", "frames", "upload"]
+"""How a local video is sent: whole within the request, as its frames, whichever of these two fits,
+or by an address, after it was put into the service's temporary storage."""
 
 _BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\-_\s]+={0,2}\s*")
 _JPEG_BASE64 = "/9j/"

@@ -22,7 +22,7 @@ WORKSPACE_REGIONS = (*SHARED_HOSTS, "eu-central-1", "ap-northeast-1")
 """Regions that a workspace has a host in."""
 
 COMPATIBLE_PATH = "/compatible-mode/v1"
-_NATIVE_PATH = "/api/v1"
+NATIVE_PATH = "/api/v1"
 
 BASE_URL_VARIABLES = (
     "DASHSCOPE_COMPATIBLE_BASE_URL",
@@ -88,6 +88,25 @@ def resolve_base_url(
     return SHARED_HOSTS[region] + COMPATIBLE_PATH
 
 
+def to_native_url(base_url: str) -> str | None:
+    """Give the base URL of the native protocol at the same endpoint.
+
+    Args:
+        base_url: That of the OpenAI-compatible protocol.
+
+    Returns:
+        `None` where the endpoint is none of the service's, by its path.
+
+    Example:
+        >>> to_native_url("https://dashscope-intl.aliyuncs.com/compatible-mode/v1")
+        'https://dashscope-intl.aliyuncs.com/api/v1'
+    """
+    url = base_url.rstrip("/")
+    if not url.endswith(COMPATIBLE_PATH):
+        return None
+    return url.removesuffix(COMPATIBLE_PATH) + NATIVE_PATH
+
+
 def _compatible_url(base_url: str) -> str:
     url = base_url.strip().rstrip("/").removesuffix("/chat/completions")
     parts = urlsplit(url)
@@ -98,8 +117,8 @@ def _compatible_url(base_url: str) -> str:
         )
     if parts.hostname.endswith(".aliyuncs.com"):
         # The native protocol's path answers an OpenAI client with a bare 404.
-        if parts.path == _NATIVE_PATH:
-            return url.removesuffix(_NATIVE_PATH) + COMPATIBLE_PATH
+        if parts.path == NATIVE_PATH:
+            return url.removesuffix(NATIVE_PATH) + COMPATIBLE_PATH
         if not parts.path:
             return url + COMPATIBLE_PATH
     return url

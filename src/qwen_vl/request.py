@@ -44,8 +44,10 @@ class MediaPolicy:
             models.
         video_mode: How local videos are sent that say nothing of it: `"inline"`, whole within the
             request; `"frames"`, as frames taken here; `"auto"`, whole where they are short enough
-            and nothing is to be cut off.
+            and nothing is to be cut off; `"upload"`, whole by way of the temporary storage.
         max_frames: Most frames to take of a local video that says nothing of it.
+        upload_cache: Where it is remembered what was uploaded: `True` for the user's cache folder,
+            `False` for nowhere, or a folder.
     """
 
     media_roots: tuple[Path, ...] | None = None
@@ -56,6 +58,7 @@ class MediaPolicy:
     pdf_max_pages: int = DEFAULT_PDF_MAX_PAGES
     video_mode: VideoMode = "auto"
     max_frames: int | None = None
+    upload_cache: Path | bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -198,10 +198,15 @@ class QwenVLSettings(BaseModel):
 
     video_mode: VideoMode = "auto"
     """How local videos are sent: `"inline"`, whole; `"frames"`, as frames taken here; `"auto"`,
-    whole where they are short enough and nothing is to be cut off."""
+    whole where they are short enough and nothing is to be cut off; `"upload"`, whole, by way of
+    the service's temporary storage."""
 
     max_frames: int | None = Field(default=None, ge=MIN_FRAMES)
     """Most frames to take of a local video; the model's own limit where none is given."""
+
+    upload_cache: bool | str | Path = True
+    """Where it is remembered what was uploaded, so that a file is uploaded once: `True` for the
+    user's cache folder, `False` for nowhere, or a folder."""
 
     timeout: float | None = Field(default=None, gt=0)
     """Seconds to wait for one attempt; 600 where none is given."""
@@ -232,6 +237,11 @@ class QwenVLSettings(BaseModel):
     def _spell_media_roots(cls, roots: Sequence[str | Path] | None) -> list[str] | None:
         # Frameworks dump settings as JSON, which has no paths.
         return None if roots is None else [str(root) for root in roots]
+
+    @field_validator("upload_cache")
+    @classmethod
+    def _spell_upload_cache(cls, cache: bool | str | Path) -> bool | str:
+        return str(cache) if isinstance(cache, Path) else cache
 
     @field_validator("model_kwargs")
     @classmethod
@@ -344,6 +354,7 @@ class QwenVLSettings(BaseModel):
             pdf_max_pages=self.pdf_max_pages,
             video_mode=self.video_mode,
             max_frames=self.max_frames,
+            upload_cache=_to_folder(self.upload_cache),
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -368,6 +379,10 @@ class QwenVLSettings(BaseModel):
         state = super().__getstate__()
         # The other side reads its own environment; a key in a file is a key lost.
         return {**state, "__dict__": {**state["__dict__"], "api_key": None}}
+
+
+def _to_folder(cache: bool | str | Path) -> bool | Path:
+    return cache if isinstance(cache, bool) else Path(cache).expanduser()
 
 
 def _is_sent(name: str, value: object) -> bool:

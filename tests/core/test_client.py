@@ -12,7 +12,8 @@ import openai
 import pytest
 from pydantic import SecretStr
 
-from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
+from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
+from qwen_vl.client_cache import ClientCache
 from qwen_vl.content import Image, LocalFile, OpenFile, Text, Turn, Url
 from qwen_vl.errors import APIConnectionError, ConfigurationError
 from qwen_vl.pool import Uninterrupted, open_ends

@@ -504,7 +504,7 @@ def test_policy_leaves_addresses_alone() -> None:
         {"max_frames": 2001},
         {"max_frames": True},
         {"max_frames": 8.0},
-        {"video_mode": "upload"},
+        {"video_mode": "whole"},
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:

@@ -26,13 +26,13 @@ MakeLlm = Callable[..., QwenVL]
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The kinds of SDK clients that are made."""
     kinds: list[str] = []
-    make = client._make_sdk_client
+    make = client.make_sdk_client
 
     def count(kind: str, *arguments: Any) -> Any:
         kinds.append(kind)
         return make(kind, *arguments)
 
-    monkeypatch.setattr(client, "_make_sdk_client", count)
+    monkeypatch.setattr(client, "make_sdk_client", count)
     return kinds
 
 

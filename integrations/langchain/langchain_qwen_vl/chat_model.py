@@ -32,7 +32,8 @@ from langchain_qwen_vl.structured import (
     to_structured_runnable,
 )
 from langchain_qwen_vl.tools import Tool, to_tools
-from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
+from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
+from qwen_vl.client_cache import ClientCache
 from qwen_vl.combinations import StructuredMethod, choose_structured_method
 from qwen_vl.errors import ServiceError
 from qwen_vl.parameters import ToolChoice, to_tool_choice

@@ -6,7 +6,7 @@ The only room that opens files. It knows nothing of HTTP, JSON or frameworks.
 from qwen_vl.media.document import reads_pdf
 from qwen_vl.media.image import ImageHeader, read_image_header
 from qwen_vl.media.json_safe import to_json_safe
-from qwen_vl.media.prepare import needs_io, prepare_media
+from qwen_vl.media.prepare import needs_io, prepare_media, wants_upload
 from qwen_vl.media.sniff import sniff
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "reads_pdf",
     "sniff",
     "to_json_safe",
+    "wants_upload",
 ]

@@ -20,18 +20,22 @@ from qwen_vl.content import (
     Url,
     Video,
 )
+from qwen_vl.errors import ConfigurationError
 from qwen_vl.media.document import expand_documents, holds_document
 from qwen_vl.media.limits import Budget, check_media, is_remote_source
 from qwen_vl.media.ready import Ready, ready_audio, ready_image, ready_video
 from qwen_vl.media.shrink import Resize
+from qwen_vl.media.upload.storage import TemporaryStorage
+from qwen_vl.media.upload.video import check_upload, upload_video
 from qwen_vl.media.video.choice import find_reason_to_cut, settle_cut
 from qwen_vl.media.video.cut import CutJob, cut_video
+from qwen_vl.media.video.probe import check_plays
 from qwen_vl.models import find_model, is_service_model
 from qwen_vl.request import Request
 from qwen_vl.tokens import resize_frame, resize_image
 
 
-def prepare_media(request: Request) -> Request:
+def prepare_media(request: Request, storage: TemporaryStorage | None = None) -> Request:
     """Read every file, check every limit, and give each part an address that can be sent.
 
     `http:`, `https:` and `oss:` addresses are passed on and never fetched. All else becomes a
@@ -42,10 +46,11 @@ def prepare_media(request: Request) -> Request:
     than `max_inline_bytes` and nothing is transparent. The pages of PDF documents become pictures,
     each behind a label. A video file goes out byte for byte, or as
     frames that are taken of it here, see `MediaPolicy.video_mode`; those come after all else, and
-    share what room the request has left.
+    share what room the request has left. What is uploaded comes last.
 
     Args:
         request: Stays as it is.
+        storage: Where videos with `video_mode="upload"` are put.
 
     Returns:
         A request in which every source is a `Url`, or `Frames` of them; the same object if it
@@ -55,6 +60,8 @@ def prepare_media(request: Request) -> Request:
         MediaError: A part cannot be sent; the error names the part and says what to do.
         UnsupportedContentError: The model does not take such a part.
         MissingExtraError: A video is to be cut into frames, and PyAV is not installed.
+        ConfigurationError: A video is to be uploaded, and there is no storage.
+        ServiceError: A video could not be uploaded.
 
     Example:
         >>> from qwen_vl.content import Image, LocalFile, Turn
@@ -70,11 +77,13 @@ def prepare_media(request: Request) -> Request:
     if not media:
         return request
     check_media(media, request.model)
-    walk = _Walk(request)
+    walk = _Walk(request, storage)
     walk.check_cuts(media)
     turns = _map_parts(request.turns, walk.prepare)
     if walk.has_waiting:
         turns = _map_parts(turns, walk.cut)
+    if walk.has_uploads:
+        turns = _map_parts(turns, walk.upload)
     return request if _is_same(turns, request.turns) else replace(request, turns=turns)
 
 
@@ -96,13 +105,35 @@ def needs_io(request: Request) -> bool:
     return any(not _is_remote_media(part.source) for part in _find_media(request))
 
 
-class _Walk:
-    """Two passes over a request's parts, summing up what they inline.
+def wants_upload(request: Request) -> bool:
+    """Tell whether `prepare_media` may have to put a video into the temporary storage.
 
-    Videos that are cut into frames wait for the second: their bytes can be made to fit.
+    Args:
+        request: Any request.
+
+    Example:
+        >>> wants_upload(Request(model="qwen3-vl-plus", turns=()))
+        False
+    """
+    by_policy = request.policy.video_mode == "upload"
+    return any(
+        part.video_mode == "upload" or (by_policy and part.video_mode is None)
+        for part in _find_media(request)
+        if isinstance(part, Video)
+    )
+
+
+class _Walk:
+    """Passes over a request's parts, summing up what they inline.
+
+    Videos that are cut into frames wait for the second: their bytes can be made to fit. Those that
+    are uploaded wait for the last: nothing shall leave for a request that is refused here.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, storage: TemporaryStorage | None) -> None:
+        self._model = request.model
+        self._storage = storage
+        self._uploads: list[Video] = []
         self._policy = request.policy
         self._budget = Budget(request.policy.max_total_inline_bytes)
         self._facts = find_model(request.model)
@@ -115,6 +146,11 @@ class _Walk:
     def has_waiting(self) -> bool:
         """Whether a video waits to be cut into frames."""
         return bool(self._waiting)
+
+    @property
+    def has_uploads(self) -> bool:
+        """Whether a video waits to be uploaded."""
+        return bool(self._uploads)
 
     def check_cuts(self, media: list[Media]) -> None:
         """Check what is said about cutting, before the first file is opened."""
@@ -147,8 +183,26 @@ class _Walk:
         self._budget.spend(made.n_bytes, made.video.where)
         return made.video
 
+    def upload(self, part: Part) -> Part:
+        """Give the address of a video that waits to be uploaded, and other parts as they are."""
+        if not (self._uploads and self._uploads[0] is part):
+            return part
+        video = self._uploads.pop(0)
+        source: Any = video.source
+        if self._storage is None:
+            raise ConfigurationError(
+                f'{video.where}: video_mode="upload" needs the temporary storage of the service, '
+                "which self-hosted servers have not. Set another video_mode."
+            )
+        address = upload_video(video, source, self._policy, self._storage, self._model)
+        return replace(video, source=Url(address), video_mode=None)
+
     def _prepare_video(self, part: Video, source: Source) -> Part:
         cut = settle_cut(part, self._policy, self._facts)
+        if cut.mode == "upload" and not is_remote_source(source):
+            check_upload(part, source, self._policy)
+            self._uploads.append(part)
+            return part
         reason = find_reason_to_cut(part, cut, self._policy, self._budget.left)
         if reason:
             self._waiting.append(CutJob(part=part, source=source, cut=cut, reason=reason))
@@ -160,7 +214,7 @@ class _Walk:
                 UserWarning,
                 stacklevel=2,
             )
-        return self._with_source(part, ready_video(source, self._policy, part.where))
+        return self._with_source(part, ready_video(source, self._policy, part.where, check_plays))
 
     def _with_source(self, part: Media, ready: Ready) -> Media:
         self._budget.spend(ready.n_bytes, part.where)

@@ -1,5 +1,6 @@
 """One picture, video or sound: from wherever it is to an address that can be sent."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Never
 
@@ -79,13 +80,20 @@ def ready_image(
     return Ready(to_data_url(header.media_type, loaded), len(loaded.data))
 
 
-def ready_video(source: Source, policy: MediaPolicy, where: str) -> Ready:
+def ready_video(
+    source: Source,
+    policy: MediaPolicy,
+    where: str,
+    check: Callable[[bytes, str], None] | None = None,
+) -> Ready:
     """Prepare a video file.
 
     Args:
         source: Where it comes from.
         policy: Which files may be read, and how much may be inlined.
         where: The part, for errors.
+        check: Looks into the file, and raises if nobody could see anything in it; `None` where
+            that is done later.
 
     Raises:
         MediaError: It cannot be sent.
@@ -96,7 +104,10 @@ def ready_video(source: Source, policy: MediaPolicy, where: str) -> Ready:
     if isinstance(source, Pixels):
         refuse_pixels(source, where)
     loaded = load(source, policy, where)
-    return Ready(to_data_url(find_video_type(loaded.data, where), loaded), len(loaded.data))
+    media_type = find_video_type(loaded.data, where)
+    if check:
+        check(loaded.data, where)
+    return Ready(to_data_url(media_type, loaded), len(loaded.data))
 
 
 def refuse_pixels(source: Pixels, where: str) -> Never:

@@ -63,8 +63,8 @@ def settle_cut(part: Video, policy: MediaPolicy, facts: ModelFacts) -> Cut:
     asked = [name for name in ("start", "end") if getattr(part, name) is not None]
     if max_frames is not None:
         asked.append("max_frames")
-    if mode == "inline" and asked and not isinstance(part.source, Frames | Url):
-        _refuse_whole(asked, part)
+    if mode in {"inline", "upload"} and asked and not isinstance(part.source, Frames | Url):
+        _refuse_whole(asked, mode, part)
     return Cut(
         mode=mode,
         span=Span(part.start, part.end),
@@ -96,7 +96,7 @@ def find_reason_to_cut(part: Video, cut: Cut, policy: MediaPolicy, left: int) ->
     if isinstance(source, Url) and is_remote(source.address):
         return None
     match cut.mode:
-        case "inline":
+        case "inline" | "upload":
             return None
         case "frames":
             return 'video_mode is "frames"'
@@ -156,12 +156,12 @@ def _refuse_uncut(part: Video, names: Sequence[str], kind: str) -> None:
         )
 
 
-def _refuse_whole(asked: Sequence[str], part: Video) -> Never:
+def _refuse_whole(asked: Sequence[str], mode: VideoMode, part: Video) -> Never:
     raise MediaOptionError(
-        f'{" and ".join(asked)} cannot be honoured with video_mode="inline": the file is sent '
+        f'{" and ".join(asked)} cannot be honoured with video_mode="{mode}": the file is sent '
         "whole then.",
         where=part.where,
-        value="inline",
+        value=mode,
         limit="auto or frames",
         remedy='Set video_mode="frames" or "auto", or leave them out.',
     )

@@ -120,11 +120,12 @@ def _find_stream(container: Any, where: str) -> Any:
         if Disposition.attached_pic not in stream.disposition
     ]
     if not streams:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+        rest = f": {kinds} is all there is" if kinds else ", nor anything else"
         raise MediaFormatError(
-            f"A video is wanted, but there are no moving pictures in it: {kinds} is all there is.",
+            f"A video is wanted, but there are no moving pictures in it{rest}.",
             where=where,
-            value=kinds,
+            value=kinds or None,
             remedy="Give a file with a video stream; sounds go as audio, to the omni models alone.",
         )
     stream = streams[0]

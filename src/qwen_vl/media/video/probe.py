@@ -1,12 +1,13 @@
 """What a video file is: size, length and number of frames, without decoding it."""
 
+import io
 import math
 import re
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from qwen_vl.errors import MediaFormatError
-from qwen_vl.media.video.container import open_video
+from qwen_vl.errors import MediaFormatError, MediaTooLargeError
+from qwen_vl.media.video.container import has_av, open_video
 
 # FFmpeg would decode the first frames otherwise: 12 ms instead of 1. Only where the header lists
 # all streams: PyAV 14 crashes on options for one that turns up later, as in FLV.
@@ -71,6 +72,27 @@ def probe(file: BinaryIO, where: str) -> Clip:
                 remedy="Check that it plays; it may have been cut off at its beginning.",
             )
         return Clip(codec.width, codec.height, seconds, n_frames)
+
+
+def check_plays(data: bytes, where: str) -> None:
+    """Refuse what nobody could see anything in, before all of it is sent.
+
+    Without PyAV nothing is looked at, and the service is the one who refuses.
+
+    Args:
+        data: The file.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: It is damaged, of sound alone, or has no frames.
+    """
+    if not has_av():
+        return
+    try:
+        probe(io.BytesIO(data), where)
+    except MediaTooLargeError:
+        # Frames beyond 8K are too large to be decoded here, and the service's to judge.
+        return
 
 
 def _options(file: BinaryIO) -> dict[str, str]:

@@ -35,7 +35,8 @@ from llama_index.llms.qwen_vl.responses import (
 )
 from llama_index.llms.qwen_vl.structured import AnswerForm
 from llama_index.llms.qwen_vl.tools import to_tools
-from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
+from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
+from qwen_vl.client_cache import ClientCache
 from qwen_vl.combinations import choose_structured_method
 from qwen_vl.errors import AnswerFormatError, ConfigurationError
 from qwen_vl.parameters import ToolChoice, check_secrets, to_tool_choice

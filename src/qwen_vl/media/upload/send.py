@@ -1,0 +1,145 @@
+"""One file to the storage, in a stream, with a progress bar where a terminal is there.
+
+The storage is another host than the endpoint: it gets the file and what the policy says, and never
+the API key.
+"""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import orjson
+
+from qwen_vl.errors import APIConnectionError, APITimeoutError, ServiceError
+from qwen_vl.media.upload.policy import UploadPolicy
+from qwen_vl.wire.openai.decode import decode_error
+
+_HTTP_ERRORS = 400
+# Of one step of the connection, not of the whole: slow lines take minutes for 100 MB.
+_STEP_SECONDS = 60.0
+# Files that are there sooner need no bar.
+_BAR_AFTER_SECONDS = 1.0
+_EXTENSIONS = {
+    "video/3gpp": "3gp",
+    "video/mp4": "mp4",
+    "video/mpeg": "mpg",
+    "video/quicktime": "mov",
+    "video/webm": "webm",
+    "video/x-flv": "flv",
+    "video/x-matroska": "mkv",
+    "video/x-ms-wmv": "wmv",
+    "video/x-msvideo": "avi",
+}
+
+
+class UploadCancelled(Exception):  # noqa: N818 - the caller's wish, not an error.
+    """Ends an upload that nobody waits for any more."""
+
+
+class WatchedFile:
+    """A file that tells what is read of it: to a progress bar, a hash, and whoever may stop it.
+
+    Args:
+        file: Seekable.
+        n_bytes: How long it is.
+        is_cancelled: Asked before each piece.
+    """
+
+    def __init__(self, file: BinaryIO, n_bytes: int, is_cancelled: Callable[[], bool]) -> None:
+        from tqdm import tqdm  # noqa: PLC0415 - not for requests without uploads
+
+        self._file = file
+        self._is_cancelled = is_cancelled
+        self._hash = hashlib.sha256()
+        self.bar: Any = tqdm(
+            total=n_bytes,
+            desc="Uploading",
+            unit="B",
+            unit_scale=True,
+            unit_divisor=1024,
+            delay=_BAR_AFTER_SECONDS,
+            disable=None,
+            leave=False,
+        )
+
+    @property
+    def sha256(self) -> str:
+        """Of what was read since the beginning, in hexadecimal digits."""
+        return self._hash.hexdigest()
+
+    def read(self, size: int = -1) -> bytes:
+        """Read the next piece."""
+        if self._is_cancelled():
+            raise UploadCancelled
+        piece = self._file.read(size)
+        self._hash.update(piece)
+        self.bar.update(len(piece))
+        return piece
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place; only from the beginning on is the hash that of the file."""
+        self._hash = hashlib.sha256()
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Tell the place."""
+        return self._file.tell()
+
+
+def send_file(policy: UploadPolicy, file: WatchedFile, media_type: str) -> str:
+    """Put a file into the storage.
+
+    Its name does not go along: the key has a random one, with the extension of its type.
+
+    Args:
+        policy: Where to.
+        file: Read in pieces of 64 KiB.
+        media_type: As sniffed.
+
+    Returns:
+        Its address, `oss://…`.
+
+    Raises:
+        ServiceError: The storage refused it, or could not be reached.
+    """
+    import httpx  # noqa: PLC0415 - not for requests without uploads
+
+    key = f"{policy.folder}/{uuid.uuid4().hex}.{_EXTENSIONS.get(media_type, 'bin')}"
+    fields = {
+        **policy.form,
+        "key": key,
+        "success_action_status": "200",
+        "x-oss-content-type": media_type,
+    }
+    # The page's order: the file comes last.
+    parts: Any = {"file": (key.rsplit("/", 1)[1], file, media_type)}
+    try:
+        answer = httpx.post(policy.host, data=fields, files=parts, timeout=_STEP_SECONDS)
+    except httpx.TimeoutException as error:
+        raise APITimeoutError("The service's temporary storage did not answer in time.") from error
+    except httpx.HTTPError as error:
+        raise APIConnectionError(
+            f"The service's temporary storage cannot be reached: {error}."
+        ) from error
+    if answer.status_code >= _HTTP_ERRORS:
+        raise _read_refusal(answer.status_code, answer.text)
+    return f"oss://{key}"
+
+
+def _read_refusal(status: int, text: str) -> ServiceError:
+    """Read the storage's own form of an error, which is XML."""
+    found = {
+        name: match[1]
+        for name in ("Code", "Message", "RequestId")
+        if (match := re.search(rf"<{name}>(.*?)</{name}>", text, re.DOTALL))
+    }
+    if "Code" not in found:
+        return decode_error(status, text, {})
+    body = {
+        "code": found["Code"],
+        "message": f"The service's temporary storage refused the file: {found.get('Message', '')}",
+        "request_id": found.get("RequestId"),
+    }
+    return decode_error(status, orjson.dumps(body), {})
