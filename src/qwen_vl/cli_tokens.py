@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from qwen_vl.content import Document, Image, LocalFile, LocalFileUrl, Video
-from qwen_vl.counting import MediaCount, TokenCounter
+from qwen_vl.counting import TokenCounter
+from qwen_vl.dialects import DEFAULT_DIALECT, Dialect, find_dialect
 from qwen_vl.errors import MediaNotFoundError, MissingExtraError
 from qwen_vl.media.document import PDF_TYPE, measure_pages
 from qwen_vl.media.image import check_size
@@ -22,9 +23,9 @@ from qwen_vl.media.measure import measure_picture, measure_video
 from qwen_vl.media.sniff import sniff
 from qwen_vl.media.source import open_local
 from qwen_vl.media.video.container import has_av
-from qwen_vl.models import DEFAULT_MODEL, find_model
+from qwen_vl.media_counts import MediaCount
+from qwen_vl.models import DEFAULT_MODEL, find_input_price
 from qwen_vl.request import MediaPolicy
-from qwen_vl.tokens import resize_image
 
 _HEAD_BYTES = 1_024
 _SHOWN_CHARS = 80
@@ -69,15 +70,18 @@ def tokens(
         int | None, typer.Option(help="Most pixels of a picture or frame.")
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second of videos.")] = None,
+    dialect: Annotated[
+        Dialect, typer.Option(help="Which server will be asked: its rule counts.")
+    ] = DEFAULT_DIALECT,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
-    """Count the tokens that files cost at the hosted service; nothing is sent."""
-    counter = TokenCounter(model=model, parameters={}, policy=_POLICY)
+    """Count the tokens that files cost, and the price where it is known; nothing is sent."""
+    counter = TokenCounter(model=model, parameters={}, policy=_POLICY, dialect=dialect)
     counts = [_count_file(counter, value, max_pixels, fps) for value in files]
     if as_json:
-        _print_json(counts, model)
+        _print_json(counts, counter)
     else:
-        _print_table(counts, model)
+        _print_table(counts, counter)
 
 
 def _count_file(
@@ -151,9 +155,8 @@ def _resized(count: MediaCount) -> Size | None:
 
 
 def _count_document(counter: TokenCounter, document: Document) -> FileCount:
-    facts = find_model(counter.model)
     sizes = measure_pages(document, _POLICY)
-    resized = [resize_image(*size, facts) for size in sizes]
+    resized = [_resized(counter.measure_page(*size)) for size in sizes]
     return FileCount(
         file=document.where,
         type=PDF_TYPE,
@@ -164,23 +167,31 @@ def _count_document(counter: TokenCounter, document: Document) -> FileCount:
     )
 
 
-def _only(sizes: Sequence[Size]) -> Size | None:
+def _only(sizes: Sequence[Size | None]) -> Size | None:
     """Give the size that all pages have."""
     return sizes[0] if len(set(sizes)) == 1 else None
 
 
-def _print_json(counts: Sequence[FileCount], model: str) -> None:
-    total = {"model": model, "files": len(counts), "total_tokens": _add_up(counts)}
+def _print_json(counts: Sequence[FileCount], counter: TokenCounter) -> None:
+    tokens = _add_up(counts)
+    total = {
+        "model": counter.model,
+        "dialect": counter.dialect,
+        "files": len(counts),
+        "total_tokens": tokens,
+        "total_price_cny": _find_price(counter, tokens),
+    }
     for line in (*map(asdict, counts), total):
         sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
 
 
-def _print_table(counts: Sequence[FileCount], model: str) -> None:
+def _print_table(counts: Sequence[FileCount], counter: TokenCounter) -> None:
+    tokens = _add_up(counts)
     table = Table(
         box=None,
         padding=(0, 1, 0, 0),
         header_style="bold",
-        caption=f"\nBy the rules of the hosted service, for {escape(model)}.",
+        caption=f"\n{escape(_describe_rule(counter, tokens))}",
         caption_justify="left",
     )
     table.add_column("File", overflow="fold")
@@ -197,9 +208,23 @@ def _print_table(counts: Sequence[FileCount], model: str) -> None:
             _spell_tokens(count.tokens, is_at_most=count.is_at_most),
         )
     is_at_most = any(count.is_at_most for count in counts)
-    total = _spell_tokens(_add_up(counts), is_at_most=is_at_most)
+    total = _spell_tokens(tokens, is_at_most=is_at_most)
     table.add_row("Total", "", "", "", "", total, style="bold")
     Console(highlight=False).print(table)
+
+
+def _describe_rule(counter: TokenCounter, tokens: int) -> str:
+    if counter.dialect != DEFAULT_DIALECT:
+        server = find_dialect(counter.dialect).server
+        return f"By the rules of transformers, for {counter.model} at {server}."
+    price = _find_price(counter, tokens)
+    cost = "" if price is None else f" In one request: {price:.4f} yuan (list price, Beijing)."
+    return f"By the rules of the hosted service, for {counter.model}.{cost}"
+
+
+def _find_price(counter: TokenCounter, tokens: int) -> float | None:
+    is_hosted = counter.dialect == DEFAULT_DIALECT
+    return find_input_price(counter.model, tokens) if is_hosted else None
 
 
 def _add_up(counts: Sequence[FileCount]) -> int:

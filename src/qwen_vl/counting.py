@@ -13,7 +13,6 @@ import orjson
 from qwen_vl.content import (
     Audio,
     Document,
-    Frames,
     Image,
     Part,
     Reasoning,
@@ -23,24 +22,12 @@ from qwen_vl.content import (
     Turn,
     Video,
 )
+from qwen_vl.dialects import DEFAULT_DIALECT, Dialect, find_dialect
 from qwen_vl.media.document import measure_pages
-from qwen_vl.media.limits import check_knobs
-from qwen_vl.media.measure import measure_picture, measure_video
-from qwen_vl.media.video.choice import Cut, settle_cut
-from qwen_vl.media.video.probe import Clip
-from qwen_vl.models import ModelFacts, find_model
+from qwen_vl.media_counts import MediaCount, ServiceRule, TransformersRule
+from qwen_vl.models import find_model
 from qwen_vl.request import MediaPolicy, Request
-from qwen_vl.tokens import (
-    DEFAULT_FPS,
-    count_image_tokens,
-    count_squares,
-    estimate_text_tokens,
-    most_image_tokens,
-    most_video_tokens,
-    resize_frame,
-    resize_image,
-    sample_frame_count,
-)
+from qwen_vl.tokens import estimate_text_tokens
 from qwen_vl.wire.openai.encode import find_first_reasoned
 
 ASSUMED_VIDEO_SECONDS = 60.0
@@ -73,25 +60,6 @@ Countable: TypeAlias = Part | Sequence[Turn]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MediaCount:
-    """What one picture or video costs.
-
-    Args:
-        tokens: Markers included.
-        width: Pixels of the picture or frame, as the model looks at it; `None` if assumed.
-        height: The same.
-        n_frames: Frames that the model looks at; 1 for a picture.
-        is_assumed: Whether its size could not be read, so that an upper limit is given.
-    """
-
-    tokens: int
-    width: int | None
-    height: int | None
-    n_frames: int
-    is_assumed: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCounter:
     """Counts what is sent to one model.
 
@@ -103,6 +71,7 @@ class TokenCounter:
         video_seconds: Length that a video is taken for where it cannot be looked at: behind an
             address, or without PyAV.
         count_text: Counts the tokens of a text.
+        dialect: Which server will be asked: it says whose rule counts pictures and videos.
     """
 
     model: str
@@ -110,6 +79,7 @@ class TokenCounter:
     policy: MediaPolicy
     video_seconds: float = ASSUMED_VIDEO_SECONDS
     count_text: Callable[[str], int] = estimate_text_tokens
+    dialect: Dialect = DEFAULT_DIALECT
 
     def count_turns(self, turns: Sequence[Turn]) -> int:
         """Count a conversation, the tools and the beginning of the answer included."""
@@ -143,64 +113,39 @@ class TokenCounter:
 
     def measure(self, part: Image | Video) -> MediaCount:
         """Count one picture or video, and tell what was counted."""
-        facts = find_model(self.model)
-        check_knobs(part, facts)
-        if isinstance(part, Image):
-            return self._measure_image(part, facts)
-        cut = settle_cut(part, self.policy, facts)
-        if isinstance(part.source, Frames):
-            return self._measure_frames(part, part.source, facts)
-        clip = measure_video(part.source, self.policy, part.where)
-        return self._measure_video(part, clip, cut, facts)
+        return self._rule.measure(part)
 
-    def _measure_image(self, part: Image, facts: ModelFacts) -> MediaCount:
-        size = measure_picture(part.source, self.policy, part.where)
-        high = bool(self.parameters.get("vl_high_resolution_images"))
-        if size is None:
-            tokens = most_image_tokens(facts, max_pixels=part.max_pixels, high_resolution=high)
-            return _assumed(tokens, 1)
-        width, height = resize_image(
-            *size,
-            facts,
-            min_pixels=part.min_pixels,
-            max_pixels=part.max_pixels,
-            high_resolution=high,
+    @property
+    def _rule(self) -> ServiceRule | TransformersRule:
+        facts, dialect = find_model(self.model), find_dialect(self.dialect)
+        if dialect.tokens == "service":
+            return ServiceRule(
+                facts=facts,
+                policy=self.policy,
+                high_resolution=bool(self.parameters.get("vl_high_resolution_images")),
+                video_seconds=self.video_seconds,
+            )
+        return TransformersRule(
+            facts=facts,
+            policy=self.policy,
+            dialect=dialect,
+            video_seconds=self.video_seconds,
         )
-        return _seen(width, height, 1, facts)
-
-    def _measure_frames(self, part: Video, frames: Frames, facts: ModelFacts) -> MediaCount:
-        # All frames are scaled to the size of the first; behind addresses, to that which is known.
-        sizes = (
-            measure_picture(frame, self.policy, f"{part.where}.video[{number}]")
-            for number, frame in enumerate(frames.frames)
-        )
-        size = next((size for size in sizes if size), None)
-        # A video has one frame at least, and is refused where it is sent with none.
-        n_frames = max(1, len(frames.frames))
-        return _measure_clip(part, size, n_frames, facts)
-
-    def _measure_video(
-        self, part: Video, clip: Clip | None, cut: Cut, facts: ModelFacts
-    ) -> MediaCount:
-        # Frames that are taken here are those that the service would take of the same file.
-        if clip:
-            seen = cut.span.within(clip, part.where)
-            seconds, n_frames = seen.seconds, seen.n_frames
-        else:
-            end = self.video_seconds if part.end is None else part.end
-            seconds, n_frames = max(0.0, end - (part.start or 0.0)), facts.max_frames
-        n_frames = sample_frame_count(
-            seconds, n_frames, fps=part.fps or DEFAULT_FPS, max_frames=cut.max_frames
-        )
-        return _measure_clip(part, (clip.width, clip.height) if clip else None, n_frames, facts)
 
     def _count_document(self, document: Document) -> int:
-        facts = find_model(self.model)
-        high = bool(self.parameters.get("vl_high_resolution_images"))
         sizes = measure_pages(document, self.policy)
-        pictures = (count_image_tokens(*size, facts, high_resolution=high) for size in sizes)
+        pictures = (self.measure_page(*size).tokens for size in sizes)
         label = self.count_text(f'Page 10 of 10 of "{document.title}":')
         return sum(pictures) + label * len(sizes)
+
+    def measure_page(self, width: int, height: int) -> MediaCount:
+        """Count a picture of which only the size is there, such as a page.
+
+        Args:
+            width: Pixels.
+            height: Pixels.
+        """
+        return self._rule.measure_size(width, height)
 
     def _count_result(self, result: ToolResult) -> int:
         tokens = _RESULT_TOKENS + sum(map(self.count_part, result.parts))
@@ -224,10 +169,11 @@ def count_tokens(
     policy: MediaPolicy | None = None,
     video_seconds: float = ASSUMED_VIDEO_SECONDS,
     count_text: Callable[[str], int] = estimate_text_tokens,
+    dialect: Dialect = DEFAULT_DIALECT,
 ) -> int:
     """Count the tokens of a conversation, or of one part of it, offline.
 
-    Pictures and videos count exactly, from their headers, by the rules of the hosted service. Of
+    Pictures and videos count exactly, from their headers, by the rules of the server. Of
     unknown size are those behind addresses, videos where PyAV is not installed (`pip install
     "qwen-vl[video]"`), and HEIC pictures without `pillow-heif`. Such a picture counts as the
     largest that the model looks at, such a video as `video_seconds` of the largest frames.
@@ -242,6 +188,8 @@ def count_tokens(
         policy: Which files may be read; the default policy if `None`.
         video_seconds: Length that a video is taken for where it cannot be looked at.
         count_text: Counts the tokens of a text, if you have a tokenizer.
+        dialect: Which server will be asked; servers of your own count pictures and videos by
+            another rule, see `qwen_vl.self_hosted_tokens`.
 
     Raises:
         MediaError: A picture or video cannot be read or is none, as `prepare_media` says, or a
@@ -263,40 +211,8 @@ def count_tokens(
         policy=policy or MediaPolicy(),
         video_seconds=video_seconds,
         count_text=count_text,
+        dialect=dialect,
     )
     if isinstance(what, Sequence):
         return counter.count_turns(what)
     return counter.count_part(what)
-
-
-def _measure_clip(
-    part: Video, size: tuple[int, int] | None, n_frames: int, facts: ModelFacts
-) -> MediaCount:
-    if size is None:
-        tokens = most_video_tokens(
-            n_frames, facts, max_pixels=part.max_pixels, total_pixels=part.total_pixels
-        )
-        return _assumed(tokens, n_frames)
-    width, height = resize_frame(
-        *size,
-        n_frames,
-        facts,
-        min_pixels=part.min_pixels,
-        max_pixels=part.max_pixels,
-        total_pixels=part.total_pixels,
-    )
-    return _seen(width, height, n_frames, facts)
-
-
-def _seen(width: int, height: int, n_frames: int, facts: ModelFacts) -> MediaCount:
-    return MediaCount(
-        tokens=count_squares(width, height, n_frames, facts),
-        width=width,
-        height=height,
-        n_frames=n_frames,
-        is_assumed=False,
-    )
-
-
-def _assumed(tokens: int, n_frames: int) -> MediaCount:
-    return MediaCount(tokens=tokens, width=None, height=None, n_frames=n_frames, is_assumed=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qwen_vl.content import Image, Part, ToolResult, Turn, Video, VideoMode
+from qwen_vl.dialects import DEFAULT_DIALECT, Dialect
 
 _Number = TypeVar("_Number", int, float)
 
@@ -90,6 +91,7 @@ class Request:
         headers: Extra request headers.
         policy: What may be read and inlined.
         timeout: Seconds to wait for this call; `None` for the client's own.
+        dialect: Which server is asked.
     """
 
     model: str
@@ -99,6 +101,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     policy: MediaPolicy = field(default_factory=MediaPolicy)
     timeout: float | None = None
+    dialect: Dialect = DEFAULT_DIALECT
 
 
 def apply_knobs(turns: tuple[Turn, ...], knobs: Knobs) -> tuple[Turn, ...]:

@@ -48,7 +48,11 @@ def test_files_are_counted_one_a_row() -> None:
         [str(BIG_BUCK_BUNNY), "video/mp4", "1280x720", "1056x576", "10", "2,972"],
     ]
     assert rows[4] == ["Total", "3,362"]
-    assert " ".join(rows[6]) == "By the rules of the hosted service, for qwen3-vl-plus."
+    # 3,362 tokens at a yuan a million.
+    assert _joined(rows[6:]) == (
+        "By the rules of the hosted service, for qwen3-vl-plus. In one request: 0.0034 yuan "
+        "(list price, Beijing)."
+    )
 
 
 def test_json_lines_say_the_same() -> None:
@@ -76,8 +80,32 @@ def test_json_lines_say_the_same() -> None:
             "tokens": 2_972,
             "is_at_most": False,
         },
-        {"model": "qwen3-vl-plus", "files": 2, "total_tokens": 3_100},
+        {
+            "model": "qwen3-vl-plus",
+            "dialect": "dashscope",
+            "files": 2,
+            "total_tokens": 3_100,
+            "total_price_cny": 0.0031,
+        },
     ]
+
+
+def test_servers_of_ones_own_count_by_their_rule() -> None:
+    model = "Qwen/Qwen3-VL-8B-Instruct"
+    done = run(CHELSEA, BIG_BUCK_BUNNY, "--dialect", "vllm", "--model", model)
+    rows = _rows(done)
+    # Ten frames of 40 x 22 squares in five pairs, each with a time stamp of 6 tokens and 2
+    # markers, and 2 markers around them all.
+    assert rows[2][-4:] == ["1280x720", "1280x704", "10", f"{5 * (880 + 8) + 2:,}"]
+    assert _joined(rows[5:]) == f"By the rules of transformers, for {model} at vLLM."
+
+
+def test_price_that_is_not_known_is_not_shown() -> None:
+    assert "yuan" not in run(CHELSEA, "--model", "qwen3.8-max").stdout
+
+
+def _joined(rows: list[list[str]]) -> str:
+    return " ".join(word for row in rows for word in row)
 
 
 def test_options_are_counted_with() -> None:

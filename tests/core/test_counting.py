@@ -37,6 +37,7 @@ from qwen_vl.content import (
 )
 from qwen_vl.counting import TokenCounter, count_tokens
 from qwen_vl.errors import (
+    ConfigurationError,
     MediaAccessError,
     MediaFormatError,
     MediaNotFoundError,
@@ -379,3 +380,60 @@ def test_counting_text_loads_no_heavy_package() -> None:
     )
 
     assert result.stdout.strip() == ""
+
+
+# At servers of one's own: the rows of self_hosted_token_table.json by way of the parts.
+QWEN3, QWEN25 = "Qwen/Qwen3-VL-8B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct"
+
+
+@pytest.mark.parametrize(
+    ("size", "model", "knobs", "tokens"),
+    [
+        # vLLM 0.32.0's own usage (2026-11-22), markers included.
+        ((640, 480), QWEN3, {}, 300 + 2),
+        ((640, 480), QWEN25, {}, 391 + 2),
+        ((3840, 2160), QWEN3, {}, 8160 + 2),
+        ((640, 480), QWEN3, {"max_pixels": 65_536}, 54 + 2),
+        ((640, 480), QWEN25, {"min_pixels": 1_048_576}, 1376 + 2),
+    ],
+)
+def test_vllm_counts_a_picture(
+    size: tuple[int, int], model: str, knobs: dict[str, int], tokens: int
+) -> None:
+    picture = Image(source=Pixels(Pillow.new("RGB", size)), **knobs)
+    assert count_tokens(picture, model, dialect="vllm") == tokens
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "model", "tokens"),
+    # 128 x 96 pixels; a list has one frame a second unless fps says otherwise.
+    [(4, QWEN3, 2 * (12 + 6 + 2) + 2), (4, QWEN25, 2 * 15 + 2)],
+)
+def test_vllm_counts_a_list_of_frames(n_frames: int, model: str, tokens: int) -> None:
+    frames = Frames(tuple(Pixels(Pillow.new("RGB", (128, 96))) for _ in range(n_frames)))
+    assert count_tokens(Video(source=frames), model, dialect="vllm") == tokens
+
+
+def test_list_of_frames_counts_as_pictures_where_it_is_sent_so() -> None:
+    frames = Frames(tuple(Pixels(Pillow.new("RGB", (640, 480))) for _ in range(5)))
+    for dialect in ("sglang", "llamacpp", "ollama"):
+        assert count_tokens(Video(source=frames), QWEN3, dialect=dialect) == 5 * 302
+
+
+def test_unseen_media_count_as_the_largest() -> None:
+    picture = Image(source=Url("https://example.com/a.png"))
+    assert count_tokens(picture, QWEN3, dialect="vllm") == 16_384 + 2
+    video = Video(source=Url("https://example.com/a.mp4"))
+    assert count_tokens(video, QWEN3, dialect="vllm") > 12_000
+
+
+def test_long_video_counts_as_the_frames_that_are_sent() -> None:
+    whole = count_tokens(Video(source=BUNNY), QWEN3, dialect="vllm")
+    cut = count_tokens(Video(source=BUNNY, video_mode="frames"), QWEN3, dialect="vllm")
+    # 40 x 22 squares of the file, 33 x 18 of the frames that are sent for it.
+    assert (whole, cut) == (5 * (880 + 8) + 2, 5 * (594 + 8) + 2)
+
+
+def test_dialect_that_is_none_is_told() -> None:
+    with pytest.raises(ConfigurationError, match=r"'tgi' is not known. Known are dashscope, vllm"):
+        count_tokens(Video(source=BUNNY), QWEN3, dialect="tgi")  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from qwen_vl.content import (
     Url,
     Video,
 )
+from qwen_vl.dialects import find_dialect
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.media.document import expand_documents, holds_document
 from qwen_vl.media.limits import Budget, check_media, is_remote_source
@@ -132,6 +133,7 @@ class _Walk:
 
     def __init__(self, request: Request, storage: TemporaryStorage | None) -> None:
         self._model = request.model
+        self._dialect = request.dialect
         self._storage = storage
         self._uploads: list[Video] = []
         self._policy = request.policy
@@ -203,7 +205,9 @@ class _Walk:
             check_upload(part, source, self._policy)
             self._uploads.append(part)
             return part
-        reason = find_reason_to_cut(part, cut, self._policy, self._budget.left)
+        reason = find_reason_to_cut(
+            part, cut, self._policy, self._budget.left, find_dialect(self._dialect)
+        )
         if reason:
             self._waiting.append(CutJob(part=part, source=source, cut=cut, reason=reason))
             return part

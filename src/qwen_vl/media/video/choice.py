@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Never, get_args
 
 from qwen_vl.content import Frames, Pixels, Url, Video, VideoMode
+from qwen_vl.dialects import DialectFacts
 from qwen_vl.errors import MediaOptionError, UnsupportedContentError
 from qwen_vl.media.source import is_remote
 from qwen_vl.media.video.file import count_bytes
@@ -75,7 +76,9 @@ def settle_cut(part: Video, policy: MediaPolicy, facts: ModelFacts) -> Cut:
     )
 
 
-def find_reason_to_cut(part: Video, cut: Cut, policy: MediaPolicy, left: int) -> str | None:
+def find_reason_to_cut(
+    part: Video, cut: Cut, policy: MediaPolicy, left: int, dialect: DialectFacts
+) -> str | None:
     """Tell why a video must be cut into frames, or that it goes as it is.
 
     Args:
@@ -83,6 +86,7 @@ def find_reason_to_cut(part: Video, cut: Cut, policy: MediaPolicy, left: int) ->
         cut: From `settle_cut`.
         policy: How much may be inlined.
         left: Bytes that the request may still inline.
+        dialect: The server.
 
     Returns:
         The reason, for errors; `None` where the video goes as it is.
@@ -103,6 +107,8 @@ def find_reason_to_cut(part: Video, cut: Cut, policy: MediaPolicy, left: int) ->
         case "auto":
             if cut.reason:
                 return cut.reason
+            if dialect.video is None:
+                return f"{dialect.server} takes no video files"
             n_bytes = count_bytes(source, policy, part.where)
             limit = min(policy.max_inline_bytes, left)
             if n_bytes is None or n_bytes <= limit:

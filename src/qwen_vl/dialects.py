@@ -1,0 +1,186 @@
+"""What tells one server from another that speaks the OpenAI-compatible protocol.
+
+One row a server, one field a difference. The service's own row is what the pages of the service
+say; that of vLLM was measured, at 0.32.0 (2026-11-22). Those of SGLang, llama.cpp and Ollama are
+from their documents and sources as of 2026-11; `# unsure` marks what these leave open.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from qwen_vl.errors import ConfigurationError
+
+Dialect: TypeAlias = Literal["dashscope", "vllm", "sglang", "llamacpp", "ollama"]
+"""Which server is asked: the hosted service, or one of your own."""
+
+DEFAULT_DIALECT: Dialect = "dashscope"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialectFacts:
+    """How one server is spoken to.
+
+    Args:
+        server: Its name, for people.
+        thinking: Field that turns thinking on and off.
+        thinking_budget: Field with the most tokens of reasoning; `None` where there is none.
+        template_parameters: Parameters that the chat template reads, in `chat_template_kwargs`.
+        reasoning: Name of earlier reasoning in an assistant's message.
+        pixels: Where `min_pixels` and `max_pixels` stand: beside each picture, or once for all
+            of a request, in `mm_processor_kwargs`; `None` where only the server's flags set them.
+        fps: Where `fps` stands: beside each video, or once for all of a request, in
+            `media_io_kwargs`; `None` where it has no place.
+        video: Part that a video file stands in; `None` where no video file is taken.
+        frames: Form of a list of frames: a part of its own, one `data:video/jpeg` address of
+            all, or a picture each.
+        takes_addresses: Whether pictures and videos may be given by `http:` and `https:`.
+        takes_detail: Whether `detail` stands beside a picture's address.
+        takes_cache_control: Whether `cache_control` marks what is to be cached.
+        takes_audio: Whether sounds are taken in the service's form.
+        renamed: Parameters that go by another name.
+        unread: Parameters that the server would pass over in silence.
+        forces_tools: Whether `tool_choice` can make the model call a tool.
+        partial: Parameters with which the model goes on with an assistant's last message; `None`
+            where it cannot.
+        tokens: Whose rule counts pictures and videos.
+    """
+
+    server: str
+    thinking: Literal["enable_thinking", "chat_template_kwargs", "reasoning_effort"]
+    thinking_budget: str | None
+    template_parameters: tuple[str, ...] = ()
+    reasoning: Literal["reasoning_content", "reasoning"]
+    pixels: Literal["part", "mm_processor_kwargs"] | None
+    fps: Literal["part", "media_io_kwargs"] | None
+    video: Literal["video_url", "input_video"] | None
+    frames: Literal["video", "video/jpeg", "pictures"]
+    takes_addresses: bool = True
+    takes_detail: bool = False
+    takes_cache_control: bool = False
+    takes_audio: bool = False
+    renamed: Mapping[str, str]
+    unread: frozenset[str] = frozenset()
+    forces_tools: bool = True
+    partial: Mapping[str, bool] | None
+    tokens: Literal["service", "transformers"] = "transformers"
+
+
+_SERVICE_ONLY = frozenset(
+    {
+        "enable_code_interpreter",
+        "enable_search",
+        "search_options",
+        "tool_stream",
+        "vl_high_resolution_images",
+    }
+)
+# The templates of the open Qwen3.8 models read these (model cards, 2026-10).
+_TEMPLATE = ("enable_thinking", "preserve_thinking")
+
+DIALECTS: Mapping[Dialect, DialectFacts] = {
+    "dashscope": DialectFacts(
+        server="Model Studio",
+        thinking="enable_thinking",
+        thinking_budget="thinking_budget",
+        reasoning="reasoning_content",
+        pixels="part",
+        fps="part",
+        video="video_url",
+        frames="video",
+        takes_detail=True,
+        takes_cache_control=True,
+        takes_audio=True,
+        renamed={},
+        partial={},
+        tokens="service",
+    ),
+    "vllm": DialectFacts(
+        server="vLLM",
+        thinking="chat_template_kwargs",
+        thinking_budget="thinking_token_budget",
+        template_parameters=_TEMPLATE,
+        reasoning="reasoning",
+        pixels="mm_processor_kwargs",
+        fps="media_io_kwargs",
+        video="video_url",
+        frames="video/jpeg",
+        renamed={},
+        unread=_SERVICE_ONLY,
+        partial={"continue_final_message": True, "add_generation_prompt": False},
+    ),
+    "sglang": DialectFacts(
+        server="SGLang",
+        thinking="chat_template_kwargs",
+        thinking_budget=None,
+        template_parameters=_TEMPLATE,
+        reasoning="reasoning_content",
+        # unsure: newer versions may take limits in a request; what is known are the server's flags.
+        pixels=None,
+        fps=None,
+        # unsure: the part's name in the released versions.
+        video="video_url",
+        frames="pictures",
+        takes_detail=True,
+        renamed={},
+        unread=_SERVICE_ONLY,
+        partial={"continue_final_message": True},
+    ),
+    "llamacpp": DialectFacts(
+        server="llama.cpp",
+        thinking="chat_template_kwargs",
+        thinking_budget=None,
+        template_parameters=_TEMPLATE,
+        reasoning="reasoning_content",
+        pixels=None,
+        fps=None,
+        # unsure: only the newest README has videos.
+        video="input_video",
+        frames="pictures",
+        # unsure: from its README, not measured.
+        renamed={"repetition_penalty": "repeat_penalty", "max_completion_tokens": "max_tokens"},
+        unread=_SERVICE_ONLY,
+        # A tool that is named is taken for "auto" in silence; "required" holds.
+        forces_tools=True,
+        partial=None,
+    ),
+    "ollama": DialectFacts(
+        server="Ollama",
+        thinking="reasoning_effort",
+        thinking_budget=None,
+        reasoning="reasoning",
+        pixels=None,
+        fps=None,
+        video=None,
+        frames="pictures",
+        # unsure: the newest page lists image addresses, the source of 2026-08 refuses them.
+        takes_addresses=False,
+        renamed={"max_completion_tokens": "max_tokens"},
+        unread=_SERVICE_ONLY
+        | {"parallel_tool_calls", "preserve_thinking", "repetition_penalty", "top_k"},
+        # unsure: the newest page lists tool_choice, the source of 2026-08 passes over it.
+        forces_tools=False,
+        partial=None,
+    ),
+}
+"""Every dialect, by its name."""
+
+
+def find_dialect(dialect: Dialect) -> DialectFacts:
+    """Find how a server is spoken to.
+
+    Args:
+        dialect: Its name.
+
+    Raises:
+        ConfigurationError: The name is not known.
+
+    Example:
+        >>> find_dialect("vllm").frames
+        'video/jpeg'
+    """
+    facts = DIALECTS.get(dialect)
+    if facts is None:
+        known = ", ".join(DIALECTS)
+        raise ConfigurationError(f"dialect {dialect!r} is not known. Known are {known}.")
+    return facts
