@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from qwen_vl.sandbox.colours import Colour
 from qwen_vl.sandbox.conversation import Tool
-from qwen_vl.sandbox.openai_protocol import read_request, unknown_fields
+from qwen_vl.sandbox.native_protocol import NativeProtocol
+from qwen_vl.sandbox.openai_protocol import OpenAIProtocol
 from qwen_vl.sandbox.patterns import matching_text
 from qwen_vl.sandbox.refusals import Refusal
 from qwen_vl.sandbox.schema_values import value_for
@@ -187,7 +188,9 @@ JSON = st.recursive(
     max_leaves=6,
 )
 PART = st.dictionaries(
-    st.sampled_from(["type", "text", "image_url", "video_url", "video", "input_audio", "fps"]),
+    st.sampled_from(
+        ["type", "text", "image", "image_url", "video_url", "video", "input_audio", "fps"]
+    ),
     st.sampled_from(["text", "image_url", "video_url", "video", "input_audio"]) | JSON,
 )
 MESSAGE = st.dictionaries(
@@ -197,6 +200,7 @@ MESSAGE = st.dictionaries(
 FIELDS = [
     *("stream", "stream_options", "temperature", "stop", "tools", "tool_choice", "n"),
     *("response_format", "reasoning_effort", "thinking_budget", "enable_thinking", "max_tokens"),
+    *("incremental_output", "result_format", "ocr_options", "vl_enable_image_hw_output"),
 ]
 
 
@@ -205,6 +209,21 @@ FIELDS = [
 def test_any_json_is_read_or_refused(fields: dict[str, Any], messages: Any) -> None:
     """No body, however odd, breaks the sandbox itself."""
     body = {"model": "qwen3.8-max", "messages": messages, **fields}
-    assert isinstance(unknown_fields(body), tuple)
+    assert isinstance(OpenAIProtocol().unknown_fields(body), tuple)
     with contextlib.suppress(Refusal):
-        assert read_request(body, {}, strict=True).conversation.messages
+        assert OpenAIProtocol().read(body, {}, strict=True).conversation.messages
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(
+    JSON | st.dictionaries(st.sampled_from(FIELDS), JSON),
+    JSON | st.fixed_dictionaries({"messages": JSON | st.lists(MESSAGE, max_size=3)}),
+    st.sampled_from(["qwen3.8-max", "qwen3-vl-plus", "qwen-vl-ocr"]),
+)
+def test_any_native_json_is_read_or_refused(parameters: Any, given: Any, model: str) -> None:
+    """The same for the native protocol."""
+    body = {"model": model, "input": given, "parameters": parameters}
+    protocol, headers = NativeProtocol(), {"x-dashscope-sse": "enable"}
+    assert isinstance(protocol.unknown_fields(body), tuple)
+    with contextlib.suppress(Refusal):
+        assert protocol.read(body, headers, strict=True).conversation.messages

@@ -5,7 +5,7 @@ Deterministic, and never a guess at what a model would say.
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ import orjson
 from qwen_vl.sandbox.conversation import Conversation, Message, Options, ToolCall
 from qwen_vl.sandbox.engine import Receipt, Sight, arguments_text
 from qwen_vl.sandbox.schema_values import value_for
+from qwen_vl.sandbox.text_reading import read_text
 from qwen_vl.sandbox.tokens import pieces, text_tokens
 from qwen_vl.sandbox.tool_answers import choose_calls
 
@@ -31,6 +32,8 @@ class Answer:
     text_chunks: tuple[str, ...] | None = None
     """Where a stream is cut; by a rule of the protocol if not given."""
     reasoning_chunks: tuple[str, ...] | None = None
+    ocr_result: dict[str, Any] | None = None
+    """What a task of the text-reading models found, as values."""
 
     @property
     def reasoning_tokens(self) -> int:
@@ -47,6 +50,9 @@ class Answer:
 def compose(conversation: Conversation, receipt: Receipt) -> Answer:
     """Write the honest answer to a conversation."""
     options = conversation.options
+    if options.ocr is not None:
+        reading = read_text(options.ocr, receipt)
+        return replace(limited(Answer(reading.text), options), ocr_result=reading.result)
     reasoning = _reasoning(conversation, receipt) if options.thinking else ""
     calls = choose_calls(conversation)
     if calls:

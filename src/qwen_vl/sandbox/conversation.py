@@ -27,6 +27,7 @@ class Picture:
     url: str
     min_pixels: int | None = None
     max_pixels: int | None = None
+    rotate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Video:
     min_pixels: int | None = None
     max_pixels: int | None = None
     total_pixels: int | None = None
+    max_frames: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class Message:
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    cache_marks: tuple[int, ...] = ()
+    """Which parts carry `cache_control`."""
 
     @property
     def text(self) -> str:
@@ -95,6 +99,14 @@ class Tool:
     name: str
     parameters: dict[str, Any]
     description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OcrTask:
+    """A task of the text-reading models; `result_schema` names the values to find."""
+
+    task: str
+    result_schema: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +126,9 @@ class Options:
     logprobs: bool = False
     top_logprobs: int = 0
     high_resolution: bool = False
+    image_sizes: bool = False
+    """Whether the answer tells the size that each picture was scaled to."""
+    ocr: OcrTask | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 import orjson
 
-from qwen_vl.sandbox.conversation import Audio, Conversation, Message, Picture, ToolCall, Video
+from qwen_vl.sandbox.conversation import (
+    Audio,
+    Conversation,
+    Message,
+    Options,
+    Picture,
+    Text,
+    ToolCall,
+    Video,
+)
 from qwen_vl.sandbox.media import SeenPicture, see_picture, see_video
 from qwen_vl.sandbox.models import ModelFacts, Pixels, VideoFacts
 from qwen_vl.sandbox.refusals import refuse
@@ -17,6 +26,7 @@ from qwen_vl.sandbox.tokens import (
     Budget,
     Clip,
     picture_tokens,
+    resized,
     sampled_frames,
     text_tokens,
     video_tokens,
@@ -43,6 +53,18 @@ class Sight:
     kind: str
     description: str
     tokens: int
+    size: tuple[int, int] | None = None
+    """A picture's width and height as it came."""
+    scaled: tuple[int, int] | None = None
+    """A picture's width and height as the model sees it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """What one request wrote to the context cache and found in it, in tokens."""
+
+    created: int
+    found: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +73,8 @@ class Receipt:
 
     sights: tuple[Sight, ...]
     text_tokens: int
+    cache: CacheUse | None = None
+    """What came of the `cache_control` markers; `None` if there were none."""
 
     def tokens(self, kind: str) -> int:
         """Tokens of one kind of media."""
@@ -100,15 +124,28 @@ def arguments_text(call: ToolCall) -> str:
 
 
 def _count_text(conversation: Conversation) -> int:
-    total = 0
+    total = tool_tokens(conversation.options)
     for message in conversation.messages:
-        total += TOKENS_PER_MESSAGE + text_tokens(message.text) + text_tokens(message.reasoning)
-        for call in message.tool_calls:
-            total += text_tokens(call.name) + text_tokens(arguments_text(call))
-    for tool in conversation.options.tools:
-        total += text_tokens(tool.name + tool.description)
-        total += text_tokens(orjson.dumps(tool.parameters).decode())
+        words = (part.text for part in message.parts if isinstance(part, Text))
+        total += frame_tokens(message) + sum(map(text_tokens, words))
     return total
+
+
+def frame_tokens(message: Message) -> int:
+    """Count what a message holds beside its parts."""
+    total = TOKENS_PER_MESSAGE + text_tokens(message.reasoning)
+    for call in message.tool_calls:
+        total += text_tokens(call.name) + text_tokens(arguments_text(call))
+    return total
+
+
+def tool_tokens(options: Options) -> int:
+    """Count the tools of a request."""
+    return sum(
+        text_tokens(tool.name + tool.description)
+        + text_tokens(orjson.dumps(tool.parameters).decode())
+        for tool in options.tools
+    )
 
 
 def _sights(conversation: Conversation, storage: Storage) -> Iterator[Sight]:
@@ -146,10 +183,19 @@ class _Viewer:
             tokens = _nominal_tokens(content.url)
             return Sight("image", f"not fetched, {_shown(content.url)}, {tokens} tokens", tokens)
         seen = see_picture(content, strict=self._strict)
-        tokens = picture_tokens(seen.width, seen.height, self._picture_budget(part))
+        budget = self._picture_budget(part)
+        tokens = picture_tokens(seen.width, seen.height, budget)
         colour = f", mean colour {seen.colour}" if seen.colour else ""
         size = f"{seen.format} {seen.width}x{seen.height}"
-        return Sight("image", f"{size}{colour}, {tokens} tokens", tokens)
+        # unsure: whether tokens are counted before or after the text is set upright.
+        turned = ", to be set upright" if part.rotate else ""
+        return Sight(
+            "image",
+            f"{size}{colour}{turned}, {tokens} tokens",
+            tokens,
+            size=(seen.width, seen.height),
+            scaled=resized(seen.width, seen.height, budget),
+        )
 
     def _see_video(self, part: Video, url: str) -> Sight:
         facts = self._video_facts()
@@ -157,7 +203,8 @@ class _Viewer:
         if isinstance(content, Unseen):
             return Sight("video", f"not fetched, {_shown(url)}, 0 tokens", 0)
         seen = see_video(content, facts)
-        frames = sampled_frames(seen.clip, fps=part.fps, max_frames=facts.max_frames)
+        most = part.max_frames or facts.max_frames
+        frames = sampled_frames(seen.clip, fps=part.fps, max_frames=most)
         tokens = self._video_tokens(part, seen.clip, frames)
         clip = seen.clip
         description = (

@@ -62,6 +62,12 @@ class ModelFacts:
     sees: bool = True
     """Whether the model takes anything but text."""
     hears: bool = False
+    reads: bool = False
+    """Whether it is one of the text-reading models, with `ocr_options`."""
+    streams_increments: bool = False
+    """Default of `incremental_output` (Native-API page, 2026-09)."""
+    is_on_text_path: bool = False
+    """Which of the two native addresses it has: text generation or multimodal."""
     thinking: ThinkingMode = "default_on"
     thinks_only_in_streams: bool = False
     max_thinking_tokens: int = 262_144
@@ -125,6 +131,7 @@ _VL3 = replace(
     # unsure: other pages are silent on qwen3-vl-plus without streaming.
     thinks_only_in_streams=True,
     logprobs=True,
+    streams_increments=True,
     max_input=260_096,
     max_input_thinking=258_048,
     max_output=32_768,
@@ -138,19 +145,27 @@ _VL_LATE = replace(
     thinking="never",
     tools=False,
     logprobs=False,
+    streams_increments=False,
 )
 _VL25 = replace(_VL_LATE, patch=28, picture=_OLD_PICTURE, video=_VL25_VIDEO)
-_QVQ = replace(_VL25, thinking="always", thinks_only_in_streams=True, json_object=False)
+_QVQ = replace(
+    _VL25,
+    thinking="always",
+    thinks_only_in_streams=True,
+    json_object=False,
+    streams_increments=True,
+)
 _OCR = replace(
     _VL_LATE,
     picture=_OCR_PICTURE,
     video=None,
+    reads=True,
     json_object=False,
     max_input=30_000,
     max_input_thinking=30_000,
     max_output=8_192,
 )
-_TEXT = replace(_G36, sees=False, video=None, thinking="default_off")
+_TEXT = replace(_G36, sees=False, video=None, thinking="default_off", is_on_text_path=True)
 
 _TABLE: tuple[tuple[str, ModelFacts], ...] = (
     (r"qwen3\.8-omni.*", replace(_OMNI, takes_effort=True)),

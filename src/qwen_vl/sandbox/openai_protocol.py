@@ -3,84 +3,142 @@
 Shapes are those of the OpenAI-Chat page (2026-10) and the Streaming page (2026-07).
 """
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from qwen_vl.sandbox.answers import Answer
-from qwen_vl.sandbox.conversation import Conversation, ToolCall
-from qwen_vl.sandbox.engine import Receipt, arguments_text
+from qwen_vl.sandbox.conversation import Conversation
+from qwen_vl.sandbox.engine import Receipt
+from qwen_vl.sandbox.error_forms import OPENAI
+from qwen_vl.sandbox.exchange import Exchange, Reply
+from qwen_vl.sandbox.messages import is_partial, read_messages
 from qwen_vl.sandbox.models import admitted_facts
-from qwen_vl.sandbox.openai_messages import PART_FIELDS, is_partial, read_messages
-from qwen_vl.sandbox.openai_parameters import KNOWN, check_json_word, read_options, read_stream
+from qwen_vl.sandbox.openai_parts import PART_FIELDS, OpenAIPartReader
+from qwen_vl.sandbox.parameters import SHARED_FIELDS, check_json_word, read_options
 from qwen_vl.sandbox.refusals import refuse
-from qwen_vl.sandbox.tokens import pieces
-from qwen_vl.sandbox.uploads import account_of
+from qwen_vl.sandbox.shapes import cache_details, call_deltas, chunks_of, probabilities, whole_call
+from qwen_vl.sandbox.uploads import account_of, resolves_oss
+from qwen_vl.sandbox.validation import Fields
 
-PIECES_PER_CHUNK = 4
-"""Tokens of text in one chunk of a stream."""
-
-DONE = b"data: [DONE]\n\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One request, read: what to answer and how to send it."""
-
-    conversation: Conversation
-    stream: bool
-    include_usage: bool
+KNOWN = SHARED_FIELDS | {"model", "messages", "stream", "stream_options", "modalities", "audio"}
+"""Documented fields; others are ignored and recorded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """What every body of one answer repeats."""
+class OpenAIProtocol:
+    """The service's OpenAI-compatible protocol."""
 
-    id: str
-    created: int
-    model: str
+    errors = OPENAI
+    end = b"data: [DONE]\n\n"
+    broken_event = b'data: {"choices": [{"delta": \n\n'
+
+    def unknown_fields(self, body: Any) -> tuple[str, ...]:
+        """Name the fields of a request that no page documents, as paths."""
+        if not isinstance(body, dict):
+            return ()
+        found = [name for name in body if name not in KNOWN]
+        return (*found, *unknown_in_parts(body.get("messages"), "messages"))
+
+    def wants_stream(self, body: Any, headers: Mapping[str, str]) -> bool:  # noqa: ARG002 - the native protocol needs them.
+        """Tell whether a request, good or not, asks for a stream."""
+        return isinstance(body, dict) and bool(body.get("stream"))
+
+    def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> Exchange:
+        """Read and check a request.
+
+        Raises:
+            Refusal: The service would not take it.
+        """
+        if not isinstance(body, dict):
+            refuse("The request body must be a JSON object.")
+        facts = admitted_facts(body.get("model"))
+        stream, include_usage = _read_stream(body, strict=strict)
+        options = read_options(body, facts, stream=stream, strict=strict)
+        parts = OpenAIPartReader(facts, strict=strict)
+        messages = read_messages(body.get("messages"), facts, parts)
+        check_json_word(options, "\n".join(message.text for message in messages))
+        if is_partial(body["messages"]) and options.thinking:
+            refuse("partial is not supported in thinking mode.")
+        conversation = Conversation(
+            model=body["model"],
+            facts=facts,
+            messages=messages,
+            options=options,
+            strict=strict,
+            account=account_of(headers.get("authorization", "")),
+            resolves_oss=resolves_oss(headers),
+        )
+        return Exchange(conversation, stream, include_usage)
+
+    def whole(self, reply: Reply) -> bytes:
+        """Shape an answer that is not streamed."""
+        answer = reply.answer
+        calls = [
+            whole_call(call, at, reply.request_id) for at, call in enumerate(answer.tool_calls)
+        ]
+        message = {
+            "role": "assistant",
+            "content": answer.text,
+            "reasoning_content": answer.reasoning,
+            "refusal": None,
+            "audio": None,
+            "function_call": None,
+            "tool_calls": calls or None,
+        }
+        if not answer.reasoning:
+            del message["reasoning_content"]
+        choice = {
+            "index": 0,
+            "finish_reason": answer.finish_reason,
+            "logprobs": _logprobs(answer.text, reply),
+            "message": message,
+        }
+        usage = _usage(reply)
+        return orjson.dumps(
+            {**_head(reply, "chat.completion"), "choices": [choice], "usage": usage}
+        )
+
+    def events(self, reply: Reply) -> Iterator[bytes]:
+        """Shape a stream, `[DONE]` apart."""
+        for at, delta in enumerate(_deltas(reply)):
+            shown = delta.get("content") if at else None
+            yield _chunk(reply, delta, logprobs=_logprobs(shown, reply) if shown else None)
+        yield _chunk(reply, _delta(content=""), finish_reason=reply.answer.finish_reason)
+        if reply.exchange.include_usage:
+            head = _head(reply, "chat.completion.chunk")
+            yield _event({**head, "choices": [], "usage": _usage(reply)})
 
 
-def read_request(body: Any, headers: Mapping[str, str], *, strict: bool) -> Exchange:
-    """Read and check a request.
-
-    Raises:
-        Refusal: The service would not take it.
-    """
-    if not isinstance(body, dict):
-        refuse("The request body must be a JSON object.")
-    facts = admitted_facts(body.get("model"))
-    stream, include_usage = read_stream(body, strict=strict)
-    options = read_options(body, facts, strict=strict)
-    messages = read_messages(body.get("messages"), facts, strict=strict)
-    check_json_word(options, "\n".join(message.text for message in messages))
-    if is_partial(body["messages"]) and options.thinking:
-        refuse("partial is not supported in thinking mode.")
-    resolves_oss = headers.get("x-dashscope-ossresourceresolve", "").lower() == "enable"
-    account = account_of(headers.get("authorization", ""))
-    conversation = Conversation(
-        body["model"], facts, messages, options, strict, account, resolves_oss
-    )
-    return Exchange(conversation, stream, include_usage)
-
-
-def unknown_fields(body: Any) -> tuple[str, ...]:
-    """Name the fields of a request that no page documents, as paths."""
-    if not isinstance(body, dict):
-        return ()
-    found = [name for name in body if name not in KNOWN]
-    messages = body.get("messages")
+def unknown_in_parts(messages: Any, path: str) -> Iterator[str]:
+    """Name the fields of content parts that no page documents."""
     for at, message in enumerate(messages if isinstance(messages, list) else ()):
         content = message.get("content") if isinstance(message, dict) else None
         for index, part in enumerate(content if isinstance(content, list) else ()):
             if isinstance(part, dict):
-                known = PART_FIELDS.get(str(part.get("type")), frozenset())
-                extra = part.keys() - known - {"type", "cache_control"}
-                found += [f"messages[{at}].content[{index}].{name}" for name in sorted(extra)]
-    return tuple(found)
+                kind = str(part.get("type"))
+                known = PART_FIELDS.get(kind, frozenset()) | {kind, "type", "cache_control"}
+                for name in sorted(part.keys() - known):
+                    yield f"{path}[{at}].content[{index}].{name}"
+
+
+def _read_stream(body: dict[str, Any], *, strict: bool) -> tuple[bool, bool]:
+    """Read whether to stream, and whether to close the stream with its usage."""
+    fields = Fields(body)
+    stream = fields.boolean("stream")
+    options = fields.get("stream_options")
+    if options is None:
+        return stream, False
+    if not isinstance(options, dict):
+        refuse("stream_options must be an object.")
+    if not stream and strict:
+        # unsure: the pages show the field in streams alone, and no refusal elsewhere.
+        refuse("The 'stream_options' parameter is only allowed when 'stream' is enabled.")
+    return stream, Fields(options, "stream_options").boolean("include_usage")
+
+
+def _usage(reply: Reply) -> Mapping[str, Any]:
+    return usage_of(reply.answer, reply.receipt) if reply.usage is None else reply.usage
 
 
 def usage_of(answer: Answer, receipt: Receipt) -> dict[str, Any]:
@@ -92,7 +150,7 @@ def usage_of(answer: Answer, receipt: Receipt) -> dict[str, Any]:
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {
             "audio_tokens": None,
-            "cached_tokens": 0,
+            **cache_details(receipt),
             "image_tokens": receipt.tokens("image") or None,
             "text_tokens": receipt.text_tokens,
             "video_tokens": receipt.tokens("video") or None,
@@ -105,90 +163,30 @@ def usage_of(answer: Answer, receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def whole_body(
-    envelope: Envelope, answer: Answer, usage: Mapping[str, Any], logprobs: int | None
-) -> bytes:
-    """Shape an answer that is not streamed; `logprobs` is how many alternatives to list."""
-    message = {
-        "role": "assistant",
-        "content": answer.text,
-        "reasoning_content": answer.reasoning,
-        "refusal": None,
-        "audio": None,
-        "function_call": None,
-        "tool_calls": [_call(call, at, envelope) for at, call in enumerate(answer.tool_calls)]
-        or None,
-    }
-    if not answer.reasoning:
-        del message["reasoning_content"]
-    choice = {
-        "index": 0,
-        "finish_reason": answer.finish_reason,
-        "logprobs": _logprobs(answer.text, logprobs),
-        "message": message,
-    }
-    return orjson.dumps(
-        {
-            "id": envelope.id,
-            "object": "chat.completion",
-            "created": envelope.created,
-            "model": envelope.model,
-            "system_fingerprint": None,
-            "service_tier": None,
-            "choices": [choice],
-            "usage": usage,
-        }
-    )
-
-
-def events(
-    envelope: Envelope,
-    answer: Answer,
-    usage: Mapping[str, Any] | None,
-    logprobs: int | None,
-) -> Iterator[bytes]:
-    """Shape a stream, `[DONE]` apart; `usage` is sent last if it is given."""
-    for at, delta in enumerate(_deltas(envelope, answer)):
-        shown = delta.get("content") if at else None
-        yield _event(envelope, delta, logprobs=_logprobs(shown or "", logprobs) if shown else None)
-    yield _event(envelope, _delta(content=""), finish_reason=answer.finish_reason)
-    if usage is not None:
-        yield event({**_head(envelope), "choices": [], "usage": usage})
-
-
-def event(value: Mapping[str, Any]) -> bytes:
-    """Frame one server-sent event."""
-    return b"data: " + orjson.dumps(value) + b"\n\n"
-
-
-def chunks_of(text: str) -> list[str]:
-    """Cut a text as a stream does."""
-    parts = pieces(text)
-    return [
-        "".join(parts[at : at + PIECES_PER_CHUNK]) for at in range(0, len(parts), PIECES_PER_CHUNK)
-    ]
-
-
-def _head(envelope: Envelope) -> dict[str, Any]:
+def _head(reply: Reply, kind: str) -> dict[str, Any]:
     return {
-        "id": envelope.id,
-        "object": "chat.completion.chunk",
-        "created": envelope.created,
-        "model": envelope.model,
+        "id": f"chatcmpl-{reply.request_id}",
+        "object": kind,
+        "created": reply.created,
+        "model": reply.exchange.conversation.model,
         "system_fingerprint": None,
         "service_tier": None,
     }
 
 
-def _event(
-    envelope: Envelope,
+def _event(value: Mapping[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def _chunk(
+    reply: Reply,
     delta: dict[str, Any],
     *,
     finish_reason: str | None = None,
     logprobs: dict[str, Any] | None = None,
 ) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": logprobs}
-    return event({**_head(envelope), "choices": [choice], "usage": None})
+    return _event({**_head(reply, "chat.completion.chunk"), "choices": [choice], "usage": None})
 
 
 def _delta(
@@ -208,38 +206,18 @@ def _delta(
     }
 
 
-def _deltas(envelope: Envelope, answer: Answer) -> Iterator[dict[str, Any]]:
+def _deltas(reply: Reply) -> Iterator[dict[str, Any]]:
+    answer = reply.answer
     yield _delta(content="", role="assistant")
     for chunk in answer.reasoning_chunks or chunks_of(answer.reasoning):
         yield _delta(reasoning=chunk)
     for chunk in answer.text_chunks or chunks_of(answer.text):
         yield _delta(content=chunk)
     for at, call in enumerate(answer.tool_calls):
-        whole = _call(call, at, envelope)
-        arguments = whole["function"]["arguments"]
-        first = {**whole, "function": {"name": call.name, "arguments": ""}}
-        yield _delta(content=None, call=first)
-        for chunk in chunks_of(arguments):
-            # Deltas after the first carry an empty id and no name.
-            later = {**whole, "id": "", "function": {"name": None, "arguments": chunk}}
-            yield _delta(content=None, call=later)
+        for piece in call_deltas(call, at, reply.request_id, later_name=None):
+            yield _delta(content=None, call=piece)
 
 
-def _call(call: ToolCall, at: int, envelope: Envelope) -> dict[str, Any]:
-    return {
-        "id": call.id or f"call_{envelope.id[-24:].replace('-', '')}{at}",
-        "type": "function",
-        "index": at,
-        "function": {"name": call.name, "arguments": arguments_text(call)},
-    }
-
-
-def _logprobs(text: str, alternatives: int | None) -> dict[str, Any] | None:
-    if alternatives is None:
-        return None
-    content = []
-    for token in pieces(text):
-        certain = {"token": token, "logprob": 0.0, "bytes": list(token.encode())}
-        other = {"token": " ", "logprob": math.log(1e-6), "bytes": [32]}
-        content.append({**certain, "top_logprobs": [certain, *[other] * 4][:alternatives]})
-    return {"content": content, "refusal": None}
+def _logprobs(text: str, reply: Reply) -> dict[str, Any] | None:
+    content = probabilities(text, reply.alternatives)
+    return None if content is None else {"content": content, "refusal": None}

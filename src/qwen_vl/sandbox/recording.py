@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from qwen_vl.sandbox.faults import Endpoint, Fault, RawAnswer, ScriptedAnswer
+from qwen_vl.sandbox.prefix_cache import PrefixCache
 from qwen_vl.sandbox.uploads import Storage
 
 SHOWN_KEY_CHARACTERS = 4
@@ -54,6 +55,7 @@ class Ledger:
         self.requests: list[RecordedRequest] = []
         self.script: deque[ScriptedAnswer | RawAnswer] = deque()
         self.storage = Storage()
+        self.cache = PrefixCache()
         self._faults: defaultdict[Endpoint, deque[Fault]] = defaultdict(deque)
         self._api_keys = None if api_keys is None else frozenset(api_keys)
 
@@ -79,11 +81,12 @@ class Ledger:
         return self.script.popleft() if self.script else None
 
     def clear(self) -> None:
-        """Forget all requests, uploads, scripted answers and faults."""
+        """Forget all requests, uploads, cached prefixes, scripted answers and faults."""
         self.requests.clear()
         self.script.clear()
         self._faults.clear()
         self.storage.clear()
+        self.cache.clear()
 
 
 def redacted(headers: Mapping[str, str]) -> dict[str, str]:

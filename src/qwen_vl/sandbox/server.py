@@ -18,6 +18,7 @@ from qwen_vl.sandbox.uploads import Upload
 
 HOST = "127.0.0.1"
 BASE_PATH = "/compatible-mode/v1"
+NATIVE_BASE_PATH = "/api/v1"
 START_TIMEOUT_SECONDS = 10.0
 
 
@@ -109,6 +110,11 @@ class Sandbox:
         return self.url + BASE_PATH
 
     @property
+    def native_base_url(self) -> str:
+        """The base URL of the native protocol, such as `http://127.0.0.1:8000/api/v1`."""
+        return self.url + NATIVE_BASE_PATH
+
+    @property
     def requests(self) -> list[RecordedRequest]:
         """All requests so far, the oldest first."""
         return list(self._ledger.requests)
@@ -134,7 +140,7 @@ class Sandbox:
         self._ledger.storage.expire()
 
     def clear(self) -> None:
-        """Forget all requests, uploads, scripted answers and faults."""
+        """Forget all requests, uploads, cached prefixes, scripted answers and faults."""
         self._ledger.clear()
 
     def script(self, *answers: ScriptedAnswer | str) -> None:

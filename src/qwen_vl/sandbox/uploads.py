@@ -245,6 +245,11 @@ def account_of(authorization: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def resolves_oss(headers: Mapping[str, str]) -> bool:
+    """Tell whether a request's headers ask for `oss://` addresses to be resolved."""
+    return headers.get("x-dashscope-ossresourceresolve", "").lower() == "enable"
+
+
 def _check_conditions(form: Mapping[str, str], folder: str) -> None:
     name = form["key"].removeprefix(f"{folder}/")
     if name in {"", form["key"]}:

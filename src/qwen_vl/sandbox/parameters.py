@@ -1,4 +1,4 @@
-"""Reading the top-level fields of the OpenAI-compatible protocol, strictly.
+"""Reading what a request asks of the answer, strictly: what both protocols have in common.
 
 Rules are those of the OpenAI-Chat and Native-API pages (2026-10 and 2026-09), the
 Structured page (2026-10) and the Errors page (2026-07).
@@ -9,16 +9,12 @@ from typing import Any, Literal
 
 from qwen_vl.sandbox.conversation import Options, Tool
 from qwen_vl.sandbox.models import ModelFacts
-from qwen_vl.sandbox.openai_messages import KNOBS
+from qwen_vl.sandbox.parts import KNOBS
 from qwen_vl.sandbox.refusals import ALGO, refuse
 from qwen_vl.sandbox.validation import Fields
 
-KNOWN = frozenset(
+SHARED_FIELDS = frozenset(
     {
-        "model",
-        "messages",
-        "stream",
-        "stream_options",
         "temperature",
         "top_p",
         "top_k",
@@ -44,11 +40,9 @@ KNOWN = frozenset(
         "enable_search",
         "search_options",
         "enable_code_interpreter",
-        "modalities",
-        "audio",
     }
 )
-"""Documented fields; others are ignored and recorded."""
+"""Documented fields of both protocols."""
 
 EFFORTS = {
     "xhigh": 262_144,
@@ -81,18 +75,20 @@ NO_FORCED_TOOLS = (
 )
 
 
-def read_options(body: dict[str, Any], facts: ModelFacts, *, strict: bool) -> Options:
-    """Read and check everything but the messages.
+def read_options(
+    values: dict[str, Any], facts: ModelFacts, *, stream: bool, strict: bool
+) -> Options:
+    """Read and check the shared fields.
 
     Raises:
         Refusal: A field has a value the service does not take, or two fields exclude each other.
     """
-    fields = Fields(body)
-    if strict and (knobs := KNOBS & body.keys()):
+    fields = Fields(values)
+    if strict and (knobs := KNOBS & values.keys()):
         # unsure: they may be ignored here; the page shows them in content parts alone.
         refuse(f"{sorted(knobs)} must stand in a content part, not at the top level.")
     _check_sampling(fields)
-    thinking, budget = _read_thinking(fields, facts, strict=strict)
+    thinking, budget = _read_thinking(fields, facts, stream=stream, strict=strict)
     tools = _read_tools(fields, facts)
     answer_format, schema = _read_format(fields, facts, thinking=thinking, strict=strict)
     logprobs = fields.boolean("logprobs")
@@ -117,21 +113,6 @@ def read_options(body: dict[str, Any], facts: ModelFacts, *, strict: bool) -> Op
         top_logprobs=top_logprobs or 0,
         high_resolution=fields.boolean("vl_high_resolution_images"),
     )
-
-
-def read_stream(body: dict[str, Any], *, strict: bool) -> tuple[bool, bool]:
-    """Read whether to stream, and whether to close the stream with its usage."""
-    fields = Fields(body)
-    stream = fields.boolean("stream")
-    options = fields.get("stream_options")
-    if options is None:
-        return stream, False
-    if not isinstance(options, dict):
-        refuse("stream_options must be an object.")
-    if not stream and strict:
-        # unsure: the pages show the field in streams alone, and no refusal elsewhere.
-        refuse("The 'stream_options' parameter is only allowed when 'stream' is enabled.")
-    return stream, Fields(options, "stream_options").boolean("include_usage")
 
 
 def check_json_word(options: Options, text: str) -> None:
@@ -165,7 +146,9 @@ def _read_stop(fields: Fields) -> tuple[str, ...]:
     return refuse("stop must be a string, a list of strings or a list of token ids, not a mix.")
 
 
-def _read_thinking(fields: Fields, facts: ModelFacts, *, strict: bool) -> tuple[bool, int | None]:
+def _read_thinking(
+    fields: Fields, facts: ModelFacts, *, stream: bool, strict: bool
+) -> tuple[bool, int | None]:
     asked = fields.get("enable_thinking")
     enabled = fields.boolean("enable_thinking")
     effort = _read_effort(fields, facts)
@@ -182,7 +165,7 @@ def _read_thinking(fields: Fields, facts: ModelFacts, *, strict: bool) -> tuple[
     }[facts.thinking]
     if effort == 0:
         thinking = False
-    if thinking and facts.thinks_only_in_streams and not fields.boolean("stream"):
+    if thinking and facts.thinks_only_in_streams and not stream:
         if facts.thinking == "always":
             refuse(ALGO + NEEDS_STREAM)
         if strict:  # unsure: see `ModelFacts` of qwen3-vl-plus.
