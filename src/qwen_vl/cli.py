@@ -91,7 +91,7 @@ def ask(
     ] = None,
     max_frames: Annotated[int | None, typer.Option(help="Most frames of a video file.")] = None,
     video_mode: Annotated[
-        VideoMode, typer.Option(help="Video files whole, as frames, or whichever fits.")
+        VideoMode, typer.Option(help="Video files whole, as frames, whichever fits, or uploaded.")
     ] = "auto",
     think: Annotated[
         bool | None, typer.Option("--think/--no-think", help="Reason before the answer.")

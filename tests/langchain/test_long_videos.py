@@ -1,4 +1,4 @@
-"""Videos that are cut into frames: blocks, calls and settings say how, in both frameworks alike."""
+"""Videos that are cut into frames or uploaded: both frameworks say how, and alike."""
 
 from collections.abc import Callable
 from typing import Any
@@ -130,3 +130,32 @@ def test_option_of_a_block_that_is_no_number_is_refused(
     block = VideoBlock(path=BIG_BUCK_BUNNY, video_mimetype=f"video/mp4;{name}=soon")
     with pytest.raises(MediaOptionError, match=f"{name} is 'soon', which is no"):
         llm.chat([ChatMessage([block])])
+
+
+@pytest.mark.parametrize("way", ["block", "call", "model"])
+async def test_video_is_uploaded_by_either_framework_once(
+    way: str, make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox
+) -> None:
+    upload = {"video_mode": "upload"}
+    of_block, of_call, of_model = ({} if way != at else upload for at in ("block", "call", "model"))
+    chat = make_chat(**of_model)
+    llm = QwenVL(base_url=qwen_vl_sandbox.base_url, api_key="sk-sandbox", **of_model)
+    block = {"type": "video", "video": BIG_BUCK_BUNNY, "fps": 1.5, **of_block}
+    same = [video_block(BIG_BUCK_BUNNY, fps=1.5, **of_block), TextBlock(text="What happens?")]
+
+    await chat.ainvoke([HumanMessage([block, QUESTION])], **of_call)
+    first = qwen_vl_sandbox.last_request
+    llm.chat([ChatMessage(same)], **of_call)
+    second = qwen_vl_sandbox.last_request
+
+    (stored,) = qwen_vl_sandbox.uploads
+    assert sent(qwen_vl_sandbox) == {
+        "type": "video_url",
+        "video_url": {"url": f"oss://{stored.key}"},
+        "fps": 1.5,
+    }
+    assert first.body == second.body
+    for request in (first, second):
+        assert request.headers["x-dashscope-ossresourceresolve"] == "enable"
+    # A policy, the file, and two questions.
+    assert len(qwen_vl_sandbox.requests) == 4

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from qwen_vl.content import VideoMode
 from qwen_vl.errors import UnsupportedContentError
 from qwen_vl.media import to_json_safe
 
@@ -24,6 +25,7 @@ def video_block(
     start: float | None = None,
     end: float | None = None,
     max_frames: int | None = None,
+    video_mode: VideoMode | None = None,
 ) -> dict[str, Any]:
     """Make a block of a video that a tool may return, and a message may hold.
 
@@ -35,6 +37,7 @@ def video_block(
         start: Seconds from the beginning of a local video at which to begin to look.
         end: Seconds from the beginning of a local video at which to stop.
         max_frames: Most frames to take of a local video.
+        video_mode: How a local video is sent: `"inline"`, `"frames"`, `"upload"` or `"auto"`.
 
     Raises:
         MediaError: The bytes are no video.
@@ -50,6 +53,7 @@ def video_block(
         "start": start,
         "end": end,
         "max_frames": max_frames,
+        "video_mode": video_mode,
     }
     url = to_json_safe(video, "video", "video") if isinstance(video, bytes) else video
     return _file_block(knobs, url=url)

@@ -14,12 +14,20 @@ from typing import Any
 
 import orjson
 
+from qwen_vl.content import VideoMode
 from qwen_vl.errors import MediaFormatError, MediaOptionError
 
 FRAMES_TYPE = "video/x-qwen-frames+json"
 """Media type of a list of frames."""
 
-_EXAMPLES = {"fps": 2.0, "start": 10.0, "end": 20.0, "max_frames": 64, "dpi": 150.0}
+_EXAMPLES = {
+    "fps": 2.0,
+    "start": 10.0,
+    "end": 20.0,
+    "max_frames": 64,
+    "dpi": 150.0,
+    "video_mode": "auto",
+}
 _NUMBERS = {float: "number", int: "whole number"}
 _REMOTE = re.compile(r"(?:https?|oss|file):", re.IGNORECASE)
 
@@ -36,6 +44,7 @@ class Options:
         start: Seconds from the beginning of a local video at which to begin to look.
         end: Seconds from the beginning of a local video at which to stop.
         max_frames: Most frames to take of a local video.
+        video_mode: How a local video is sent.
     """
 
     fps: float | None = None
@@ -45,8 +54,9 @@ class Options:
     start: float | None = None
     end: float | None = None
     max_frames: int | None = None
+    video_mode: VideoMode | None = None
 
-    def given(self) -> dict[str, float]:
+    def given(self) -> dict[str, float | str]:
         """Name those that are set."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
@@ -174,7 +184,7 @@ def read_frames(data: bytes, where: str) -> tuple[list[str], Options]:
             where=where,
             remedy="Make it with frames_block(…).",
         )
-    return frames, Options(**{name: _number(name, held.get(name), where) for name in _NAMES})
+    return frames, Options(**{name: _value(name, held.get(name), where) for name in _NAMES})
 
 
 def write_page_options(
@@ -211,7 +221,7 @@ def read_page_options(media_type: str | None, where: str) -> tuple[str | None, f
         name, _, value = pair.partition("=")
         found[name.strip()] = value.strip()
     dpi = found.get("dpi")
-    return found.get("pages"), None if dpi is None else _number("dpi", dpi, where)
+    return found.get("pages"), None if dpi is None else _value("dpi", dpi, where)
 
 
 def _spell(options: Options, separator: str) -> str:
@@ -224,16 +234,16 @@ def _read(pairs: Sequence[str], where: str) -> tuple[Options, list[str]]:
     for pair in pairs:
         name, _, value = pair.partition("=")
         if name.strip() in _NAMES:
-            found[name.strip()] = _number(name.strip(), value.strip(), where)
+            found[name.strip()] = _value(name.strip(), value.strip(), where)
         else:
             rest.append(pair)
     return Options(**found), rest
 
 
-def _number(name: str, value: Any, where: str) -> Any:
+def _value(name: str, value: Any, where: str) -> Any:
     if value is None:
         return None
-    example = _EXAMPLES.get(name, 655_360)
+    example: Any = _EXAMPLES.get(name, 655_360)
     try:
         return type(example)(value)
     except (TypeError, ValueError) as error:
@@ -241,5 +251,5 @@ def _number(name: str, value: Any, where: str) -> Any:
             f"{name} is {value!r}, which is no {_NUMBERS[type(example)]}.",
             where=where,
             value=value,
-            remedy=f"Write {name}={example:g}.",
+            remedy=f"Write {name}={example}.",
         ) from error

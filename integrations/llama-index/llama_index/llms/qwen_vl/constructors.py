@@ -19,7 +19,7 @@ from llama_index.llms.qwen_vl.carriers import (
     write_page_options,
     write_parameters,
 )
-from qwen_vl.content import Inline, LocalFile, OpenFile, Pixels, Url, to_source
+from qwen_vl.content import Inline, LocalFile, OpenFile, Pixels, Url, VideoMode, to_source
 from qwen_vl.errors import MediaNotFoundError, UnsupportedContentError
 from qwen_vl.media import sniff, to_json_safe
 from qwen_vl.media.document import PDF_TYPE
@@ -65,7 +65,7 @@ def image_block(
     return ImageBlock(**where, image_mimetype=media_type, detail=detail)
 
 
-def video_block(
+def video_block(  # noqa: PLR0913 - what may stand beside a video.
     video: Media,
     *,
     fps: float | None = None,
@@ -75,6 +75,7 @@ def video_block(
     start: float | None = None,
     end: float | None = None,
     max_frames: int | None = None,
+    video_mode: VideoMode | None = None,
 ) -> VideoBlock:
     """Make a block of a video.
 
@@ -87,6 +88,7 @@ def video_block(
         start: Seconds from the beginning of a local video at which to begin to look.
         end: Seconds from the beginning of a local video at which to stop.
         max_frames: Most frames to take of a local video.
+        video_mode: How a local video is sent: `"inline"`, `"frames"`, `"upload"` or `"auto"`.
 
     Raises:
         MediaError: There is no such file, or the bytes are no video.
@@ -104,6 +106,7 @@ def video_block(
         start=start,
         end=end,
         max_frames=max_frames,
+        video_mode=video_mode,
     )
     where, media_type = _locate(video, "video", options)
     return VideoBlock(**where, video_mimetype=media_type)
