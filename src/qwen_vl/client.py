@@ -30,10 +30,7 @@ from qwen_vl.transport import (
     streamed_answer,
     whole_answer,
 )
-from qwen_vl.wire.openai import StreamDecoder, decode_reply, encode_request
-from qwen_vl.wire.openai.encode import uses_oss
-
-_PATH = "/chat/completions"
+from qwen_vl.wire.protocols import find_wire
 
 
 class QwenVLClient:
@@ -82,11 +79,12 @@ class QwenVLClient:
             return _checked(builder.reply())
         storage = self._open_storage(request)
         while True:
-            arguments = _to_post(prepare_media(request, storage))
+            client = self._client()
+            arguments = _to_post(prepare_media(request, storage), client)
             try:
                 with errors_translated(self._address):
-                    answer = self._client().post(**arguments, **whole_answer())
-                return _checked(decode_reply(answer.content, lower_headers(answer.response)))
+                    answer = client.post(**arguments, **whole_answer())
+                return _checked(_read(answer, request))
             except ServiceError as error:
                 if storage is None or not storage.forgets(error):
                     raise
@@ -113,10 +111,11 @@ class QwenVLClient:
                 return
 
     def _stream_once(self, request: Request) -> Generator[Delta, None, None]:
-        arguments = _to_post(request)
+        client = self._client()
+        arguments = _to_post(request, client)
         with errors_translated(self._address):
-            response = self._client().post(**arguments, **streamed_answer("Stream")).response
-        decoder = StreamDecoder(lower_headers(response))
+            response = client.post(**arguments, **streamed_answer("Stream")).response
+        decoder = find_wire(request.protocol).decoder(lower_headers(response), request)
         try:
             with errors_translated(self._address, decoder):
                 for raw in response.iter_bytes():
@@ -173,11 +172,12 @@ class AsyncQwenVLClient:
             return _checked(builder.reply())
         storage = await self._open_storage(request)
         while True:
-            arguments = _to_post(await _prepare(request, storage))
+            client = await self._client()
+            arguments = _to_post(await _prepare(request, storage), client)
             try:
                 with errors_translated(self._address):
-                    answer = await (await self._client()).post(**arguments, **whole_answer())
-                return _checked(decode_reply(answer.content, lower_headers(answer.response)))
+                    answer = await client.post(**arguments, **whole_answer())
+                return _checked(_read(answer, request))
             except ServiceError as error:
                 if storage is None or not storage.forgets(error):
                     raise
@@ -188,13 +188,12 @@ class AsyncQwenVLClient:
         while True:
             response = None
             try:
-                arguments = _to_post(await _prepare(request, storage))
+                client = await self._client()
+                arguments = _to_post(await _prepare(request, storage), client)
                 with errors_translated(self._address):
-                    sent = await (await self._client()).post(
-                        **arguments, **streamed_answer("AsyncStream")
-                    )
+                    sent = await client.post(**arguments, **streamed_answer("AsyncStream"))
                 response = sent.response
-                decoder = StreamDecoder(lower_headers(response))
+                decoder = find_wire(request.protocol).decoder(lower_headers(response), request)
                 with errors_translated(self._address, decoder):
                     async for raw in response.aiter_bytes():
                         for delta in decoder.feed(raw):
@@ -249,15 +248,19 @@ class AsyncQwenVLClient:
                 pool.forget()
 
 
-def _to_post(request: Request) -> dict[str, Any]:
+def _to_post(request: Request, client: Any) -> dict[str, Any]:
     """Give the SDK's arguments for a request whose media is ready."""
-    headers = dict(request.headers)
-    if uses_oss(request.turns):
-        headers["X-DashScope-OssResourceResolve"] = "enable"
-    options: dict[str, Any] = {"headers": headers}
+    wire = find_wire(request.protocol)
+    options: dict[str, Any] = {"headers": wire.headers(request)}
     if request.timeout is not None:
         options["timeout"] = request.timeout
-    return {"path": _PATH, "content": encode_request(request), "options": options}
+    path = wire.path(str(client.base_url))
+    return {"path": path, "content": wire.encode(request), "options": options}
+
+
+def _read(answer: Any, request: Request) -> Reply:
+    headers = lower_headers(answer.response)
+    return find_wire(request.protocol).decode(answer.content, headers, request)
 
 
 def _uploads_url(client: Any) -> str | None:

@@ -14,6 +14,12 @@ from typing import Any, Literal
 import orjson
 
 from qwen_vl.content import Part, Text, Turn
+from qwen_vl.dialects import (
+    DEFAULT_DIALECT,
+    DEFAULT_PROTOCOL,
+    Dialect,
+    Protocol,
+)
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.models import ModelFacts, find_model, may_think
 
@@ -25,18 +31,31 @@ _MAX_NAME_CHARS = 64
 _THINKING_PARAMETERS = ("thinking_budget", "reasoning_effort")
 
 
-def choose_structured_method(model: str) -> StructuredMethod:
+def choose_structured_method(
+    model: str,
+    *,
+    protocol: Protocol = DEFAULT_PROTOCOL,
+    dialect: Dialect = DEFAULT_DIALECT,
+) -> StructuredMethod:
     """Choose how a model is best held to a schema (Structured output page, 2026-10).
+
+    Servers of one's own take a schema for every model. unsure: whether the native protocol takes
+    one, which its page does not list; tools are called there.
 
     Args:
         model: Model id.
+        protocol: How the hosted service is spoken to.
+        dialect: Which server is asked.
 
     Example:
         >>> choose_structured_method("qwen3.7-plus"), choose_structured_method("qwen3-vl-plus")
         ('json_schema', 'function_calling')
     """
+    if dialect != DEFAULT_DIALECT:
+        return "json_schema"
     facts = find_model(model)
-    if facts.accepts_json_schema and facts.thinking != "always":
+    takes_schema = facts.accepts_json_schema and protocol == "openai"
+    if takes_schema and facts.thinking != "always":
         return "json_schema"
     return "function_calling" if facts.accepts_tools else "json_mode"
 

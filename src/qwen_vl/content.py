@@ -108,6 +108,7 @@ class Image:
         min_pixels: Smaller pictures are enlarged to this many pixels by the service.
         max_pixels: Larger pictures are shrunk to this many pixels by the service.
         detail: Passed on beside the address (`image_url.detail`) for servers that read it.
+        enable_rotate: Whether the OCR models turn the picture upright first (native protocol).
         cache_control: Marks the end of a cached prefix, `{"type": "ephemeral"}`.
         where: The part's place in the caller's messages, for errors: `messages[0].content[1]`.
     """
@@ -116,6 +117,7 @@ class Image:
     min_pixels: int | None = None
     max_pixels: int | None = None
     detail: str | None = None
+    enable_rotate: bool | None = None
     cache_control: Mapping[str, Any] | None = None
     where: str = field(default="", compare=False)
 

@@ -28,7 +28,7 @@ from qwen_vl.media_counts import MediaCount, ServiceRule, TransformersRule
 from qwen_vl.models import find_model
 from qwen_vl.request import MediaPolicy, Request
 from qwen_vl.tokens import estimate_text_tokens
-from qwen_vl.wire.openai.encode import find_first_reasoned
+from qwen_vl.wire.messages import find_first_reasoned
 
 ASSUMED_VIDEO_SECONDS = 60.0
 """Length that a video is taken for where it cannot be looked at.

@@ -16,6 +16,11 @@ Dialect: TypeAlias = Literal["dashscope", "vllm", "sglang", "llamacpp", "ollama"
 
 DEFAULT_DIALECT: Dialect = "dashscope"
 
+Protocol: TypeAlias = Literal["openai", "dashscope"]
+"""How the hosted service is spoken to: by the OpenAI-compatible protocol, or by its own."""
+
+DEFAULT_PROTOCOL: Protocol = "openai"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialectFacts:
@@ -40,7 +45,8 @@ class DialectFacts:
         takes_audio: Whether sounds are taken in the service's form.
         renamed: Parameters that go by another name.
         unread: Parameters that the server would pass over in silence.
-        forces_tools: Whether `tool_choice` can make the model call a tool.
+        forced_tools: Whether `tool_choice` can make the model call a tool: one that it names,
+            any with `"required"` alone, or not at all.
         partial: Parameters with which the model goes on with an assistant's last message; `None`
             where it cannot.
         tokens: Whose rule counts pictures and videos.
@@ -61,7 +67,7 @@ class DialectFacts:
     takes_audio: bool = False
     renamed: Mapping[str, str]
     unread: frozenset[str] = frozenset()
-    forces_tools: bool = True
+    forced_tools: Literal["named", "required", "no"] = "named"
     partial: Mapping[str, bool] | None
     tokens: Literal["service", "transformers"] = "transformers"
 
@@ -140,8 +146,8 @@ DIALECTS: Mapping[Dialect, DialectFacts] = {
         # unsure: from its README, not measured.
         renamed={"repetition_penalty": "repeat_penalty", "max_completion_tokens": "max_tokens"},
         unread=_SERVICE_ONLY,
-        # A tool that is named is taken for "auto" in silence; "required" holds.
-        forces_tools=True,
+        # unsure: a package of another's says that a named tool is taken for "auto" in silence.
+        forced_tools="required",
         partial=None,
     ),
     "ollama": DialectFacts(
@@ -159,7 +165,7 @@ DIALECTS: Mapping[Dialect, DialectFacts] = {
         unread=_SERVICE_ONLY
         | {"parallel_tool_calls", "preserve_thinking", "repetition_penalty", "top_k"},
         # unsure: the newest page lists tool_choice, the source of 2026-08 passes over it.
-        forces_tools=False,
+        forced_tools="no",
         partial=None,
     ),
 }

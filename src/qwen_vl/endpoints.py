@@ -23,6 +23,7 @@ WORKSPACE_REGIONS = (*SHARED_HOSTS, "eu-central-1", "ap-northeast-1")
 
 COMPATIBLE_PATH = "/compatible-mode/v1"
 NATIVE_PATH = "/api/v1"
+_WORKSPACE_DOMAIN = ".maas.aliyuncs.com"
 
 BASE_URL_VARIABLES = (
     "DASHSCOPE_COMPATIBLE_BASE_URL",
@@ -79,7 +80,7 @@ def resolve_base_url(
             f"Region {region!r} is not known. Known are {known}; for another, pass base_url=…"
         )
     if workspace:
-        return f"https://{workspace}.{region}.maas.aliyuncs.com{COMPATIBLE_PATH}"
+        return f"https://{workspace}.{region}{_WORKSPACE_DOMAIN}{COMPATIBLE_PATH}"
     if region not in SHARED_HOSTS:
         raise ConfigurationError(
             f"Region {region!r} has only workspace hosts. Pass workspace=…, or set "
@@ -102,9 +103,41 @@ def to_native_url(base_url: str) -> str | None:
         'https://dashscope-intl.aliyuncs.com/api/v1'
     """
     url = base_url.rstrip("/")
+    if url.endswith(NATIVE_PATH):
+        return url
     if not url.endswith(COMPATIBLE_PATH):
         return None
     return url.removesuffix(COMPATIBLE_PATH) + NATIVE_PATH
+
+
+def explain_refused_key(address: str) -> str:
+    """Say why a key may be refused that is right elsewhere: keys belong to a region.
+
+    Args:
+        address: Of the endpoint that refused it.
+
+    Returns:
+        Empty where the endpoint is none of the service's, by its path.
+
+    Example:
+        >>> explain_refused_key("https://dashscope-intl.aliyuncs.com/compatible-mode/v1")
+        'This host takes keys of the region ap-southeast-1 alone: pass region=… for another.'
+    """
+    if to_native_url(address) is None:
+        return ""
+    host = urlsplit(address).hostname or ""
+    region = next(
+        (name for name, url in SHARED_HOSTS.items() if urlsplit(url).hostname == host), ""
+    )
+    if region:
+        return f"This host takes keys of the region {region} alone: pass region=… for another."
+    if host.endswith(_WORKSPACE_DOMAIN):
+        workspace, region = host.removesuffix(_WORKSPACE_DOMAIN).split(".", 1)
+        return (
+            f"This host takes keys of the workspace {workspace} in {region} alone: pass region=… "
+            "and workspace=… for another."
+        )
+    return "Keys belong to a region: check that it is that of the address."
 
 
 def _compatible_url(base_url: str) -> str:

@@ -31,7 +31,7 @@
 None is a `ValueError` or `TypeError`: LlamaIndex turns those into an empty answer.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 _SHOWN_CHARS = 200
 
@@ -203,9 +203,23 @@ class ServiceError(QwenVLError):
         self.request_id = request_id
         self.body = body
         self.headers = headers or {}
+        self.advice = ""
         super().__init__(message)
 
+    def with_advice(self, advice: str) -> Self:
+        """Add what may be done about it, which is shown behind the service's own words.
+
+        Args:
+            advice: A sentence.
+        """
+        self.advice = advice
+        return self
+
     def __str__(self) -> str:
+        shown = self._describe()
+        return f"{shown} {self.advice}" if self.advice else shown
+
+    def _describe(self) -> str:
         facts = [
             *([f"HTTP {self.status}"] if self.status else []),
             *([self.code] if self.code else []),

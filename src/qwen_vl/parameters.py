@@ -28,7 +28,7 @@ PARAMETERS = (
 )
 """Body parameters that are settings of their own."""
 
-KNOBS = ("min_pixels", "max_pixels", "total_pixels", "fps")
+KNOBS = ("min_pixels", "max_pixels", "total_pixels", "fps", "enable_rotate")
 """Settings that stand beside each picture and video on the wire."""
 
 CUTTING = ("video_mode", "max_frames")
@@ -49,9 +49,16 @@ CALL_PARAMETERS = frozenset(
         "frequency_penalty",
         "n",
         "user",
+        *("incremental_output", "ocr_options", "result_format", "vl_enable_image_hw_output"),
+        "chat_template_kwargs",
     }
 )
 """Body parameters that a call may name without a warning (OpenAI-Chat page, 2026-10)."""
+
+NATIVE_PARAMETERS = frozenset(
+    {"incremental_output", "ocr_options", "result_format", "vl_enable_image_hw_output"}
+)
+"""Parameters that the native protocol alone has (Native-API page, 2026-09)."""
 
 # Of the other settings, those that a call may bring too.
 _CALL_SETTINGS = ("model", "timeout", "stream_usage", "extra_body", "model_kwargs")
@@ -99,6 +106,22 @@ def check_secrets(names: Iterable[str]) -> None:
                 f"{name} looks like a secret, and would be sent in the body. The key is api_key=…; "
                 "what the endpoint shall have in the body all the same goes into extra_body."
             )
+
+
+def check_native(parameters: Iterable[str]) -> None:
+    """Refuse what the OpenAI-compatible protocol has no place for.
+
+    Args:
+        parameters: Names of the body's parameters.
+
+    Raises:
+        ConfigurationError: One is the native protocol's.
+    """
+    for name in sorted(NATIVE_PARAMETERS.intersection(parameters)):
+        raise ConfigurationError(
+            f"{name} is a parameter of the native protocol: make the model with "
+            'protocol="dashscope".'
+        )
 
 
 def check_answer_count(parameters: Mapping[str, Any]) -> None:

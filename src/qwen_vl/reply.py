@@ -66,6 +66,8 @@ class Delta:
     request_id: str | None = None
     logprobs: Mapping[str, Any] | None = None
     is_truncated: bool = False
+    image_hw: tuple[tuple[int, int], ...] | None = None
+    ocr_result: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,9 @@ class Reply:
         logprobs: As the service gives them.
         is_truncated: Whether the service cut the answer at its time limit
             (`x-dashscope-partialresponse`, Streaming page, 2026-07).
+        image_hw: Height and width of each picture, in pixels, as the model looked at it; on the
+            native protocol with `vl_enable_image_hw_output` (Native-API page, 2026-09).
+        ocr_result: What a task of the OCR models found, on the native protocol (OCR page, 2026).
     """
 
     text: str = ""
@@ -96,9 +101,14 @@ class Reply:
     request_id: str | None = None
     logprobs: Mapping[str, Any] | None = None
     is_truncated: bool = False
+    image_hw: tuple[tuple[int, int], ...] | None = None
+    ocr_result: Mapping[str, Any] | None = None
 
 
-_FACTS = ("finish_reason", "usage", "model", "id", "request_id", "is_truncated")
+_FACTS = (
+    *("finish_reason", "usage", "model", "id", "request_id", "is_truncated"),
+    *("image_hw", "ocr_result"),
+)
 
 
 class ReplyBuilder:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qwen_vl.content import Image, Part, ToolResult, Turn, Video, VideoMode
-from qwen_vl.dialects import DEFAULT_DIALECT, Dialect
+from qwen_vl.dialects import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
 
-_Number = TypeVar("_Number", int, float)
+_Number = TypeVar("_Number", int, float, bool)
 
 DEFAULT_MAX_INLINE_BYTES = 7 * 2**20
 """Most raw bytes of one inlined picture or video.
@@ -71,12 +71,14 @@ class Knobs:
         max_pixels: Most pixels of a picture or frame.
         total_pixels: Most pixels of all frames of a video.
         fps: Frames per second of a video.
+        enable_rotate: Whether the OCR models turn pictures upright first.
     """
 
     min_pixels: int | None = None
     max_pixels: int | None = None
     total_pixels: int | None = None
     fps: float | None = None
+    enable_rotate: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,7 @@ class Request:
         headers: Extra request headers.
         policy: What may be read and inlined.
         timeout: Seconds to wait for this call; `None` for the client's own.
+        protocol: How the hosted service is spoken to.
         dialect: Which server is asked.
     """
 
@@ -101,6 +104,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     policy: MediaPolicy = field(default_factory=MediaPolicy)
     timeout: float | None = None
+    protocol: Protocol = DEFAULT_PROTOCOL
     dialect: Dialect = DEFAULT_DIALECT
 
 
@@ -126,6 +130,7 @@ def _with_knobs(part: Part, knobs: Knobs) -> Part:
                 part,
                 min_pixels=_first(part.min_pixels, knobs.min_pixels),
                 max_pixels=_first(part.max_pixels, knobs.max_pixels),
+                enable_rotate=_first(part.enable_rotate, knobs.enable_rotate),
             )
         case Video():
             return replace(

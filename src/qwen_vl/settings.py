@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from qwen_vl.combinations import mention_json, settle_parameters, thinks
 from qwen_vl.content import Turn, VideoMode
+from qwen_vl.dialects import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
 from qwen_vl.endpoints import resolve_base_url
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.models import DEFAULT_MODEL, MIN_FRAMES
@@ -24,6 +25,7 @@ from qwen_vl.parameters import (
     PARAMETERS,
     check_answer_count,
     check_call,
+    check_native,
     check_secrets,
 )
 from qwen_vl.request import (
@@ -38,6 +40,7 @@ from qwen_vl.request import (
 )
 
 API_KEY_VARIABLE = "DASHSCOPE_API_KEY"
+_NO_KEY = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,15 @@ class QwenVLSettings(BaseModel):
     workspace: str | None = None
     """Workspace id; the region's workspace host is used then."""
 
+    protocol: Protocol = DEFAULT_PROTOCOL
+    """How the hosted service is spoken to: `"openai"`, by the OpenAI-compatible protocol, or
+    `"dashscope"`, by its own, which has a few options more."""
+
+    dialect: Dialect = DEFAULT_DIALECT
+    """Which server is asked: `"dashscope"`, the hosted service, or one of your own: `"vllm"`,
+    `"sglang"`, `"llamacpp"` or `"ollama"`, at `base_url`. The key of the hosted service is not
+    sent there."""
+
     temperature: float | None = Field(default=None, ge=0, lt=2)
     """Randomness, from 0 to below 2."""
 
@@ -170,6 +182,9 @@ class QwenVLSettings(BaseModel):
 
     fps: float | None = Field(default=None, ge=0.1, le=10)
     """Frames per second to look at in a video, 0.1 to 10."""
+
+    enable_rotate: bool | None = None
+    """Whether the OCR models turn pictures upright first; native protocol only."""
 
     media_roots: Sequence[str | Path] | None = None
     """Folders that files may be read from.
@@ -256,13 +271,8 @@ class QwenVLSettings(BaseModel):
             ConfigurationError: There is no key, or the region is unknown.
         """
         connection = Connection(
-            base_url=resolve_base_url(
-                base_url=self.base_url,
-                region=self.region,
-                workspace=self.workspace,
-                environ=os.environ,
-            ),
-            api_key=self.api_key or api_key_from_environment(),
+            base_url=self._find_base_url(),
+            api_key=self._find_api_key(),
             timeout=self.timeout,
             max_retries=self.max_retries,
             headers=dict(self.default_headers or {}),
@@ -272,6 +282,37 @@ class QwenVLSettings(BaseModel):
         if self.openai_client is None and self.async_openai_client is None:
             connection.require_api_key()
         return connection
+
+    def _find_base_url(self) -> str:
+        if self.dialect == DEFAULT_DIALECT:
+            return resolve_base_url(
+                base_url=self.base_url,
+                region=self.region,
+                workspace=self.workspace,
+                environ=os.environ,
+            )
+        if self.protocol != DEFAULT_PROTOCOL:
+            raise ConfigurationError(
+                f"dialect {self.dialect!r} and protocol {self.protocol!r} exclude each other: "
+                "servers of your own speak the OpenAI-compatible protocol."
+            )
+        client = self.openai_client or self.async_openai_client
+        if self.base_url is None and client is None:
+            # What the environment says of the hosted service is nothing to send elsewhere.
+            raise ConfigurationError(
+                f"dialect {self.dialect!r} is a server of your own: pass its address, as "
+                'base_url="http://localhost:8000/v1".'
+            )
+        return resolve_base_url(
+            base_url=self.base_url or str(client.base_url), region=None, workspace=None, environ={}
+        )
+
+    def _find_api_key(self) -> SecretStr | None:
+        if self.dialect == DEFAULT_DIALECT:
+            return self.api_key or api_key_from_environment()
+        # The key of the hosted service is not for other servers, most of which want none.
+        is_own = "api_key" in self.model_fields_set and self.api_key
+        return self.api_key if is_own else SecretStr(_NO_KEY)
 
     def make_request(
         self,
@@ -303,9 +344,11 @@ class QwenVLSettings(BaseModel):
         headers = call.pop("extra_headers", None) or {}
         timeout = call.pop("timeout", None)
         stream_usage = call.pop("stream_usage", self.stream_usage)
-        parameters = settle_parameters(model, self._gather_parameters(call))
+        parameters = self._gather_parameters(call)
+        if self.dialect == DEFAULT_DIALECT:
+            parameters = settle_parameters(model, parameters)
         if stream is None:
-            stream = thinks(model, parameters)
+            stream = self.dialect == DEFAULT_DIALECT and thinks(model, parameters)
         if stream and stream_usage:
             parameters = {"stream_options": {"include_usage": True}, **parameters}
         spoken = mention_json(turns, parameters, model, schema=response_schema)
@@ -317,6 +360,8 @@ class QwenVLSettings(BaseModel):
             headers=headers,
             policy=replace(self.media_policy, **cutting),
             timeout=timeout,
+            protocol=self.protocol,
+            dialect=self.dialect,
         )
 
     def _gather_parameters(self, call: dict[str, Any]) -> dict[str, Any]:
@@ -333,6 +378,8 @@ class QwenVLSettings(BaseModel):
         parameters = {**self.parameters, **call, **extra_body}
         parameters = {name: value for name, value in parameters.items() if _is_sent(name, value)}
         check_answer_count(parameters)
+        if self.protocol == "openai":
+            check_native(parameters)
         return parameters
 
     @property

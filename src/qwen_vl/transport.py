@@ -11,9 +11,16 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from qwen_vl.errors import APIConnectionError, APITimeoutError, QwenVLError
+from qwen_vl.endpoints import explain_refused_key
+from qwen_vl.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    QwenVLError,
+)
 from qwen_vl.settings import Connection
-from qwen_vl.wire.openai import StreamDecoder, decode_error
+from qwen_vl.wire.errors import decode_error
+from qwen_vl.wire.events import EventDecoder
 
 
 def openai_sdk() -> ModuleType:
@@ -78,7 +85,7 @@ def lower_headers(response: Any) -> Mapping[str, str]:
 
 
 @contextmanager
-def errors_translated(address: str, decoder: StreamDecoder | None = None) -> Iterator[None]:
+def errors_translated(address: str, decoder: EventDecoder | None = None) -> Iterator[None]:
     """Raise in place of the transport's errors what they mean; let all others pass.
 
     Args:
@@ -94,11 +101,14 @@ def errors_translated(address: str, decoder: StreamDecoder | None = None) -> Ite
         raise meaning from error
 
 
-def _meaning(error: Exception, address: str, decoder: StreamDecoder | None) -> QwenVLError | None:
+def _meaning(error: Exception, address: str, decoder: EventDecoder | None) -> QwenVLError | None:
     sdk = openai_sdk()
     if isinstance(error, sdk.APIStatusError):
         response: Any = error.response
-        return decode_error(response.status_code, response.content, lower_headers(response))
+        headers = lower_headers(response)
+        meant = decode_error(response.status_code, response.content, headers)
+        advice = explain_refused_key(address) if isinstance(meant, AuthenticationError) else ""
+        return meant.with_advice(advice) if advice else meant
     if isinstance(error, sdk.APITimeoutError) or _is_transport(error, "TimeoutException"):
         return APITimeoutError(
             f"{address} did not answer in time. Raise timeout=… (seconds), or stream the answer."

@@ -7,7 +7,8 @@ import pytest
 
 from qwen_vl import errors
 from qwen_vl.content import ToolCall
-from qwen_vl.wire.openai import decode_error, decode_reply
+from qwen_vl.wire.errors import decode_error
+from qwen_vl.wire.openai import decode_reply
 
 # OpenAI-Chat page (2026-10), section "chat response object".
 ANSWER: dict[str, Any] = {

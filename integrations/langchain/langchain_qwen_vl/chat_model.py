@@ -361,7 +361,9 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
             >>> type(animal).__name__
             'Animal'
         """
-        method = method or choose_structured_method(kwargs.get("model") or self.model)
+        method = method or choose_structured_method(
+            kwargs.get("model") or self.model, protocol=self.protocol, dialect=self.dialect
+        )
         options = {
             **kwargs,
             "ls_structured_output_format": {

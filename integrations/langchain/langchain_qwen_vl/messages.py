@@ -268,6 +268,8 @@ def _metadata(source: Reply | Delta) -> dict[str, Any]:
                 "logprobs": source.logprobs,
                 "token_usage": dict(usage.raw) if usage else None,
                 "is_truncated": source.is_truncated or None,
+                "image_hw": source.image_hw and [list(size) for size in source.image_hw],
+                "ocr_result": source.ocr_result and dict(source.ocr_result),
             }
         ),
     }

@@ -130,6 +130,33 @@ def reencode(
         return encode_pixels(image, max_bytes, where, resize)
 
 
+def to_jpeg(data: bytes, media_type: str, where: str) -> bytes:
+    """Write a picture as JPEG, whatever it is: what is transparent becomes white.
+
+    Args:
+        data: The file.
+        media_type: As sniffed.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: It cannot be decoded.
+    """
+    from PIL import Image  # noqa: PLC0415 - slow to import
+
+    image = open_picture(data, media_type, where)
+    if image is None:
+        _refuse_unreadable(media_type, where)
+    try:
+        with image:
+            plain = _upright(image).convert("RGBA")
+    except (OSError, ValueError, SyntaxError) as error:
+        _refuse_unreadable(media_type, where, error)
+    paper = Image.new("RGBA", plain.size, "white")
+    jpeg = io.BytesIO()
+    Image.alpha_composite(paper, plain).convert("RGB").save(jpeg, "JPEG", quality=JPEG_QUALITY)
+    return jpeg.getvalue()
+
+
 def _is_animated(image: Any, media_type: str, where: str) -> bool:
     try:
         return bool(getattr(image, "is_animated", False))

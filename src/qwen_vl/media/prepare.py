@@ -24,16 +24,16 @@ from qwen_vl.dialects import find_dialect
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.media.document import expand_documents, holds_document
 from qwen_vl.media.limits import Budget, check_media, is_remote_source
-from qwen_vl.media.ready import Ready, ready_audio, ready_image, ready_video
+from qwen_vl.media.ready import Ready, ready_audio, ready_image, ready_jpeg, ready_video
 from qwen_vl.media.shrink import Resize
 from qwen_vl.media.upload.storage import TemporaryStorage
 from qwen_vl.media.upload.video import check_upload, upload_video
-from qwen_vl.media.video.choice import find_reason_to_cut, settle_cut
+from qwen_vl.media.video.choice import Cut, find_reason_to_cut, settle_cut
 from qwen_vl.media.video.cut import CutJob, cut_video
 from qwen_vl.media.video.probe import check_plays
 from qwen_vl.models import find_model, is_service_model
 from qwen_vl.request import Request
-from qwen_vl.tokens import resize_frame, resize_image
+from qwen_vl.tokens import resize_frame, resize_image, smart_resize
 
 
 def prepare_media(request: Request, storage: TemporaryStorage | None = None) -> Request:
@@ -77,7 +77,7 @@ def prepare_media(request: Request, storage: TemporaryStorage | None = None) -> 
     media = list(_find_media(request))
     if not media:
         return request
-    check_media(media, request.model)
+    check_media(media, request.model, request.dialect)
     walk = _Walk(request, storage)
     walk.check_cuts(media)
     turns = _map_parts(request.turns, walk.prepare)
@@ -133,7 +133,8 @@ class _Walk:
 
     def __init__(self, request: Request, storage: TemporaryStorage | None) -> None:
         self._model = request.model
-        self._dialect = request.dialect
+        self._dialect = find_dialect(request.dialect)
+        self._carries_max_frames = request.protocol == "dashscope"
         self._storage = storage
         self._uploads: list[Video] = []
         self._policy = request.policy
@@ -141,7 +142,9 @@ class _Walk:
         self._facts = find_model(request.model)
         self._high_resolution = bool(request.parameters.get("vl_high_resolution_images"))
         shrinks = request.policy.shrink_images
-        self._shrinks = is_service_model(request.model) if shrinks is None else shrinks
+        is_hosted = self._dialect.tokens == "service"
+        is_known = is_hosted and is_service_model(request.model)
+        self._shrinks = is_known if shrinks is None else shrinks
         self._waiting: list[CutJob] = []
 
     @property
@@ -158,7 +161,12 @@ class _Walk:
         """Check what is said about cutting, before the first file is opened."""
         for part in media:
             if isinstance(part, Video):
-                settle_cut(part, self._policy, self._facts)
+                self._settle(part)
+
+    def _settle(self, part: Video) -> Cut:
+        return settle_cut(
+            part, self._policy, self._facts, carries_max_frames=self._carries_max_frames
+        )
 
     def prepare(self, part: Part) -> Part:
         """Give a part whose sources can be sent: a new one, or the same if they can already."""
@@ -200,18 +208,18 @@ class _Walk:
         return replace(video, source=Url(address), video_mode=None)
 
     def _prepare_video(self, part: Video, source: Source) -> Part:
-        cut = settle_cut(part, self._policy, self._facts)
+        cut = self._settle(part)
+        if self._carries_max_frames and part.max_frames is None and self._policy.max_frames:
+            part = replace(part, max_frames=self._policy.max_frames)
         if cut.mode == "upload" and not is_remote_source(source):
             check_upload(part, source, self._policy)
             self._uploads.append(part)
             return part
-        reason = find_reason_to_cut(
-            part, cut, self._policy, self._budget.left, find_dialect(self._dialect)
-        )
+        reason = find_reason_to_cut(part, cut, self._policy, self._budget.left, self._dialect)
         if reason:
             self._waiting.append(CutJob(part=part, source=source, cut=cut, reason=reason))
             return part
-        if self._policy.max_frames and is_remote_source(source):
+        if self._policy.max_frames and is_remote_source(source) and not self._carries_max_frames:
             warnings.warn(
                 f"{part.where}: max_frames does not reach videos behind an address: the service "
                 "takes as many frames as fps says. Lower fps for them.",
@@ -232,6 +240,8 @@ class _Walk:
         for number, frame in enumerate(frames.frames):
             where = f"{part.where}.video[{number}]"
             ready = ready_image(frame, self._policy, where, resize)
+            if self._dialect.frames == "video/jpeg":
+                ready = ready_jpeg(ready, where)
             self._budget.spend(ready.n_bytes, where)
             is_ready = isinstance(frame, Url) and frame.address is ready.address
             sources.append(frame if is_ready else Url(ready.address))
@@ -241,6 +251,8 @@ class _Walk:
 
     def _resize_of(self, part: Image | Video) -> Resize | None:
         """Give the size at which the model looks at a picture or frame, if it is to be shrunk."""
+        if self._dialect.tokens != "service":
+            return self._own_resize_of(part)
         if not self._shrinks:
             return None
         limits = {"min_pixels": part.min_pixels, "max_pixels": part.max_pixels}
@@ -250,6 +262,14 @@ class _Walk:
         count = len(part.source.frames) if isinstance(part.source, Frames) else 1
         total = part.total_pixels
         return lambda w, h: resize_frame(w, h, count, self._facts, total_pixels=total, **limits)
+
+    def _own_resize_of(self, part: Image | Video) -> Resize | None:
+        """Shrink what is larger than asked for, where the server cannot be told."""
+        most = part.max_pixels
+        if most is None or self._dialect.pixels is not None or self._policy.shrink_images is False:
+            return None
+        factor = self._facts.factor
+        return lambda w, h: smart_resize(w, h, factor=factor, min_pixels=0, max_pixels=most)
 
 
 def _find_media(request: Request) -> Iterator[Media]:

@@ -6,10 +6,10 @@ from typing import Never
 
 from qwen_vl.content import Pixels, Source, Url
 from qwen_vl.errors import MediaFormatError
-from qwen_vl.media.base64_text import Loaded, to_data_url
+from qwen_vl.media.base64_text import Loaded, decode_data_url, to_data_url
 from qwen_vl.media.image import REENCODED_TYPES, check_large, check_picture
 from qwen_vl.media.modes import ODD_MODES
-from qwen_vl.media.pixels import encode_pixels, reencode
+from qwen_vl.media.pixels import encode_pixels, reencode, to_jpeg
 from qwen_vl.media.shrink import MAX_FILE_BYTES, Resize, shrink
 from qwen_vl.media.sniff import UNKNOWN, describe, sniff
 from qwen_vl.media.source import check_inline_bytes, check_remote, is_remote, load
@@ -78,6 +78,23 @@ def ready_image(
     check_inline_bytes(len(loaded.data), limit, where)
     check_large(header, where)
     return Ready(to_data_url(header.media_type, loaded), len(loaded.data))
+
+
+def ready_jpeg(ready: Ready, where: str) -> Ready:
+    """Make a picture that is sent within the request a JPEG.
+
+    Args:
+        ready: Of `ready_image`.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: It cannot be decoded.
+    """
+    if is_remote(ready.address) or ready.address.startswith("data:image/jpeg;"):
+        return ready
+    media_type = ready.address[len("data:") :].partition(";")[0]
+    data = to_jpeg(decode_data_url(ready.address, where).data, media_type, where)
+    return _from_file("image/jpeg", data)
 
 
 def ready_video(

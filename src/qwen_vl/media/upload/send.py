@@ -14,7 +14,7 @@ import orjson
 
 from qwen_vl.errors import APIConnectionError, APITimeoutError, ServiceError
 from qwen_vl.media.upload.policy import UploadPolicy
-from qwen_vl.wire.openai.decode import decode_error
+from qwen_vl.wire.errors import decode_error
 
 _HTTP_ERRORS = 400
 # Of one step of the connection, not of the whole: slow lines take minutes for 100 MB.

@@ -35,13 +35,17 @@ class Cut:
     reason: str
 
 
-def settle_cut(part: Video, policy: MediaPolicy, facts: ModelFacts) -> Cut:
+def settle_cut(
+    part: Video, policy: MediaPolicy, facts: ModelFacts, *, carries_max_frames: bool = False
+) -> Cut:
     """Resolve what a video and the policy say about cutting it.
 
     Args:
         part: A video of any source.
         policy: What holds where the part says nothing.
         facts: The model that is asked.
+        carries_max_frames: Whether the protocol has a place for `max_frames` beside a video, so
+            that a whole one can go with it.
 
     Raises:
         MediaOptionError: A number is out of its range, or contradicts the mode.
@@ -57,12 +61,13 @@ def settle_cut(part: Video, policy: MediaPolicy, facts: ModelFacts) -> Cut:
         _refuse_uncut(part, [name for name in own if name != "video_mode"], "a list of frames")
     elif isinstance(part.source, Url) and is_remote(part.source.address):
         is_auto = part.video_mode == "auto"
-        uncut = [name for name in own if not (is_auto and name == "video_mode")]
+        kept = {"video_mode": is_auto, "max_frames": carries_max_frames}
+        uncut = [name for name in own if not kept.get(name)]
         _refuse_uncut(part, uncut, "a video by its address")
     max_frames = policy.max_frames if part.max_frames is None else part.max_frames
     mode = policy.video_mode if part.video_mode is None else part.video_mode
     asked = [name for name in ("start", "end") if getattr(part, name) is not None]
-    if max_frames is not None:
+    if max_frames is not None and not carries_max_frames:
         asked.append("max_frames")
     if mode in {"inline", "upload"} and asked and not isinstance(part.source, Frames | Url):
         _refuse_whole(asked, mode, part)

@@ -312,7 +312,11 @@ class QwenVL(QwenVLSettings, StructuredPrediction):
     ) -> AnswerForm[_Model] | None:
         """Choose how answers are held to a class; `None` where the user has chosen a program."""
         if self.pydantic_program_mode == PydanticProgramMode.DEFAULT:
-            method = choose_structured_method((llm_kwargs or {}).get("model") or self.model)
+            method = choose_structured_method(
+                (llm_kwargs or {}).get("model") or self.model,
+                protocol=self.protocol,
+                dialect=self.dialect,
+            )
             if method != "json_schema" and self.is_function_calling_model is not None:
                 # The user's word on the model, who may know better.
                 method = "function_calling" if self.is_function_calling_model else "json_mode"

@@ -214,6 +214,8 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
                 "finish_reason": reply.finish_reason,
                 "request_id": reply.request_id,
                 "is_truncated": reply.is_truncated or None,
+                "image_hw": reply.image_hw and [list(size) for size in reply.image_hw],
+                "ocr_result": reply.ocr_result and dict(reply.ocr_result),
             }
         ),
     )

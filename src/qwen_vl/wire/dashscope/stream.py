@@ -1,0 +1,119 @@
+"""From the bytes of a stream to deltas.
+
+The service's habits (Native-API and Streaming pages, 2026): each event is a whole answer's body,
+with what is new or with all so far; the finish reason is the text "null" until the last; usage
+comes with every event, as running totals; nothing but the connection's end says that it is over.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from qwen_vl.reply import Delta, Reply, ToolCallDelta
+from qwen_vl.wire.dashscope.decode import (
+    decode_image_sizes,
+    decode_ocr_result,
+    decode_reply,
+    decode_usage,
+    find_choice,
+)
+from qwen_vl.wire.events import EventDecoder, ToolCallIndex
+from qwen_vl.wire.fields import (
+    Json,
+    as_object,
+    decode_finish_reason,
+    decode_reasoning,
+    decode_text,
+    find_request_id,
+    find_tool_calls,
+)
+
+
+class StreamDecoder(EventDecoder):
+    r"""Takes the bytes of one stream as they come and gives the deltas in them.
+
+    Args:
+        headers: The answer's headers, names in lower case.
+        model: The model that was asked: answers of this protocol do not name it.
+        is_incremental: Whether events hold what is new, not all so far: `incremental_output`.
+
+    Example:
+        >>> decoder = StreamDecoder({})
+        >>> message = b'{"content":[{"text":"A cat."}]}'
+        >>> choice = b'{"message":' + message + b',"finish_reason":"stop"}'
+        >>> event = b'id:1\nevent:result\ndata:{"output":{"choices":[' + choice + b']}}\n\n'
+        >>> [delta.text for delta in decoder.feed(event)]
+        ['A cat.']
+    """
+
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        *,
+        model: str | None = None,
+        is_incremental: bool = True,
+    ) -> None:
+        super().__init__(headers)
+        self._model = model
+        self._so_far = None if is_incremental else _SoFar()
+        self._calls = ToolCallIndex()
+
+    def tells_error(self, event: Json) -> bool:
+        """Tell whether an event is an error."""
+        return bool(event.get("code") and not event.get("output")) or bool(event.get("error"))
+
+    def decode_whole(self, body: bytes) -> Reply:
+        """Read a body that is no stream."""
+        return decode_reply(body, self._headers, model=self._model)
+
+    def decode_event(self, event: Json) -> Delta | None:
+        """Read one event."""
+        choice = find_choice(event)
+        if not choice:
+            raise self.broken("An event of the stream holds no answer where one should be")
+        message = as_object(choice.get("message"))
+        content = message.get("content")
+        facts = self.new_facts(
+            {
+                "model": self._model,
+                "request_id": find_request_id(event, self._headers),
+                "image_hw": decode_image_sizes(content),
+                "ocr_result": decode_ocr_result(content),
+            }
+        )
+        delta = Delta(
+            text=decode_text(content),
+            reasoning=decode_reasoning(message),
+            tool_calls=tuple(self._calls.place(call) for call in find_tool_calls(message)),
+            # Once: frameworks that add chunks up would write it twice.
+            finish_reason=None if self.is_complete else decode_finish_reason(choice),
+            logprobs=choice.get("logprobs"),
+            **facts,
+        )
+        if self._so_far:
+            delta = self._so_far.tell_new(delta)
+        return self.settle(delta, decode_usage(event.get("usage")))
+
+
+class _SoFar:
+    """What earlier events have said, where each says it again."""
+
+    def __init__(self) -> None:
+        self._text = 0
+        self._reasoning = 0
+        self._arguments: dict[int, int] = {}
+
+    def tell_new(self, delta: Delta) -> Delta:
+        new = replace(
+            delta,
+            text=delta.text[self._text :],
+            reasoning=delta.reasoning[self._reasoning :],
+            tool_calls=tuple(self._new_of_call(call) for call in delta.tool_calls),
+        )
+        self._text = max(self._text, len(delta.text))
+        self._reasoning = max(self._reasoning, len(delta.reasoning))
+        return new
+
+    def _new_of_call(self, call: ToolCallDelta) -> ToolCallDelta:
+        known = self._arguments.get(call.index, 0)
+        self._arguments[call.index] = max(known, len(call.arguments))
+        return replace(call, arguments=call.arguments[known:])

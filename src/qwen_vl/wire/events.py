@@ -1,0 +1,206 @@
+"""From the bytes of a stream to deltas: what both protocols have in common.
+
+Server-sent events of `data:` lines, comment lines to keep the connection open, errors that come as
+events, and connections that end too soon (Streaming page, 2026-07).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from qwen_vl.errors import PartialResponseError
+from qwen_vl.reply import Delta, Reply, ToolCallDelta, Usage
+from qwen_vl.wire.errors import decode_error
+from qwen_vl.wire.fields import Json, as_object, find_request_id, is_truncated, load_json
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_STATUS_LINE = b":HTTP_STATUS/"
+
+
+class EventDecoder(ABC):
+    """Takes the bytes of one stream as they come and gives the deltas in them.
+
+    Args:
+        headers: The answer's headers, names in lower case.
+    """
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+        self._rest = b""
+        self._data: list[bytes] = []
+        self._plain: list[bytes] = []
+        self._status: int | None = None
+        self._text: list[str] = []
+        self._usage: Usage | None = None
+        self._told: dict[str, Any] = {}
+        self._is_begun = False
+        self._is_complete = False
+        self._is_done = False
+
+    @abstractmethod
+    def decode_event(self, event: Json) -> Delta | None:
+        """Read one event."""
+
+    @abstractmethod
+    def decode_whole(self, body: bytes) -> Reply:
+        """Read a body that is no stream."""
+
+    @abstractmethod
+    def tells_error(self, event: Json) -> bool:
+        """Tell whether an event is an error."""
+
+    def feed(self, raw: bytes) -> Iterator[Delta]:
+        """Give the deltas of the events that these bytes complete.
+
+        Args:
+            raw: The next bytes, cut anywhere.
+
+        Raises:
+            ServiceError: An event tells of an error.
+            PartialResponseError: An event is damaged.
+        """
+        *lines, self._rest = (self._rest + raw).split(b"\n")
+        for line in lines:
+            yield from self._feed_line(line)
+
+    def finish(self) -> Iterator[Delta]:
+        """Give what is left when the connection has ended.
+
+        Raises:
+            PartialResponseError: The answer was not complete.
+            ServiceError: The body was no stream but told of an error.
+        """
+        yield from self._feed_line(self._rest)
+        self._rest = b""
+        yield from self._dispatch()
+        if not self._is_begun and self._plain:
+            # Not a stream: an error in HTTP 200, or a server that does not stream.
+            yield from _whole(self.decode_whole(b"\n".join(self._plain)))
+            return
+        if not self._is_complete:
+            raise self.broken("The connection ended before the answer did")
+        yield from self._end()
+
+    def broken(self, problem: str) -> PartialResponseError:
+        """Make the error of a stream that breaks off here, with the text that had come."""
+        return PartialResponseError(
+            f"{problem}, after {sum(map(len, self._text))} characters of text.",
+            text="".join(self._text),
+            request_id=find_request_id({}, self._headers),
+        )
+
+    def new_facts(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Give what holds for the whole answer and was not told yet: chunks that add up repeat."""
+        new = {name: fact for name, fact in facts.items() if fact and name not in self._told}
+        self._told.update(new)
+        return new
+
+    def settle(self, delta: Delta, usage: Usage | None) -> Delta:
+        """Take note of what a delta brings, and of the running totals beside it."""
+        self._usage = usage or self._usage
+        if delta.text:
+            self._text.append(delta.text)
+        if delta.finish_reason:
+            self._is_complete = True
+        return delta
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer has said why it ended."""
+        return self._is_complete
+
+    def _feed_line(self, line: bytes) -> Iterator[Delta]:
+        line = line.rstrip(b"\r")
+        if not self._is_begun:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        if not line:
+            yield from self._dispatch()
+        elif line.startswith(b"data:"):
+            self._data.append(line[5:].strip())
+        elif line.startswith(_STATUS_LINE):
+            status = line.removeprefix(_STATUS_LINE)
+            self._status = int(status) if status.isdigit() else None
+        elif not line.startswith((b":", b"event:", b"id:", b"retry:")):
+            self._plain.append(line)
+
+    def _dispatch(self) -> Iterator[Delta]:
+        if not self._data:
+            return
+        raw = b"\n".join(self._data)
+        self._data = []
+        if not raw:
+            # Some gateways keep the connection open with events that hold nothing.
+            return
+        if raw == b"[DONE]":
+            self._is_complete = True
+            yield from self._end()
+            return
+        event = load_json(raw)
+        if not isinstance(event, dict):
+            raise self.broken(f"An event of the stream is not JSON ({raw[:60]!r})")
+        if self.tells_error(event):
+            is_error = self._status is not None and self._status >= 400  # noqa: PLR2004 - HTTP's.
+            raise decode_error(self._status if is_error else None, raw, self._headers)
+        self._is_begun = True
+        delta = self.decode_event(event)
+        if delta is not None:
+            yield delta
+
+    def _end(self) -> Iterator[Delta]:
+        # Some servers send running totals with every chunk; the last one is the sum.
+        if not self._is_done:
+            self._is_done = True
+            yield Delta(usage=self._usage, is_truncated=is_truncated(self._headers))
+
+
+class ToolCallIndex:
+    """Gives every call an index of its own, whatever the server does with its indexes and ids."""
+
+    def __init__(self) -> None:
+        self._by_wire: dict[int, int] = {}
+        self._ids: list[str | None] = []
+
+    def place(self, call: Json) -> ToolCallDelta:
+        """Read a piece of a call."""
+        function = as_object(call.get("function"))
+        call_id = call.get("id") or None
+        name = function.get("name") or None
+        given = call.get("index")
+        wire = given if isinstance(given, int) else self._guess(call_id, name)
+        known = self._by_wire.get(wire)
+        if known is None or (call_id and self._ids[known] not in {None, call_id}):
+            known = len(self._ids)
+            self._by_wire[wire] = known
+            self._ids.append(call_id)
+        elif call_id and self._ids[known] == call_id:
+            # Repeated by some gateways; merging frameworks would write it twice.
+            call_id = name = None
+        elif call_id:
+            self._ids[known] = call_id
+        return ToolCallDelta(
+            index=known, id=call_id, name=name, arguments=function.get("arguments") or ""
+        )
+
+    def _guess(self, call_id: str | None, name: str | None) -> int:
+        starts_new = bool(call_id or name) or not self._by_wire
+        return len(self._ids) if starts_new else max(self._by_wire)
+
+
+def _whole(reply: Reply) -> Iterator[Delta]:
+    yield Delta(
+        text=reply.text,
+        reasoning=reply.reasoning,
+        tool_calls=tuple(
+            ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments)
+            for index, call in enumerate(reply.tool_calls)
+        ),
+        finish_reason=reply.finish_reason,
+        usage=reply.usage,
+        model=reply.model,
+        id=reply.id,
+        request_id=reply.request_id,
+        logprobs=reply.logprobs,
+        is_truncated=reply.is_truncated,
+        image_hw=reply.image_hw,
+        ocr_result=reply.ocr_result,
+    )

@@ -1,0 +1,131 @@
+"""The two protocols behind one face: where requests go, how they are written and answered."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from qwen_vl.dialects import Protocol
+from qwen_vl.endpoints import to_native_url
+from qwen_vl.errors import ConfigurationError
+from qwen_vl.reply import Reply
+from qwen_vl.request import Request
+from qwen_vl.wire import dashscope, openai
+from qwen_vl.wire.events import EventDecoder
+from qwen_vl.wire.messages import uses_oss
+
+_NATIVE_PATH = "/services/aigc/multimodal-generation/generation"
+
+
+class Wire(ABC):
+    """One protocol."""
+
+    @abstractmethod
+    def path(self, base_url: str) -> str:
+        """Tell where requests go: behind the base URL, or a whole address.
+
+        Args:
+            base_url: Of the OpenAI-compatible protocol.
+
+        Raises:
+            ConfigurationError: The endpoint does not speak this protocol.
+        """
+
+    @abstractmethod
+    def encode(self, request: Request) -> bytes:
+        """Write the body of a request whose media is ready."""
+
+    @abstractmethod
+    def decode(self, body: bytes, headers: Mapping[str, str], request: Request) -> Reply:
+        """Read a whole answer."""
+
+    @abstractmethod
+    def decoder(self, headers: Mapping[str, str], request: Request) -> EventDecoder:
+        """Make what reads a stream."""
+
+    def headers(self, request: Request) -> dict[str, str]:
+        """Give the headers that go with a request."""
+        headers = dict(request.headers)
+        if uses_oss(request.turns):
+            headers["X-DashScope-OssResourceResolve"] = "enable"
+        return headers
+
+
+class CompatibleWire(Wire):
+    """The OpenAI-compatible protocol."""
+
+    def path(self, base_url: str) -> str:
+        """Tell where requests go."""
+        del base_url
+        return "/chat/completions"
+
+    def encode(self, request: Request) -> bytes:
+        """Write the body of a request whose media is ready."""
+        return openai.encode_request(request)
+
+    def decode(self, body: bytes, headers: Mapping[str, str], request: Request) -> Reply:
+        """Read a whole answer."""
+        del request
+        return openai.decode_reply(body, headers)
+
+    def decoder(self, headers: Mapping[str, str], request: Request) -> EventDecoder:
+        """Make what reads a stream."""
+        del request
+        return openai.StreamDecoder(headers)
+
+
+class NativeWire(Wire):
+    """The service's own protocol."""
+
+    def path(self, base_url: str) -> str:
+        """Tell where requests go."""
+        native = to_native_url(base_url)
+        if native is None:
+            raise ConfigurationError(
+                f"{base_url} does not speak the native protocol: the hosted service alone does, "
+                "and its addresses end with /compatible-mode/v1 or /api/v1."
+            )
+        return native + _NATIVE_PATH
+
+    def encode(self, request: Request) -> bytes:
+        """Write the body of a request whose media is ready."""
+        return dashscope.encode_request(request)
+
+    def decode(self, body: bytes, headers: Mapping[str, str], request: Request) -> Reply:
+        """Read a whole answer."""
+        return dashscope.decode_reply(body, headers, model=request.model)
+
+    def decoder(self, headers: Mapping[str, str], request: Request) -> EventDecoder:
+        """Make what reads a stream."""
+        is_incremental = request.parameters.get("incremental_output", True)
+        return dashscope.StreamDecoder(
+            headers, model=request.model, is_incremental=bool(is_incremental)
+        )
+
+    def headers(self, request: Request) -> dict[str, str]:
+        """Give the headers that go with a request: one of them asks for a stream."""
+        headers = super().headers(request)
+        if request.stream:
+            headers |= {"X-DashScope-SSE": "enable", "Accept": "text/event-stream"}
+        return headers
+
+
+_WIRES: Mapping[Protocol, Wire] = {"openai": CompatibleWire(), "dashscope": NativeWire()}
+
+
+def find_wire(protocol: Protocol) -> Wire:
+    """Find a protocol by its name.
+
+    Args:
+        protocol: `"openai"` or `"dashscope"`.
+
+    Raises:
+        ConfigurationError: The name is not known.
+
+    Example:
+        >>> find_wire("openai").path("https://dashscope.aliyuncs.com/compatible-mode/v1")
+        '/chat/completions'
+    """
+    wire = _WIRES.get(protocol)
+    if wire is None:
+        known = ", ".join(_WIRES)
+        raise ConfigurationError(f"protocol {protocol!r} is not known. Known are {known}.")
+    return wire
