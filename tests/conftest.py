@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from PIL import Image
 
 from langchain_qwen_vl import ChatQwenVL
-from qwen_vl.sandbox import Sandbox
+from qwen_vl.sandbox import RecordedRequest, Sandbox
+from native_wire import to_compatible
 
 
 @pytest.fixture(autouse=True)
@@ -40,13 +42,37 @@ def _own_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is not about one protocol's own wire by both."""
+    if "protocol" in metafunc.fixturenames:
+        is_about_one = metafunc.definition.get_closest_marker("openai_wire") is not None
+        metafunc.parametrize("protocol", ["openai"] if is_about_one else ["openai", "dashscope"])
+
+
 @pytest.fixture
-def make_chat(qwen_vl_sandbox: Sandbox) -> Callable[..., ChatQwenVL]:
-    """Make a `ChatQwenVL` that asks the sandbox."""
+def speaking(protocol: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Give the setting of a protocol; what the sandbox records reads the same for both."""
+    if protocol == "openai":
+        return {}
+
+    def read(request: RecordedRequest) -> Any:
+        body = orjson.loads(request.body)
+        if not request.path.endswith("/generation"):
+            return body
+        is_streamed = request.headers.get("x-dashscope-sse") == "enable"
+        return to_compatible(body, is_streamed=is_streamed)
+
+    monkeypatch.setattr(RecordedRequest, "json", property(read))
+    return {"protocol": protocol}
+
+
+@pytest.fixture
+def make_chat(qwen_vl_sandbox: Sandbox, speaking: dict[str, str]) -> Callable[..., ChatQwenVL]:
+    """Make a `ChatQwenVL` that asks the sandbox, by either protocol."""
 
     def make(**fields: Any) -> ChatQwenVL:
-        settings = {"base_url": qwen_vl_sandbox.base_url, "api_key": "sk-sandbox", **fields}
-        return ChatQwenVL(**settings)
+        settings = {"base_url": qwen_vl_sandbox.base_url, "api_key": "sk-sandbox"}
+        return ChatQwenVL(**{**settings, **speaking, **fields})
 
     return make
 

@@ -11,12 +11,12 @@ from qwen_vl.sandbox import Sandbox
 
 
 @pytest.fixture
-def make_llm(qwen_vl_sandbox: Sandbox) -> Callable[..., QwenVL]:
-    """Make a `QwenVL` that asks the sandbox."""
+def make_llm(qwen_vl_sandbox: Sandbox, speaking: dict[str, str]) -> Callable[..., QwenVL]:
+    """Make a `QwenVL` that asks the sandbox, by either protocol."""
 
     def make(model: str = "qwen3-vl-plus", **fields: Any) -> QwenVL:
-        settings = {"api_base": qwen_vl_sandbox.base_url, "api_key": "sk-sandbox-7712", **fields}
-        return QwenVL(model, **settings)
+        settings = {"api_base": qwen_vl_sandbox.base_url, "api_key": "sk-sandbox-7712"}
+        return QwenVL(model, **{**settings, **speaking, **fields})
 
     return make
 
