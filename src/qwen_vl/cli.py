@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import orjson
@@ -174,10 +174,14 @@ def models() -> None:
 @app.command()
 def sandbox(
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65_535)] = 8000,
+    dialect: Annotated[
+        Literal["dashscope", "vllm", "sglang", "llamacpp", "ollama"],
+        typer.Option(help="The server to imitate; the service itself if not given."),
+    ] = "dashscope",
 ) -> None:
     """Run a local endpoint that checks requests and says what it received."""
     with _errors_as_exit_codes():
-        _load_sandbox().serve(port)
+        _load_sandbox().serve(port, dialect=dialect)
 
 
 def _make_settings(**given: Any) -> QwenVLSettings:

@@ -127,3 +127,32 @@ def picture_url() -> Callable[..., str]:
         return f"data:image/{kind.lower()};base64,{data}"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sandboxes() -> Iterator[Callable[[str], Sandbox]]:
+    """Sandboxes by dialect, started once."""
+    started: dict[str, Sandbox] = {}
+
+    def get(dialect: Any) -> Sandbox:
+        if dialect not in started:
+            started[dialect] = Sandbox(dialect=dialect)
+            started[dialect].start()
+        started[dialect].clear()
+        return started[dialect]
+
+    yield get
+    for sandbox in started.values():
+        sandbox.stop()
+
+
+@pytest.fixture
+def send(
+    sandboxes: Callable[[str], Sandbox], connect: Callable[[Sandbox], Any]
+) -> Callable[..., Any]:
+    """Send a body to the sandbox of a dialect."""
+
+    def post(dialect: str, body: Any, **options: Any) -> Any:
+        return connect(sandboxes(dialect))(body, **{"path": "/v1/chat/completions", **options})
+
+    return post

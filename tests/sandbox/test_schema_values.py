@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from qwen_vl.sandbox.colours import Colour
 from qwen_vl.sandbox.conversation import Tool
+from qwen_vl.sandbox.dialect_protocol import DialectProtocol
+from qwen_vl.sandbox.dialects import DIALECTS
 from qwen_vl.sandbox.native_protocol import NativeProtocol
 from qwen_vl.sandbox.openai_protocol import OpenAIProtocol
 from qwen_vl.sandbox.patterns import matching_text
@@ -227,3 +229,26 @@ def test_any_native_json_is_read_or_refused(parameters: Any, given: Any, model: 
     assert isinstance(protocol.unknown_fields(body), tuple)
     with contextlib.suppress(Refusal):
         assert protocol.read(body, headers, strict=True).conversation.messages
+
+
+MORE_FIELDS = [
+    *("stream_options", "chat_template_kwargs", "mm_processor_kwargs", "media_io_kwargs"),
+    *("structured_outputs", "regex", "json_schema", "reasoning", "include_reasoning", "logprobs"),
+]
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(FIELDS + MORE_FIELDS), JSON),
+    JSON | st.lists(MESSAGE, max_size=3),
+    st.sampled_from(list(DIALECTS)),
+)
+def test_any_json_is_read_or_refused_in_every_dialect(
+    fields: dict[str, Any], messages: Any, dialect: str
+) -> None:
+    """The same for the servers that hold the model themselves."""
+    protocol = DialectProtocol(DIALECTS[dialect])
+    body = {"model": "qwen3-vl", "messages": messages, **fields}
+    assert isinstance(protocol.unknown_fields(body), tuple)
+    with contextlib.suppress(Refusal):
+        assert protocol.read(body, {}, strict=True).conversation.messages

@@ -189,11 +189,15 @@ def test_module_runs_until_interrupted() -> None:
 
 
 def test_command_line_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--lenient` is `strict=False`."""
+    """`--lenient` is `strict=False`; `--dialect` is the dialect."""
     calls: list[Any] = []
     monkeypatch.setattr(command, "serve", lambda *args, **kwargs: calls.append((args, kwargs)))
     command.main(["--port", "81", "--host", "127.0.0.2", "--lenient"])
-    assert calls == [((81, "127.0.0.2"), {"strict": False})]
+    command.main(["--dialect", "vllm"])
+    assert calls == [
+        ((81, "127.0.0.2"), {"strict": False, "dialect": "dashscope"}),
+        ((8000, "127.0.0.1"), {"strict": True, "dialect": "vllm"}),
+    ]
     assert callable(serve)
 
 

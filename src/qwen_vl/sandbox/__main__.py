@@ -2,8 +2,10 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import get_args
 
 from qwen_vl.sandbox import serve
+from qwen_vl.sandbox.dialects import DialectName
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -17,8 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--lenient", action="store_true", help="refuse only what is documented as refused"
     )
+    parser.add_argument(
+        "--dialect",
+        choices=get_args(DialectName),
+        default="dashscope",
+        help="the server to imitate; the service itself if not given",
+    )
     options = parser.parse_args(arguments)
-    serve(options.port, options.host, strict=not options.lenient)
+    strict = not options.lenient
+    serve(options.port, options.host, strict=strict, dialect=options.dialect)
 
 
 if __name__ == "__main__":

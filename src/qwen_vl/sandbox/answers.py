@@ -56,8 +56,9 @@ def compose(conversation: Conversation, receipt: Receipt) -> Answer:
     reasoning = _reasoning(conversation, receipt) if options.thinking else ""
     calls = choose_calls(conversation)
     if calls:
-        return Answer("", reasoning, calls, "tool_calls")
-    text = _formatted(conversation, receipt)
+        called = Answer("", reasoning, calls, "tool_calls")
+        return _cut_calls(called, options.max_completion_tokens) if options.cuts_calls else called
+    text = _formatted(conversation, receipt) if options.exact is None else options.exact
     return limited(Answer(text, reasoning), options)
 
 
@@ -75,6 +76,19 @@ def limited(answer: Answer, options: Options) -> Answer:
         text, text_cut = _clipped(text, options.max_tokens)
         finish = "length" if text_cut else finish
     return Answer(text, reasoning, answer.tool_calls, finish)
+
+
+def _cut_calls(answer: Answer, most: int | None) -> Answer:
+    """Cut calls that are longer than the limit: what is left of them is text."""
+    written = "".join(
+        f'<tool_call>\n{{"name": "{call.name}", "arguments": {arguments_text(call)}}}\n</tool_call>'
+        for call in answer.tool_calls
+    )
+    if most is None or answer.reasoning_tokens + text_tokens(written) <= most:
+        return answer
+    reasoning, _ = _clipped(answer.reasoning, most)
+    text, _ = _clipped(written, most - text_tokens(reasoning))
+    return Answer(text, reasoning, (), "length")
 
 
 def describe(sights: tuple[Sight, ...]) -> str:

@@ -9,6 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from qwen_vl.sandbox.chat_endpoint import ChatEndpoint
+from qwen_vl.sandbox.dialect_app import build_dialect_app
+from qwen_vl.sandbox.dialects import Dialect
 from qwen_vl.sandbox.error_forms import NATIVE, OPENAI, STORAGE, ErrorForm
 from qwen_vl.sandbox.exchange import ChatProtocol
 from qwen_vl.sandbox.model_endpoints import ModelEndpoints
@@ -30,8 +32,12 @@ OTHER_ENDPOINTS = ("/compatible-mode/", "/api/v1/", "/api/v2/", "/apps/")
 """Where the service has endpoints that the sandbox has not."""
 
 
-def build_app(ledger: Ledger) -> Starlette:
-    """Make the application that serves one ledger."""
+def build_app(ledger: Ledger, dialect: Dialect | None = None) -> Starlette:
+    """Make the application that serves one ledger, as the service or as another server."""
+    return _service(ledger) if dialect is None else build_dialect_app(ledger, dialect)
+
+
+def _service(ledger: Ledger) -> Starlette:
     native, compatible = NativeProtocol(), OpenAIProtocol()
     elsewhere = _Elsewhere(ledger, native, compatible)
     models, uploads = ModelEndpoints(ledger), UploadEndpoints(ledger)

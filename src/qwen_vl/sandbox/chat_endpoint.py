@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from qwen_vl.sandbox.answers import Answer, compose
 from qwen_vl.sandbox.conversation import Conversation
-from qwen_vl.sandbox.engine import Receipt, has_media, receive
+from qwen_vl.sandbox.engine import Receipt, has_media
 from qwen_vl.sandbox.exchange import ChatProtocol, Reply
 from qwen_vl.sandbox.faults import NO_FAULT, Fault, RawAnswer, ScriptedAnswer
 from qwen_vl.sandbox.reception import check_key, parsed, read_body, record
@@ -78,9 +78,9 @@ class ChatEndpoint:
     async def _receive(self, conversation: Conversation) -> Receipt:
         storage = self._ledger.storage
         if has_media(conversation):
-            receipt = await asyncio.to_thread(receive, conversation, storage)
+            receipt = await asyncio.to_thread(self._protocol.receive, conversation, storage)
         else:
-            receipt = receive(conversation, storage)
+            receipt = self._protocol.receive(conversation, storage)
         return replace(receipt, cache=self._ledger.cache.use(conversation, receipt))
 
     def _stream(self, reply: Reply, fault: Fault, headers: dict[str, str]) -> Response:

@@ -129,6 +129,10 @@ class Options:
     image_sizes: bool = False
     """Whether the answer tells the size that each picture was scaled to."""
     ocr: OcrTask | None = None
+    cuts_calls: bool = False
+    """Whether a call longer than the limit comes as text, cut."""
+    exact: str | None = None
+    """The whole text of the answer, where the request leaves no other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def receive(conversation: Conversation, storage: Storage) -> Receipt:
     """
     receipt = Receipt(
         sights=tuple(_sights(conversation, storage)),
-        text_tokens=_count_text(conversation),
+        text_tokens=count_text(conversation),
     )
     facts = conversation.facts
     longest = facts.max_input_thinking if conversation.options.thinking else facts.max_input
@@ -123,7 +123,8 @@ def arguments_text(call: ToolCall) -> str:
     return call.arguments
 
 
-def _count_text(conversation: Conversation) -> int:
+def count_text(conversation: Conversation) -> int:
+    """Count the words of all messages and tools."""
     total = tool_tokens(conversation.options)
     for message in conversation.messages:
         words = (part.text for part in message.parts if isinstance(part, Text))
@@ -181,7 +182,9 @@ class _Viewer:
         content = self._loader.load_picture(part.url)
         if isinstance(content, Unseen):
             tokens = _nominal_tokens(content.url)
-            return Sight("image", f"not fetched, {_shown(content.url)}, {tokens} tokens", tokens)
+            return Sight(
+                "image", f"not fetched, {shown_address(content.url)}, {tokens} tokens", tokens
+            )
         seen = see_picture(content, strict=self._strict)
         budget = self._picture_budget(part)
         tokens = picture_tokens(seen.width, seen.height, budget)
@@ -201,7 +204,7 @@ class _Viewer:
         facts = self._video_facts()
         content = self._loader.load_video(url)
         if isinstance(content, Unseen):
-            return Sight("video", f"not fetched, {_shown(url)}, 0 tokens", 0)
+            return Sight("video", f"not fetched, {shown_address(url)}, 0 tokens", 0)
         seen = see_video(content, facts)
         most = part.max_frames or facts.max_frames
         frames = sampled_frames(seen.clip, fps=part.fps, max_frames=most)
@@ -222,7 +225,7 @@ class _Viewer:
         ]
         count = f"{len(urls)} frames sent"
         if not seen:
-            return Sight("video", f"{count}, not fetched, {_shown(urls[0])}, 0 tokens", 0)
+            return Sight("video", f"{count}, not fetched, {shown_address(urls[0])}, 0 tokens", 0)
         first = seen[0]
         clip = Clip(first.width, first.height, len(urls) / part.fps, len(urls))
         tokens = self._video_tokens(part, clip, len(urls))
@@ -265,6 +268,7 @@ def _nominal_tokens(url: str) -> int:
     return NOMINAL_TOKENS.get(name, 0)
 
 
-def _shown(url: str) -> str:
+def shown_address(url: str) -> str:
+    """Write an address without what may be secret in it."""
     # A signed link keeps its secret in the query.
     return url.partition("?")[0]

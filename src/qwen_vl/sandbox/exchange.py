@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from qwen_vl.sandbox.answers import Answer
 from qwen_vl.sandbox.conversation import Conversation
 from qwen_vl.sandbox.engine import Receipt
 from qwen_vl.sandbox.error_forms import ErrorForm
+from qwen_vl.sandbox.uploads import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,10 @@ class Exchange:
     include_usage: bool = True
     incremental: bool = True
     """Whether each chunk of a stream holds what is new, or everything so far."""
+    running_usage: bool = False
+    """Whether each chunk of a self-hosted server's stream tells the usage so far."""
+    reasoning: Literal["apart", "within", "left_out"] = "apart"
+    """Where a self-hosted server's answer holds its reasoning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,13 @@ class ChatProtocol(Protocol):
 
         Raises:
             Refusal: The service would not take it.
+        """
+
+    def receive(self, conversation: Conversation, storage: Storage) -> Receipt:
+        """Look at all media of a conversation and count its tokens.
+
+        Raises:
+            Refusal: Some medium is not acceptable, or the prompt is too long.
         """
 
     def whole(self, reply: Reply) -> bytes:

@@ -109,7 +109,7 @@ def see_video(content: Content | FileContent, facts: VideoFacts) -> SeenVideo:
         Refusal: It is no video, or is too short or too long for the model.
     """
     try:
-        video = _open_video(content)
+        video = open_video(content)
     except (av.error.FFmpegError, ValueError, StopIteration, IndexError):
         refuse(BAD_VIDEO)
     if video.clip.seconds < MIN_VIDEO_SECONDS:
@@ -137,7 +137,7 @@ def _see_with_pillow(data: bytes) -> SeenPicture:
         picture = SeenPicture(label, width, height, None)
         _check_picture(picture)
         try:
-            colour = _mean_colour(image)
+            colour = mean_colour(image)
         except (OSError, SyntaxError, ValueError, EOFError):
             refuse(UNDECODABLE)
     return SeenPicture(label, width, height, colour)
@@ -168,7 +168,8 @@ def _check_picture(picture: SeenPicture) -> None:
         refuse(f"{ILLEGAL_FORMAT}: above 4K only JPEG and PNG are supported.")
 
 
-def _mean_colour(image: Image.Image) -> Colour:
+def mean_colour(image: Image.Image) -> Colour:
+    """Average all pixels of a picture."""
     pixel = image.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
     if not isinstance(pixel, tuple):
         raise ValueError("An RGB pixel has three values.")  # noqa: TRY004 - a broken picture.
@@ -176,7 +177,15 @@ def _mean_colour(image: Image.Image) -> Colour:
 
 
 @lru_cache(maxsize=4)
-def _open_video(content: Content | FileContent) -> SeenVideo:
+def open_video(content: Content | FileContent) -> SeenVideo:
+    """Open a video and decode its first frame.
+
+    Raises:
+        av.error.FFmpegError: It is no video.
+        ValueError: Likewise.
+        StopIteration: It has no frame.
+        IndexError: It has no video stream.
+    """
     source = str(content.path) if isinstance(content, FileContent) else io.BytesIO(content.data)
     with av.open(source, mode="r") as container:
         stream = container.streams.video[0]
@@ -188,7 +197,7 @@ def _open_video(content: Content | FileContent) -> SeenVideo:
             seconds = container.duration / av.time_base
         frame = next(container.decode(stream))
         # PyAV's stub leaves this method untyped.
-        colour = _mean_colour(frame.to_image())  # type: ignore[no-untyped-call]
+        colour = mean_colour(frame.to_image())  # type: ignore[no-untyped-call]
         clip = Clip(frame.width, frame.height, seconds, stream.frames or round(seconds * rate))
         return SeenVideo(_container_name(container.format.name, content), clip, rate, colour)
 

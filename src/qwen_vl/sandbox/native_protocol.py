@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from qwen_vl.sandbox.conversation import Conversation
+from qwen_vl.sandbox.engine import Receipt, receive
 from qwen_vl.sandbox.error_forms import NATIVE
 from qwen_vl.sandbox.exchange import Exchange, Reply
 from qwen_vl.sandbox.messages import is_partial, read_messages
@@ -20,7 +21,7 @@ from qwen_vl.sandbox.parameters import check_json_word
 from qwen_vl.sandbox.refusals import refuse
 from qwen_vl.sandbox.shapes import cache_details, call_deltas, chunks_of, probabilities, whole_call
 from qwen_vl.sandbox.tokens import text_tokens
-from qwen_vl.sandbox.uploads import account_of, resolves_oss
+from qwen_vl.sandbox.uploads import Storage, account_of, resolves_oss
 
 UNFINISHED = "null"
 """The finish reason of all chunks but the last: a text in real streams, null on the page."""
@@ -82,6 +83,10 @@ class NativeProtocol:
             resolves_oss=resolves_oss(headers),
         )
         return Exchange(conversation, stream, incremental=incremental)
+
+    def receive(self, conversation: Conversation, storage: Storage) -> Receipt:
+        """Look at all media of a conversation and count its tokens."""
+        return receive(conversation, storage)
 
     def whole(self, reply: Reply) -> bytes:
         """Shape an answer that is not streamed."""

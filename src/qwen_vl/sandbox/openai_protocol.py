@@ -10,7 +10,7 @@ import orjson
 
 from qwen_vl.sandbox.answers import Answer
 from qwen_vl.sandbox.conversation import Conversation
-from qwen_vl.sandbox.engine import Receipt
+from qwen_vl.sandbox.engine import Receipt, receive
 from qwen_vl.sandbox.error_forms import OPENAI
 from qwen_vl.sandbox.exchange import Exchange, Reply
 from qwen_vl.sandbox.messages import is_partial, read_messages
@@ -19,7 +19,7 @@ from qwen_vl.sandbox.openai_parts import PART_FIELDS, OpenAIPartReader
 from qwen_vl.sandbox.parameters import SHARED_FIELDS, check_json_word, read_options
 from qwen_vl.sandbox.refusals import refuse
 from qwen_vl.sandbox.shapes import cache_details, call_deltas, chunks_of, probabilities, whole_call
-from qwen_vl.sandbox.uploads import account_of, resolves_oss
+from qwen_vl.sandbox.uploads import Storage, account_of, resolves_oss
 from qwen_vl.sandbox.validation import Fields
 
 KNOWN = SHARED_FIELDS | {"model", "messages", "stream", "stream_options", "modalities", "audio"}
@@ -70,6 +70,10 @@ class OpenAIProtocol:
             resolves_oss=resolves_oss(headers),
         )
         return Exchange(conversation, stream, include_usage)
+
+    def receive(self, conversation: Conversation, storage: Storage) -> Receipt:
+        """Look at all media of a conversation and count its tokens."""
+        return receive(conversation, storage)
 
     def whole(self, reply: Reply) -> bytes:
         """Shape an answer that is not streamed."""

@@ -35,6 +35,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the service,
         code: The service's code; the protocol's own for the status if not given.
         native_code: The native protocol's code, where it is another one than the
             status's own.
+        param: The field that a self-hosted server blames.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the service,
         status: int = BAD_REQUEST,
         code: str | None = None,
         native_code: str | None = None,
+        param: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
         self.code = code
         self.native_code = native_code
+        self.param = param
 
 
 def refuse(
@@ -58,6 +61,7 @@ def refuse(
     status: int = BAD_REQUEST,
     code: str | None = None,
     native_code: str | None = None,
+    param: str | None = None,
 ) -> NoReturn:
     """Refuse the request."""
-    raise Refusal(message, status=status, code=code, native_code=native_code)
+    raise Refusal(message, status=status, code=code, native_code=native_code, param=param)

@@ -7,11 +7,13 @@ import socket
 import threading
 from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, Unpack, get_args
 
 import uvicorn
+from starlette.applications import Starlette
 
 from qwen_vl.sandbox.app import build_app
+from qwen_vl.sandbox.dialects import DIALECTS, DialectName
 from qwen_vl.sandbox.faults import Fault, FaultSettings, RawAnswer, ScriptedAnswer
 from qwen_vl.sandbox.recording import Ledger, RecordedRequest
 from qwen_vl.sandbox.uploads import Upload
@@ -19,6 +21,7 @@ from qwen_vl.sandbox.uploads import Upload
 HOST = "127.0.0.1"
 BASE_PATH = "/compatible-mode/v1"
 NATIVE_BASE_PATH = "/api/v1"
+DIALECT_BASE_PATH = "/v1"
 START_TIMEOUT_SECONDS = 10.0
 
 
@@ -36,6 +39,9 @@ class Sandbox:
         strict: Also refuses where the documentation leaves open what the service does,
             such as pixel knobs in the wrong place; without it these requests pass.
         keep_alive: Sends one comment line in each stream, as the service may.
+        dialect: Which server to imitate: the service, or one that holds the model itself
+            (`vllm`, `sglang`, `llamacpp`, `ollama`). The latter need a key only if
+            `api_keys` are given.
 
     Example:
         >>> from openai import OpenAI
@@ -58,8 +64,20 @@ class Sandbox:
         api_keys: Collection[str] | None = None,
         strict: bool = True,
         keep_alive: bool = True,
+        dialect: DialectName = "dashscope",
     ) -> None:
-        self._ledger = Ledger(api_keys=api_keys, strict=strict, keep_alive=keep_alive)
+        if dialect not in get_args(DialectName):
+            known = ", ".join(get_args(DialectName))
+            raise ValueError(f"The dialect {dialect!r} is not one of {known}.")
+        self._dialect = DIALECTS.get(dialect)
+        is_open = self._dialect is not None and not self._dialect.checks_keys
+        self._ledger = Ledger(
+            api_keys=None if is_open else api_keys,
+            strict=strict,
+            # The other servers send no comment lines.
+            keep_alive=keep_alive and self._dialect is None,
+            needs_key=self._dialect is None,
+        )
         self._host = host
         self._port = port
         self._running: _Running | None = None
@@ -83,7 +101,8 @@ class Sandbox:
             OSError: The port is taken.
         """
         if self._running is None:
-            self._running = _Running(self._ledger, self._host, self._port)
+            app = build_app(self._ledger, self._dialect)
+            self._running = _Running(app, self._host, self._port)
             self._port = self._running.port
 
     def stop(self) -> None:
@@ -106,12 +125,21 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        """The base URL for a client, such as `http://127.0.0.1:8000/compatible-mode/v1`."""
-        return self.url + BASE_PATH
+        """The base URL for a client, such as `http://127.0.0.1:8000/compatible-mode/v1`.
+
+        Of a dialect other than the service's it ends in `/v1` alone.
+        """
+        return self.url + (BASE_PATH if self._dialect is None else DIALECT_BASE_PATH)
 
     @property
     def native_base_url(self) -> str:
-        """The base URL of the native protocol, such as `http://127.0.0.1:8000/api/v1`."""
+        """The base URL of the native protocol, such as `http://127.0.0.1:8000/api/v1`.
+
+        Raises:
+            RuntimeError: The dialect has no native protocol.
+        """
+        if self._dialect is not None:
+            raise RuntimeError(f"The dialect {self._dialect.name!r} has no native protocol.")
         return self.url + NATIVE_BASE_PATH
 
     @property
@@ -185,13 +213,13 @@ class Sandbox:
 class _Running:
     """A server in its thread, from the bound socket to the joined thread."""
 
-    def __init__(self, ledger: Ledger, host: str, port: int) -> None:
+    def __init__(self, app: Starlette, host: str, port: int) -> None:
         self._logger = logging.getLogger("uvicorn.error")
         self._level = self._logger.level
         self._socket = _listening(host, port)
         self.port = int(self._socket.getsockname()[1])
         config = uvicorn.Config(
-            build_app(ledger),
+            app,
             access_log=False,
             lifespan="off",
             log_config=None,

@@ -114,7 +114,7 @@ class Loader:
         host = address.hostname or ""
         if host.endswith(".invalid"):
             refuse(UNREACHABLE)
-        if address.scheme == "oss" or not _is_loopback(host):
+        if address.scheme == "oss" or not is_loopback(host):
             return Unseen(url)
         return _fetch(address, kind, self._largest_file(kind))
 
@@ -195,7 +195,8 @@ def _split(url: str) -> SplitResult:
     return address
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
     if host == "localhost":
         return True
     try:

@@ -7,7 +7,7 @@ import asyncio
 import uuid
 
 import orjson
-import python_multipart  # noqa: F401 - starlette reads no form without it.
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -96,9 +96,10 @@ async def _read_form(request: Request) -> FormData:
         return await request.form()
     except ClientDisconnect:
         refuse("The client has gone away.")
-    except HTTPException as error:
+    # Which of the two it is depends on the release of starlette.
+    except (FormParserError, HTTPException) as error:
         refuse(
-            f"The body of your POST request is not well-formed multipart/form-data: {error.detail}",
+            f"The body of your POST request is not well-formed multipart/form-data: {error}",
             code="MalformedPOSTRequest",
         )
 
