@@ -16,6 +16,9 @@ help: ## Show these commands.
 demo: $(READY) ## Ask about real pictures and a video, here or at the service.
 	@$(BIN)/qwen-vl demo
 
+# Where nothing may be left behind, each process of the tests, and each command that they run,
+# would compile all that it imports anew, which takes longer than the tests.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## Run the tests, documents and examples among them.
 	$(BIN)/python -m pytest -n 2
 
@@ -51,5 +54,5 @@ $(READY): pyproject.toml integrations/langchain/pyproject.toml integrations/llam
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "qwen-vl needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x "$(UV)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(UV) pip install --quiet --python $(BIN)/python --constraint tests/constraints.txt $(PROJECTS) --group test --group check
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --constraint tests/constraints.txt $(PROJECTS) --group test --group check
 	@touch $@

@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import base64
+import gc
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,16 @@ from qwen_vl.sandbox import RecordedRequest, Sandbox
 from native_wire import to_compatible
 
 
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what has been imported: it stays to the end."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def _clean_environment(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     """Keep the settings of the machine that runs the tests out of them."""
     if request.node.get_closest_marker("live"):
         return
@@ -34,6 +43,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
         "LANGCHAIN_TRACING_V2",
     ):
         monkeypatch.delenv(name, raising=False)
+    # Nothing here speaks TLS, but each client of the SDK would read all of the machine's
+    # certificates, which takes longer than most tests.
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Conversations counted before they are sent, against what the sandbox counts on its own."""
 
 import base64
+import functools
 import io
 import socket
 import struct
@@ -82,6 +83,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
+@functools.cache
 def _encoded(size: tuple[int, int], kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
     Pillow.new("RGB", size, "red").save(file, kind, **options)

@@ -31,7 +31,9 @@ def _film(
 ) -> Path:
     codecs = {".flv": "flv1", ".wmv": "wmv2", ".webm": "libvpx", ".mpg": "mpeg1video"}
     with av.open(str(path), "w") as film:
-        stream = film.add_stream(codecs.get(path.suffix, "mpeg4"), rate=rate)
+        # Of the codecs, this alone takes its time if it may.
+        options = {"deadline": "realtime", "cpu-used": "8"} if path.suffix == ".webm" else {}
+        stream = film.add_stream(codecs.get(path.suffix, "mpeg4"), rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         for number in range(round(rate * seconds)):
             pixels = np.full((size[1], size[0], 3), number * 5 % 256, dtype=np.uint8)
