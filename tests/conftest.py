@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from langchain_qwen_vl import ChatQwenVL
-from qwen_vl.sandbox import RecordedRequest, Sandbox
 from native_wire import to_compatible
+from qwen_vl.sandbox import RecordedRequest, Sandbox
 
 
 def pytest_collection_finish() -> None:

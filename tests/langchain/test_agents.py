@@ -236,6 +236,7 @@ class Finding(BaseModel):
     animal: str
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize(
     ("model", "strategy", "key"),
     [

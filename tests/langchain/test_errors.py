@@ -178,6 +178,7 @@ async def test_endpoint_that_is_not_there_is_told(how: str) -> None:
     assert error.is_retryable
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize("how", ["stream", "astream"])
 async def test_stream_that_is_cut_tells_what_had_come(
     how: str, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
@@ -211,6 +212,7 @@ async def test_error_inside_200_is_raised_by_its_code(
     assert len(qwen_vl_sandbox.requests) == 1
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize("how", ["stream", "astream"])
 async def test_error_event_in_mid_stream_is_raised_by_its_code(
     how: str, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
@@ -224,6 +226,7 @@ async def test_error_event_in_mid_stream_is_raised_by_its_code(
     assert len(qwen_vl_sandbox.requests) == 1
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize("how", ["stream", "astream"])
 async def test_error_body_of_a_stream_s_form_is_read(
     how: str, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
@@ -241,6 +244,7 @@ def test_page_of_a_gateway_is_named(make_chat: MakeChat, qwen_vl_sandbox: Sandbo
         make_chat(max_retries=0).invoke("Hello")
 
 
+@pytest.mark.openai_wire
 def test_wrong_key_is_refused_without_showing_it(make_chat: MakeChat) -> None:
     with (
         Sandbox(api_keys=["sk-right"]) as strict,

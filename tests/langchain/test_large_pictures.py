@@ -44,9 +44,9 @@ def size_of(request: dict[str, Any]) -> tuple[int, int]:
 
 @pytest.mark.parametrize("name", FORMS)
 def test_photograph_fits(
-    name: str, photo: Path, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
+    name: str, photo: Path, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox, speaking: dict[str, str]
 ) -> None:
-    llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk-sandbox")
+    llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk-sandbox", **speaking)
     chat.invoke([HumanMessage([{"type": "image", "image": FORMS[name](photo)}, "What is this?"])])
     llm.chat([ChatMessage([image_block(FORMS[name](photo)), TextBlock(text="What is this?")])])
     by_langchain, by_llama_index = qwen_vl_sandbox.requests
@@ -56,7 +56,7 @@ def test_photograph_fits(
 
 
 async def test_photograph_fits_async(
-    photo: Path, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
+    photo: Path, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox, speaking: dict[str, str]
 ) -> None:
     picture = {"type": "image", "image": photo}
     await chat.ainvoke([HumanMessage([picture, "What is this?"])])
@@ -64,7 +64,10 @@ async def test_photograph_fits_async(
 
 
 def test_photograph_as_it_is(
-    photo: Path, make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox
+    photo: Path,
+    make_chat: Callable[..., ChatQwenVL],
+    qwen_vl_sandbox: Sandbox,
+    speaking: dict[str, str],
 ) -> None:
     picture = {"type": "image", "image": photo}
     with pytest.raises(MediaTooLargeError, match=r"content\[0\]"):
@@ -72,8 +75,10 @@ def test_photograph_as_it_is(
     assert qwen_vl_sandbox.requests == []
 
 
-def test_block_of_llama_index(photo: Path, qwen_vl_sandbox: Sandbox) -> None:
-    llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk-sandbox")
+def test_block_of_llama_index(
+    photo: Path, qwen_vl_sandbox: Sandbox, speaking: dict[str, str]
+) -> None:
+    llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk-sandbox", **speaking)
     block = ImageBlock(image=photo.read_bytes())
     llm.chat([ChatMessage([block, TextBlock(text="What is this?")])])
     assert size_of(qwen_vl_sandbox.last_request.json) == (1856, 1376)

@@ -34,7 +34,7 @@ def sent(sandbox: Sandbox) -> dict[str, Any]:
     ],
 )
 def test_block_says_what_to_cut(
-    block: dict[str, Any], chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
+    block: dict[str, Any], chat: ChatQwenVL, qwen_vl_sandbox: Sandbox, speaking: dict[str, str]
 ) -> None:
     chat.invoke([HumanMessage([block, QUESTION])])
 
@@ -46,7 +46,7 @@ def test_block_says_what_to_cut(
 
 
 def test_block_call_and_model_say_which_way(
-    make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox
+    make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox, speaking: dict[str, str]
 ) -> None:
     block = {"type": "video", "video": BIG_BUCK_BUNNY}
     whole, cut = {**block, "video_mode": "inline"}, {**block, "video_mode": "frames"}
@@ -65,7 +65,7 @@ def test_block_call_and_model_say_which_way(
 
 
 async def test_video_is_cut_async(
-    make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox
+    make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox, speaking: dict[str, str]
 ) -> None:
     chat = make_chat(max_inline_bytes=1_000_000)
     answer = await chat.ainvoke(
@@ -97,8 +97,11 @@ def test_other_modes_are_refused(chat: ChatQwenVL) -> None:
         chat.invoke([HumanMessage([block, QUESTION])], video_mode="whole")
 
 
-def test_both_frameworks_send_the_same_frames(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
-    llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk-sandbox")
+@pytest.mark.openai_wire
+def test_both_frameworks_send_the_same_frames(
+    chat: ChatQwenVL, qwen_vl_sandbox: Sandbox, speaking: dict[str, str]
+) -> None:
+    llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk-sandbox", **speaking)
     blocks = [
         video_block(BIG_BUCK_BUNNY, **CUT),
         video_block(BIG_BUCK_BUNNY.read_bytes(), **CUT),
@@ -113,7 +116,9 @@ def test_both_frameworks_send_the_same_frames(chat: ChatQwenVL, qwen_vl_sandbox:
     assert [request.body for request in by_llama_index] == [by_langchain.body] * 3
 
 
-def test_call_of_llama_index_says_which_way(qwen_vl_sandbox: Sandbox) -> None:
+def test_call_of_llama_index_says_which_way(
+    qwen_vl_sandbox: Sandbox, speaking: dict[str, str]
+) -> None:
     llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk-sandbox", max_frames=6)
     message = ChatMessage([VideoBlock(path=BIG_BUCK_BUNNY), TextBlock(text="What happens?")])
     llm.chat([message])
@@ -124,9 +129,9 @@ def test_call_of_llama_index_says_which_way(qwen_vl_sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("name", ["start", "end", "max_frames"])
 def test_option_of_a_block_that_is_no_number_is_refused(
-    name: str, qwen_vl_sandbox: Sandbox
+    name: str, qwen_vl_sandbox: Sandbox, speaking: dict[str, str]
 ) -> None:
-    llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk-sandbox")
+    llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk-sandbox", **speaking)
     block = VideoBlock(path=BIG_BUCK_BUNNY, video_mimetype=f"video/mp4;{name}=soon")
     with pytest.raises(MediaOptionError, match=f"{name} is 'soon', which is no"):
         llm.chat([ChatMessage([block])])
@@ -134,12 +139,15 @@ def test_option_of_a_block_that_is_no_number_is_refused(
 
 @pytest.mark.parametrize("way", ["block", "call", "model"])
 async def test_video_is_uploaded_by_either_framework_once(
-    way: str, make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox
+    way: str,
+    make_chat: Callable[..., ChatQwenVL],
+    qwen_vl_sandbox: Sandbox,
+    speaking: dict[str, str],
 ) -> None:
     upload = {"video_mode": "upload"}
     of_block, of_call, of_model = ({} if way != at else upload for at in ("block", "call", "model"))
     chat = make_chat(**of_model)
-    llm = QwenVL(base_url=qwen_vl_sandbox.base_url, api_key="sk-sandbox", **of_model)
+    llm = QwenVL(base_url=qwen_vl_sandbox.base_url, api_key="sk-sandbox", **speaking, **of_model)
     block = {"type": "video", "video": BIG_BUCK_BUNNY, "fps": 1.5, **of_block}
     same = [video_block(BIG_BUCK_BUNNY, fps=1.5, **of_block), TextBlock(text="What happens?")]
 

@@ -43,6 +43,7 @@ def gather(chunks: Any) -> tuple[AIMessageChunk, list[AIMessageChunk]]:
     return whole, kept
 
 
+@pytest.mark.openai_wire
 def test_answer_carries_usage_and_metadata(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
     qwen_vl_sandbox.script(ScriptedAnswer(text="A cat.", usage=USAGE))
     answer = chat.invoke([PICTURE])
@@ -92,6 +93,7 @@ def test_each_fact_stands_on_one_chunk_alone(chat: ChatQwenVL) -> None:
     assert all(isinstance(chunk.content, str) for chunk in chunks)
 
 
+@pytest.mark.openai_wire
 def test_stream_without_usage_asks_for_none(make_chat: MakeChat, qwen_vl_sandbox: Sandbox) -> None:
     whole, _ = gather(make_chat(stream_usage=False).stream("Hello"))
 

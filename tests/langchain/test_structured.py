@@ -60,6 +60,7 @@ def sent(sandbox: Sandbox) -> dict[str, Any]:
     return {k: v for k, v in sandbox.last_request.json.items() if k not in plain}
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize("method", ["function_calling", "json_schema", "json_mode"])
 @pytest.mark.parametrize("schema", [Animal, AnimalV1, AnimalDict, ANIMAL_SCHEMA])
 async def test_answer_is_of_the_schema(schema: Any, method: Any, make_chat: MakeChat) -> None:
@@ -73,6 +74,7 @@ async def test_answer_is_of_the_schema(schema: Any, method: Any, make_chat: Make
         assert "PNG 451x300" in name or method == "function_calling"
 
 
+@pytest.mark.openai_wire
 def test_json_schema_is_sent_as_the_service_documents_it(
     make_chat: MakeChat, qwen_vl_sandbox: Sandbox
 ) -> None:
@@ -168,6 +170,7 @@ def test_method_is_the_best_that_the_model_has(model: str, method: str) -> None:
     assert bound["ls_structured_output_format"]["kwargs"]["method"] == method
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize(
     ("model", "settings", "method", "thinking", "tool_choice"),
     [
@@ -244,6 +247,7 @@ def test_json_mode_of_a_model_that_always_thinks_is_refused() -> None:
         chat.with_structured_output(Animal, method="json_mode").invoke("A cat?")
 
 
+@pytest.mark.openai_wire
 def test_raw_answer_comes_along(make_chat: MakeChat, qwen_vl_sandbox: Sandbox) -> None:
     structured = make_chat(model=HYBRID).with_structured_output(Animal, include_raw=True)
     good = structured.invoke([PICTURE])
@@ -257,6 +261,7 @@ def test_raw_answer_comes_along(make_chat: MakeChat, qwen_vl_sandbox: Sandbox) -
     assert bad["raw"].text == "no JSON at all"
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize("strict", [None, True, False])
 def test_strict_reaches_the_wire(
     strict: bool | None, make_chat: MakeChat, qwen_vl_sandbox: Sandbox

@@ -140,6 +140,7 @@ def test_parallel_and_strict_reach_the_wire(
     assert body["tools"][0]["function"]["strict"] is value
 
 
+@pytest.mark.openai_wire
 def test_no_tools_are_left_out(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": PARAMETERS}}
     chat.bind_tools([]).invoke("Hello")

@@ -72,7 +72,7 @@ class OwnServerForm(Form):
         self._facts = facts
         self._is_clip_limited = is_clip_limited
         self._limits: dict[str, dict[str, tuple[int, str]]] = {}
-        self._fps: dict[str, tuple[float, str]] = {}
+        self._media: dict[str, tuple[float, str]] = {}
         self.reasoning = facts.reasoning
         self.unread: set[str] = set()
 
@@ -82,10 +82,10 @@ class OwnServerForm(Form):
             kind: {name: value for name, (value, _) in held.items()}
             for kind, held in self._limits.items()
         }
-        fps = {name: value for name, (value, _) in self._fps.items()}
+        media = {name: value for name, (value, _) in self._media.items()}
         return given(
             mm_processor_kwargs=limits or None,
-            media_io_kwargs={"video": fps} if fps else None,
+            media_io_kwargs={"video": media} if media else None,
         )
 
     def text(self, text: Text) -> Json:
@@ -110,13 +110,15 @@ class OwnServerForm(Form):
             if self._facts.frames == "pictures":
                 return self._pictures(video, video.source)
             address = self._join(video.source, video.where)
+            # unsure: from vLLM's source, not measured: it looks at 32 of them otherwise.
+            self._settle(self._media, "num_frames", -1, video.where)
         else:
             address = self._address(video.source, "videos", video.where)
         self._limit_clip(video)
         if self._facts.fps is None:
             self._pass_over(fps=video.fps)
         elif video.fps is not None:
-            self._settle(self._fps, "fps", video.fps, video.where)
+            self._settle(self._media, "fps", video.fps, video.where)
         match self._facts.video:
             case "video_url":
                 return [{"type": "video_url", "video_url": {"url": address}}]
