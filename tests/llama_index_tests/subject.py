@@ -1,4 +1,4 @@
-"""What all suites of `test_suite_finds_faults.py` say of the LLM under test. Copied beside them."""
+"""What all suites of `test_suite_finds_faults.py` say of the LLM under test."""
 
 from collections.abc import Mapping
 

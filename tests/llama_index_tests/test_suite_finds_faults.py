@@ -3,14 +3,16 @@
 import re
 from pathlib import Path
 
+import faulty_llms  # noqa: F401 - loaded here once, as the others, and not by every inner run.
 import pytest
+import reference_llm  # noqa: F401
+import subject  # noqa: F401
 
-import llama_index_vision_tests  # noqa: F401 - loaded here once, not by every inner run.
+import llama_index_vision_tests  # noqa: F401
 
 pytest_plugins = ["pytester"]
 
-HERE = Path(__file__).parent
-PROJECT = HERE.parents[1] / "integrations/llama-index-tests"
+PROJECT = Path(__file__).parents[2] / "integrations/llama-index-tests"
 
 INI = """
 [pytest]
@@ -160,11 +162,8 @@ FAULTS: dict[str, tuple[str, set[str]]] = {
 
 @pytest.fixture
 def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A folder with the LLMs, in which suites can be run."""
-    for name in ("faulty_llms.py", "reference_llm.py", "subject.py"):
-        (pytester.path / name).write_bytes((HERE / name).read_bytes())
+    """A folder in which suites can be run."""
     pytester.makeini(INI)
-    pytester.syspathinsert()
     # Nor does the suite need any other plugin; loading them takes longer than the tests.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return pytester
