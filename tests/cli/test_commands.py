@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,21 +11,11 @@ import pytest
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE
 from qwen_vl.sandbox import Sandbox
 
-
-def run(
-    *arguments: object, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "qwen_vl", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **(environment or {})},
-    )
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_ask_answers_about_pictures_and_videos() -> None:
-    done = run("ask", "What is this?", CHELSEA, COFFEE, BIG_BUCK_BUNNY, "--sandbox")
+def test_ask_answers_about_pictures_and_videos(run_afresh: Run) -> None:
+    done = run_afresh("ask", "What is this?", CHELSEA, COFFEE, BIG_BUCK_BUNNY, "--sandbox")
 
     assert done.returncode == 0, done.stderr
     for seen in ("PNG 451x300", "PNG 600x400", "MP4 1280x720", '"What is this?"'):
@@ -33,7 +23,7 @@ def test_ask_answers_about_pictures_and_videos() -> None:
     assert "tokens in" in done.stderr
 
 
-def test_ask_cuts_a_video() -> None:
+def test_ask_cuts_a_video(run: Run) -> None:
     cut = ("--start", "1", "--end", "4", "--max-frames", "4", "--video-mode", "frames")
     done = run("ask", "What happens?", BIG_BUCK_BUNNY, CHELSEA, *cut, "--sandbox")
 
@@ -42,14 +32,14 @@ def test_ask_cuts_a_video() -> None:
     assert "1,190 video" in done.stderr
 
 
-def test_ask_refuses_to_cut_what_is_not_here() -> None:
+def test_ask_refuses_to_cut_what_is_not_here(run: Run) -> None:
     done = run("ask", "What happens?", "https://example.com/a.mp4", "--start", "1", "--sandbox")
 
     assert done.returncode == 3
     assert "start cannot be honoured for a video by its address" in done.stderr
 
 
-def test_ask_prints_one_json_object() -> None:
+def test_ask_prints_one_json_object(run: Run) -> None:
     done = run("ask", "What is this?", CHELSEA, "--sandbox", "--json", "--think")
 
     answer = json.loads(done.stdout)
@@ -61,7 +51,7 @@ def test_ask_prints_one_json_object() -> None:
     assert answer["finish_reason"] == "stop"
 
 
-def test_ask_reaches_the_endpoint_of_the_environment(qwen_vl_sandbox: Sandbox) -> None:
+def test_ask_reaches_the_endpoint_of_the_environment(qwen_vl_sandbox: Sandbox, run: Run) -> None:
     environment = {
         "DASHSCOPE_API_KEY": "sk-env",
         "DASHSCOPE_COMPATIBLE_BASE_URL": qwen_vl_sandbox.base_url,
@@ -103,7 +93,7 @@ def test_ask_reaches_the_endpoint_of_the_environment(qwen_vl_sandbox: Sandbox) -
     ],
 )
 def test_failure_is_one_readable_line_and_an_exit_code(
-    arguments: list[object], code: int, words: str
+    arguments: list[object], code: int, words: str, run: Run
 ) -> None:
     done = run(*arguments)
 
@@ -112,7 +102,7 @@ def test_failure_is_one_readable_line_and_an_exit_code(
     assert "Traceback" not in done.stderr
 
 
-def test_file_address_that_the_user_types_is_read() -> None:
+def test_file_address_that_the_user_types_is_read(run: Run) -> None:
     done = run("ask", "What is this?", CHELSEA.as_uri(), BIG_BUCK_BUNNY.as_uri(), "--sandbox")
 
     assert done.returncode == 0, done.stderr
@@ -121,7 +111,7 @@ def test_file_address_that_the_user_types_is_read() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="This system has no named pipes.")
-def test_pipe_is_refused_without_waiting_for_its_other_end(tmp_path: Path) -> None:
+def test_pipe_is_refused_without_waiting_for_its_other_end(tmp_path: Path, run: Run) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     done = run("ask", "What is this?", tmp_path / "pipe.png", "--sandbox")
 
@@ -129,7 +119,7 @@ def test_pipe_is_refused_without_waiting_for_its_other_end(tmp_path: Path) -> No
     assert "is a pipe" in done.stderr
 
 
-def test_endpoint_that_is_not_there_may_be_tried_again() -> None:
+def test_endpoint_that_is_not_there_may_be_tried_again(run: Run) -> None:
     with Sandbox() as gone:
         base_url = gone.base_url
     done = run("ask", "Well?", "--base-url", base_url, environment={"DASHSCOPE_API_KEY": "sk"})
@@ -138,8 +128,8 @@ def test_endpoint_that_is_not_there_may_be_tried_again() -> None:
     assert "cannot be reached" in done.stderr
 
 
-def test_demo_asks_the_sandbox_and_says_so() -> None:
-    done = run("demo")
+def test_demo_asks_the_sandbox_and_says_so(run_afresh: Run) -> None:
+    done = run_afresh("demo")
 
     assert done.returncode == 0, done.stderr
     assert "Asking the local sandbox" in done.stdout
@@ -149,8 +139,10 @@ def test_demo_asks_the_sandbox_and_says_so() -> None:
     assert done.stdout.count("Looks at  zoom(left=200") == 2
 
 
-def test_demo_asks_the_service_where_there_is_a_key(qwen_vl_sandbox: Sandbox) -> None:
-    done = run(
+def test_demo_asks_the_service_where_there_is_a_key(
+    qwen_vl_sandbox: Sandbox, run_afresh: Run
+) -> None:
+    done = run_afresh(
         "demo",
         environment={
             "DASHSCOPE_API_KEY": "sk-env",
@@ -166,24 +158,26 @@ def test_demo_asks_the_service_where_there_is_a_key(qwen_vl_sandbox: Sandbox) ->
     assert by_langchain.body == by_llama_index.body
 
 
-def test_models_are_listed_with_what_they_can() -> None:
-    done = run("models")
+def test_models_are_listed_with_what_they_can(run_afresh: Run) -> None:
+    done = run_afresh("models")
 
     row = next(line for line in done.stdout.splitlines() if line.startswith("qwen3-vl-plus"))
     assert row.split() == ["qwen3-vl-plus", "off", "yes", "–", "256", "2000", "262k", "33k"]
 
 
-def test_version_is_printed() -> None:
+def test_version_is_printed(run: Run) -> None:
     assert run("--version").stdout.strip().count(".") == 2
 
 
 @pytest.mark.parametrize("missing", ["typer", "av"])
-def test_missing_extra_is_told_with_its_command(missing: str, tmp_path: Path) -> None:
+def test_missing_extra_is_told_with_its_command(
+    missing: str, tmp_path: Path, run_afresh: Run
+) -> None:
     # A module that cannot be imported stands in for a package that is not installed.
     (tmp_path / f"{missing}.py").write_text(
         f"raise ModuleNotFoundError('No module named {missing}', name='{missing}')"
     )
-    done = run("ask", "Well?", "--sandbox", environment={"PYTHONPATH": str(tmp_path)})
+    done = run_afresh("ask", "Well?", "--sandbox", environment={"PYTHONPATH": str(tmp_path)})
 
     extra = {"typer": "cli", "av": "sandbox"}[missing]
     assert done.returncode != 0

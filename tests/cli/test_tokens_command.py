@@ -1,9 +1,9 @@
 """`qwen-vl tokens`, run as a user runs it."""
 
+import functools
 import json
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,17 +11,13 @@ from PIL import Image
 
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, ROCKET
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
-def run(
-    *arguments: object, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "qwen_vl", "tokens", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "160", "NO_COLOR": "1", **(environment or {})},
-    )
+
+@pytest.fixture
+def run(run: Run) -> Run:
+    """Run `qwen-vl tokens`."""
+    return functools.partial(run, "tokens")
 
 
 @pytest.fixture
@@ -38,8 +34,8 @@ def _rows(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
     return [line.split() for line in done.stdout.splitlines()]
 
 
-def test_files_are_counted_one_a_row() -> None:
-    rows = _rows(run(CHELSEA, ROCKET, BIG_BUCK_BUNNY))
+def test_files_are_counted_one_a_row(run_afresh: Run) -> None:
+    rows = _rows(run_afresh("tokens", CHELSEA, ROCKET, BIG_BUCK_BUNNY))
 
     assert rows[0] == ["File", "Type", "Size", "Seen", "as", "Frames", "Tokens"]
     assert rows[1:4] == [
@@ -55,7 +51,7 @@ def test_files_are_counted_one_a_row() -> None:
     )
 
 
-def test_json_lines_say_the_same() -> None:
+def test_json_lines_say_the_same(run: Run) -> None:
     done = run(CHELSEA, BIG_BUCK_BUNNY, "--json")
 
     assert done.returncode == 0, done.stderr
@@ -90,7 +86,7 @@ def test_json_lines_say_the_same() -> None:
     ]
 
 
-def test_servers_of_ones_own_count_by_their_rule() -> None:
+def test_servers_of_ones_own_count_by_their_rule(run: Run) -> None:
     model = "Qwen/Qwen3-VL-8B-Instruct"
     done = run(CHELSEA, BIG_BUCK_BUNNY, "--dialect", "vllm", "--model", model)
     rows = _rows(done)
@@ -100,7 +96,7 @@ def test_servers_of_ones_own_count_by_their_rule() -> None:
     assert _joined(rows[5:]) == f"By the rules of transformers, for {model} at vLLM."
 
 
-def test_price_that_is_not_known_is_not_shown() -> None:
+def test_price_that_is_not_known_is_not_shown(run: Run) -> None:
     assert "yuan" not in run(CHELSEA, "--model", "qwen3.8-max").stdout
 
 
@@ -108,7 +104,7 @@ def _joined(rows: list[list[str]]) -> str:
     return " ".join(word for row in rows for word in row)
 
 
-def test_options_are_counted_with() -> None:
+def test_options_are_counted_with(run: Run) -> None:
     small = _rows(run(ROCKET, "--max-pixels", 70_000))
     slow = _rows(run(BIG_BUCK_BUNNY, "--fps", 1))
     older = _rows(run(CHELSEA, "--model", "qwen2.5-vl-72b-instruct"))
@@ -118,7 +114,7 @@ def test_options_are_counted_with() -> None:
     assert older[1][2:] == ["451x300", "448x308", "–", "178"]
 
 
-def test_pages_of_a_document_are_counted(report: Path) -> None:
+def test_pages_of_a_document_are_counted(report: Path, run: Run) -> None:
     rows = _rows(run(report))
 
     assert rows[1][1:-1] == ["application/pdf", "1240x1754", "1248x1760", "3", "pages"]
@@ -126,18 +122,18 @@ def test_pages_of_a_document_are_counted(report: Path) -> None:
     assert 3 * 2_147 < int(rows[1][-1].replace(",", "")) < 3 * 2_170
 
 
-def test_size_that_cannot_be_read_counts_as_the_largest(tmp_path: Path) -> None:
+def test_size_that_cannot_be_read_counts_as_the_largest(tmp_path: Path, run: Run) -> None:
     cut_off = tmp_path / "cut.mp4"
     cut_off.write_bytes(BIG_BUCK_BUNNY.read_bytes()[:2_000])
 
     assert _rows(run(cut_off))[1][1:] == ["video/mp4", "?", "?", "120", "≤", "38,402"]
 
 
-def test_address_of_a_file_is_read() -> None:
+def test_address_of_a_file_is_read(run: Run) -> None:
     assert _rows(run(CHELSEA.as_uri()))[1][-1] == "128"
 
 
-def test_name_in_brackets_is_no_markup(tmp_path: Path) -> None:
+def test_name_in_brackets_is_no_markup(tmp_path: Path, run: Run) -> None:
     path = tmp_path / "cat [bold].png"
     path.write_bytes(CHELSEA.read_bytes())
 
@@ -163,7 +159,7 @@ def test_name_in_brackets_is_no_markup(tmp_path: Path) -> None:
     ],
 )
 def test_failure_is_one_readable_line_and_an_exit_code(
-    arguments: list[object], code: int, words: str
+    arguments: list[object], code: int, words: str, run: Run
 ) -> None:
     done = run(*arguments)
 
@@ -175,7 +171,7 @@ def test_failure_is_one_readable_line_and_an_exit_code(
 
 @pytest.mark.parametrize("size", [(5, 300), (20, 4_001)])
 def test_picture_that_would_be_refused_is_not_counted(
-    size: tuple[int, int], tmp_path: Path
+    size: tuple[int, int], tmp_path: Path, run: Run
 ) -> None:
     path = tmp_path / "thin.png"
     Image.new("RGB", size).save(path)
@@ -185,14 +181,14 @@ def test_picture_that_would_be_refused_is_not_counted(
     assert f"{size[0]} x {size[1]} pixels" in done.stderr
 
 
-def test_missing_reader_of_videos_is_told_with_its_command(tmp_path: Path) -> None:
+def test_missing_reader_of_videos_is_told_with_its_command(tmp_path: Path, run_afresh: Run) -> None:
     # A finder that finds no `av` stands in for an environment without it.
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as u\n"
         "find = u.find_spec\n"
         "u.find_spec = lambda name, *more: None if name == 'av' else find(name, *more)\n"
     )
-    done = run(CHELSEA, BIG_BUCK_BUNNY, environment={"PYTHONPATH": str(tmp_path)})
+    done = run_afresh("tokens", CHELSEA, BIG_BUCK_BUNNY, environment={"PYTHONPATH": str(tmp_path)})
 
     assert done.returncode == 4, done.stdout
     assert 'pip install "qwen-vl[video]"' in done.stderr
