@@ -174,11 +174,12 @@ def test_text_stays_lossless() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "BMP"])
 def test_photograph_in_a_lossless_format_becomes_a_jpeg(kind: str) -> None:
-    options = {"lossless": True, "method": 0, "quality": 0} if kind == "WEBP" else {}
-    data = written(photograph((2800, 2100)), kind, **options)
+    quick = {"WEBP": {"lossless": True, "method": 0, "quality": 0}, "PNG": {"compress_level": 1}}
+    data = written(photograph((2800, 2100)), kind, **quick.get(kind, {}))
     (smaller,) = sent(Inline(data))
     assert opened(smaller).format == "JPEG"
-    assert len(smaller) < len(data) / 4
+    # A PNG that took its time would be an eighth shorter.
+    assert len(smaller) < len(data) / 5
 
 
 def test_transparency_stays(big: PillowImage.Image) -> None:
