@@ -101,8 +101,8 @@ class NativeForm(Form):
         return parts or ""
 
     def answered(self, texts: list[Json]) -> str | list[Json]:
-        """Write the content of an assistant's message."""
-        return texts or ""
+        """Write the content of an assistant's message: empty where it but calls tools."""
+        return [text for text in texts if text["text"]] or ""
 
 
 _FORM = NativeForm()
