@@ -132,7 +132,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return profile_of(self.model)
+        return profile_of(self.model, protocol=self.protocol, dialect=self.dialect)
 
     @override
     def get_num_tokens(self, text: str) -> int:
