@@ -306,7 +306,7 @@ def test_places_count_in_pixels_of_the_picture_as_given(
     qwen_vl_sandbox: Sandbox, options: dict[str, Any], size: tuple[int, int]
 ) -> None:
     buffer = io.BytesIO()
-    PillowImage.new("RGB", (4000, 3000), "white").save(buffer, "PNG")
+    PillowImage.linear_gradient("L").resize((4000, 3000)).save(buffer, "JPEG", quality=98)
     model = ChatQwenVL(
         model="qwen-vl-ocr",
         protocol="dashscope",
@@ -316,7 +316,7 @@ def test_places_count_in_pixels_of_the_picture_as_given(
     )
     answer = model.invoke([HumanMessage([{"type": "image", "image": buffer.getvalue()}])])
     result = to_ocr_result(answer, options["ocr_task"])
-    assert f"received PNG {size[0]}x{size[1]}" in result.text
+    assert f"received JPEG {size[0]}x{size[1]}" in result.text
     if result.words:
         assert result.words[0].corners[2] == size
 
