@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
+from qwen_vl.cache_marks import settle_cache_marks
 from qwen_vl.combinations import mention_json, settle_parameters, thinks
 from qwen_vl.content import Turn, VideoMode
 from qwen_vl.dialects import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
@@ -353,6 +354,8 @@ class QwenVLSettings(BaseModel):
 
         Raises:
             ConfigurationError: Two options contradict each other, or one belongs to the instance.
+            UnsupportedContentError: A `cache_control` marker of another kind than the service's,
+                or too many of them.
         """
         knobs = {name: call.pop(name, getattr(self, name)) for name in KNOBS}
         cutting = {name: call.pop(name, getattr(self, name)) for name in CUTTING}
@@ -365,6 +368,7 @@ class QwenVLSettings(BaseModel):
         parameters = self._gather_parameters(call)
         if self.dialect == DEFAULT_DIALECT:
             parameters = settle_parameters(model, parameters)
+            turns = settle_cache_marks(turns)
         policy = replace(self.media_policy, **cutting)
         check_task(ocr_task, result_schema, model, self.protocol)
         if ocr_task:

@@ -148,6 +148,8 @@ def render_pages(
             data = _render(opened[number - 1], dpi, resize, where)
             label = f"Page {number} of {total}{name}:"
             parts += [Text(text=label, where=where), Image(source=Inline(data), where=where)]
+    if document.cache_control is not None:
+        parts[-1] = replace(parts[-1], cache_control=document.cache_control)
     return parts
 
 
