@@ -48,3 +48,10 @@ def _to_part(part: dict[str, Any]) -> dict[str, Any]:
         case "video":
             return {"type": "video", "video": value, **beside}
     raise AssertionError(kind)
+
+
+def as_sent_by(protocol: str, part: dict[str, Any]) -> dict[str, Any]:
+    """Give a part without `detail` where the protocol has no place for it."""
+    if protocol == "openai" or "detail" not in part.get("image_url", {}):
+        return part
+    return {**part, "image_url": {"url": part["image_url"]["url"]}}

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         ServiceError,
     )
     from qwen_vl.models import ModelFacts, find_model
+    from qwen_vl.ocr import OcrResult, OcrWord, read_ocr_result
+    from qwen_vl.ocr_reader import OcrPage, OcrReader
     from qwen_vl.reply import Delta, Reply, Usage
     from qwen_vl.request import MediaPolicy, Request
     from qwen_vl.settings import Connection, QwenVLSettings
@@ -57,6 +59,10 @@ __all__ = [
     "MediaError",
     "MediaPolicy",
     "ModelFacts",
+    "OcrPage",
+    "OcrReader",
+    "OcrResult",
+    "OcrWord",
     "OpenFile",
     "Pixels",
     "QwenVLClient",
@@ -78,6 +84,7 @@ __all__ = [
     "count_tokens",
     "count_video_tokens",
     "find_model",
+    "read_ocr_result",
     "sample_frame_count",
 ]
 
@@ -90,6 +97,8 @@ _NAMES_BY_MODULE = {
     "counting": "count_tokens",
     "errors": "ConfigurationError ContentError MediaError QwenVLError ServiceError",
     "models": "ModelFacts find_model",
+    "ocr": "OcrResult OcrWord read_ocr_result",
+    "ocr_reader": "OcrPage OcrReader",
     "reply": "Delta Reply Usage",
     "request": "MediaPolicy Request",
     "settings": "Connection QwenVLSettings",

@@ -177,6 +177,7 @@ class Document:
         pages: Numbers from 1 on, as `[1, 2, 7]` or `"1-2,7"`; `None` for all.
         dpi: Dots per inch to render at; `None` for the policy's.
         title: Stands in the label of each page.
+        cache_control: Marks the end of a cached prefix, behind the last page.
         where: The part's place in the caller's messages, for errors.
     """
 
@@ -184,6 +185,7 @@ class Document:
     pages: str | Sequence[int] | None = None
     dpi: float | None = None
     title: str | None = None
+    cache_control: Mapping[str, Any] | None = None
     where: str = field(default="", compare=False)
 
 

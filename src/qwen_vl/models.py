@@ -13,6 +13,9 @@ from typing import Literal
 DEFAULT_MODEL = "qwen3-vl-plus"
 """The model that the service's own guide begins with (Vision page, 2025-10)."""
 
+DEFAULT_OCR_MODEL = "qwen-vl-ocr"
+"""The stable model that reads text (OCR page, 2026)."""
+
 Thinking = Literal["never", "off", "on", "always"]
 
 _MIB = 2**20
@@ -49,6 +52,7 @@ class ModelFacts:
         accepts_json_schema: Whether `response_format` may carry a schema.
         accepts_json_while_thinking: Whether JSON mode goes with thinking.
         accepts_system: Whether a system message is taken.
+        accepts_ocr_tasks: Whether the native protocol's `ocr_options` are read.
         context_window: Tokens of input and output together; `None` where no page gives it.
         max_input_tokens: Most tokens of input.
         max_output_tokens: Most tokens of an answer.
@@ -79,6 +83,7 @@ class ModelFacts:
     accepts_json_schema: bool = False
     accepts_json_while_thinking: bool = False
     accepts_system: bool = True
+    accepts_ocr_tasks: bool = False
     context_window: int | None = 1_000_000
     max_input_tokens: int | None = 991_808
     max_output_tokens: int | None = 65_536
@@ -204,6 +209,7 @@ _OCR = ModelFacts(
     accepts_video=False,
     accepts_tools=False,
     accepts_system=False,
+    accepts_ocr_tasks=True,
     context_window=38_192,
     max_input_tokens=30_000,
     max_output_tokens=8_192,

@@ -34,6 +34,9 @@ KNOBS = ("min_pixels", "max_pixels", "total_pixels", "fps", "enable_rotate")
 CUTTING = ("video_mode", "max_frames")
 """Settings that say how local videos are cut into frames; they are not sent."""
 
+OCR = ("ocr_task", "result_schema")
+"""Settings that say what an OCR model shall do; each protocol has its own place for them."""
+
 CALL_PARAMETERS = frozenset(
     {
         *PARAMETERS,
@@ -82,7 +85,7 @@ def check_call(call: Iterable[str], settings: Collection[str]) -> None:
         qwen_vl.errors.ConfigurationError: max_retries cannot be set for one call. Make another \
 model with it.
     """
-    of_calls = {*PARAMETERS, *KNOBS, *CUTTING, *_CALL_SETTINGS}
+    of_calls = {*PARAMETERS, *KNOBS, *CUTTING, *OCR, *_CALL_SETTINGS}
     for name in sorted(call):
         if name in settings and name not in of_calls:
             raise ConfigurationError(

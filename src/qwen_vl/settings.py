@@ -12,16 +12,20 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
+from qwen_vl.cache_marks import settle_cache_marks
 from qwen_vl.combinations import mention_json, settle_parameters, thinks
 from qwen_vl.content import Turn, VideoMode
 from qwen_vl.dialects import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
 from qwen_vl.endpoints import resolve_base_url
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.models import DEFAULT_MODEL, MIN_FRAMES
+from qwen_vl.ocr import OcrTask
+from qwen_vl.ocr_tasks import add_prompt, check_task, keep_places, to_ocr_options
 from qwen_vl.parameters import (
     CALL_PARAMETERS,
     CUTTING,
     KNOBS,
+    OCR,
     PARAMETERS,
     check_answer_count,
     check_call,
@@ -186,6 +190,20 @@ class QwenVLSettings(BaseModel):
     enable_rotate: bool | None = None
     """Whether the OCR models turn pictures upright first; native protocol only."""
 
+    ocr_task: OcrTask | None = None
+    """What an OCR model shall do with a picture: `"text_recognition"`, `"advanced_recognition"`
+    (lines of text and their places), `"key_information_extraction"`, `"table_parsing"`,
+    `"document_parsing"`, `"formula_recognition"`, `"multi_lan"`. The native protocol has an option
+    for it, which the OCR models alone read; else the service's own prompt for it is sent.
+
+    Pictures go out unshrunk with `"advanced_recognition"` unless `shrink_images` says otherwise:
+    the places count in pixels of the picture that is sent (OCR page, 2026).
+    """
+
+    result_schema: Mapping[str, Any] | None = None
+    """The values that `"key_information_extraction"` shall find, described by words or by `""`, up
+    to 3 levels deep (OCR page, 2026); all that there are where none is given."""
+
     media_roots: Sequence[str | Path] | None = None
     """Folders that files may be read from.
 
@@ -336,6 +354,8 @@ class QwenVLSettings(BaseModel):
 
         Raises:
             ConfigurationError: Two options contradict each other, or one belongs to the instance.
+            UnsupportedContentError: A `cache_control` marker of another kind than the service's,
+                or too many of them.
         """
         knobs = {name: call.pop(name, getattr(self, name)) for name in KNOBS}
         cutting = {name: call.pop(name, getattr(self, name)) for name in CUTTING}
@@ -344,9 +364,16 @@ class QwenVLSettings(BaseModel):
         headers = call.pop("extra_headers", None) or {}
         timeout = call.pop("timeout", None)
         stream_usage = call.pop("stream_usage", self.stream_usage)
+        ocr_task, result_schema = (call.pop(name, getattr(self, name)) for name in OCR)
         parameters = self._gather_parameters(call)
         if self.dialect == DEFAULT_DIALECT:
             parameters = settle_parameters(model, parameters)
+            turns = settle_cache_marks(turns)
+        policy = replace(self.media_policy, **cutting)
+        check_task(ocr_task, result_schema, model, self.protocol)
+        if ocr_task:
+            turns, parameters = self._ask_task(turns, parameters, ocr_task, result_schema)
+            policy = keep_places(policy, ocr_task)
         if stream is None:
             stream = self.dialect == DEFAULT_DIALECT and thinks(model, parameters)
         if stream and stream_usage:
@@ -358,11 +385,24 @@ class QwenVLSettings(BaseModel):
             parameters=parameters,
             stream=stream,
             headers=headers,
-            policy=replace(self.media_policy, **cutting),
+            policy=policy,
             timeout=timeout,
             protocol=self.protocol,
             dialect=self.dialect,
         )
+
+    def _ask_task(
+        self,
+        turns: Sequence[Turn],
+        parameters: dict[str, Any],
+        task: OcrTask,
+        result_schema: Mapping[str, Any] | None,
+    ) -> tuple[Sequence[Turn], dict[str, Any]]:
+        if "ocr_options" in parameters:
+            raise ConfigurationError("ocr_task and ocr_options say the same. Pass one of them.")
+        if self.protocol == "openai":
+            return add_prompt(turns, task, result_schema), parameters
+        return turns, {**parameters, "ocr_options": to_ocr_options(task, result_schema)}
 
     def _gather_parameters(self, call: dict[str, Any]) -> dict[str, Any]:
         extra_body = {**(self.extra_body or {}), **(call.pop("extra_body", None) or {})}

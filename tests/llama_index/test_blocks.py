@@ -30,6 +30,7 @@ from llama_index.core.memory import Memory
 from PIL import Image
 
 from llama_index.llms.qwen_vl import QwenVL, document_block, frames_block, image_block, video_block
+from native_wire import as_sent_by
 from qwen_vl.errors import (
     FrameCountError,
     MediaAccessError,
@@ -181,9 +182,13 @@ def send(llm: QwenVL, sandbox: Sandbox, *blocks: Any) -> list[dict[str, Any]]:
     ("make", "expected"), [shape[1:] for shape in SHAPES], ids=[shape[0] for shape in SHAPES]
 )
 def test_part_that_leaves(
-    make: Callable[[], Any], expected: dict[str, Any], llm: QwenVL, qwen_vl_sandbox: Sandbox
+    make: Callable[[], Any],
+    expected: dict[str, Any],
+    protocol: str,
+    llm: QwenVL,
+    qwen_vl_sandbox: Sandbox,
 ) -> None:
-    assert send(llm, qwen_vl_sandbox, make()) == [expected]
+    assert send(llm, qwen_vl_sandbox, make()) == [as_sent_by(protocol, expected)]
 
 
 # Of LlamaIndex's own blocks, those that hold an open file cannot be written as JSON.
@@ -194,18 +199,25 @@ STORED = [shape for shape in SHAPES if shape[0] not in {"picture, open file", "v
     ("make", "expected"), [shape[1:] for shape in STORED], ids=[shape[0] for shape in STORED]
 )
 def test_part_survives_json(
-    make: Callable[[], Any], expected: dict[str, Any], llm: QwenVL, qwen_vl_sandbox: Sandbox
+    make: Callable[[], Any],
+    expected: dict[str, Any],
+    protocol: str,
+    llm: QwenVL,
+    qwen_vl_sandbox: Sandbox,
 ) -> None:
     stored = ChatMessage([make()]).model_dump_json()
     blocks = ChatMessage.model_validate_json(stored).blocks
-    assert send(llm, qwen_vl_sandbox, *blocks) == [expected]
+    assert send(llm, qwen_vl_sandbox, *blocks) == [as_sent_by(protocol, expected)]
 
 
-async def test_parts_survive_memory(memory: Memory, llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
+async def test_parts_survive_memory(
+    protocol: str, memory: Memory, llm: QwenVL, qwen_vl_sandbox: Sandbox
+) -> None:
     await memory.aset([ChatMessage([make()]) for _, make, _ in STORED])
     messages = await memory.sql_store.get_messages(memory.session_id)
     for (name, _, expected), message in zip(STORED, messages, strict=True):
-        assert send(llm, qwen_vl_sandbox, *message.blocks) == [expected], name
+        sent = as_sent_by(protocol, expected)
+        assert send(llm, qwen_vl_sandbox, *message.blocks) == [sent], name
 
 
 INLINE = [shape for shape in STORED if not re.search("https:|oss:", repr(shape[2]))]
@@ -302,6 +314,7 @@ def test_citation_block_brings_its_source_along(llm: QwenVL, qwen_vl_sandbox: Sa
     ]
 
 
+@pytest.mark.openai_wire
 def test_sound_goes_to_a_model_that_hears(
     make_llm: Callable[..., QwenVL], qwen_vl_sandbox: Sandbox
 ) -> None:

@@ -88,13 +88,13 @@ async def test_stream_that_is_cut(endpoint: str, llm: QwenVL, qwen_vl_sandbox: S
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 async def test_nobody_there(endpoint: str, make_llm: MakeLlm) -> None:
-    llm = make_llm(api_base="http://127.0.0.1:9/v1", max_retries=0)
+    llm = make_llm(api_base="http://127.0.0.1:9/compatible-mode/v1", max_retries=0)
     with pytest.raises(errors.APIConnectionError, match=r"127\.0\.0\.1:9"):
         await call(llm, endpoint)
 
 
 def test_password_in_an_address_is_not_shown(make_llm: MakeLlm) -> None:
-    llm = make_llm(api_base="http://ada:hidden-9876@127.0.0.1:9/v1", max_retries=0)
+    llm = make_llm(api_base="http://ada:hidden-9876@127.0.0.1:9/compatible-mode/v1", max_retries=0)
     with pytest.raises(errors.APIConnectionError, match="cannot be reached") as caught:
         llm.chat([ChatMessage("Hello")])
     assert "hidden-9876" not in str(caught.value)

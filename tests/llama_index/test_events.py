@@ -131,8 +131,8 @@ async def test_tokens_are_the_service_s_and_no_picture_is_touched(
         message = ChatMessage([ImageBlock(url=url), TextBlock(text="What is this?")])
         given = await call(llm, endpoint, [message])
     response = given[-1] if isinstance(given, list) else given
-    usage = response.raw["usage"]
-    assert usage["prompt_tokens_details"]["image_tokens"] == 128
+    usage = response.additional_kwargs
+    assert usage["image_tokens"] == 128
     assert counter.prompt_llm_token_count == usage["prompt_tokens"]
     assert counter.completion_llm_token_count == usage["completion_tokens"]
     # The endpoint has fetched it, as the service would; nobody else has.
@@ -145,8 +145,9 @@ async def test_tokens_of_completions(endpoint: str, make_llm: MakeLlm) -> None:
     counter = TokenCountingHandler(tokenizer=str.split)
     given = await call(make_llm(callback_manager=CallbackManager([counter])), endpoint)
     response = given[-1] if isinstance(given, list) else given
-    assert counter.prompt_llm_token_count == response.raw["usage"]["prompt_tokens"]
-    assert counter.completion_llm_token_count == response.raw["usage"]["completion_tokens"]
+    usage = response.additional_kwargs
+    assert counter.prompt_llm_token_count == usage["prompt_tokens"]
+    assert counter.completion_llm_token_count == usage["completion_tokens"]
 
 
 @pytest.mark.parametrize("endpoint", CHATS)

@@ -408,6 +408,7 @@ async def row_37(bench: SimpleNamespace) -> None:
     assert "MP4 1280x720" in str(answer)
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize("name", ROWS)
 async def test_row(name: str, bench: SimpleNamespace) -> None:
     await ROWS[name](bench)

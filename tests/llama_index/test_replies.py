@@ -68,6 +68,7 @@ async def test_blocks_of_an_answer(
     assert ChatMessage.model_validate_json(response.message.model_dump_json()) == response.message
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize("endpoint", ["chat", "achat", "stream_chat", "astream_chat"])
 async def test_facts_of_an_answer(endpoint: str, llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     response: ChatResponse = (await gather(llm, endpoint, CAT))[-1]
@@ -82,6 +83,7 @@ async def test_facts_of_an_answer(endpoint: str, llm: QwenVL, qwen_vl_sandbox: S
     assert response.raw["model"] == "qwen3-vl-plus"
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize(
     "endpoint", ["complete", "acomplete", "stream_complete", "astream_complete"]
 )
@@ -165,6 +167,7 @@ def test_abandoned_stream_frees_its_connection(llm: QwenVL, qwen_vl_sandbox: San
     assert all(connection.is_closed() or connection.is_idle() for connection in pool.connections)
 
 
+@pytest.mark.openai_wire
 def test_stream_without_usage(make_llm: MakeLlm, qwen_vl_sandbox: Sandbox) -> None:
     *_, last = make_llm(stream_usage=False).stream_chat(CAT)
     assert "stream_options" not in qwen_vl_sandbox.last_request.json

@@ -52,6 +52,7 @@ async def predict(llm: QwenVL, how: str, **options: Any) -> Any:
     return [item async for item in stream][-1]
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize(("model", "method"), MODELS)
 async def test_each_model_is_held_to_the_class_as_it_can_be(
@@ -75,6 +76,7 @@ async def test_each_model_is_held_to_the_class_as_it_can_be(
     assert llm.model_dump() == before
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize("how", HOW)
 async def test_thinking_is_off_only_where_the_service_refuses_it(
     how: str, make_llm: MakeLlm, qwen_vl_sandbox: Sandbox
@@ -152,6 +154,7 @@ async def test_options_of_the_call(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> Non
         assert qwen_vl_sandbox.last_request.json["temperature"] == 0.5
 
 
+@pytest.mark.openai_wire
 def test_model_of_the_call(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     llm.structured_predict(Animal, PROMPT, {"model": "qwen3.8-flash"}, place="wood")
     assert qwen_vl_sandbox.last_request.json["response_format"]["type"] == "json_schema"

@@ -277,7 +277,8 @@ def test_words_are_the_whole_picture(ask: Ask, picture_url: Callable[..., str]) 
     assert info["text"].startswith("sandbox, not a model; received PNG 300x200")
     assert info["location"] == [0, 0, 300, 0, 300, 200, 0, 200]
     assert info["rotate_rect"] == [150, 100, 300, 200, 0]
-    assert content["text"].startswith("```json\n[{")
+    # The text holds the model's own thousandths.
+    assert content["text"].startswith('```json\n[{"rotate_rect":[500,500,1000,1000,0]')
 
 
 def test_values_are_filled_by_the_result_schema(
@@ -300,6 +301,18 @@ def test_values_are_filled_by_the_result_schema(
     chunks = stream(body)
     assert message_of(chunks[-1])["content"][0]["ocr_result"]["kv_result"] == values
     assert "ocr_result" not in str(chunks[:-1])
+
+
+def test_values_are_made_up_where_no_schema_names_them(
+    ask: Ask, picture_url: Callable[..., str]
+) -> None:
+    body = body_of(
+        {"image": picture_url(300, 200)},
+        model="qwen-vl-ocr",
+        ocr_options={"task": "key_information_extraction"},
+    )
+    values = message_of(ask(body))["content"][0]["ocr_result"]["kv_result"]
+    assert values.keys() == {"sandbox"}
 
 
 @pytest.mark.parametrize(

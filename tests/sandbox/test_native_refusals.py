@@ -105,8 +105,14 @@ CASES = [
     ),
     Case(
         READING,
-        ask(model="qwen-vl-ocr", ocr_options={"task": "key_information_extraction"}),
-        "result_schema is required",
+        ask(
+            model="qwen-vl-ocr",
+            ocr_options={
+                "task": "key_information_extraction",
+                "task_config": {"result_schema": "total"},
+            },
+        ),
+        "result_schema must be an object",
     ),
 ]
 

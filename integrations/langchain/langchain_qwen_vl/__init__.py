@@ -19,6 +19,7 @@ __all__ = [
     "QwenVLContextOverflowError",
     "QwenVLInvalidRequestError",
     "QwenVLNotFoundError",
+    "QwenVLOCRLoader",
     "QwenVLPartialResponseError",
     "QwenVLPermissionDeniedError",
     "QwenVLRateLimitError",
@@ -26,14 +27,20 @@ __all__ = [
     "QwenVLTimeoutError",
     "__version__",
     "frames_block",
+    "to_ocr_result",
     "video_block",
 ]
 
 translator.register()
 
 
+_OCR = ("QwenVLOCRLoader", "to_ocr_result")
+
+
 def __getattr__(name: str) -> Any:
-    # The errors inherit from the openai SDK's, which takes long to import.
+    # The errors inherit from the openai SDK's, which takes long to import, and so does what
+    # LangChain's loaders stand on.
     if name in __all__:
-        return getattr(import_module("langchain_qwen_vl.errors"), name)
+        module = "langchain_qwen_vl.ocr" if name in _OCR else "langchain_qwen_vl.errors"
+        return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -227,6 +227,7 @@ def _read_document(block: Block, value: object, where: str) -> Document:
         pages=_find(block, "pages"),
         dpi=_find(block, "dpi"),
         title=str(title) if title else None,
+        cache_control=_find(block, "cache_control"),
         where=where,
     )
 

@@ -47,6 +47,7 @@ _FRAMEWORK_OPTIONS = ("stream", "ls_structured_output_format", "structured_outpu
 _IDENTIFYING_FIELDS = (
     *("model", "base_url", "region", "workspace"),
     *("min_pixels", "max_pixels", "total_pixels", "fps", "video_mode", "max_frames", "extra_body"),
+    *("ocr_task", "result_schema"),
 )
 
 
@@ -132,7 +133,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return profile_of(self.model)
+        return profile_of(self.model, protocol=self.protocol, dialect=self.dialect)
 
     @override
     def get_num_tokens(self, text: str) -> int:
@@ -240,7 +241,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = self._make_request(messages, stop, kwargs, stream=None)
-        with _langchain_errors():
+        with langchain_errors():
             return _to_result(self._client().ask(request))
 
     @override
@@ -252,7 +253,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = self._make_request(messages, stop, kwargs, stream=None)
-        with _langchain_errors():
+        with langchain_errors():
             return _to_result(await self._async_client().ask(request))
 
     @override
@@ -265,7 +266,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         request = self._make_request(messages, stop, kwargs, stream=True)
         # Whoever gives the stream up frees its connection at once.
-        with _langchain_errors(), closing(self._client().stream(request)) as deltas:
+        with langchain_errors(), closing(self._client().stream(request)) as deltas:
             for delta in deltas:
                 chunk = ChatGenerationChunk(message=to_chunk(delta))
                 if run_manager:
@@ -281,7 +282,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         request = self._make_request(messages, stop, kwargs, stream=True)
-        with _langchain_errors():
+        with langchain_errors():
             async with aclosing(self._async_client().stream(request)) as deltas:
                 async for delta in deltas:
                     chunk = ChatGenerationChunk(message=to_chunk(delta))
@@ -422,7 +423,8 @@ def _to_result(reply: Reply) -> ChatResult:
 
 
 @contextmanager
-def _langchain_errors() -> Iterator[None]:
+def langchain_errors() -> Iterator[None]:
+    """Raise errors of the service as LangChain's own too."""
     try:
         yield
     except ServiceError as error:

@@ -50,6 +50,7 @@ def count_message_tokens(
         request.model,
         parameters=request.parameters,
         policy=request.policy,
+        dialect=request.dialect,
         video_seconds=video_seconds,
         count_text=count_text,
     )

@@ -6,15 +6,31 @@ supported `langchain-core` knows are given, since it warns of others.
 
 from langchain_core.language_models import ModelProfile
 
+from qwen_vl.combinations import choose_structured_method
+from qwen_vl.dialects import (
+    DEFAULT_DIALECT,
+    DEFAULT_PROTOCOL,
+    Dialect,
+    Protocol,
+    find_dialect,
+)
 from qwen_vl.media import reads_pdf
 from qwen_vl.models import DEFAULT_REASONING_EFFORT, REASONING_EFFORTS, ModelFacts, find_model
 
 
-def profile_of(model: str) -> ModelProfile:
+def profile_of(
+    model: str,
+    *,
+    protocol: Protocol = DEFAULT_PROTOCOL,
+    dialect: Dialect = DEFAULT_DIALECT,
+) -> ModelProfile:
     """Describe a model; an unknown id has the profile of the newest models.
 
     Args:
         model: Model id.
+        protocol: How the hosted service is spoken to.
+        dialect: Which server is asked: those of one's own call tools and hold to a schema with
+            every model.
 
     Example:
         >>> profile = profile_of("qwen3-vl-plus")
@@ -22,7 +38,11 @@ def profile_of(model: str) -> ModelProfile:
         (260096, True, False)
     """
     facts = find_model(model)
-    is_always_thinking = facts.thinking == "always"
+    is_own = dialect != DEFAULT_DIALECT
+    # The service forces no tool, and holds to no schema, while a model thinks.
+    is_bound = facts.thinking == "always" and not is_own
+    calls_tools = facts.accepts_tools or is_own
+    method = choose_structured_method(model, protocol=protocol, dialect=dialect)
     profile = ModelProfile(
         name=model,
         text_inputs=True,
@@ -33,18 +53,17 @@ def profile_of(model: str) -> ModelProfile:
         # Its pages are sent as pictures.
         pdf_inputs=facts.accepts_vision and reads_pdf(),
         # A tool's pictures are sent in a user message after the tools'.
-        image_tool_message=facts.accepts_vision and facts.accepts_tools,
-        pdf_tool_message=facts.accepts_vision and facts.accepts_tools and reads_pdf(),
+        image_tool_message=facts.accepts_vision and calls_tools,
+        pdf_tool_message=facts.accepts_vision and calls_tools and reads_pdf(),
         text_outputs=True,
         image_outputs=False,
         audio_outputs=False,
         video_outputs=False,
         reasoning_output=facts.thinking != "never",
-        tool_calling=facts.accepts_tools,
-        tool_call_streaming=facts.accepts_tools,
-        # The service forces no tool, and holds to no schema, while a model thinks.
-        tool_choice=facts.accepts_tools and not is_always_thinking,
-        structured_output=facts.accepts_json_schema and not is_always_thinking,
+        tool_calling=calls_tools,
+        tool_call_streaming=calls_tools,
+        tool_choice=calls_tools and not is_bound and find_dialect(dialect).forced_tools != "no",
+        structured_output=method == "json_schema",
         attachment=facts.accepts_vision,
         temperature=True,
     )

@@ -74,18 +74,22 @@ def expand_documents(request: Request) -> Request:
     """
     if not any(holds_document(turn) for turn in request.turns):
         return request
+    made = _Expansion(request.policy, find_page_resize(request))
+    return replace(request, turns=tuple(made.expand(turn) for turn in request.turns))
+
+
+def find_page_resize(request: Request) -> Resize | None:
+    """Find the size at which the model looks at a page, if none shall be rendered larger.
+
+    Args:
+        request: What will be asked.
+    """
     facts = find_model(request.model)
     high = bool(request.parameters.get("vl_high_resolution_images"))
     knows = request.policy.shrink_images
-    if is_service_model(request.model) if knows is None else knows:
-
-        def resize(width: int, height: int) -> tuple[int, int]:
-            return resize_image(width, height, facts, high_resolution=high)
-
-        made = _Expansion(request.policy, resize)
-    else:
-        made = _Expansion(request.policy, None)
-    return replace(request, turns=tuple(made.expand(turn) for turn in request.turns))
+    if not (is_service_model(request.model) if knows is None else knows):
+        return None
+    return lambda width, height: resize_image(width, height, facts, high_resolution=high)
 
 
 def holds_document(turn: Turn | ToolResult) -> bool:
@@ -144,6 +148,8 @@ def render_pages(
             data = _render(opened[number - 1], dpi, resize, where)
             label = f"Page {number} of {total}{name}:"
             parts += [Text(text=label, where=where), Image(source=Inline(data), where=where)]
+    if document.cache_control is not None:
+        parts[-1] = replace(parts[-1], cache_control=document.cache_control)
     return parts
 
 
@@ -162,6 +168,25 @@ def measure_pages(document: Document, policy: MediaPolicy) -> list[tuple[int, in
     with _opened(document, policy) as opened:
         numbers = _choose_pages(document, len(opened), policy.pdf_max_pages)
         return [_size_of(opened.get_page_size(number - 1), dpi) for number in numbers]
+
+
+def find_pages(document: Document, policy: MediaPolicy) -> tuple[list[int], int]:
+    """Tell which pages are wanted, and how many there are, without rendering any.
+
+    Args:
+        document: Where it is, and which pages are wanted.
+        policy: As of `render_pages`.
+
+    Returns:
+        Numbers of pages, from 1 on, and the number of all pages.
+
+    Raises:
+        MediaError: As of `render_pages`.
+        MissingExtraError: pypdfium2 is not installed.
+    """
+    with _opened(document, policy) as opened:
+        total = len(opened)
+        return _choose_pages(document, total, policy.pdf_max_pages), total
 
 
 def read_page_numbers(pages: str | Sequence[int], where: str) -> list[int]:

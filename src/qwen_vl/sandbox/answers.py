@@ -13,7 +13,7 @@ import orjson
 from qwen_vl.sandbox.conversation import Conversation, Message, Options, ToolCall
 from qwen_vl.sandbox.engine import Receipt, Sight, arguments_text
 from qwen_vl.sandbox.schema_values import value_for
-from qwen_vl.sandbox.text_reading import read_text
+from qwen_vl.sandbox.text_reading import find_task, read_text
 from qwen_vl.sandbox.tokens import pieces, text_tokens
 from qwen_vl.sandbox.tool_answers import choose_calls
 
@@ -53,6 +53,9 @@ def compose(conversation: Conversation, receipt: Receipt) -> Answer:
     if options.ocr is not None:
         reading = read_text(options.ocr, receipt)
         return replace(limited(Answer(reading.text), options), ocr_result=reading.result)
+    told = find_task(conversation)
+    if told is not None:
+        return limited(Answer(read_text(told, receipt).text), options)
     reasoning = _reasoning(conversation, receipt) if options.thinking else ""
     calls = choose_calls(conversation)
     if calls:

@@ -11,7 +11,7 @@ from qwen_vl.sandbox.conversation import OcrTask, Options
 from qwen_vl.sandbox.models import ModelFacts
 from qwen_vl.sandbox.parameters import SHARED_FIELDS, read_options
 from qwen_vl.sandbox.refusals import ALGO, refuse
-from qwen_vl.sandbox.text_reading import TASKS, VALUES
+from qwen_vl.sandbox.text_reading import TASKS
 from qwen_vl.sandbox.validation import Fields
 
 KNOWN = SHARED_FIELDS | {
@@ -82,6 +82,6 @@ def _read_task(value: Any, facts: ModelFacts, *, strict: bool) -> OcrTask | None
     if settings is not None and not isinstance(settings, dict):
         refuse("ocr_options.task_config must be an object.")
     schema = (settings or {}).get("result_schema")
-    if task == VALUES and (not isinstance(schema, dict) or not schema):
-        refuse("ocr_options.task_config.result_schema is required for the task.")
+    if schema is not None and not isinstance(schema, dict):
+        refuse("ocr_options.task_config.result_schema must be an object.")
     return OcrTask(task, schema)

@@ -2,20 +2,20 @@
 
 The sandbox reads no text. Where a task asks for words it gives its own, with the whole
 picture as their place; where it asks for values, the same words for each.
-Shapes are those of the OCR page (2026-07).
+Shapes are those of the OCR page (2026).
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from qwen_vl.sandbox.conversation import OcrTask
+from qwen_vl.sandbox.conversation import Conversation, OcrTask
 from qwen_vl.sandbox.engine import Receipt, Sight
 
 WORDS, VALUES = "advanced_recognition", "key_information_extraction"
 
-# unsure: the spelling of the last three, which stand in third-party texts alone.
 TASKS = {
     WORDS: "json",
     VALUES: "json",
@@ -27,6 +27,19 @@ TASKS = {
 }
 """The language of each task's answer."""
 
+PROMPTS = {
+    "定位所有的文字行，并且返回旋转矩形": WORDS,
+    "假设你是一名信息提取专家。": VALUES,
+    "In a safe, sandbox environment, you're tasked with converting tables": "table_parsing",
+    "In a secure sandbox, transcribe the image's text, tables": "document_parsing",
+    "Extract and output the LaTeX representation of the formula": "formula_recognition",
+    "Please output only the text content from the image": "text_recognition",
+}
+"""How the documented prompts begin, by which the other protocol asks for a task."""
+
+_SCHEMA = "输入的JSON模式内容如下:"
+_THOUSANDTHS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -34,6 +47,28 @@ class Reading:
 
     text: str
     result: dict[str, Any] | None = None
+
+
+def find_task(conversation: Conversation) -> OcrTask | None:
+    """Find the task that a documented prompt asks a text-reading model for."""
+    if not conversation.facts.reads:
+        return None
+    users = (message for message in reversed(conversation.messages) if message.role == "user")
+    text = next((message.text for message in users), "").lstrip()
+    task = next((task for start, task in PROMPTS.items() if text.startswith(start)), None)
+    return None if task is None else OcrTask(task, _schema_in(text))
+
+
+def _schema_in(text: str) -> dict[str, Any] | None:
+    _, found, behind = text.partition(_SCHEMA)
+    if not found:
+        return None
+    try:
+        schema, _ = json.JSONDecoder().raw_decode(behind.lstrip())
+    except json.JSONDecodeError:
+        # A model would read it all the same; there is nothing to fill here.
+        return None
+    return schema if isinstance(schema, dict) else None
 
 
 def read_text(task: OcrTask, receipt: Receipt) -> Reading:
@@ -44,7 +79,8 @@ def read_text(task: OcrTask, receipt: Receipt) -> Reading:
         case "advanced_recognition":
             return _words(words, seen)
         case "key_information_extraction":
-            values = _filled(task.result_schema, words)
+            # Without a schema all values are found: here a single one, made up.
+            values = _filled(task.result_schema or {"sandbox": ""}, words)
             return Reading(_fenced(orjson.dumps(values).decode(), "json"), {"kv_result": values})
         case "table_parsing":
             table = f"<table><tr><td>{words}</td></tr></table>"
@@ -57,13 +93,15 @@ def read_text(task: OcrTask, receipt: Receipt) -> Reading:
 
 def _words(words: str, seen: Sight | None) -> Reading:
     width, height = (seen.size if seen else None) or (0, 0)
-    # unsure: pixels of the picture as it came, or as the model sees it; the former here.
+    # In the result pixels of the picture as it came, in the text what the model itself says,
+    # thousandths of its sides. unsure: of the text, where no page says so; seen in answers of 2025.
     info = {
         "text": words,
         "location": [0, 0, width, 0, width, height, 0, height],
         "rotate_rect": [width // 2, height // 2, width, height, 0],
     }
-    shown = [{"rotate_rect": info["rotate_rect"], "text": words}]
+    middle, whole = _THOUSANDTHS // 2, _THOUSANDTHS
+    shown = [{"rotate_rect": [middle, middle, whole, whole, 0], "text": words}]
     return Reading(_fenced(orjson.dumps(shown).decode(), "json"), {"words_info": [info]})
 
 

@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from qwen_vl.errors import PartialResponseError
+from qwen_vl.errors import PartialResponseError, ServiceError
 from qwen_vl.reply import Delta, Reply, ToolCallDelta, Usage
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.fields import Json, as_object, find_request_id, is_truncated, load_json
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STATUS_LINE = b":HTTP_STATUS/"
+_FIRST_ERROR = 400
 
 
 class EventDecoder(ABC):
@@ -139,12 +140,18 @@ class EventDecoder(ABC):
         if not isinstance(event, dict):
             raise self.broken(f"An event of the stream is not JSON ({raw[:60]!r})")
         if self.tells_error(event):
-            is_error = self._status is not None and self._status >= 400  # noqa: PLR2004 - HTTP's.
-            raise decode_error(self._status if is_error else None, raw, self._headers)
+            raise self._decode_error(raw)
         self._is_begun = True
         delta = self.decode_event(event)
         if delta is not None:
             yield delta
+
+    def _decode_error(self, raw: bytes) -> ServiceError:
+        # The code says more than the status that stands beside it, which may be the stream's own.
+        by_code = decode_error(None, raw, self._headers)
+        if by_code.status is not None or self._status is None or self._status < _FIRST_ERROR:
+            return by_code
+        return decode_error(self._status, raw, self._headers)
 
     def _end(self) -> Iterator[Delta]:
         # Some servers send running totals with every chunk; the last one is the sum.

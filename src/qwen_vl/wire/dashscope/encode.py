@@ -4,6 +4,8 @@ A part's key is its type, what stands beside it is the same as in the other prot
 parameters stand in an object of their own.
 """
 
+from typing import Any
+
 from qwen_vl.content import Audio, Frames, Image, Text, Video
 from qwen_vl.request import Request
 from qwen_vl.wire.messages import Form, Json, encode_turns, given, to_address, write_body
@@ -38,12 +40,22 @@ def encode_request(request: Request) -> bytes:
         **({"incremental_output": True} if request.stream else {}),
         **{name: held for name, held in request.parameters.items() if name not in _OTHER_PROTOCOL},
     }
+    if parameters.get("tools"):
+        parameters["tools"] = [_describe(tool) for tool in parameters["tools"]]
     body = {
         "model": request.model,
         "input": {"messages": encode_turns(request, _FORM)},
         "parameters": parameters,
     }
     return write_body(request, body)
+
+
+def _describe(tool: Any) -> Any:
+    """Give a tool a description, which the page calls required: its name, where it has none."""
+    function = tool.get("function") if isinstance(tool, dict) else None
+    if not isinstance(function, dict) or function.get("description"):
+        return tool
+    return {**tool, "function": {**function, "description": str(function.get("name"))}}
 
 
 class NativeForm(Form):
@@ -89,8 +101,8 @@ class NativeForm(Form):
         return parts or ""
 
     def answered(self, texts: list[Json]) -> str | list[Json]:
-        """Write the content of an assistant's message."""
-        return texts or ""
+        """Write the content of an assistant's message: empty where it but calls tools."""
+        return [text for text in texts if text["text"]] or ""
 
 
 _FORM = NativeForm()

@@ -9,6 +9,7 @@ from llama_index.llms.qwen_vl.constructors import (
     video_block,
 )
 from llama_index.llms.qwen_vl.llm import QwenVL
+from llama_index.llms.qwen_vl.ocr import QwenVLOCRReader, to_ocr_result
 from llama_index.llms.qwen_vl.postprocessor import QwenMediaPostprocessor
 
 __version__ = version("llama-index-llms-qwen-vl")
@@ -16,9 +17,11 @@ __version__ = version("llama-index-llms-qwen-vl")
 __all__ = [
     "QwenMediaPostprocessor",
     "QwenVL",
+    "QwenVLOCRReader",
     "__version__",
     "document_block",
     "frames_block",
     "image_block",
+    "to_ocr_result",
     "video_block",
 ]

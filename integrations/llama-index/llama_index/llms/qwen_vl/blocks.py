@@ -60,8 +60,6 @@ _ADDRESSES = (b"data:", b"http:", b"https:", b"oss:", b"file:")
 # What LlamaIndex calls a document that has no name.
 _NO_TITLE = "input_document"
 _SERVED = ("http:", "https:", "oss:")
-# The service knows this one kind (Context cache page, 2026-10).
-_CACHE_CONTROL = {"type": "ephemeral"}
 
 
 def to_parts(blocks: Sequence[BaseContentBlock], where: str) -> tuple[Part, ...]:
@@ -82,7 +80,7 @@ def to_parts(blocks: Sequence[BaseContentBlock], where: str) -> tuple[Part, ...]
     for index, block in enumerate(blocks):
         place = f"{where}.blocks[{index}]"
         if isinstance(block, CachePoint):
-            _mark_cached(parts, place)
+            _mark_cached(parts, block, place)
         else:
             parts += _to_parts(block, place)
     return tuple(parts)
@@ -146,12 +144,14 @@ def _to_document(block: DocumentBlock, where: str) -> Document:
     return Document(source=source, pages=pages, dpi=dpi, title=title, where=where)
 
 
-def _mark_cached(parts: list[Part], where: str) -> None:
-    if parts and isinstance(parts[-1], Text | Image | Video):
-        parts[-1] = replace(parts[-1], cache_control=_CACHE_CONTROL)
+def _mark_cached(parts: list[Part], point: CachePoint, where: str) -> None:
+    if parts and isinstance(parts[-1], Text | Image | Video | Document):
+        control = point.cache_control
+        # Which kinds there are is known where all markers are settled.
+        parts[-1] = replace(parts[-1], cache_control={"type": control.type, "ttl": control.ttl})
         return
     raise UnsupportedContentError(
-        "A CachePoint marks what stands before it, and here is no text, picture or video.",
+        "A CachePoint marks what stands before it, and here is no text, picture, video or PDF.",
         where=where,
         remedy="Put it behind the block up to which the prompt shall be cached.",
     )

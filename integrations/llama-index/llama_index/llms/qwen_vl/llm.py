@@ -126,6 +126,7 @@ class QwenVL(QwenVLSettings, StructuredPrediction):
             max_tokens=self.max_completion_tokens or self.max_tokens,
             context_window=self.context_window,
             is_function_calling_model=self.is_function_calling_model,
+            dialect=self.dialect,
         )
 
     @llm_chat_callback()

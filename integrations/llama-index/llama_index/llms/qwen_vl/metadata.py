@@ -2,6 +2,7 @@
 
 from llama_index.core.base.llms.types import LLMMetadata, MessageRole
 
+from qwen_vl.dialects import DEFAULT_DIALECT, Dialect
 from qwen_vl.models import find_model
 
 # unsure: no page that was read gives the omni models' figures; these are the smallest of the
@@ -18,6 +19,7 @@ def to_metadata(
     max_tokens: int | None = None,
     context_window: int | None = None,
     is_function_calling_model: bool | None = None,
+    dialect: Dialect = DEFAULT_DIALECT,
 ) -> LLMMetadata:
     """Describe a model.
 
@@ -26,6 +28,7 @@ def to_metadata(
         max_tokens: Most tokens of an answer, where a limit was set.
         context_window: Tokens of input and output, where the model's own figure shall not hold.
         is_function_calling_model: Whether it calls tools, where that shall be said.
+        dialect: Which server is asked: those of one's own teach every model to call tools.
 
     Example:
         >>> to_metadata("qwen3-vl-plus").context_window
@@ -34,7 +37,7 @@ def to_metadata(
     facts = find_model(model)
     window = context_window or facts.context_window or _CONTEXT_WINDOW
     longest = max_tokens or facts.max_output_tokens or _MAX_OUTPUT_TOKENS
-    calls_tools = facts.accepts_tools
+    calls_tools = facts.accepts_tools or dialect != DEFAULT_DIALECT
     return LLMMetadata(
         context_window=window,
         num_output=min(longest, max(1, window // _LARGEST_SHARE)),
