@@ -579,6 +579,22 @@ def test_left_out_frames_are_told_and_the_times_stay_right(minute: Path) -> None
     assert [int(n / sent.fps + 0.1) for n in range(60)] == seconds
 
 
+def test_no_more_frames_are_taken_than_pictures_go_into_a_request(
+    tmp_path: Path, qwen_vl_sandbox: Sandbox
+) -> None:
+    path = _film(tmp_path / "hour.mp4", seconds=60, rate=5)
+    picture = Image(source=LocalFile(CHELSEA, is_trusted=True))
+    video = Video(source=_file(path), fps=5, where=WHERE)
+    settings = QwenVLSettings(base_url=qwen_vl_sandbox.base_url, api_key="sk", video_mode="frames")
+    turn = Turn(role="user", parts=(picture, video, Text(text="What happens?")))
+    # 300 frames and a picture do not go into 250: every second frame is taken.
+    with pytest.warns(UserWarning, match=r"content\[0\]: 150 of 300 frames .* 250 pictures"):
+        QwenVLClient(settings.connection()).ask(settings.make_request([turn]))
+    sent = qwen_vl_sandbox.last_request.json["messages"][0]["content"][1]
+    assert len(sent["video"]) == 150
+    assert sent["fps"] == 2.5
+
+
 def test_two_videos_share_what_the_request_has_left() -> None:
     video = Video(source=_file(BIG_BUCK_BUNNY), video_mode="frames", where=WHERE)
     turn = Turn(role="user", parts=(video, video, Image(source=_file(CHELSEA))))

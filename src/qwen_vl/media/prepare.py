@@ -31,7 +31,7 @@ from qwen_vl.media.upload.video import check_upload, upload_video
 from qwen_vl.media.video.choice import Cut, find_reason_to_cut, settle_cut
 from qwen_vl.media.video.cut import CutJob, cut_video
 from qwen_vl.media.video.probe import check_plays
-from qwen_vl.models import find_model, is_service_model
+from qwen_vl.models import MAX_INLINE_IMAGES, MIN_FRAMES, find_model, is_service_model
 from qwen_vl.request import Request
 from qwen_vl.tokens import resize_frame, resize_image, smart_resize
 
@@ -146,6 +146,7 @@ class _Walk:
         is_known = is_hosted and is_service_model(request.model)
         self._shrinks = is_known if shrinks is None else shrinks
         self._waiting: list[CutJob] = []
+        self._n_inline = sum(map(_count_inline, _find_media(request)))
 
     @property
     def has_waiting(self) -> bool:
@@ -189,9 +190,23 @@ class _Walk:
         if not (self._waiting and self._waiting[0].part is part):
             return part
         limit = self._budget.left // len(self._waiting)
-        made = cut_video(self._waiting.pop(0), self._policy, self._facts, limit)
+        most_frames = self._most_frames()
+        job = replace(self._waiting.pop(0), most_frames=most_frames)
+        made = cut_video(job, self._policy, self._facts, limit)
+        self._n_inline += _count_inline(made.video)
         self._budget.spend(made.n_bytes, made.video.where)
         return made.video
+
+    def _most_frames(self) -> int | None:
+        """Share what pictures a request may hold among the videos that wait.
+
+        unsure: no page says whether frames count as pictures; a request that is refused is worse
+        than one that holds fewer.
+        """
+        if self._dialect.tokens != "service":
+            return None
+        left = (MAX_INLINE_IMAGES - self._n_inline) // len(self._waiting)
+        return max(left, MIN_FRAMES)
 
     def upload(self, part: Part) -> Part:
         """Give the address of a video that waits to be uploaded, and other parts as they are."""
@@ -292,6 +307,16 @@ def _map_parts(turns: tuple[Turn, ...], change: Callable[[Part], Part]) -> tuple
         return holder if _is_same(parts, holder.parts) else replace(holder, parts=parts)
 
     return tuple(change_all(turn) for turn in turns)
+
+
+def _count_inline(part: Media) -> int:
+    match part:
+        case Image():
+            return 0 if is_remote_source(part.source) else 1
+        case Video(source=Frames(frames=frames)):
+            return sum(not is_remote_source(frame) for frame in frames)
+        case _:
+            return 0
 
 
 def _is_remote_media(source: Source | Frames) -> bool:

@@ -15,7 +15,7 @@ from qwen_vl.media.video.file import open_file
 from qwen_vl.media.video.probe import Clip, probe
 from qwen_vl.media.video.reader import FrameReader
 from qwen_vl.media.video.schedule import Schedule, make_schedule
-from qwen_vl.models import MAX_FPS, MIN_FPS, ModelFacts
+from qwen_vl.models import MAX_FPS, MAX_INLINE_IMAGES, MIN_FPS, ModelFacts
 from qwen_vl.request import MediaPolicy
 from qwen_vl.tokens import DEFAULT_FPS, resize_frame
 
@@ -35,12 +35,14 @@ class CutJob:
         source: Its source: a file, an open file, or bytes.
         cut: From `settle_cut`.
         reason: Why it is cut, for the error where PyAV is not installed.
+        most_frames: Most frames that a request may hold of it; `None` for any number.
     """
 
     part: Video
     source: Source
     cut: Cut
     reason: str
+    most_frames: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,14 @@ def cut_video(job: CutJob, policy: MediaPolicy, facts: ModelFacts, limit: int) -
             max_frames=cut.max_frames,
             where=part.where,
         )
-        size = _find_size(part, clip, len(schedule.times), facts)
-        album = Album(len(schedule.times), limit, policy.max_inline_bytes, part.where)
+        wanted = len(schedule.times)
+        schedule = schedule.thinned(job.most_frames)
+        n_frames = len(schedule.times)
+        size = _find_size(part, clip, n_frames, facts)
+        album = Album(n_frames, limit, policy.max_inline_bytes, part.where)
         _fill(album, file, schedule, size, part.where)
+    if n_frames < wanted:
+        _warn_many(n_frames, wanted, part.where)
     if album.every > 1:
         _warn_thinned(album, len(schedule.times), limit, part.where)
     return _to_frames(part, album, schedule)
@@ -184,6 +191,16 @@ def _find_fps(times: list[float], where: str) -> float:
         stacklevel=2,
     )
     return sent
+
+
+def _warn_many(n_frames: int, wanted: int, where: str) -> None:
+    warnings.warn(
+        f"{where}: {n_frames:,} of {wanted:,} frames are taken, since a request may hold "
+        f"{MAX_INLINE_IMAGES} pictures that are sent within it. Set a lower fps or max_frames, "
+        'give an address, or set video_mode="upload".',
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def _warn_thinned(album: Album, wanted: int, limit: int, where: str) -> None:

@@ -62,6 +62,17 @@ class Schedule:
     times: tuple[float, ...]
     slack: float
 
+    def thinned(self, most_frames: int | None) -> "Schedule":
+        """Leave out frames, so that those that stay are evenly apart.
+
+        Args:
+            most_frames: How many may stay; `None` for all.
+        """
+        if most_frames is None or len(self.times) <= most_frames:
+            return self
+        every = -(-len(self.times) // most_frames)
+        return Schedule(self.times[::every], self.slack)
+
 
 def make_schedule(clip: Clip, span: Span, *, fps: float, max_frames: int, where: str) -> Schedule:
     """Choose frames as the service does from a file.
