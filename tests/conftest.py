@@ -1,5 +1,6 @@
 """What every test may use."""
 
+import asyncio
 import base64
 import gc
 import io
@@ -20,6 +21,9 @@ def pytest_collection_finish() -> None:
     """Spare the garbage collector what has been imported: it stays to the end."""
     gc.collect()
     gc.freeze()
+    # Libraries that ask for the thread's event loop would be given one that nobody closes, and
+    # run one of their own where there is none.
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(autouse=True)
