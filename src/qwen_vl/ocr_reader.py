@@ -87,7 +87,8 @@ class OcrReader:
         result_schema: What `"key_information_extraction"` shall find.
         pages: Which pages of each PDF: `[1, 2, 7]` or `"1-2,7"`; all of them where none are given.
         dpi: Dots per inch at which they are rendered; `pdf_dpi` where none is given. Places count
-            in pixels of the page at this resolution.
+            in pixels of the page at this resolution, up to 16.7 megapixels: what would be larger
+            (A4 beyond 410 dots per inch) is rendered at that size.
         max_concurrency: Most pages that `aread` asks about at the same time.
 
     Raises:

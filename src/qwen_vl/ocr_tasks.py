@@ -138,7 +138,7 @@ def add_prompt(
     return (*turns[:at], replace(turn, parts=parts), *turns[at + 1 :])
 
 
-def keep_places(policy: MediaPolicy, task: OcrTask) -> MediaPolicy:
+def keep_places(policy: MediaPolicy, task: OcrTask | None) -> MediaPolicy:
     """Keep pictures as large as they are where places in them are asked for.
 
     Places count in pixels of the picture that is sent, so they fit the caller's own alone if it
@@ -146,7 +146,7 @@ def keep_places(policy: MediaPolicy, task: OcrTask) -> MediaPolicy:
 
     Args:
         policy: What holds for all else; where it says whether to shrink, that counts.
-        task: What to do.
+        task: What to do; `None` for no task.
     """
     if task == "advanced_recognition" and policy.shrink_images is None:
         return replace(policy, shrink_images=False)

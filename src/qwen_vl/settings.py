@@ -369,11 +369,9 @@ class QwenVLSettings(BaseModel):
         if self.dialect == DEFAULT_DIALECT:
             parameters = settle_parameters(model, parameters)
             turns = settle_cache_marks(turns)
-        policy = replace(self.media_policy, **cutting)
         check_task(ocr_task, result_schema, model, self.protocol)
         if ocr_task:
             turns, parameters = self._ask_task(turns, parameters, ocr_task, result_schema)
-            policy = keep_places(policy, ocr_task)
         if stream is None:
             stream = self.dialect == DEFAULT_DIALECT and thinks(model, parameters)
         if stream and stream_usage:
@@ -385,7 +383,7 @@ class QwenVLSettings(BaseModel):
             parameters=parameters,
             stream=stream,
             headers=headers,
-            policy=policy,
+            policy=keep_places(replace(self.media_policy, **cutting), ocr_task),
             timeout=timeout,
             protocol=self.protocol,
             dialect=self.dialect,
