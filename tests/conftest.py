@@ -4,7 +4,8 @@ import asyncio
 import base64
 import gc
 import io
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,15 @@ def pytest_collection_finish() -> None:
     asyncio.set_event_loop(None)
 
 
+@pytest.fixture(scope="session")
+def _empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which nothing is, and which no test writes into."""
+    return tmp_path_factory.mktemp("empty")
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(
-    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, _empty: Path
 ) -> None:
     """Keep the settings of the machine that runs the tests out of them."""
     if request.node.get_closest_marker("live"):
@@ -50,13 +57,22 @@ def _clean_environment(
     # Nothing here speaks TLS, but each client of the SDK would read all of the machine's
     # certificates, which takes longer than most tests.
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    monkeypatch.setenv("SSL_CERT_DIR", str(_empty))
+
+
+@pytest.fixture(scope="session")
+def _cache_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Names of folders, of which few are ever made: thousands would take their time to remove."""
+    folder = tmp_path_factory.mktemp("caches")
+    return (folder / str(number) for number in itertools.count())
 
 
 @pytest.fixture(autouse=True)
-def _own_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep what tests upload out of the user's cache folder."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def cache_home(monkeypatch: pytest.MonkeyPatch, _cache_folders: Iterator[Path]) -> Path:
+    """Keep what tests upload out of the user's cache folder, and out of one another's."""
+    home = next(_cache_folders)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    return home
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

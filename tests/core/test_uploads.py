@@ -318,10 +318,10 @@ def test_nothing_is_remembered_if_not_wanted(
 
 
 def test_folder_of_the_user_is_the_default(
-    connection: Connection, qwen_vl_sandbox: Sandbox, tmp_path: Path
+    connection: Connection, qwen_vl_sandbox: Sandbox, cache_home: Path
 ) -> None:
     QwenVLClient(connection).ask(question(WALK, cache=True))
-    folder = tmp_path / "cache" / "qwen-vl" / "uploads"
+    folder = cache_home / "qwen-vl" / "uploads"
     (entry,) = folder.glob("*.json")
     assert orjson.loads(entry.read_bytes())["address"].startswith("oss://")
     assert folder.stat().st_mode & 0o077 == 0
