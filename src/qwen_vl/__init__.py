@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
+    from qwen_vl.connection import Connection
     from qwen_vl.content import (
         Audio,
         Document,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from qwen_vl.ocr_reader import OcrPage, OcrReader
     from qwen_vl.reply import Delta, Reply, Usage
     from qwen_vl.request import MediaPolicy, Request
-    from qwen_vl.settings import Connection, QwenVLSettings
+    from qwen_vl.settings import QwenVLSettings
     from qwen_vl.tokens import count_image_tokens, count_video_tokens, sample_frame_count
 
     __version__: str
@@ -101,7 +102,8 @@ _NAMES_BY_MODULE = {
     "ocr_reader": "OcrPage OcrReader",
     "reply": "Delta Reply Usage",
     "request": "MediaPolicy Request",
-    "settings": "Connection QwenVLSettings",
+    "connection": "Connection",
+    "settings": "QwenVLSettings",
     "tokens": "count_image_tokens count_video_tokens sample_frame_count",
 }
 _HOMES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}

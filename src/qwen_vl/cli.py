@@ -22,6 +22,7 @@ from rich.table import Table
 
 from qwen_vl.cli_tokens import tokens
 from qwen_vl.client import QwenVLClient
+from qwen_vl.connection import API_KEY_VARIABLE
 from qwen_vl.content import Image, LocalFileUrl, Part, Text, Turn, Video, VideoMode, to_source
 from qwen_vl.errors import (
     ConfigurationError,
@@ -35,7 +36,7 @@ from qwen_vl.media import sniff
 from qwen_vl.models import CURRENT_MODELS, DEFAULT_MODEL, find_model
 from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage
 from qwen_vl.request import Request
-from qwen_vl.settings import API_KEY_VARIABLE, QwenVLSettings
+from qwen_vl.settings import QwenVLSettings
 
 EXIT_CONTENT, EXIT_CONFIGURATION, EXIT_REFUSED, EXIT_UNAVAILABLE = 3, 4, 5, 6
 

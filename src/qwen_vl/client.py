@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from qwen_vl.connection import Connection
 from qwen_vl.endpoints import to_native_url
 from qwen_vl.errors import ServiceError
 from qwen_vl.media import needs_io, prepare_media, wants_upload
@@ -21,7 +22,6 @@ from qwen_vl.media.upload.storage import TemporaryStorage, name_account
 from qwen_vl.pool import Pool
 from qwen_vl.reply import Delta, Reply, ReplyBuilder
 from qwen_vl.request import Request
-from qwen_vl.settings import Connection
 from qwen_vl.transport import (
     errors_translated,
     lower_headers,

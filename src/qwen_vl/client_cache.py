@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
-from qwen_vl.settings import Connection
+from qwen_vl.connection import Connection
 
 
 class ClientCache:

@@ -3,6 +3,7 @@
 Base URL page and OpenAI-Chat page, as of 2026-11-22.
 """
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -108,6 +109,19 @@ def to_native_url(base_url: str) -> str | None:
     if not url.endswith(COMPATIBLE_PATH):
         return None
     return url.removesuffix(COMPATIBLE_PATH) + NATIVE_PATH
+
+
+def hide_password(address: str) -> str:
+    """Give an address as it may be shown: who stands before the host, with a password, may not.
+
+    Args:
+        address: Any.
+
+    Example:
+        >>> hide_password("https://ada:secret@example.com/v1/")
+        'https://example.com/v1'
+    """
+    return re.sub(r"//[^/@]*@", "//", address).rstrip("/")
 
 
 def explain_refused_key(address: str) -> str:

@@ -1,12 +1,11 @@
 """The settings that every framework's class inherits, and the request that they make of a call.
 
-The only module that reads the environment: the key when a class is made, the rest at a call.
+The environment is read for the key when a class is made, and for the address at a call.
 """
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,9 +13,14 @@ from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from qwen_vl.cache_marks import settle_cache_marks
 from qwen_vl.combinations import mention_json, settle_parameters, thinks
+from qwen_vl.connection import (
+    Connection,
+    api_key_from_environment,
+    find_api_key,
+    find_base_url,
+)
 from qwen_vl.content import Turn, VideoMode
 from qwen_vl.dialects import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
-from qwen_vl.endpoints import resolve_base_url
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.models import DEFAULT_MODEL, MIN_FRAMES
 from qwen_vl.ocr import OcrTask
@@ -42,56 +46,6 @@ from qwen_vl.request import (
     Request,
     apply_knobs,
 )
-
-API_KEY_VARIABLE = "DASHSCOPE_API_KEY"
-_NO_KEY = "none"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
-    """How to reach the endpoint. The key is shown nowhere.
-
-    Args:
-        base_url: Ends before `/chat/completions`.
-        api_key: Sent as a bearer token; `None` only where the caller's own client has one.
-        timeout: Seconds for one attempt; `None` for the SDK's own, 600.
-        max_retries: Further attempts after a failure that may pass.
-        headers: Sent with every request.
-        openai_client: The caller's own `openai.OpenAI`, used instead of a new one.
-        async_openai_client: The same for `openai.AsyncOpenAI`.
-    """
-
-    base_url: str
-    api_key: SecretStr | None
-    timeout: float | None = None
-    max_retries: int = 2
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    openai_client: Any = field(default=None, repr=False)
-    async_openai_client: Any = field(default=None, repr=False)
-
-    def require_api_key(self) -> str:
-        """Give the key.
-
-        Raises:
-            ConfigurationError: There is none.
-        """
-        key = self.api_key.get_secret_value().strip() if self.api_key else ""
-        if not key:
-            raise ConfigurationError(
-                f"There is no API key. Set {API_KEY_VARIABLE} in the environment, or pass api_key=…"
-            )
-        if not (key.isascii() and key.isprintable()):
-            # The transport would show it in its own complaint.
-            raise ConfigurationError(
-                "The API key holds a character that no key has, such as a line break. Copy it anew."
-            )
-        return key
-
-
-def api_key_from_environment() -> SecretStr | None:
-    """Read the key from `DASHSCOPE_API_KEY`, if it is there."""
-    key = os.environ.get(API_KEY_VARIABLE)
-    return SecretStr(key) if key else None
 
 
 class QwenVLSettings(BaseModel):
@@ -288,9 +242,20 @@ class QwenVLSettings(BaseModel):
         Raises:
             ConfigurationError: There is no key, or the region is unknown.
         """
+        base_url, client = self.base_url, self.openai_client or self.async_openai_client
+        if base_url is None and client is not None and self.dialect != DEFAULT_DIALECT:
+            base_url = str(client.base_url)
         connection = Connection(
-            base_url=self._find_base_url(),
-            api_key=self._find_api_key(),
+            base_url=find_base_url(
+                base_url,
+                region=self.region,
+                workspace=self.workspace,
+                protocol=self.protocol,
+                dialect=self.dialect,
+            ),
+            api_key=find_api_key(
+                self.api_key, self.dialect, is_set="api_key" in self.model_fields_set
+            ),
             timeout=self.timeout,
             max_retries=self.max_retries,
             headers=dict(self.default_headers or {}),
@@ -300,37 +265,6 @@ class QwenVLSettings(BaseModel):
         if self.openai_client is None and self.async_openai_client is None:
             connection.require_api_key()
         return connection
-
-    def _find_base_url(self) -> str:
-        if self.dialect == DEFAULT_DIALECT:
-            return resolve_base_url(
-                base_url=self.base_url,
-                region=self.region,
-                workspace=self.workspace,
-                environ=os.environ,
-            )
-        if self.protocol != DEFAULT_PROTOCOL:
-            raise ConfigurationError(
-                f"dialect {self.dialect!r} and protocol {self.protocol!r} exclude each other: "
-                "servers of your own speak the OpenAI-compatible protocol."
-            )
-        client = self.openai_client or self.async_openai_client
-        if self.base_url is None and client is None:
-            # What the environment says of the hosted service is nothing to send elsewhere.
-            raise ConfigurationError(
-                f"dialect {self.dialect!r} is a server of your own: pass its address, as "
-                'base_url="http://localhost:8000/v1".'
-            )
-        return resolve_base_url(
-            base_url=self.base_url or str(client.base_url), region=None, workspace=None, environ={}
-        )
-
-    def _find_api_key(self) -> SecretStr | None:
-        if self.dialect == DEFAULT_DIALECT:
-            return self.api_key or api_key_from_environment()
-        # The key of the hosted service is not for other servers, most of which want none.
-        is_own = "api_key" in self.model_fields_set and self.api_key
-        return self.api_key if is_own else SecretStr(_NO_KEY)
 
     def make_request(
         self,

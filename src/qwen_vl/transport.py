@@ -4,21 +4,20 @@ Its retries, time limits and connection pools are wanted, and whatever a caller'
 brings; its models of requests and answers are not.
 """
 
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from qwen_vl.endpoints import explain_refused_key
+from qwen_vl.connection import Connection
+from qwen_vl.endpoints import explain_refused_key, hide_password
 from qwen_vl.errors import (
     APIConnectionError,
     APITimeoutError,
     AuthenticationError,
     QwenVLError,
 )
-from qwen_vl.settings import Connection
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.events import EventDecoder
 
@@ -75,8 +74,7 @@ def show_address(client: Any) -> str:
     Args:
         client: Of the SDK, or a `Connection`.
     """
-    # Who stands before the host, with a password, is nothing to show.
-    return re.sub(r"//[^/@]*@", "//", str(client.base_url)).rstrip("/")
+    return hide_password(str(client.base_url))
 
 
 def lower_headers(response: Any) -> Mapping[str, str]:

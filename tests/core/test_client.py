@@ -14,13 +14,14 @@ from pydantic import SecretStr
 
 from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
 from qwen_vl.client_cache import ClientCache
+from qwen_vl.connection import Connection
 from qwen_vl.content import Image, LocalFile, OpenFile, Text, Turn, Url
 from qwen_vl.errors import APIConnectionError, ConfigurationError
 from qwen_vl.pool import Uninterrupted, open_ends
 from qwen_vl.request import Request
 from qwen_vl.samples import CHELSEA
 from qwen_vl.sandbox import Sandbox
-from qwen_vl.settings import Connection, QwenVLSettings
+from qwen_vl.settings import QwenVLSettings
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 from pydantic import SecretStr
 
 from qwen_vl.client import QwenVLClient
+from qwen_vl.connection import Connection
 from qwen_vl.content import (
     Audio,
     Frames,
@@ -50,7 +51,6 @@ from qwen_vl.reply import Usage
 from qwen_vl.request import MediaPolicy, Request
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE, ROCKET
 from qwen_vl.sandbox import Sandbox
-from qwen_vl.settings import Connection
 
 PLUS = "qwen3-vl-plus"
 MODELS = [PLUS, "qwen3.8-max", "qwen2.5-vl-72b-instruct", "qwen3-vl-8b-instruct"]

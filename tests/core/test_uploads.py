@@ -21,6 +21,7 @@ from filelock import FileLock
 from pydantic import SecretStr
 
 from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
+from qwen_vl.connection import Connection
 from qwen_vl.content import Image, Inline, LocalFile, OpenFile, Source, Text, Turn, Url, Video
 from qwen_vl.counting import count_tokens
 from qwen_vl.errors import (
@@ -43,7 +44,7 @@ from qwen_vl.reply import Reply
 from qwen_vl.request import MediaPolicy, Request
 from qwen_vl.samples import BIG_BUCK_BUNNY
 from qwen_vl.sandbox import RecordedRequest, Sandbox
-from qwen_vl.settings import Connection, QwenVLSettings
+from qwen_vl.settings import QwenVLSettings
 
 KEY = "sk-sandbox-of-these-tests"
 WALK = LocalFile(BIG_BUCK_BUNNY, is_trusted=True)
@@ -332,7 +333,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from qwen_vl import LocalFile, MediaPolicy, QwenVLClient, Request, Text, Turn, Video
-from qwen_vl.settings import Connection
+from qwen_vl.connection import Connection
 from pydantic import SecretStr
 
 base_url, key, cache, file = sys.argv[1:]

@@ -402,9 +402,11 @@ def test_native_address_is_taken(qwen_vl_sandbox: Sandbox) -> None:
 
 
 def test_other_servers_do_not_speak_it() -> None:
-    chat = ChatQwenVL(base_url="http://127.0.0.1:9/v1", api_key="sk", protocol="dashscope")
-    with pytest.raises(ConfigurationError, match="does not speak the native protocol"):
+    address = "http://ada:hidden-9876@127.0.0.1:9/v1"
+    chat = ChatQwenVL(base_url=address, api_key="sk", protocol="dashscope")
+    with pytest.raises(ConfigurationError, match="does not speak the native protocol") as caught:
         chat.invoke("Hello")
+    assert "hidden-9876" not in str(caught.value)
 
 
 def test_refused_key_says_that_keys_belong_to_a_region(protocol: Any) -> None:

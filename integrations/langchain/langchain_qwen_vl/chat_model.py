@@ -35,11 +35,12 @@ from langchain_qwen_vl.tools import Tool, to_tools
 from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
 from qwen_vl.client_cache import ClientCache
 from qwen_vl.combinations import StructuredMethod, choose_structured_method
+from qwen_vl.connection import API_KEY_VARIABLE
 from qwen_vl.errors import ServiceError
 from qwen_vl.parameters import ToolChoice, to_tool_choice
 from qwen_vl.reply import Reply
 from qwen_vl.request import Request
-from qwen_vl.settings import API_KEY_VARIABLE, QwenVLSettings
+from qwen_vl.settings import QwenVLSettings
 from qwen_vl.tokens import estimate_text_tokens
 
 # LangChain's own, not the service's.

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from qwen_vl.dialects import Protocol
-from qwen_vl.endpoints import to_native_url
+from qwen_vl.endpoints import hide_password, to_native_url
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.reply import Reply
 from qwen_vl.request import Request
@@ -80,8 +80,8 @@ class NativeWire(Wire):
         native = to_native_url(base_url)
         if native is None:
             raise ConfigurationError(
-                f"{base_url} does not speak the native protocol: the hosted service alone does, "
-                "and its addresses end with /compatible-mode/v1 or /api/v1."
+                f"{hide_password(base_url)} does not speak the native protocol: the hosted "
+                "service alone does, and its addresses end with /compatible-mode/v1 or /api/v1."
             )
         return native + _NATIVE_PATH
 

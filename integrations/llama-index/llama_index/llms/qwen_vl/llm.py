@@ -38,10 +38,11 @@ from llama_index.llms.qwen_vl.tools import to_tools
 from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
 from qwen_vl.client_cache import ClientCache
 from qwen_vl.combinations import choose_structured_method
+from qwen_vl.connection import api_key_from_environment
 from qwen_vl.errors import AnswerFormatError, ConfigurationError
 from qwen_vl.parameters import ToolChoice, check_secrets, to_tool_choice
 from qwen_vl.request import Request
-from qwen_vl.settings import QwenVLSettings, api_key_from_environment
+from qwen_vl.settings import QwenVLSettings
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
