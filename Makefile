@@ -1,6 +1,6 @@
 # On a fresh machine with Python 3.11+ and make, any of these sets up all that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format format-check lint types imports live constraints clean
+.PHONY: help demo test test-slow check format format-check lint types imports live constraints clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -18,11 +18,14 @@ demo: $(READY) ## Ask about real pictures and a video, here or at the service.
 
 # Where nothing may be left behind, each process of the tests, and each command that they run,
 # would compile all that it imports anew, which takes longer than the tests.
-test: export PYTHONDONTWRITEBYTECODE :=
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## Run the tests, documents and examples among them.
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m 'not slow'
 
-check: format-check lint types imports test ## Everything that must hold before a change lands.
+test-slow: $(READY) ## Run those that take longer, which `make test` leaves out.
+	$(BIN)/python -m pytest -n 2 -m slow
+
+check: format-check lint types imports test test-slow ## Everything that must hold before a change lands.
 
 format: $(READY) ## Format the code.
 	$(BIN)/ruff format .

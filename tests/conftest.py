@@ -78,8 +78,8 @@ def cache_home(monkeypatch: pytest.MonkeyPatch, _cache_folders: Iterator[Path]) 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is not about one protocol's own wire by both."""
     if "protocol" in metafunc.fixturenames:
-        is_about_one = metafunc.definition.get_closest_marker("openai_wire") is not None
-        metafunc.parametrize("protocol", ["openai"] if is_about_one else ["openai", "dashscope"])
+        markers = map(metafunc.definition.get_closest_marker, ("openai_wire", "media_alone"))
+        metafunc.parametrize("protocol", ["openai"] if any(markers) else ["openai", "dashscope"])
 
 
 @pytest.fixture

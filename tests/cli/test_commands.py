@@ -128,6 +128,7 @@ def test_endpoint_that_is_not_there_may_be_tried_again(run: Run) -> None:
     assert "cannot be reached" in done.stderr
 
 
+@pytest.mark.slow
 def test_demo_asks_the_sandbox_and_says_so(run_afresh: Run) -> None:
     done = run_afresh("demo")
 
@@ -139,6 +140,7 @@ def test_demo_asks_the_sandbox_and_says_so(run_afresh: Run) -> None:
     assert done.stdout.count("Looks at  zoom(left=200") == 2
 
 
+@pytest.mark.slow
 def test_demo_asks_the_service_where_there_is_a_key(
     qwen_vl_sandbox: Sandbox, run_afresh: Run
 ) -> None:

@@ -189,6 +189,7 @@ def test_encrypted_document_says_so() -> None:
         prepared(Inline(locked))
 
 
+@pytest.mark.slow
 def test_threads_may_read_at_the_same_time() -> None:
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda _: [colour(part) for part in prepared()[1::2]], range(16)))

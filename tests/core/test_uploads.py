@@ -353,6 +353,7 @@ def start_process(sandbox: Sandbox, cache: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_second_process_uploads_nothing(
     ask: Callable[..., Reply], qwen_vl_sandbox: Sandbox, cache: Path
 ) -> None:
@@ -362,6 +363,7 @@ def test_second_process_uploads_nothing(
     assert paths(qwen_vl_sandbox) == ["policy", "storage", "chat", "chat"]
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_upload_once(qwen_vl_sandbox: Sandbox, cache: Path) -> None:
     # Long enough for the second to be there while the first has not finished.
     qwen_vl_sandbox.fail(endpoint="storage", latency=2.5)

@@ -61,6 +61,7 @@ def test_package_says_that_it_is_typed(folder: str) -> None:
     assert (ROOT / folder / "py.typed").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [
@@ -76,12 +77,14 @@ def test_import_is_light(statement: str) -> None:
     assert _loaded_by(statement) == set()
 
 
+@pytest.mark.slow
 def test_llama_index_brings_its_own_weight_and_no_more() -> None:
     core = "from llama_index.core.llms.function_calling import FunctionCallingLLM"
     ours = "from llama_index.llms.qwen_vl import QwenVL; QwenVL(api_key='sk-1')"
     assert _loaded_by(ours) <= _loaded_by(core)
 
 
+@pytest.mark.slow
 def test_heavy_import_is_found() -> None:
     assert "openai" in _loaded_by("from langchain_qwen_vl import QwenVLRateLimitError")
 

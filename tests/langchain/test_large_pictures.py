@@ -16,6 +16,8 @@ from llama_index.llms.qwen_vl import QwenVL, image_block
 from qwen_vl.errors import MediaTooLargeError
 from qwen_vl.sandbox import Sandbox
 
+pytestmark = [pytest.mark.media_alone, pytest.mark.slow]
+
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:

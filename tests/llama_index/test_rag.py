@@ -328,6 +328,7 @@ def test_modes_that_take_no_context_send_no_media(
     assert sent_media(qwen_vl_sandbox) == []
 
 
+@pytest.mark.slow
 def test_store_answers_a_fresh_process(
     album: Path, qwen_vl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

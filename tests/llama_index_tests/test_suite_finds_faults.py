@@ -12,6 +12,8 @@ import llama_index_vision_tests  # noqa: F401
 
 pytest_plugins = ["pytester"]
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2] / "integrations/llama-index-tests"
 
 INI = """
