@@ -30,6 +30,7 @@ from qwen_vl.transport import (
     streamed_answer,
     whole_answer,
 )
+from qwen_vl.wire.events import EventDecoder
 from qwen_vl.wire.protocols import find_wire
 
 
@@ -102,15 +103,16 @@ class QwenVLClient:
         storage = self._open_storage(request)
         while True:
             try:
-                yield from self._stream_once(prepare_media(request, storage))
+                yield from self._stream_once(prepare_media(request, storage), storage)
             except ServiceError as error:
-                # The service tells of a bad address before the answer begins.
                 if storage is None or not storage.forgets(error):
                     raise
             else:
                 return
 
-    def _stream_once(self, request: Request) -> Generator[Delta, None, None]:
+    def _stream_once(
+        self, request: Request, storage: TemporaryStorage | None
+    ) -> Generator[Delta, None, None]:
         client = self._client()
         arguments = _to_post(request, client)
         with errors_translated(self._address):
@@ -122,6 +124,7 @@ class QwenVLClient:
                     yield from decoder.feed(raw)
                 yield from decoder.finish()
         finally:
+            _settle(storage, decoder)
             response.close()
 
     def _open_storage(self, request: Request) -> TemporaryStorage | None:
@@ -186,7 +189,7 @@ class AsyncQwenVLClient:
         """Get the answer in pieces, as they come; see `QwenVLClient.stream`."""
         storage = await self._open_storage(request)
         while True:
-            response = None
+            response = decoder = None
             try:
                 client = await self._client()
                 arguments = _to_post(await _prepare(request, storage), client)
@@ -201,6 +204,7 @@ class AsyncQwenVLClient:
                     for delta in decoder.finish():
                         yield delta
             except ServiceError as error:
+                _settle(storage, decoder)
                 if storage is None or not storage.forgets(error):
                     raise
             else:
@@ -261,6 +265,11 @@ def _to_post(request: Request, client: Any) -> dict[str, Any]:
 def _read(answer: Any, request: Request) -> Reply:
     headers = lower_headers(answer.response)
     return find_wire(request.protocol).decode(answer.content, headers, request)
+
+
+def _settle(storage: TemporaryStorage | None, decoder: EventDecoder | None) -> None:
+    if storage is not None and decoder is not None and decoder.has_begun:
+        storage.settle()
 
 
 def _uploads_url(client: Any) -> str | None:

@@ -433,6 +433,32 @@ async def test_refused_address_is_uploaded_anew_without_blocking(
     assert paths(qwen_vl_sandbox)[3:] == ["chat", "policy", "storage", "chat"]
 
 
+@pytest.mark.parametrize("how", ["sync", "async"])
+async def test_answer_that_has_begun_is_not_asked_for_again(
+    how: str, connection: Connection, qwen_vl_sandbox: Sandbox, cache: Path
+) -> None:
+    client = AsyncQwenVLClient(connection)
+    await client.ask(question(WALK, cache))
+    qwen_vl_sandbox.fail(
+        error_event_after=3, code="InvalidURL", message="Failed to download multimodal content"
+    )
+    request = question(WALK, cache, stream=True)
+    told: list[str] = []
+
+    async def listen() -> None:
+        if how == "sync":
+            for delta in QwenVLClient(connection).stream(request):
+                told.append(delta.text)  # noqa: PERF401 - what came before the error counts.
+        else:
+            async for delta in client.stream(request):
+                told.append(delta.text)  # noqa: PERF401 - as above.
+
+    with pytest.raises(ServiceError, match="Failed to download"):
+        await listen()
+    assert "".join(told).count("I am the") == 1
+    assert paths(qwen_vl_sandbox) == ["policy", "storage", "chat", "chat"]
+
+
 def test_fresh_upload_that_is_refused_is_not_tried_again(
     ask: Callable[..., Reply], qwen_vl_sandbox: Sandbox
 ) -> None:

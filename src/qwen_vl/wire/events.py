@@ -106,6 +106,11 @@ class EventDecoder(ABC):
         return delta
 
     @property
+    def has_begun(self) -> bool:
+        """Whether an event of the answer has come."""
+        return self._is_begun
+
+    @property
     def is_complete(self) -> bool:
         """Whether the answer has said why it ended."""
         return self._is_complete

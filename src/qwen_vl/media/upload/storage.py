@@ -117,6 +117,13 @@ class TemporaryStorage:
             self._own.pop(stored.entry, None)
         return True
 
+    def settle(self) -> None:
+        """Take what this request names for good: an answer that has begun is not asked for again.
+
+        Its beginning has been passed on, and would come twice.
+        """
+        self._remembered = []
+
     def cancel(self) -> None:
         """Stop what is under way: nobody waits for it any more. Safe from any thread."""
         self._cancelled.set()
