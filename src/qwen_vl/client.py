@@ -1,8 +1,4 @@
-"""The way to the endpoint and back: the only module that talks to it.
-
-Transport is the `openai` SDK. Bodies go in as ready bytes and come out as raw bytes; the wire room
-reads them.
-"""
+"""The way to the endpoint and back: media made ready, the request sent, the answer read."""
 
 import asyncio
 import contextvars
@@ -14,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from qwen_vl.connection import Connection
-from qwen_vl.endpoints import to_native_url
+from qwen_vl.endpoints import hide_password, to_native_url
 from qwen_vl.errors import ServiceError
 from qwen_vl.media import needs_io, prepare_media, wants_upload
 from qwen_vl.media.upload.policy import UploadPolicy
@@ -23,12 +19,14 @@ from qwen_vl.pool import Pool
 from qwen_vl.reply import Delta, Reply, ReplyBuilder
 from qwen_vl.request import Request
 from qwen_vl.transport import (
+    Address,
+    Answer,
+    AsyncTransport,
+    Post,
+    Transport,
     errors_translated,
-    lower_headers,
-    make_sdk_client,
-    show_address,
-    streamed_answer,
-    whole_answer,
+    open_async_transport,
+    open_transport,
 )
 from qwen_vl.wire.events import EventDecoder
 from qwen_vl.wire.protocols import find_wire
@@ -58,9 +56,9 @@ class QwenVLClient:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._openai = connection.openai_client
-        self._making = threading.Lock()
-        self._address = show_address(connection.openai_client or connection)
+        self._opened: Transport | None = None
+        self._opening = threading.Lock()
+        self._address = _show_address(connection.openai_client or connection)
 
     def ask(self, request: Request) -> Reply:
         """Get the whole answer.
@@ -80,11 +78,11 @@ class QwenVLClient:
             return _checked(builder.reply())
         storage = self._open_storage(request)
         while True:
-            client = self._client()
-            arguments = _to_post(prepare_media(request, storage), client)
+            transport = self._transport()
+            post = _to_post(prepare_media(request, storage), transport)
             try:
                 with errors_translated(self._address):
-                    answer = client.post(**arguments, **whole_answer())
+                    answer = transport.post(post)
                 return _checked(_read(answer, request))
             except ServiceError as error:
                 if storage is None or not storage.forgets(error):
@@ -113,11 +111,11 @@ class QwenVLClient:
     def _stream_once(
         self, request: Request, storage: TemporaryStorage | None
     ) -> Generator[Delta, None, None]:
-        client = self._client()
-        arguments = _to_post(request, client)
+        transport = self._transport()
+        post = _to_post(request, transport)
         with errors_translated(self._address):
-            response = client.post(**arguments, **streamed_answer("Stream")).response
-        decoder = find_wire(request.protocol).decoder(lower_headers(response), request)
+            response = transport.stream(post)
+        decoder = find_wire(request.protocol).decoder(response.headers, request)
         try:
             with errors_translated(self._address, decoder):
                 for raw in response.iter_bytes():
@@ -130,25 +128,25 @@ class QwenVLClient:
     def _open_storage(self, request: Request) -> TemporaryStorage | None:
         if not wants_upload(request):
             return None
-        client = self._client()
-        url = _uploads_url(client)
+        transport = self._transport()
+        url = _uploads_url(transport)
         if url is None:
             return None
 
         def fetch_policy(model: str) -> UploadPolicy:
             with errors_translated(self._address):
-                answer = client.get(url, **_policy_arguments(model))
+                answer = transport.get(url, _policy_parameters(model))
             return UploadPolicy.read(answer.content)
 
-        return _make_storage(fetch_policy, client, request)
+        return _make_storage(fetch_policy, transport, request)
 
-    def _client(self) -> Any:
-        with self._making:
-            if self._openai is None:
-                self._openai = make_sdk_client("OpenAI", self._connection)
+    def _transport(self) -> Transport:
+        with self._opening:
+            if self._opened is None:
+                self._opened = open_transport(self._connection)
                 # Connections are closed before the collector finds them and complains.
-                weakref.finalize(self, self._openai.close)
-            return self._openai
+                weakref.finalize(self, self._opened.close)
+            return self._opened
 
 
 class AsyncQwenVLClient:
@@ -163,7 +161,7 @@ class AsyncQwenVLClient:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._address = show_address(connection.async_openai_client or connection)
+        self._address = _show_address(connection.async_openai_client or connection)
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
 
     async def ask(self, request: Request) -> Reply:
@@ -175,11 +173,11 @@ class AsyncQwenVLClient:
             return _checked(builder.reply())
         storage = await self._open_storage(request)
         while True:
-            client = await self._client()
-            arguments = _to_post(await _prepare(request, storage), client)
+            transport = await self._transport()
+            post = _to_post(await _prepare(request, storage), transport)
             try:
                 with errors_translated(self._address):
-                    answer = await client.post(**arguments, **whole_answer())
+                    answer = await transport.post(post)
                 return _checked(_read(answer, request))
             except ServiceError as error:
                 if storage is None or not storage.forgets(error):
@@ -191,12 +189,11 @@ class AsyncQwenVLClient:
         while True:
             response = decoder = None
             try:
-                client = await self._client()
-                arguments = _to_post(await _prepare(request, storage), client)
+                transport = await self._transport()
+                post = _to_post(await _prepare(request, storage), transport)
                 with errors_translated(self._address):
-                    sent = await client.post(**arguments, **streamed_answer("AsyncStream"))
-                response = sent.response
-                decoder = find_wire(request.protocol).decoder(lower_headers(response), request)
+                    response = await transport.stream(post)
+                decoder = find_wire(request.protocol).decoder(response.headers, request)
                 with errors_translated(self._address, decoder):
                     async for raw in response.aiter_bytes():
                         for delta in decoder.feed(raw):
@@ -216,15 +213,15 @@ class AsyncQwenVLClient:
     async def _open_storage(self, request: Request) -> TemporaryStorage | None:
         if not wants_upload(request):
             return None
-        client = await self._client()
-        url = _uploads_url(client)
+        transport = await self._transport()
+        url = _uploads_url(transport)
         if url is None:
             return None
         loop = asyncio.get_running_loop()
 
         async def fetch() -> bytes:
-            answer = await client.get(url, **_policy_arguments(request.model))
-            return bytes(answer.content)
+            answer = await transport.get(url, _policy_parameters(request.model))
+            return answer.content
 
         def fetch_policy(_model: str) -> UploadPolicy:
             # Asked in the thread that prepares the media, answered by the loop's own connections.
@@ -232,18 +229,16 @@ class AsyncQwenVLClient:
                 body = asyncio.run_coroutine_threadsafe(fetch(), loop).result()
             return UploadPolicy.read(body)
 
-        return _make_storage(fetch_policy, client, request)
+        return _make_storage(fetch_policy, transport, request)
 
-    async def _client(self) -> Any:
-        if self._connection.async_openai_client is not None:
-            return self._connection.async_openai_client
+    async def _transport(self) -> AsyncTransport:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
             self._forget_closed_loops()
-            self._pools[loop] = pool = Pool(make_sdk_client("AsyncOpenAI", self._connection))
+            self._pools[loop] = pool = Pool(open_async_transport(self._connection))
             await pool.close_with(self, loop)
-        return pool.client
+        return pool.transport
 
     def _forget_closed_loops(self) -> None:
         # A pool refers to its loop, so that no loop would ever be freed by itself.
@@ -252,19 +247,19 @@ class AsyncQwenVLClient:
                 pool.forget()
 
 
-def _to_post(request: Request, client: Any) -> dict[str, Any]:
-    """Give the SDK's arguments for a request whose media is ready."""
+def _to_post(request: Request, address: Address) -> Post:
+    """Write a request whose media is ready."""
     wire = find_wire(request.protocol)
-    options: dict[str, Any] = {"headers": wire.headers(request)}
-    if request.timeout is not None:
-        options["timeout"] = request.timeout
-    path = wire.path(str(client.base_url))
-    return {"path": path, "content": wire.encode(request), "options": options}
+    path = wire.path(address.base_url)
+    return Post(path, wire.encode(request), wire.headers(request), request.timeout)
 
 
-def _read(answer: Any, request: Request) -> Reply:
-    headers = lower_headers(answer.response)
-    return find_wire(request.protocol).decode(answer.content, headers, request)
+def _read(answer: Answer, request: Request) -> Reply:
+    return find_wire(request.protocol).decode(answer.content, answer.headers, request)
+
+
+def _show_address(client: Any) -> str:
+    return hide_password(str(client.base_url))
 
 
 def _settle(storage: TemporaryStorage | None, decoder: EventDecoder | None) -> None:
@@ -272,23 +267,23 @@ def _settle(storage: TemporaryStorage | None, decoder: EventDecoder | None) -> N
         storage.settle()
 
 
-def _uploads_url(client: Any) -> str | None:
-    native = to_native_url(str(client.base_url))
+def _uploads_url(address: Address) -> str | None:
+    native = to_native_url(address.base_url)
     return native and f"{native}/uploads"
 
 
-def _policy_arguments(model: str) -> dict[str, Any]:
-    return {**whole_answer(), "options": {"params": {"action": "getPolicy", "model": model}}}
+def _policy_parameters(model: str) -> dict[str, str]:
+    return {"action": "getPolicy", "model": model}
 
 
 def _make_storage(
-    fetch_policy: Callable[[str], UploadPolicy], client: Any, request: Request
+    fetch_policy: Callable[[str], UploadPolicy], address: Address, request: Request
 ) -> TemporaryStorage:
     return TemporaryStorage(
         fetch_policy,
-        name_account(str(client.base_url), str(client.api_key)),
+        name_account(address.base_url, address.api_key),
         cache=request.policy.upload_cache,
-        max_retries=client.max_retries,
+        max_retries=address.max_retries,
     )
 
 

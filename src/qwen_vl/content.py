@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+import pybase64
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 VideoMode = Literal["auto", "inline", "frames", "upload"]
@@ -80,7 +82,43 @@ class Pixels:
     image: Any = field(repr=False)
 
 
-Source: TypeAlias = Url | Inline | LocalFile | OpenFile | Pixels
+@dataclass(frozen=True, slots=True)
+class DataUrl:
+    """Media that was made ready to go within the request: checked, and of a known type.
+
+    It is spelt as a `data:` address while it leaves, so that megabytes are not copied before.
+
+    Args:
+        media_type: As told by the bytes; may be empty.
+        data: The raw bytes; `None` where their Base64 is at hand.
+        base64: Their Base64.
+        n_bytes: How many raw bytes there are.
+    """
+
+    media_type: str
+    data: bytes | None = field(repr=False)
+    base64: bytes | memoryview | None = field(repr=False)
+    n_bytes: int
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the Base64."""
+        return f"data:{self.media_type};base64,"
+
+    @property
+    def address(self) -> str:
+        """The whole address.
+
+        Example:
+            >>> DataUrl("image/gif", b"GIF89a", None, 6).address
+            'data:image/gif;base64,R0lGODlh'
+        """
+        if self.base64 is not None:
+            return self.prefix + str(self.base64, "ascii")
+        return self.prefix + pybase64.b64encode_as_string(self.data or b"")
+
+
+Source: TypeAlias = Url | Inline | LocalFile | OpenFile | Pixels | DataUrl
 
 
 @dataclass(frozen=True, slots=True)

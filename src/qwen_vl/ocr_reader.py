@@ -11,6 +11,7 @@ from typing import Any
 
 from qwen_vl.client_cache import ClientCache
 from qwen_vl.content import (
+    DataUrl,
     Document,
     Image,
     Inline,
@@ -295,7 +296,7 @@ def _name(source: Source) -> str:
         case OpenFile():
             name = getattr(source.file, "name", None)
             return name if isinstance(name, str) else "an open file"
-        case Inline():
+        case Inline() | DataUrl():
             return "bytes"
         case Pixels():
             return "a decoded picture"

@@ -5,17 +5,19 @@ import weakref
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import Any
 
+from qwen_vl.transport import AsyncTransport
+
 
 class Pool:
     """The connections of one event loop, closed with the loop or with whoever uses them.
 
     Args:
-        client: An `openai.AsyncOpenAI`.
+        transport: What is closed.
     """
 
-    def __init__(self, client: Any) -> None:
-        self.client = client
-        self._end = _close_at_end(client)
+    def __init__(self, transport: AsyncTransport) -> None:
+        self.transport = transport
+        self._end = _close_at_end(transport)
 
     async def close_with(self, owner: object, loop: asyncio.AbstractEventLoop) -> None:
         """See to it that the connections end with their loop, or with their owner before it.
@@ -56,11 +58,11 @@ async def _close(end: AsyncGenerator[None, None]) -> None:
     open_ends.discard(end)
 
 
-async def _close_at_end(client: Any) -> AsyncGenerator[None, None]:
+async def _close_at_end(transport: AsyncTransport) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        await Uninterrupted(client.close())
+        await Uninterrupted(transport.close())
 
 
 class Uninterrupted:

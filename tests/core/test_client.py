@@ -100,7 +100,7 @@ def test_client_in_a_cycle_leaves_nothing_open(connection: Connection) -> None:
         for _ in range(5):
             client = QwenVLClient(connection)
             client.ask(question(Url("https://example.com/a.png")))
-            cycle = [client, client._openai._client._transport._pool]
+            cycle = [client, client._opened._crew.clients[0]._transport._pool]
             cycle.append(cycle)
             del client, cycle
         gc.collect()

@@ -18,7 +18,7 @@ PICTURE_JSON = {"type": "image_url", "image_url": {"url": "https://example.com/a
 
 
 def encode(*turns: Turn, model: str = "qwen3-vl-plus", **parameters: Any) -> dict[str, Any]:
-    body = encode_request(Request(model=model, turns=turns, parameters=parameters))
+    body = bytes(encode_request(Request(model=model, turns=turns, parameters=parameters)))
     decoded: dict[str, Any] = orjson.loads(body)
     return decoded
 

@@ -316,7 +316,7 @@ def test_stream_that_is_given_up_frees_its_connection(
     stream = chat.stream([PICTURE])
     next(stream)
     stream.close()
-    pool = chat._clients.sync(chat.connection())._openai._client._transport._pool
+    pool = chat._clients.sync(chat.connection())._opened._crew.clients[0]._transport._pool
 
     assert all(connection.is_idle() or connection.is_closed() for connection in pool.connections)
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 import pybase64
 
+from qwen_vl.content import DataUrl
 from qwen_vl.errors import MediaFormatError
 
 _HEAD_CHARS = 1_368
@@ -27,12 +28,10 @@ class Loaded:
     Args:
         data: The bytes.
         base64: Their Base64, where it was given without a flaw: it need not be written again.
-        address: The whole `data:` address that `base64` came from.
     """
 
     data: bytes = field(repr=False)
-    base64: str | None = field(default=None, repr=False)
-    address: str | None = field(default=None, repr=False)
+    base64: bytes | memoryview | None = field(default=None, repr=False)
 
 
 def excerpt(text: str) -> str:
@@ -41,13 +40,13 @@ def excerpt(text: str) -> str:
     return repr(short)
 
 
-def decode_base64(text: str, where: str) -> Loaded:
+def decode_base64(text: str | bytes | memoryview, where: str) -> Loaded:
     """Decode Base64, in whatever way it is spelt.
 
     Whitespace is left out, the URL-safe alphabet is translated, and missing padding is added.
 
     Args:
-        text: Base64.
+        text: Base64; bytes of it are kept, and not copied.
         where: The part, for errors.
 
     Raises:
@@ -58,14 +57,15 @@ def decode_base64(text: str, where: str) -> Loaded:
         b'GIF89a'
     """
     try:
-        return Loaded(pybase64.b64decode(text, validate=True), base64=text)
-    except (binascii.Error, ValueError):
-        pass
-    try:
-        clean = _to_standard(text)
-        return Loaded(pybase64.b64decode(clean, validate=True), base64=clean)
+        held = text.encode("ascii") if isinstance(text, str) else text
+        try:
+            return Loaded(pybase64.b64decode(held, validate=True), base64=held)
+        except (binascii.Error, ValueError):
+            clean = _to_standard(bytes(held))
+            return Loaded(pybase64.b64decode(clean, validate=True), base64=clean)
     except (binascii.Error, ValueError) as error:
-        _refuse(text, where, error)
+        spelt = text if isinstance(text, str) else str(text, "utf-8", errors="replace")
+        _refuse(spelt, where, error)
 
 
 def decode_head(data: bytes, n_chars: int = _HEAD_CHARS) -> bytes:
@@ -76,10 +76,9 @@ def decode_head(data: bytes, n_chars: int = _HEAD_CHARS) -> bytes:
         n_chars: How much of it to look at.
     """
     try:
-        head = data[:n_chars].decode("ascii")
-        clean = _to_standard(head).rstrip("=")
+        clean = _to_standard(data[:n_chars]).rstrip(b"=")
         return pybase64.b64decode(clean[: len(clean) // 4 * 4], validate=True)
-    except (UnicodeDecodeError, binascii.Error, ValueError):
+    except (binascii.Error, ValueError):
         return b""
 
 
@@ -104,36 +103,37 @@ def decode_data_url(address: str, where: str) -> Loaded:
     options = address[:comma].lower().split(";")
     if "base64" not in (option.strip() for option in options[1:]):
         return Loaded(unquote_to_bytes(address[comma + 1 :]))
-    text = address[comma + 1 :]
-    if "%" in text:
-        return decode_base64(unquote(text), where)
-    loaded = decode_base64(text, where)
-    return Loaded(loaded.data, loaded.base64, address if loaded.base64 is text else None)
+    if "%" in address or not address.isascii():
+        return decode_base64(unquote(address[comma + 1 :]), where)
+    return decode_base64(memoryview(address.encode("ascii"))[comma + 1 :], where)
 
 
-def to_data_url(media_type: str, loaded: Loaded) -> str:
-    """Spell media as a `data:` address; the one that it came as, if that is right already.
+def to_data_url(media_type: str, loaded: Loaded) -> DataUrl:
+    """Give media the form in which it leaves.
 
     Args:
         media_type: As sniffed; may be empty.
         loaded: The bytes, and their Base64 where it is at hand.
 
     Example:
-        >>> to_data_url("image/gif", Loaded(b"GIF89a"))
+        >>> to_data_url("image/gif", Loaded(b"GIF89a")).address
         'data:image/gif;base64,R0lGODlh'
     """
-    prefix = f"data:{media_type};base64,"
-    if loaded.address is not None and loaded.address.startswith(prefix):
-        return loaded.address
-    return prefix + (loaded.base64 or pybase64.b64encode_as_string(loaded.data))
+    data = loaded.data if loaded.base64 is None else None
+    return DataUrl(media_type, data, loaded.base64, len(loaded.data))
 
 
-def _to_standard(text: str) -> str:
-    clean = text.encode("ascii").translate(_TO_STANDARD, _WHITESPACE).decode("ascii")
-    bare = clean.rstrip("=")
+def read_data_url(url: DataUrl) -> bytes:
+    """Give the raw bytes of media that was made ready."""
+    return url.data if url.data is not None else pybase64.b64decode(url.base64 or b"")
+
+
+def _to_standard(text: bytes) -> bytes:
+    clean = text.translate(_TO_STANDARD, _WHITESPACE)
+    bare = clean.rstrip(b"=")
     if len(clean) - len(bare) > len("=="):
         return clean
-    return bare + "=" * (-len(bare) % 4)
+    return bare + b"=" * (-len(bare) % 4)
 
 
 def _refuse(text: str, where: str, error: Exception) -> Never:

@@ -1,8 +1,8 @@
 """How large pictures and videos are, from their headers: nothing is decoded, nothing fetched."""
 
-from qwen_vl.content import Inline, LocalFile, OpenFile, Pixels, Source, Url
+from qwen_vl.content import DataUrl, Inline, LocalFile, OpenFile, Pixels, Source, Url
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
-from qwen_vl.media.base64_text import decode_head
+from qwen_vl.media.base64_text import decode_head, read_data_url
 from qwen_vl.media.image import read_image_header
 from qwen_vl.media.pixels import read_pixel_size
 from qwen_vl.media.ready import find_video_type
@@ -53,6 +53,8 @@ def measure_picture(source: Source, policy: MediaPolicy, where: str) -> tuple[in
         return None
     if isinstance(source, Pixels):
         return read_pixel_size(source.image, where)
+    if isinstance(source, DataUrl):
+        return _size_in(read_data_url(source), where)
     head = _read_head(source, policy, where)
     if sniff(head) in _HEAD_TYPES:
         try:

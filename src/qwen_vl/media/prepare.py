@@ -10,6 +10,7 @@ from typing import Any
 
 from qwen_vl.content import (
     Audio,
+    DataUrl,
     Frames,
     Image,
     Media,
@@ -54,8 +55,8 @@ def prepare_media(request: Request, storage: TemporaryStorage | None = None) -> 
         storage: Where videos with `video_mode="upload"` are put.
 
     Returns:
-        A request in which every source is a `Url`, or `Frames` of them; the same object if it
-        was one already.
+        A request in which every source is a `Url` or a `DataUrl`, or `Frames` of them; the same
+        object if it was one already.
 
     Raises:
         MediaError: A part cannot be sent; the error names the part and says what to do.
@@ -244,10 +245,12 @@ class _Walk:
         return self._with_source(part, ready_video(source, self._policy, part.where, check_plays))
 
     def _with_source(self, part: Media, ready: Ready) -> Media:
-        self._budget.spend(ready.n_bytes, part.where)
-        if isinstance(part.source, Url) and part.source.address is ready.address:
-            return part
-        return replace(part, source=Url(ready.address))
+        self._spend(ready, part.where)
+        return part if part.source is ready else replace(part, source=ready)
+
+    def _spend(self, ready: Ready, where: str) -> None:
+        if isinstance(ready, DataUrl):
+            self._budget.spend(ready.n_bytes, where)
 
     def _prepare_frames(self, part: Video, frames: Frames) -> Video:
         sources: list[Source] = []
@@ -257,9 +260,8 @@ class _Walk:
             ready = ready_image(frame, self._policy, where, resize)
             if self._dialect.frames == "video/jpeg":
                 ready = ready_jpeg(ready, where)
-            self._budget.spend(ready.n_bytes, where)
-            is_ready = isinstance(frame, Url) and frame.address is ready.address
-            sources.append(frame if is_ready else Url(ready.address))
+            self._spend(ready, where)
+            sources.append(ready)
         if _is_same(sources, frames.frames):
             return part
         return replace(part, source=Frames(tuple(sources)))

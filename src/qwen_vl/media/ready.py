@@ -1,12 +1,12 @@
 """One picture, video or sound: from wherever it is to an address that can be sent."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Never
+from dataclasses import replace
+from typing import Never, TypeAlias
 
-from qwen_vl.content import Pixels, Source, Url
+from qwen_vl.content import DataUrl, Pixels, Source, Url
 from qwen_vl.errors import MediaFormatError
-from qwen_vl.media.base64_text import Loaded, decode_data_url, to_data_url
+from qwen_vl.media.base64_text import Loaded, read_data_url, to_data_url
 from qwen_vl.media.image import REENCODED_TYPES, check_large, check_picture
 from qwen_vl.media.modes import ODD_MODES
 from qwen_vl.media.pixels import encode_pixels, reencode, to_jpeg
@@ -31,17 +31,8 @@ VIDEO_TYPES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """One picture, video or sound as it goes on the wire.
-
-    Args:
-        address: Goes out as it is.
-        n_bytes: Raw bytes within the address; 0 if the service fetches them.
-    """
-
-    address: str
-    n_bytes: int = 0
+Ready: TypeAlias = Url | DataUrl
+"""One picture, video or sound as it goes on the wire: by address, or within the body."""
 
 
 def ready_image(
@@ -58,9 +49,11 @@ def ready_image(
     Raises:
         MediaError: It cannot be sent.
     """
+    if isinstance(source, DataUrl):
+        return source
     if isinstance(source, Url) and is_remote(source.address):
         check_remote(source.address, where)
-        return Ready(source.address)
+        return source
     limit = policy.max_inline_bytes
     if isinstance(source, Pixels):
         return _from_file(*encode_pixels(source.image, limit, where, resize))
@@ -77,7 +70,7 @@ def ready_image(
         return _from_file(*smaller)
     check_inline_bytes(len(loaded.data), limit, where)
     check_large(header, where)
-    return Ready(to_data_url(header.media_type, loaded), len(loaded.data))
+    return to_data_url(header.media_type, loaded)
 
 
 def ready_jpeg(ready: Ready, where: str) -> Ready:
@@ -90,10 +83,9 @@ def ready_jpeg(ready: Ready, where: str) -> Ready:
     Raises:
         MediaFormatError: It cannot be decoded.
     """
-    if is_remote(ready.address) or ready.address.startswith("data:image/jpeg;"):
+    if isinstance(ready, Url) or ready.media_type == "image/jpeg":
         return ready
-    media_type = ready.address[len("data:") :].partition(";")[0]
-    data = to_jpeg(decode_data_url(ready.address, where).data, media_type, where)
+    data = to_jpeg(read_data_url(ready), ready.media_type, where)
     return _from_file("image/jpeg", data)
 
 
@@ -115,16 +107,18 @@ def ready_video(
     Raises:
         MediaError: It cannot be sent.
     """
+    if isinstance(source, DataUrl):
+        return source
     if isinstance(source, Url) and is_remote(source.address):
         check_remote(source.address, where)
-        return Ready(source.address)
+        return source
     if isinstance(source, Pixels):
         refuse_pixels(source, where)
     loaded = load(source, policy, where)
     media_type = find_video_type(loaded.data, where)
     if check:
         check(loaded.data, where)
-    return Ready(to_data_url(media_type, loaded), len(loaded.data))
+    return to_data_url(media_type, loaded)
 
 
 def refuse_pixels(source: Pixels, where: str) -> Never:
@@ -179,9 +173,11 @@ def ready_audio(source: Source, policy: MediaPolicy, where: str) -> Ready:
     Raises:
         MediaError: It cannot be sent.
     """
+    if isinstance(source, DataUrl):
+        return source
     if isinstance(source, Url) and is_remote(source.address):
         check_remote(source.address, where)
-        return Ready(source.address)
+        return source
     if isinstance(source, Pixels):
         looks = "a decoded picture"
     else:
@@ -192,7 +188,7 @@ def ready_audio(source: Source, policy: MediaPolicy, where: str) -> Ready:
         is_sound = media_type and media_type.startswith(("audio/", "video/"))
         if is_sound or looks == UNKNOWN:
             # The documented form bears no type: `format` stands beside it (Omni page, 2026-09).
-            return Ready(to_data_url("", loaded), len(loaded.data))
+            return to_data_url("", loaded)
     raise MediaFormatError(
         f"A sound is wanted, but this looks like {looks}.",
         where=where,
@@ -201,5 +197,5 @@ def ready_audio(source: Source, policy: MediaPolicy, where: str) -> Ready:
     )
 
 
-def _from_file(media_type: str, data: bytes) -> Ready:
-    return Ready(to_data_url(media_type, Loaded(data)), len(data))
+def _from_file(media_type: str, data: bytes) -> DataUrl:
+    return to_data_url(media_type, Loaded(data))

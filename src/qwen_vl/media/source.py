@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Never
 
-from qwen_vl.content import Inline, LocalFile, OpenFile, Url
+from qwen_vl.content import DataUrl, Inline, LocalFile, OpenFile, Url
 from qwen_vl.errors import (
     MediaAccessError,
     MediaFormatError,
@@ -23,6 +23,7 @@ from qwen_vl.media.base64_text import (
     decode_data_url,
     decode_head,
     excerpt,
+    read_data_url,
 )
 from qwen_vl.media.sniff import sniff
 from qwen_vl.request import MediaPolicy
@@ -71,7 +72,9 @@ def check_remote(address: str, where: str) -> None:
         )
 
 
-def load(source: Url | Inline | LocalFile | OpenFile, policy: MediaPolicy, where: str) -> Loaded:
+def load(
+    source: Url | Inline | LocalFile | OpenFile | DataUrl, policy: MediaPolicy, where: str
+) -> Loaded:
     """Read media whole, unless it is longer than the policy lets be inlined.
 
     Args:
@@ -86,6 +89,8 @@ def load(source: Url | Inline | LocalFile | OpenFile, policy: MediaPolicy, where
         MediaTooLargeError: More bytes than `policy.max_inline_bytes`.
     """
     match source:
+        case DataUrl():
+            loaded = Loaded(read_data_url(source), source.base64)
         case Url():
             loaded = _load_address(source.address, policy, where)
         case Inline():
@@ -132,7 +137,7 @@ def _load_inline(data: bytes | str, policy: MediaPolicy, where: str) -> Loaded:
         return _load_address(data.decode("utf-8", errors="replace"), policy, where)
     if sniff(decode_head(data)) is not None:
         _check_text_length(data, policy, where)
-        return decode_base64(data.decode("utf-8", errors="replace"), where)
+        return decode_base64(data, where)
     return Loaded(data)
 
 

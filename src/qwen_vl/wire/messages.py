@@ -11,6 +11,7 @@ import orjson
 
 from qwen_vl.content import (
     Audio,
+    DataUrl,
     Document,
     Frames,
     Image,
@@ -27,6 +28,7 @@ from qwen_vl.content import (
 from qwen_vl.errors import ConfigurationError, QwenVLError, UnsupportedContentError
 from qwen_vl.models import find_model
 from qwen_vl.request import Request
+from qwen_vl.wire.body import Attachment, Body
 
 Json: TypeAlias = dict[str, Any]
 
@@ -115,7 +117,7 @@ def find_first_reasoned(request: Request) -> int:
     return max(questions, default=-1) + 1
 
 
-def write_body(request: Request, body: Json) -> bytes:
+def write_body(request: Request, body: Json) -> Body:
     """Write a body as JSON.
 
     Args:
@@ -127,16 +129,19 @@ def write_body(request: Request, body: Json) -> bytes:
         ConfigurationError: A parameter is nothing that JSON has.
     """
     try:
-        return orjson.dumps(body)
+        return Body.write(body)
     except orjson.JSONEncodeError as error:
         raise _unwritable(request, error) from error
 
 
-def to_address(source: Source) -> str:
-    """Give the address of media that was made ready."""
-    if not isinstance(source, Url):
-        raise TypeError(f"Media was not made ready: {type(source).__name__}")
-    return source.address
+def to_address(source: Source) -> str | Attachment:
+    """Give what stands in a body for the address of media that was made ready."""
+    match source:
+        case Url():
+            return source.address
+        case DataUrl():
+            return Attachment(source)
+    raise TypeError(f"Media was not made ready: {type(source).__name__}")
 
 
 def given(**values: object) -> Json:
@@ -276,10 +281,16 @@ def _unwritable(request: Request, error: Exception) -> QwenVLError:
 
 def _is_writable(value: object) -> bool:
     try:
-        orjson.dumps(value)
+        orjson.dumps(value, default=_pass_over_bytes)
     except orjson.JSONEncodeError:
         return False
     return True
+
+
+def _pass_over_bytes(value: object) -> None:
+    """Let the media of a part be: it is not what cannot be written."""
+    if not isinstance(value, bytes | memoryview):
+        raise TypeError
 
 
 def _is_oss(part: Part) -> bool:

@@ -9,6 +9,7 @@ from qwen_vl.errors import ConfigurationError
 from qwen_vl.reply import Reply
 from qwen_vl.request import Request
 from qwen_vl.wire import dashscope, openai
+from qwen_vl.wire.body import Body
 from qwen_vl.wire.events import EventDecoder
 from qwen_vl.wire.messages import uses_oss
 
@@ -30,7 +31,7 @@ class Wire(ABC):
         """
 
     @abstractmethod
-    def encode(self, request: Request) -> bytes:
+    def encode(self, request: Request) -> Body:
         """Write the body of a request whose media is ready."""
 
     @abstractmethod
@@ -57,7 +58,7 @@ class CompatibleWire(Wire):
         del base_url
         return "/chat/completions"
 
-    def encode(self, request: Request) -> bytes:
+    def encode(self, request: Request) -> Body:
         """Write the body of a request whose media is ready."""
         return openai.encode_request(request)
 
@@ -85,7 +86,7 @@ class NativeWire(Wire):
             )
         return native + _NATIVE_PATH
 
-    def encode(self, request: Request) -> bytes:
+    def encode(self, request: Request) -> Body:
         """Write the body of a request whose media is ready."""
         return dashscope.encode_request(request)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from qwen_vl.content import Frames, Source, Url, Video
+from qwen_vl.content import Frames, Source, Video
 from qwen_vl.errors import MissingExtraError
 from qwen_vl.media.base64_text import Loaded, to_data_url
 from qwen_vl.media.video.album import Album
@@ -162,10 +162,10 @@ def _to_picture(frame: Any, scaler: Any, size: tuple[int, int]) -> "Picture":
 def _to_frames(part: Video, album: Album, schedule: Schedule) -> CutVideo:
     files = album.files
     times = [schedule.times[number] for number in files]
-    addresses = (to_data_url("image/jpeg", Loaded(data)) for data in files.values())
+    frames = tuple(to_data_url("image/jpeg", Loaded(data)) for data in files.values())
     video = replace(
         part,
-        source=Frames(tuple(map(Url, addresses))),
+        source=Frames(frames),
         fps=_find_fps(times, part.where),
         start=None,
         end=None,

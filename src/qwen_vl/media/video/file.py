@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO
 
-from qwen_vl.content import Inline, LocalFile, OpenFile, Pixels, Source, Url
+from qwen_vl.content import DataUrl, Inline, LocalFile, OpenFile, Pixels, Source, Url
 from qwen_vl.errors import MediaAccessError
 from qwen_vl.media.ready import refuse_pixels
 from qwen_vl.media.sniff import sniff
@@ -26,7 +26,7 @@ _ANY_LENGTH = 2**62
 
 
 def count_bytes(
-    source: Url | Inline | LocalFile | OpenFile, policy: MediaPolicy, where: str
+    source: Url | Inline | LocalFile | OpenFile | DataUrl, policy: MediaPolicy, where: str
 ) -> int | None:
     """Tell how long a video is, without reading it.
 
@@ -51,6 +51,8 @@ def count_bytes(
                 return None
             with _wound_back(file, where):
                 return file.seek(0, os.SEEK_END)
+        case DataUrl():
+            return source.n_bytes
         case Url(address=text):
             return _decoded_length(text)
         case Inline(data=data):
@@ -85,7 +87,7 @@ def open_file(source: Source, policy: MediaPolicy, where: str) -> Iterator[Binar
             read_open_file(file, HEAD_BYTES, where)
             with _wound_back(file, where):
                 yield file
-        case Url() | Inline():
+        case Url() | Inline() | DataUrl():
             roomy = replace(policy, max_inline_bytes=_ANY_LENGTH)
             yield io.BytesIO(load(source, roomy, where).data)
         case Pixels():

@@ -8,20 +8,21 @@ from typing import Any
 
 from qwen_vl.content import Audio, Frames, Image, Text, Video
 from qwen_vl.request import Request
+from qwen_vl.wire.body import Body
 from qwen_vl.wire.messages import Form, Json, encode_turns, given, to_address, write_body
 
 # Streams end with their usage here, wanted or not, and are asked for by a header.
 _OTHER_PROTOCOL = frozenset({"stream_options"})
 
 
-def encode_request(request: Request) -> bytes:
-    """Write the body of a request whose media is ready: every source a `Url`.
+def encode_request(request: Request) -> Body:
+    """Write the body of a request whose media is ready.
 
     Args:
-        request: What to ask.
+        request: What to ask; every source is a `Url` or a `DataUrl`.
 
     Returns:
-        JSON in UTF-8.
+        JSON in UTF-8, in pieces.
 
     Raises:
         UnsupportedContentError: A part stands in a turn that has no place for it, or its text is
@@ -31,7 +32,7 @@ def encode_request(request: Request) -> bytes:
     Example:
         >>> from qwen_vl.content import Turn
         >>> turn = Turn(role="user", parts=(Text(text="Hello"),))
-        >>> encode_request(Request(model="qwen3-vl-plus", turns=(turn,)))
+        >>> bytes(encode_request(Request(model="qwen3-vl-plus", turns=(turn,))))
         b'{"model":"qwen3-vl-plus","input":{"messages":[{"role":"user","content":\
 [{"text":"Hello"}]}]},"parameters":{}}'
     """

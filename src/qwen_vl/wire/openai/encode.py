@@ -10,18 +10,19 @@ from qwen_vl.dialects import DEFAULT_DIALECT
 from qwen_vl.errors import MediaTooLargeError
 from qwen_vl.models import MAX_BODY_BYTES
 from qwen_vl.request import Request
+from qwen_vl.wire.body import Body
 from qwen_vl.wire.messages import Form, Json, encode_turns, given, to_address, write_body
 from qwen_vl.wire.openai.own_servers import encode_for_own_server
 
 
-def encode_request(request: Request) -> bytes:
-    """Write the body of a request whose media is ready: every source a `Url`.
+def encode_request(request: Request) -> Body:
+    """Write the body of a request whose media is ready.
 
     Args:
-        request: What to ask.
+        request: What to ask; every source is a `Url` or a `DataUrl`.
 
     Returns:
-        JSON in UTF-8.
+        JSON in UTF-8, in pieces.
 
     Raises:
         MediaTooLargeError: The body is longer than the service takes.
@@ -32,7 +33,7 @@ def encode_request(request: Request) -> bytes:
     Example:
         >>> from qwen_vl.content import Turn
         >>> turn = Turn(role="user", parts=(Text(text="Hello"),))
-        >>> encode_request(Request(model="qwen3-vl-plus", turns=(turn,)))
+        >>> bytes(encode_request(Request(model="qwen3-vl-plus", turns=(turn,))))
         b'{"model":"qwen3-vl-plus","messages":[{"role":"user","content":"Hello"}]}'
     """
     if request.dialect != DEFAULT_DIALECT:

@@ -9,17 +9,17 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from qwen_vl.content import Audio, Frames, Image, Source, Text, Video
+from qwen_vl.content import Audio, DataUrl, Frames, Image, Source, Text, Video
 from qwen_vl.dialects import DialectFacts, find_dialect
 from qwen_vl.errors import ConfigurationError, UnsupportedContentError
 from qwen_vl.models import find_model
 from qwen_vl.request import Request
+from qwen_vl.wire.body import Attachment
 from qwen_vl.wire.messages import Form, Json, encode_turns, given, to_address
 
 _REMOTE = re.compile(r"https?:", re.IGNORECASE)
 _STORED = re.compile(r"oss:", re.IGNORECASE)
-_JPEG = "data:image/jpeg;base64,"
-_OLLAMA_PICTURES = re.compile(r"data:image/(png|jpeg|jpg|webp);base64,", re.IGNORECASE)
+_OLLAMA_PICTURES = frozenset({"image/png", "image/jpeg", "image/webp"})
 # Both processors take a clip in pairs of frames.
 _FRAMES_PER_STEP = 2
 _SQUARES_OF_QWEN25 = 28
@@ -96,7 +96,7 @@ class OwnServerForm(Form):
     def image(self, image: Image) -> Json:
         """Write a picture."""
         address = self._address(image.source, "pictures", image.where)
-        self._limit("images_kwargs", address, image)
+        self._limit("images_kwargs", image)
         self._pass_over(cache_control=image.cache_control, enable_rotate=image.enable_rotate)
         detail = image.detail if self._facts.takes_detail else None
         if not self._facts.takes_detail:
@@ -109,7 +109,7 @@ class OwnServerForm(Form):
         if isinstance(video.source, Frames):
             if self._facts.frames == "pictures":
                 return self._pictures(video, video.source)
-            address = self._join(video.source, video.where)
+            address: str | Attachment = self._join(video.source, video.where)
             # unsure: from vLLM's source, not measured: it looks at 32 of them otherwise.
             self._settle(self._media, "num_frames", -1, video.where)
         else:
@@ -145,8 +145,11 @@ class OwnServerForm(Form):
         """Write the content of an assistant's message."""
         return "".join(text["text"] for text in texts)
 
-    def _address(self, source: Source, kind: str, where: str) -> str:
+    def _address(self, source: Source, kind: str, where: str) -> str | Attachment:
         address = to_address(source)
+        if isinstance(address, Attachment):
+            self._check_type(address.url, kind, where)
+            return address
         if _STORED.match(address):
             raise self._refusal(
                 "no oss:// addresses", where, "They are the hosted service's own; give the file."
@@ -155,24 +158,26 @@ class OwnServerForm(Form):
             raise self._refusal(
                 f"no {kind} by address", where, "Download it, and give its bytes or a pathlib.Path."
             )
-        is_odd = kind == "pictures" and not _OLLAMA_PICTURES.match(address)
-        if is_odd and not self._facts.takes_addresses:
-            raise self._refusal(
-                f"no {address[5:].partition(';')[0]}", where, "Give it as PNG, JPEG or WEBP."
-            )
         return address
 
+    def _check_type(self, url: DataUrl, kind: str, where: str) -> None:
+        is_odd = kind == "pictures" and url.media_type not in _OLLAMA_PICTURES
+        if is_odd and not self._facts.takes_addresses:
+            raise self._refusal(f"no {url.media_type}", where, "Give it as PNG, JPEG or WEBP.")
+
     def _join(self, frames: Frames, where: str) -> str:
-        addresses = [to_address(frame) for frame in frames.frames]
-        if not all(address.startswith(_JPEG) for address in addresses):
+        pictures = [
+            frame.address.removeprefix(frame.prefix)
+            for frame in frames.frames
+            if isinstance(frame, DataUrl) and frame.media_type == "image/jpeg"
+        ]
+        if len(pictures) < len(frames.frames):
             raise self._refusal(
                 "a list of frames only as JPEG within the request",
                 where,
                 "Give the frames as files or bytes.",
             )
-        return "data:video/jpeg;base64," + ",".join(
-            address.removeprefix(_JPEG) for address in addresses
-        )
+        return "data:video/jpeg;base64," + ",".join(pictures)
 
     def _pictures(self, video: Video, frames: Frames) -> list[Json]:
         # The only way that is left to say it.
@@ -190,10 +195,10 @@ class OwnServerForm(Form):
         self._pass_over(total_pixels=video.total_pixels)
         return [{"type": "text", "text": label}, *map(self.image, pictures)]
 
-    def _limit(self, kind: str, address: str, image: Image) -> None:
+    def _limit(self, kind: str, image: Image) -> None:
         limits = given(min_pixels=image.min_pixels, max_pixels=image.max_pixels)
         if self._facts.pixels is None:
-            if not _REMOTE.match(address):
+            if isinstance(image.source, DataUrl):
                 # Larger pictures were shrunk to it before they came here.
                 limits.pop("max_pixels", None)
             self._pass_over(**limits)
@@ -295,7 +300,9 @@ def _go_on(facts: DialectFacts) -> Mapping[str, bool]:
     return facts.partial
 
 
-def _held(address: str) -> Json:
+def _held(address: str | Attachment) -> Json:
+    if isinstance(address, Attachment):
+        return {"data": Attachment(address.url, is_bare=True)}
     if _REMOTE.match(address):
         return {"url": address}
     return {"data": address.partition(",")[2]}

@@ -1,0 +1,316 @@
+"""Requests by httpx: as few steps as there can be, with the `openai` SDK's limits and retries.
+
+The SDK's own client takes as long for a small request as all the rest of it, and a second to load.
+"""
+
+import asyncio
+import functools
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from importlib.metadata import version
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+import httpx
+
+from qwen_vl.connection import Connection
+from qwen_vl.transport import Answer, AsyncStream, AsyncTransport, Post, Stream, Transport
+from qwen_vl.transport.retries import is_passing, seconds_to_wait
+from qwen_vl.wire.body import Body
+
+_Client = TypeVar("_Client")
+
+_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+_WHOLE_BYTES = 256 * 1024
+"""Longer bodies leave in pieces."""
+
+# httpx looks at each connection of a client for each of its requests, at idle ones time and again:
+# 64 requests at once take 11 ms each by one client, and 3 ms by eight.
+_REQUESTS_EACH = 8
+_MOST_CLIENTS = 64
+_LIMITS = httpx.Limits(max_connections=16, max_keepalive_connections=16)
+
+# What may be otherwise the next time; a wrong address or header stays wrong.
+_PASSING_FAILURES = (
+    httpx.TimeoutException,
+    httpx.NetworkError,
+    httpx.ProxyError,
+    httpx.RemoteProtocolError,
+)
+
+
+class HttpTransport(Transport):
+    """Sends requests by httpx.
+
+    Args:
+        connection: How to reach the endpoint.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        key = connection.require_api_key()
+        super().__init__(connection.base_url, key, connection.max_retries)
+        self._crew = _Crew(lambda: httpx.Client(**_to_options(connection, key)))
+
+    def post(self, post: Post) -> Answer:
+        """Get a whole answer."""
+        request = _to_request(self.base_url, post)
+        seat, response = self._send(request, stream=False)
+        seat.leave()
+        return response
+
+    def stream(self, post: Post) -> Stream:
+        """Get an answer whose body is read as it comes."""
+        request = _to_request(self.base_url, post)
+        return _SeatedStream(*self._send(request, stream=True))
+
+    def get(self, url: str, params: Mapping[str, str]) -> Answer:
+        """Get what lies at an address."""
+        seat, response = self._send({"method": "GET", "url": url, "params": params}, stream=False)
+        seat.leave()
+        return response
+
+    def close(self) -> None:
+        """Close all connections."""
+        for client in self._crew.clients:
+            client.close()
+
+    def _send(
+        self, request: Mapping[str, Any], *, stream: bool
+    ) -> tuple["_Seat[httpx.Client]", httpx.Response]:
+        n_taken = 0
+        while True:
+            with self._crew.take_seat() as seat:
+                client = seat.client
+                try:
+                    response = client.send(client.build_request(**request), stream=stream)
+                except _PASSING_FAILURES:
+                    if n_taken >= self.max_retries:
+                        raise
+                    seconds = seconds_to_wait(n_taken)
+                else:
+                    if response.is_success:
+                        return seat.keep(), response
+                    if n_taken >= self.max_retries or not _is_passing(response):
+                        response.read()
+                        response.raise_for_status()
+                    response.close()
+                    seconds = seconds_to_wait(n_taken, response.headers)
+            n_taken += 1
+            time.sleep(seconds)
+
+
+class AsyncHttpTransport(AsyncTransport):
+    """Sends requests by httpx, from one event loop.
+
+    Args:
+        connection: How to reach the endpoint.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        key = connection.require_api_key()
+        super().__init__(connection.base_url, key, connection.max_retries)
+        self._crew = _Crew(lambda: httpx.AsyncClient(**_to_options(connection, key)))
+
+    async def post(self, post: Post) -> Answer:
+        """Get a whole answer."""
+        request = _to_request(self.base_url, post, in_loop=True)
+        seat, response = await self._send(request, stream=False)
+        seat.leave()
+        return response
+
+    async def stream(self, post: Post) -> AsyncStream:
+        """Get an answer whose body is read as it comes."""
+        request = _to_request(self.base_url, post, in_loop=True)
+        return _SeatedAsyncStream(*await self._send(request, stream=True))
+
+    async def get(self, url: str, params: Mapping[str, str]) -> Answer:
+        """Get what lies at an address."""
+        request = {"method": "GET", "url": url, "params": params}
+        seat, response = await self._send(request, stream=False)
+        seat.leave()
+        return response
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for client in self._crew.clients:
+            await client.aclose()
+
+    async def _send(
+        self, request: Mapping[str, Any], *, stream: bool
+    ) -> tuple["_Seat[httpx.AsyncClient]", httpx.Response]:
+        n_taken = 0
+        while True:
+            with self._crew.take_seat() as seat:
+                client = seat.client
+                try:
+                    response = await client.send(client.build_request(**request), stream=stream)
+                except _PASSING_FAILURES:
+                    if n_taken >= self.max_retries:
+                        raise
+                    seconds = seconds_to_wait(n_taken)
+                else:
+                    if response.is_success:
+                        return seat.keep(), response
+                    if n_taken >= self.max_retries or not _is_passing(response):
+                        await response.aread()
+                        response.raise_for_status()
+                    await response.aclose()
+                    seconds = seconds_to_wait(n_taken, response.headers)
+            n_taken += 1
+            await asyncio.sleep(seconds)
+
+
+class _Crew(Generic[_Client]):
+    """Clients of one endpoint, as many as the requests under way need.
+
+    Args:
+        make: Makes a client.
+    """
+
+    def __init__(self, make: Callable[[], _Client]) -> None:
+        self._make = make
+        self._choosing = Lock()
+        self.clients: list[_Client] = []
+        self.n_seated: list[int] = []
+
+    def take_seat(self) -> "_Seat[_Client]":
+        """Choose a client for a request, the first that has room, so that few connections open."""
+        with self._choosing:
+            index = next((i for i, n in enumerate(self.n_seated) if n < _REQUESTS_EACH), None)
+            if index is None and len(self.clients) < _MOST_CLIENTS:
+                index = len(self.clients)
+                self.clients.append(self._make())
+                self.n_seated.append(0)
+            elif index is None:
+                index = self.n_seated.index(min(self.n_seated))
+            self.n_seated[index] += 1
+        return _Seat(self, index)
+
+    def free_seat(self, index: int) -> None:
+        """Count one request less."""
+        with self._choosing:
+            self.n_seated[index] -= 1
+
+
+class _Seat(Generic[_Client]):
+    """The place of one request at a client; left at the end of its block, unless it is kept.
+
+    Args:
+        crew: Of the client.
+        index: Of the client.
+    """
+
+    def __init__(self, crew: _Crew[_Client], index: int) -> None:
+        self._crew = crew
+        self._index = index
+        self._is_kept = False
+        self.client = crew.clients[index]
+
+    def keep(self) -> "_Seat[_Client]":
+        """Stay beyond the end of the block."""
+        self._is_kept = True
+        return self
+
+    def leave(self) -> None:
+        """Make room."""
+        self._crew.free_seat(self._index)
+
+    def __enter__(self) -> "_Seat[_Client]":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if not self._is_kept:
+            self.leave()
+
+
+class _SeatedStream:
+    """A stream that keeps its seat until it is closed."""
+
+    def __init__(self, seat: _Seat[httpx.Client], response: httpx.Response) -> None:
+        self._seat = seat
+        self._response = response
+        self.headers: Mapping[str, str] = response.headers
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        """Give its body, as it comes."""
+        return self._response.iter_bytes()
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._response.close()
+        self._seat.leave()
+
+
+class _SeatedAsyncStream:
+    """The same for an event loop."""
+
+    def __init__(self, seat: _Seat[httpx.AsyncClient], response: httpx.Response) -> None:
+        self._seat = seat
+        self._response = response
+        self.headers: Mapping[str, str] = response.headers
+
+    def aiter_bytes(self) -> AsyncIterator[bytes]:
+        """Give its body, as it comes."""
+        return self._response.aiter_bytes()
+
+    async def aclose(self) -> None:
+        """Let the connection go."""
+        self._seat.leave()
+        await self._response.aclose()
+
+
+class _InLoop:
+    """A body that an event loop sends, as often as need be."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._body.in_loop()
+
+
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """Read the certificates, once for all clients: it takes 25 to 50 ms."""
+    return httpx.create_ssl_context()
+
+
+def _is_passing(response: httpx.Response) -> bool:
+    return is_passing(response.status_code, response.headers)
+
+
+def _to_options(connection: Connection, api_key: str) -> dict[str, Any]:
+    return {
+        "headers": {
+            "Accept": "application/json",
+            "Authorization": f"Bearer {api_key}",
+            "Content-Type": "application/json",
+            "User-Agent": f"qwen-vl/{version('qwen-vl')}",
+            **connection.headers,
+        },
+        "timeout": _TIMEOUT if connection.timeout is None else connection.timeout,
+        "limits": _LIMITS,
+        "follow_redirects": True,
+        "verify": tls_context(),
+    }
+
+
+def _to_request(base_url: str, post: Post, *, in_loop: bool = False) -> dict[str, Any]:
+    is_behind = post.path.startswith("/")
+    url = f"{base_url.rstrip('/')}{post.path}" if is_behind else post.path
+    request: dict[str, Any] = {"method": "POST", "url": _parse(url)}
+    if len(post.body) <= _WHOLE_BYTES:
+        request |= {"content": bytes(post.body), "headers": post.headers}
+    else:
+        length = {"Content-Length": str(len(post.body))}
+        content = _InLoop(post.body) if in_loop else post.body
+        request |= {"content": content, "headers": {**post.headers, **length}}
+    if post.timeout is not None:
+        request["timeout"] = post.timeout
+    return request
+
+
+@functools.lru_cache(maxsize=64)
+def _parse(url: str) -> httpx.URL:
+    return httpx.URL(url)

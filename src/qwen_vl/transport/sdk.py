@@ -1,0 +1,85 @@
+"""Requests through a client of the `openai` SDK that the program made.
+
+Its retries, time limits, pools and headers are wanted; its models of requests and answers are not.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import openai
+
+from qwen_vl.transport import Answer, AsyncStream, AsyncTransport, Post, Stream, Transport
+
+
+class SdkTransport(Transport):
+    """Sends requests through an `openai.OpenAI`.
+
+    Args:
+        client: The program's own; it stays open.
+    """
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(str(client.base_url), str(client.api_key), client.max_retries)
+        self._client = client
+
+    def post(self, post: Post) -> Answer:
+        """Get a whole answer."""
+        answer: Answer = self._client.post(**_to_arguments(post), **_WHOLE).response
+        return answer
+
+    def stream(self, post: Post) -> Stream:
+        """Get an answer whose body is read as it comes."""
+        asked = {"cast_to": object, "stream": True, "stream_cls": openai.Stream[object]}
+        stream: Stream = self._client.post(**_to_arguments(post), **asked).response
+        return stream
+
+    def get(self, url: str, params: Mapping[str, str]) -> Answer:
+        """Get what lies at an address."""
+        answer: Answer = self._client.get(url, **_WHOLE, options={"params": params}).response
+        return answer
+
+    def close(self) -> None:
+        """Leave the connections to whoever made them."""
+
+
+class AsyncSdkTransport(AsyncTransport):
+    """Sends requests through an `openai.AsyncOpenAI`.
+
+    Args:
+        client: The program's own; it stays open.
+    """
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(str(client.base_url), str(client.api_key), client.max_retries)
+        self._client = client
+
+    async def post(self, post: Post) -> Answer:
+        """Get a whole answer."""
+        answer: Answer = (await self._client.post(**_to_arguments(post), **_WHOLE)).response
+        return answer
+
+    async def stream(self, post: Post) -> AsyncStream:
+        """Get an answer whose body is read as it comes."""
+        asked = {"cast_to": object, "stream": True, "stream_cls": openai.AsyncStream[object]}
+        stream: AsyncStream = (await self._client.post(**_to_arguments(post), **asked)).response
+        return stream
+
+    async def get(self, url: str, params: Mapping[str, str]) -> Answer:
+        """Get what lies at an address."""
+        answered = await self._client.get(url, **_WHOLE, options={"params": params})
+        answer: Answer = answered.response
+        return answer
+
+    async def close(self) -> None:
+        """Leave the connections to whoever made them."""
+
+
+_WHOLE = {"cast_to": openai.HttpxBinaryResponseContent}
+
+
+def _to_arguments(post: Post) -> dict[str, Any]:
+    options: dict[str, Any] = {"headers": post.headers}
+    if post.timeout is not None:
+        options["timeout"] = post.timeout
+    # Whole: the program's client may have hooks that read it.
+    return {"path": post.path, "content": bytes(post.body), "options": options}

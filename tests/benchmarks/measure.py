@@ -1,0 +1,180 @@
+"""Rounds in which all contenders take turns, and what comes out of them."""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from benchmarks.cases import CASES, GROWTH, Case
+from benchmarks.contenders import ENTRIES
+from benchmarks.server import Loopback
+from benchmarks.worker import is_installed
+
+Figures = dict[str, dict[str, dict[str, float]]]
+"""By case, contender and measure: seconds, bytes, or requests in a second."""
+
+_N_MEMORY_ROUNDS = 3
+
+
+@dataclass
+class Plan:
+    """What is to be measured.
+
+    Args:
+        cases: Names of `CASES`, and `import`.
+        contenders: Names of `ENTRIES`.
+        n_rounds: How often each contender has its turn with each case.
+        growth: Whether to measure by size too.
+        folder: Holds the pictures.
+    """
+
+    cases: Sequence[str]
+    contenders: Sequence[str]
+    n_rounds: int
+    growth: bool
+    folder: Path
+    figures: Figures = field(default_factory=dict)
+
+    def run(self, server: Loopback, progress: Progress) -> Figures:
+        """Measure all of it."""
+        named = {name: CASES[name] for name in self.cases if name in CASES}
+        if self.growth:
+            for kind, steps in GROWTH.items():
+                named |= {f"{kind}-{index}": case for index, case in enumerate(steps)}
+        n_imports = len(self.contenders) if "import" in self.cases else 0
+        remembered = {name: case for name, case in named.items() if case.tells_memory}
+        n_memory = len(self.contenders) * _N_MEMORY_ROUNDS if remembered else 0
+        task = progress.add_task("", total=len(named) + n_imports + n_memory)
+
+        def tell(what: str) -> None:
+            progress.update(task, description=what, advance=1)
+
+        for contender in self.contenders if n_imports else ():
+            tell(f"import: {ENTRIES[contender].title}")
+            _put(self.figures, "import", contender, _time_import(contender, self.n_rounds))
+        with _workers(self.contenders, server, self.folder) as workers:
+            for name, case in named.items():
+                tell(case.title)
+                self._take_turns(name, case, workers, server)
+        for contender in self.contenders if remembered else ():
+            family = ENTRIES[contender].family
+            names = [name for name, case in remembered.items() if family in case.families]
+            results = []
+            for _ in range(_N_MEMORY_ROUNDS):
+                tell(f"memory: {ENTRIES[contender].title}")
+                results.append(self._measure_memory(contender, names, server))
+            for name in names:
+                _put(self.figures, name, contender, _medians([result[name] for result in results]))
+        return self.figures
+
+    def _take_turns(
+        self, name: str, case: Case, workers: Mapping[str, "_Worker"], server: Loopback
+    ) -> None:
+        taking = [c for c in self.contenders if ENTRIES[c].family in case.families]
+        rounds: dict[str, list[dict[str, float]]] = {contender: [] for contender in taking}
+        for number in range(self.n_rounds):
+            # Who comes first may find the machine cooler.
+            for contender in taking if number % 2 else reversed(taking):
+                result = workers[contender].do("measure_time", name=name, n_calls=case.n_calls)
+                if result:
+                    rounds[contender].append(result)
+                if case.counts_bytes and result:
+                    result["bytes"] = server.last_length()
+        for contender, results in rounds.items():
+            if results:
+                medians = _medians(results)
+                if case.n_requests:
+                    medians["rate"] = case.n_requests / medians["wall"]
+                _put(self.figures, name, contender, medians)
+
+    def _measure_memory(
+        self, contender: str, names: Sequence[str], server: Loopback
+    ) -> dict[str, dict[str, float]]:
+        with _workers([contender], server, self.folder) as workers:
+            worker = workers[contender]
+            return {name: worker.do("measure_memory", name=name) for name in names}
+
+
+class _Worker:
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def do(self, what: str, **order: Any) -> dict[str, float]:
+        """Give an order, and wait for what comes of it."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("The worker has no pipes.")
+        self._process.stdin.write(json.dumps({"do": what, **order}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"The worker has stopped at {what} {order}; see above.")
+        result: dict[str, float] = json.loads(line)
+        return result
+
+
+@contextmanager
+def _workers(
+    contenders: Iterable[str], server: Loopback, folder: Path
+) -> Iterator[dict[str, _Worker]]:
+    with ExitStack() as stack:
+        running: dict[str, _Worker] = {}
+        for contender in contenders:
+            command = [sys.executable, "-m", "benchmarks.worker"]
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [*command, contender, server.address, str(folder)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env=_environment(),
+                )
+            )
+            stack.callback(process.terminate)
+            running[contender] = _Worker(process)
+        yield running
+
+
+def _environment() -> dict[str, str]:
+    # A process that compiles all that it imports would be measured compiling.
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def _time_import(contender: str, n_rounds: int) -> dict[str, float]:
+    statement = ENTRIES[contender].imports
+    results = []
+    # The first fills the disk's cache, and writes what is compiled.
+    for _ in range(n_rounds + 1):
+        before, start = _children_cpu(), time.perf_counter()
+        subprocess.run([sys.executable, "-c", statement], check=True, env=_environment())
+        wall = time.perf_counter() - start
+        results.append({"cpu": _children_cpu() - before, "wall": wall})
+    return _medians(results[1:])
+
+
+def _children_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _medians(results: list[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(result[name] for result in results) for name in results[0]}
+
+
+def _put(figures: Figures, case: str, contender: str, values: Mapping[str, float]) -> None:
+    figures.setdefault(case, {}).setdefault(contender, {}).update(values)
+
+
+def find_installed() -> list[str]:
+    """Find the contenders that can be measured here."""
+    return [name for name in ENTRIES if is_installed(name)]
