@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import io
+import math
 import threading
 import warnings
 import weakref
@@ -169,18 +170,19 @@ def test_connections_are_closed_with_their_loop(connection: Connection, n_reques
         request = question(Url("https://example.com/a.png"))
         await asyncio.gather(*(client.ask(request) for _ in range(n_requests)))
         (pool,) = client._pools.values()
-        pools.append(pool.client._client._transport._pool)
+        pools.extend(client._transport._pool for client in pool.transport._crew.clients)
 
     asyncio.run(ask())
     gc.collect()
-    assert pools[0].connections == []
+    assert [pool.connections for pool in pools] == [[]] * len(pools)
+    assert len(pools) == math.ceil(n_requests / 8)
 
 
 async def test_connections_are_closed_with_their_owner(connection: Connection) -> None:
     client = AsyncQwenVLClient(connection)
     await client.ask(question(Url("https://example.com/a.png")))
     (held,) = client._pools.values()
-    pool, end = held.client._client._transport._pool, held._end
+    pool, end = held.transport._crew.clients[0]._transport._pool, held._end
     del client, held
     gc.collect()
     for _ in range(20):

@@ -18,7 +18,7 @@ from PIL import ImageDraw
 from langchain_qwen_vl import ChatQwenVL
 from llama_index.llms.qwen_vl import QwenVL, document_block
 from qwen_vl import count_tokens
-from qwen_vl.content import Document, Image, Inline, LocalFile, Pixels, Text, Turn, Url
+from qwen_vl.content import DataUrl, Document, Image, Inline, LocalFile, Pixels, Text, Turn, Url
 from qwen_vl.errors import (
     MediaAccessError,
     MediaFormatError,
@@ -70,7 +70,7 @@ def prepared(
 
 
 def picture(part: Image) -> PillowImage.Image:
-    assert isinstance(part.source, Url)
+    assert isinstance(part.source, Url | DataUrl)
     data = base64.b64decode(part.source.address.partition(",")[2])
     return PillowImage.open(io.BytesIO(data))
 

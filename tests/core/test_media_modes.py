@@ -7,7 +7,7 @@ import pybase64
 import pytest
 from PIL import Image as PillowImage
 
-from qwen_vl.content import Image, Inline, Turn, Url
+from qwen_vl.content import DataUrl, Image, Inline, Turn, Url
 from qwen_vl.errors import MediaFormatError
 from qwen_vl.media import prepare_media
 from qwen_vl.request import Request
@@ -25,7 +25,7 @@ def sent(data: bytes) -> bytes:
     turn = Turn(role="user", parts=(Image(source=Inline(data), where=WHERE),))
     part = prepare_media(Request(model="qwen3-vl-plus", turns=(turn,))).turns[0].parts[0]
     assert isinstance(part, Image)
-    assert isinstance(part.source, Url)
+    assert isinstance(part.source, Url | DataUrl)
     return pybase64.b64decode(part.source.address.partition(",")[2])
 
 

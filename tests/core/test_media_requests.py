@@ -15,6 +15,7 @@ from PIL import Image as PillowImage
 
 from qwen_vl.content import (
     Audio,
+    DataUrl,
     Frames,
     Image,
     Inline,
@@ -84,7 +85,7 @@ def test_request_of_addresses_comes_back_as_the_same_object() -> None:
         Video(source=Url("http://[::1]:8000/film.mp4")),
         _frames(4),
         ToolResult(tool_call_id="1", parts=(Image(source=HTTPS),)),
-        Image(source=Url(_prepared(Image(source=FILE)).source.address)),
+        Image(source=_prepared(Image(source=FILE)).source),
     )
     assert prepare_media(request) is request
 
@@ -114,7 +115,7 @@ def test_prepare_replaces_sources_and_nothing_else() -> None:
         elif isinstance(old, ToolResult):
             assert new.parts[0] is old.parts[0]
             assert isinstance(new.parts[1], Image)
-            assert isinstance(new.parts[1].source, Url)
+            assert isinstance(new.parts[1].source, DataUrl)
         else:
             assert new is old
     frames = new_parts[3].source.frames

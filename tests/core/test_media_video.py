@@ -18,7 +18,18 @@ import pytest
 from PIL import Image as Pillow
 
 from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
-from qwen_vl.content import Frames, Image, Inline, LocalFile, OpenFile, Text, Turn, Url, Video
+from qwen_vl.content import (
+    DataUrl,
+    Frames,
+    Image,
+    Inline,
+    LocalFile,
+    OpenFile,
+    Text,
+    Turn,
+    Url,
+    Video,
+)
 from qwen_vl.counting import TokenCounter, count_tokens
 from qwen_vl.errors import (
     FrameCountError,
@@ -370,7 +381,7 @@ def test_two_frames_are_too_few_for_a_list(tmp_path: Path) -> None:
     with pytest.raises(FrameCountError, match="with 2 frames, 2 can be taken") as caught:
         _sent(Video(source=_file(path), where=WHERE))
     assert (caught.value.value, caught.value.limit) == (2, 4)
-    assert isinstance(_sent(Video(source=_file(path)), MediaPolicy()).source, Url)
+    assert isinstance(_sent(Video(source=_file(path)), MediaPolicy()).source, DataUrl)
 
 
 def test_short_span_is_too_few_frames(minute: Path) -> None:
@@ -460,7 +471,7 @@ def test_inline_sends_whole_or_refuses() -> None:
 
 def test_part_overrides_the_policy() -> None:
     video = Video(source=_file(BIG_BUCK_BUNNY), video_mode="inline")
-    assert isinstance(_sent(video).source, Url)
+    assert isinstance(_sent(video).source, DataUrl)
 
 
 def test_path_in_text_is_not_read() -> None:

@@ -291,7 +291,7 @@ async def test_async_stream_that_is_given_up_frees_its_connection(
     await asyncio.sleep(0.05)
     client = chat._clients.asynchronous(chat.connection())
     (pool,) = client._pools.values()
-    connections = pool.client._client._transport._pool.connections
+    connections = pool.transport._crew.clients[0]._transport._pool.connections
 
     assert all(connection.is_idle() or connection.is_closed() for connection in connections)
 

@@ -5,7 +5,6 @@ import gc
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
@@ -13,7 +12,9 @@ from pydantic import SecretStr
 
 from llama_index.llms.qwen_vl import QwenVL
 from qwen_vl import client
+from qwen_vl.connection import Connection
 from qwen_vl.sandbox import Sandbox, ScriptedAnswer
+from qwen_vl.transport import Transport
 
 HELLO = [ChatMessage("Hello")]
 LONG = ScriptedAnswer(text=tuple(f"{number} " for number in range(100)))
@@ -24,16 +25,16 @@ MakeLlm = Callable[..., QwenVL]
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The kinds of SDK clients that are made."""
-    kinds: list[str] = []
-    make = client.make_sdk_client
+    """The addresses to which transports are opened."""
+    addresses: list[str] = []
+    opened = client.open_transport
 
-    def count(kind: str, *arguments: Any) -> Any:
-        kinds.append(kind)
-        return make(kind, *arguments)
+    def count(connection: Connection) -> Transport:
+        addresses.append(connection.base_url)
+        return opened(connection)
 
-    monkeypatch.setattr(client, "make_sdk_client", count)
-    return kinds
+    monkeypatch.setattr(client, "open_transport", count)
+    return addresses
 
 
 def test_threads_that_begin_together_share_one_client(llm: QwenVL, made: list[str]) -> None:
@@ -45,7 +46,7 @@ def test_threads_that_begin_together_share_one_client(llm: QwenVL, made: list[st
 
     with ThreadPoolExecutor(N_THREADS) as threads:
         assert all(threads.map(ask, range(N_THREADS)))
-    assert made == ["OpenAI"]
+    assert made == [llm.connection().base_url]
 
 
 def test_loop_in_every_thread(llm: QwenVL) -> None:

@@ -205,6 +205,7 @@ class _Seat(Generic[_Client]):
         self._crew = crew
         self._index = index
         self._is_kept = False
+        self._is_taken = True
         self.client = crew.clients[index]
 
     def keep(self) -> "_Seat[_Client]":
@@ -213,8 +214,10 @@ class _Seat(Generic[_Client]):
         return self
 
     def leave(self) -> None:
-        """Make room."""
-        self._crew.free_seat(self._index)
+        """Make room, once."""
+        if self._is_taken:
+            self._is_taken = False
+            self._crew.free_seat(self._index)
 
     def __enter__(self) -> "_Seat[_Client]":
         return self
