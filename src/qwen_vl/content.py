@@ -309,6 +309,8 @@ def to_source(value: object) -> Source | None:
     match value:
         case LocalFileUrl():
             return LocalFile(value.path, is_trusted=True)
+        case InlineText():
+            return Inline(value.data)
         case str():
             return _text_source(value)
         case bytes():
@@ -365,6 +367,34 @@ class LocalFileUrl(str):
     def path(self) -> Path:
         """The file."""
         return _file_url_path(self)
+
+
+class InlineText(str):
+    """The `data:` address, or the Base64, of media that the program itself gave.
+
+    It is text to every serialiser, as `LocalFileUrl` is; the object itself carries the bytes, so
+    that they are not decoded again where they are sent.
+
+    Example:
+        >>> to_source(InlineText.of("R0lGODlh", b"GIF89a")).data
+        b'GIF89a'
+    """
+
+    __slots__ = ("data",)
+
+    data: bytes
+
+    @classmethod
+    def of(cls, text: str, data: bytes) -> "InlineText":
+        """Join a spelling and what it spells.
+
+        Args:
+            text: The spelling.
+            data: The bytes.
+        """
+        spelt = cls(text)
+        spelt.data = data
+        return spelt
 
 
 def _text_source(text: str) -> Source:

@@ -1,7 +1,7 @@
 """What comes back: a whole reply, or the deltas of a stream, and how these add up to a reply."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from qwen_vl.content import ToolCall
@@ -53,21 +53,46 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delta:
-    """One event of a stream. Only what the event brought is set."""
+class Facts:
+    """What holds for an answer as a whole; the names are those of `Reply`."""
 
-    text: str = ""
-    reasoning: str = ""
-    tool_calls: tuple[ToolCallDelta, ...] = ()
     finish_reason: str | None = None
     usage: Usage | None = None
     model: str | None = None
     id: str | None = None
     request_id: str | None = None
-    logprobs: Mapping[str, Any] | None = None
     is_truncated: bool = False
     image_hw: tuple[tuple[int, int], ...] | None = None
     ocr_result: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """One event of a stream. Only what the event brought is set.
+
+    Args:
+        text: The next piece of the answer.
+        reasoning: The next piece of what the model thinks.
+        tool_calls: The next pieces of tool calls.
+        logprobs: Of the text, as the service gives them.
+        facts: What it tells of the whole answer; `None` for most.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    logprobs: Mapping[str, Any] | None = None
+    facts: Facts | None = None
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the answer ended, if this is its end."""
+        return self.facts.finish_reason if self.facts else None
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the answer cost, if this tells it."""
+        return self.facts.usage if self.facts else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +130,7 @@ class Reply:
     ocr_result: Mapping[str, Any] | None = None
 
 
-_FACTS = (
-    *("finish_reason", "usage", "model", "id", "request_id", "is_truncated"),
-    *("image_hw", "ocr_result"),
-)
+_FACTS = tuple(field.name for field in fields(Facts))
 
 
 class ReplyBuilder:
@@ -116,10 +138,10 @@ class ReplyBuilder:
 
     Example:
         >>> builder = ReplyBuilder()
-        >>> for delta in (Delta(text="A "), Delta(text="cat."), Delta(finish_reason="stop")):
+        >>> for delta in (Delta(text="A "), Delta(text="cat."), Delta(facts=Facts(model="qwen"))):
         ...     builder.add(delta)
-        >>> builder.reply().text
-        'A cat.'
+        >>> builder.reply().text, builder.reply().model
+        ('A cat.', 'qwen')
     """
 
     def __init__(self) -> None:
@@ -131,15 +153,18 @@ class ReplyBuilder:
 
     def add(self, delta: Delta) -> None:
         """Take in the next event."""
-        self._text.append(delta.text)
-        self._reasoning.append(delta.reasoning)
+        if delta.text:
+            self._text.append(delta.text)
+        if delta.reasoning:
+            self._reasoning.append(delta.reasoning)
         for call in delta.tool_calls:
             self._calls.setdefault(call.index, []).append(call)
         if delta.logprobs:
             self._logprobs += delta.logprobs.get("content") or ()
-        for name in _FACTS:
-            if value := getattr(delta, name):
-                self._facts[name] = value
+        if delta.facts:
+            for name in _FACTS:
+                if value := getattr(delta.facts, name):
+                    self._facts[name] = value
 
     def reply(self) -> Reply:
         """Give the reply that the events so far make."""

@@ -18,6 +18,8 @@ from langchain_core.messages import HumanMessage
 from PIL import Image
 
 from langchain_qwen_vl import ChatQwenVL
+from langchain_qwen_vl.messages import to_turns
+from qwen_vl import content
 from qwen_vl.errors import ConfigurationError, MediaAccessError
 from qwen_vl.samples import CHELSEA, COFFEE, ROCKET
 from qwen_vl.sandbox import Sandbox
@@ -240,3 +242,29 @@ def test_changed_model_finds_no_cached_answer_of_the_old(
     chat.invoke("Hello")
 
     assert len(qwen_vl_sandbox.requests) == 3
+
+
+def test_what_langchain_knows_the_model_by_follows_each_change(chat: ChatQwenVL) -> None:
+    first = chat._serialized
+    assert chat._serialized is first
+    chat.model_kwargs["top_k"] = 7
+    assert chat._serialized["kwargs"]["model_kwargs"] == {"top_k": 7}
+    chat.temperature = 0.5
+    assert chat._serialized["kwargs"]["temperature"] == 0.5
+    changed = chat.model_copy(update={"temperature": 0.7})
+    assert changed._serialized["kwargs"]["temperature"] == 0.7
+    assert chat._serialized["kwargs"]["temperature"] == 0.5
+    assert b"sk-sandbox" not in pickle.dumps(chat)
+
+
+@pytest.mark.media_alone
+def test_bytes_are_spelt_for_traces_and_not_decoded_again(chat: ChatQwenVL) -> None:
+    data = CHELSEA.read_bytes()
+    for block in ({"type": "image", "image": data}, {"type": "image", "base64": data}):
+        (message,) = chat._convert_input([HumanMessage([block])]).to_messages()
+        (safe,) = message.content
+        assert json.loads(json.dumps(safe)) == safe
+        (turn,) = to_turns([message])
+        (part,) = turn.parts
+        assert isinstance(part, content.Image)
+        assert part.source == content.Inline(data)

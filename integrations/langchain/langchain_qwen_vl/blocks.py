@@ -18,6 +18,7 @@ from qwen_vl.content import (
     Frames,
     Image,
     Inline,
+    InlineText,
     LocalFileUrl,
     Part,
     Reasoning,
@@ -282,8 +283,8 @@ def _is_given(value: object) -> bool:
 
 def _promised_base64(value: object) -> object:
     """Where Base64 is promised, text is never an address or a path, unless the program says so."""
-    is_named = isinstance(value, LocalFileUrl)
-    if isinstance(value, str) and not is_named and not value.startswith("data:"):
+    is_own = isinstance(value, LocalFileUrl | InlineText)
+    if isinstance(value, str) and not is_own and not value.startswith("data:"):
         return Inline(value)
     return value
 
@@ -354,4 +355,5 @@ def _sniff_inline(value: object) -> str | None:
         return sniff(held)
     if not isinstance(held, str) or (":" in held[:8] and not held.startswith("data:")):
         return None
-    return sniff_base64(held.rpartition(",")[2])
+    start = held.find(",") + 1
+    return sniff_base64(held[start : start + _PROBE_CHARS])

@@ -11,7 +11,6 @@ from langchain_core.callbacks import (
 )
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
@@ -21,10 +20,12 @@ from langchain_core.utils.utils import _build_model_kwargs
 from pydantic import ConfigDict, PrivateAttr, model_validator
 from typing_extensions import override
 
+from langchain_qwen_vl.chunks import to_generation_chunk
 from langchain_qwen_vl.counting import count_message_tokens
 from langchain_qwen_vl.json_safe import holds_raw_values, to_safe_message
-from langchain_qwen_vl.messages import PROVIDER, to_chunk, to_message, to_turns
+from langchain_qwen_vl.messages import PROVIDER, to_message, to_turns
 from langchain_qwen_vl.profiles import profile_of
+from langchain_qwen_vl.serialized import SerializedMemory
 from langchain_qwen_vl.structured import (
     Schema,
     bind_schema,
@@ -87,6 +88,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
     """Whether `invoke` streams underneath, so that callbacks see the tokens as they come."""
 
     _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
+    _serialized_memory: SerializedMemory = PrivateAttr(default_factory=SerializedMemory)
 
     @model_validator(mode="before")
     @classmethod
@@ -229,9 +231,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
     @property
     @override
     def _serialized(self) -> dict[str, Any]:
-        # LangChain keeps this once it is made, and a changed copy would find the cached answers
-        # of the model that it was copied from.
-        return dict(dumpd(self))
+        return self._serialized_memory.recall(self)
 
     @override
     def _generate(
@@ -269,7 +269,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         # Whoever gives the stream up frees its connection at once.
         with langchain_errors(), closing(self._client().stream(request)) as deltas:
             for delta in deltas:
-                chunk = ChatGenerationChunk(message=to_chunk(delta))
+                chunk = to_generation_chunk(delta)
                 if run_manager:
                     run_manager.on_llm_new_token(delta.text, chunk=chunk)
                 yield chunk
@@ -286,7 +286,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         with langchain_errors():
             async with aclosing(self._async_client().stream(request)) as deltas:
                 async for delta in deltas:
-                    chunk = ChatGenerationChunk(message=to_chunk(delta))
+                    chunk = to_generation_chunk(delta)
                     if run_manager:
                         await run_manager.on_llm_new_token(delta.text, chunk=chunk)
                     yield chunk

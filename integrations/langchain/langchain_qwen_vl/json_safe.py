@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from langchain_core.messages import BaseMessage
 
 from langchain_qwen_vl.blocks import kind_of, sniff_base64, to_part
+from qwen_vl.content import InlineText
 from qwen_vl.errors import UnsupportedContentError
 from qwen_vl.media import sniff, to_json_safe
 from qwen_vl.media.document import PDF_TYPE
@@ -83,7 +84,7 @@ def _safe_block(block: dict[str, Any], where: str, policy: MediaPolicy) -> dict[
         return safe
     if "base64" in safe and "mime_type" not in safe:
         # LangChain's tracing raises for an inline picture without a type.
-        return {**safe, "mime_type": sniff_base64(str(safe["base64"])) or _UNKNOWN_TYPE}
+        return {**safe, "mime_type": sniff_base64(safe["base64"]) or _UNKNOWN_TYPE}
     if "text" in safe:
         # And for a picture block that holds text; our own error says more.
         to_part(safe, where)
@@ -154,8 +155,10 @@ def _with_type(safe: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     for key in _BASE64_KEYS & safe.keys():
         if safe[key] is given[key] or not safe[key].startswith("data:"):
             continue
-        header, _, text = safe[key].partition(",")
-        safe[key] = text
+        address = safe[key]
+        header, _, text = address.partition(",")
+        is_carrying = isinstance(address, InlineText)
+        safe[key] = InlineText.of(text, address.data) if is_carrying else text
         name = "media_type" if "media_type" in safe else "mime_type"
         safe[name] = header[len("data:") :].partition(";")[0]
     return safe

@@ -1,12 +1,11 @@
 """LangChain's messages to turns, and replies to LangChain's messages."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     BaseMessage,
     ChatMessage,
     HumanMessage,
@@ -16,13 +15,12 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
-from langchain_core.messages.tool import tool_call_chunk
 
 from langchain_qwen_vl.blocks import to_part
 from qwen_vl import content
 from qwen_vl.content import Document, Image, Part, Reasoning, Role, Text, ToolResult, Turn, Video
 from qwen_vl.errors import UnsupportedContentError
-from qwen_vl.reply import Delta, Reply, Usage
+from qwen_vl.reply import Facts, Reply, Usage
 
 PROVIDER = "qwen_vl"
 """Name of the provider in LangChain's metadata (`model_provider`, `ls_provider`)."""
@@ -207,25 +205,7 @@ def to_message(reply: Reply) -> AIMessage:
         tool_calls=calls,
         invalid_tool_calls=invalid_calls,
         usage_metadata=to_usage_metadata(reply.usage),
-        response_metadata=_metadata(reply),
-    )
-
-
-def to_chunk(delta: Delta) -> AIMessageChunk:
-    """Convert a piece of a streamed reply. Chunks add up to the message of the whole reply.
-
-    Args:
-        delta: One event.
-    """
-    return AIMessageChunk(
-        content=delta.text,
-        additional_kwargs={"reasoning_content": delta.reasoning} if delta.reasoning else {},
-        tool_call_chunks=[
-            tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index)
-            for call in delta.tool_calls
-        ],
-        usage_metadata=to_usage_metadata(delta.usage),
-        response_metadata=_metadata(delta),
+        response_metadata=to_metadata(reply, reply.logprobs),
     )
 
 
@@ -255,21 +235,28 @@ def to_usage_metadata(usage: Usage | None) -> UsageMetadata | None:
     )
 
 
-def _metadata(source: Reply | Delta) -> dict[str, Any]:
-    usage = source.usage
+def to_metadata(facts: Reply | Facts | None, logprobs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Convert what is known of an answer beside its text, as far as it was told.
+
+    Args:
+        facts: Of the answer.
+        logprobs: Of its text.
+    """
+    facts = facts or Facts()
+    usage = facts.usage
     return {
         "model_provider": PROVIDER,
         **_given(
             {
-                "model_name": source.model,
-                "id": source.id,
-                "request_id": source.request_id,
-                "finish_reason": source.finish_reason,
-                "logprobs": source.logprobs,
+                "model_name": facts.model,
+                "id": facts.id,
+                "request_id": facts.request_id,
+                "finish_reason": facts.finish_reason,
+                "logprobs": logprobs,
                 "token_usage": dict(usage.raw) if usage else None,
-                "is_truncated": source.is_truncated or None,
-                "image_hw": source.image_hw and [list(size) for size in source.image_hw],
-                "ocr_result": source.ocr_result and dict(source.ocr_result),
+                "is_truncated": facts.is_truncated or None,
+                "image_hw": facts.image_hw and [list(size) for size in facts.image_hw],
+                "ocr_result": facts.ocr_result and dict(facts.ocr_result),
             }
         ),
     }

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from qwen_vl.content import LocalFile, LocalFileUrl, to_source
+from qwen_vl.content import DataUrl, InlineText, LocalFile, LocalFileUrl, to_source
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
-from qwen_vl.media.ready import ready_image, ready_video
+from qwen_vl.media.ready import Ready, ready_image, ready_video
 from qwen_vl.media.shrink import MAX_FILE_BYTES
 from qwen_vl.request import MediaPolicy
 
@@ -58,15 +58,21 @@ def to_json_safe(
         return None
     policy = policy or MediaPolicy()
     if kind == "video":
-        return ready_video(source, policy, where).address
+        return _spell(ready_video(source, policy, where))
     try:
-        return ready_image(source, policy, where).address
+        return _spell(ready_image(source, policy, where))
     except MediaTooLargeError:
         if policy.shrink_images is False:
             raise
     # It may become short enough once it is as large as the model looks at it.
     longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
-    return ready_image(source, replace(policy, max_inline_bytes=longest), where).address
+    return _spell(ready_image(source, replace(policy, max_inline_bytes=longest), where))
+
+
+def _spell(ready: Ready) -> str:
+    if isinstance(ready, DataUrl) and ready.data is not None:
+        return InlineText.of(ready.address, ready.data)
+    return ready.address
 
 
 def _version(path: Path) -> str:

@@ -51,9 +51,9 @@ def _meaning(error: Any, address: str, decoder: EventDecoder | None) -> QwenVLEr
     if decoder is not None and _is(error, "TransportError"):
         return decoder.broken(f"The connection to {address} was cut")
     if _is(error, "TransportError", "APIConnectionError", "TooManyRedirects"):
+        reason = str(error.__cause__ or error).rstrip(".")
         return APIConnectionError(
-            f"{address} cannot be reached: {error.__cause__ or error}. Check base_url, region "
-            "and the network."
+            f"{address} cannot be reached: {reason}. Check base_url, region and the network."
         )
     return None
 

@@ -6,10 +6,11 @@ events, and connections that end too soon (Streaming page, 2026-07).
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 from qwen_vl.errors import PartialResponseError, ServiceError
-from qwen_vl.reply import Delta, Reply, ToolCallDelta, Usage
+from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta, Usage
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.fields import Json, as_object, find_request_id, is_truncated, load_json
 
@@ -22,18 +23,21 @@ class EventDecoder(ABC):
     """Takes the bytes of one stream as they come and gives the deltas in them.
 
     Args:
-        headers: The answer's headers, names in lower case.
+        headers: The answer's headers.
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = headers
+        # Looked at with every event, which takes time where names are found in any case.
+        self._headers = {name.lower(): value for name, value in headers.items()}
+        self._request_id = find_request_id({}, self._headers)
         self._rest = b""
         self._data: list[bytes] = []
         self._plain: list[bytes] = []
         self._status: int | None = None
         self._text: list[str] = []
         self._usage: Usage | None = None
-        self._told: dict[str, Any] = {}
+        self.told: dict[str, Any] = {}
+        """What holds for the whole answer, as far as it was given."""
         self._is_begun = False
         self._is_complete = False
         self._is_done = False
@@ -62,7 +66,9 @@ class EventDecoder(ABC):
         """
         *lines, self._rest = (self._rest + raw).split(b"\n")
         for line in lines:
-            yield from self._feed_line(line)
+            event = self._take_line(line)
+            if event and (delta := self._read(event)):
+                yield delta
 
     def finish(self) -> Iterator[Delta]:
         """Give what is left when the connection has ended.
@@ -71,38 +77,48 @@ class EventDecoder(ABC):
             PartialResponseError: The answer was not complete.
             ServiceError: The body was no stream but told of an error.
         """
-        yield from self._feed_line(self._rest)
+        for event in (self._take_line(self._rest), self._take_event()):
+            if event and (delta := self._read(event)):
+                yield delta
         self._rest = b""
-        yield from self._dispatch()
         if not self._is_begun and self._plain:
             # Not a stream: an error in HTTP 200, or a server that does not stream.
             yield from _whole(self.decode_whole(b"\n".join(self._plain)))
             return
         if not self._is_complete:
             raise self.broken("The connection ended before the answer did")
-        yield from self._end()
+        if end := self._end():
+            yield end
 
     def broken(self, problem: str) -> PartialResponseError:
         """Make the error of a stream that breaks off here, with the text that had come."""
         return PartialResponseError(
             f"{problem}, after {sum(map(len, self._text))} characters of text.",
             text="".join(self._text),
-            request_id=find_request_id({}, self._headers),
+            request_id=self._request_id,
         )
 
-    def new_facts(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Give what holds for the whole answer and was not told yet: chunks that add up repeat."""
-        new = {name: fact for name, fact in facts.items() if fact and name not in self._told}
-        self._told.update(new)
-        return new
+    def new_facts(self, finish_reason: str | None = None, **found: Any) -> Facts | None:
+        """Give what holds for the whole answer and was not told yet: chunks that add up repeat.
+
+        Args:
+            finish_reason: Why the answer ended, told once too.
+            **found: Facts by their names, empty ones among them.
+        """
+        new = {name: fact for name, fact in found.items() if fact and name not in self.told}
+        if finish_reason and not self._is_complete:
+            self._is_complete = True
+            new["finish_reason"] = finish_reason
+        if not new:
+            return None
+        self.told.update(new)
+        return Facts(**new)
 
     def settle(self, delta: Delta, usage: Usage | None) -> Delta:
         """Take note of what a delta brings, and of the running totals beside it."""
         self._usage = usage or self._usage
         if delta.text:
             self._text.append(delta.text)
-        if delta.finish_reason:
-            self._is_complete = True
         return delta
 
     @property
@@ -115,41 +131,39 @@ class EventDecoder(ABC):
         """Whether the answer has said why it ended."""
         return self._is_complete
 
-    def _feed_line(self, line: bytes) -> Iterator[Delta]:
+    def _take_line(self, line: bytes) -> bytes:
+        """Take a line, and give the event that it ends, if it ends one."""
         line = line.rstrip(b"\r")
         if not self._is_begun:
             line = line.removeprefix(_BYTE_ORDER_MARK)
         if not line:
-            yield from self._dispatch()
-        elif line.startswith(b"data:"):
+            return self._take_event()
+        if line.startswith(b"data:"):
             self._data.append(line[5:].strip())
         elif line.startswith(_STATUS_LINE):
             status = line.removeprefix(_STATUS_LINE)
             self._status = int(status) if status.isdigit() else None
         elif not line.startswith((b":", b"event:", b"id:", b"retry:")):
             self._plain.append(line)
+        return b""
 
-    def _dispatch(self) -> Iterator[Delta]:
-        if not self._data:
-            return
+    def _take_event(self) -> bytes:
+        # Some gateways keep the connection open with events that hold nothing.
         raw = b"\n".join(self._data)
-        self._data = []
-        if not raw:
-            # Some gateways keep the connection open with events that hold nothing.
-            return
+        self._data.clear()
+        return raw
+
+    def _read(self, raw: bytes) -> Delta | None:
         if raw == b"[DONE]":
             self._is_complete = True
-            yield from self._end()
-            return
+            return self._end()
         event = load_json(raw)
         if not isinstance(event, dict):
             raise self.broken(f"An event of the stream is not JSON ({raw[:60]!r})")
         if self.tells_error(event):
             raise self._decode_error(raw)
         self._is_begun = True
-        delta = self.decode_event(event)
-        if delta is not None:
-            yield delta
+        return self.decode_event(event)
 
     def _decode_error(self, raw: bytes) -> ServiceError:
         # The code says more than the status that stands beside it, which may be the stream's own.
@@ -158,11 +172,12 @@ class EventDecoder(ABC):
             return by_code
         return decode_error(self._status, raw, self._headers)
 
-    def _end(self) -> Iterator[Delta]:
+    def _end(self) -> Delta | None:
+        if self._is_done:
+            return None
+        self._is_done = True
         # Some servers send running totals with every chunk; the last one is the sum.
-        if not self._is_done:
-            self._is_done = True
-            yield Delta(usage=self._usage, is_truncated=is_truncated(self._headers))
+        return Delta(facts=Facts(usage=self._usage, is_truncated=is_truncated(self._headers)))
 
 
 class ToolCallIndex:
@@ -206,13 +221,6 @@ def _whole(reply: Reply) -> Iterator[Delta]:
             ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments)
             for index, call in enumerate(reply.tool_calls)
         ),
-        finish_reason=reply.finish_reason,
-        usage=reply.usage,
-        model=reply.model,
-        id=reply.id,
-        request_id=reply.request_id,
         logprobs=reply.logprobs,
-        is_truncated=reply.is_truncated,
-        image_hw=reply.image_hw,
-        ocr_result=reply.ocr_result,
+        facts=Facts(**{fact.name: getattr(reply, fact.name) for fact in fields(Facts)}),
     )

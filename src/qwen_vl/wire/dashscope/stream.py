@@ -23,7 +23,6 @@ from qwen_vl.wire.fields import (
     decode_finish_reason,
     decode_reasoning,
     decode_text,
-    find_request_id,
     find_tool_calls,
 )
 
@@ -32,7 +31,7 @@ class StreamDecoder(EventDecoder):
     r"""Takes the bytes of one stream as they come and gives the deltas in them.
 
     Args:
-        headers: The answer's headers, names in lower case.
+        headers: The answer's headers.
         model: The model that was asked: answers of this protocol do not name it.
         is_incremental: Whether events hold what is new, not all so far: `incremental_output`.
 
@@ -73,21 +72,18 @@ class StreamDecoder(EventDecoder):
         message = as_object(choice.get("message"))
         content = message.get("content")
         facts = self.new_facts(
-            {
-                "model": self._model,
-                "request_id": find_request_id(event, self._headers),
-                "image_hw": decode_image_sizes(content),
-                "ocr_result": decode_ocr_result(content),
-            }
+            decode_finish_reason(choice),
+            model=self._model,
+            request_id=event.get("request_id") or self._request_id,
+            image_hw=decode_image_sizes(content),
+            ocr_result=decode_ocr_result(content),
         )
         delta = Delta(
             text=decode_text(content),
             reasoning=decode_reasoning(message),
             tool_calls=tuple(self._calls.place(call) for call in find_tool_calls(message)),
-            # Once: frameworks that add chunks up would write it twice.
-            finish_reason=None if self.is_complete else decode_finish_reason(choice),
             logprobs=choice.get("logprobs"),
-            **facts,
+            facts=facts,
         )
         if self._so_far:
             delta = self._so_far.tell_new(delta)

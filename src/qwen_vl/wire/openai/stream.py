@@ -7,7 +7,7 @@ come once and are empty afterwards, comment lines to keep the connection open, `
 
 from collections.abc import Mapping
 
-from qwen_vl.reply import Delta, Reply
+from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta
 from qwen_vl.wire.events import EventDecoder, ToolCallIndex
 from qwen_vl.wire.fields import (
     Json,
@@ -15,7 +15,6 @@ from qwen_vl.wire.fields import (
     decode_finish_reason,
     decode_reasoning,
     decode_text,
-    find_request_id,
     find_tool_calls,
 )
 from qwen_vl.wire.openai.decode import (
@@ -25,12 +24,15 @@ from qwen_vl.wire.openai.decode import (
     settle_finish_reason,
 )
 
+# Every chunk says it again.
+_REPEATED = frozenset({"model", "id", "request_id"})
+
 
 class StreamDecoder(EventDecoder):
     r"""Takes the bytes of one stream as they come and gives the deltas in them.
 
     Args:
-        headers: The answer's headers, names in lower case.
+        headers: The answer's headers.
 
     Example:
         >>> decoder = StreamDecoder({})
@@ -57,30 +59,34 @@ class StreamDecoder(EventDecoder):
     def decode_event(self, event: Json) -> Delta | None:
         """Read one event."""
         usage = decode_usage(event.get("usage"))
-        facts = self.new_facts(
-            {
-                "model": event.get("model"),
-                "id": event.get("id"),
-                "request_id": find_request_id(event, self._headers),
-            }
-        )
         if not event.get("choices"):
-            delta = self.settle(Delta(**facts), usage)
+            facts = self._find_facts(event, None)
+            delta = self.settle(Delta(facts=facts), usage)
             return delta if facts else None
         choice = find_choice(event)
         if not choice:
             raise self.broken("An event of the stream holds no answer where one should be")
         message = as_object(choice.get("delta"))
-        calls = tuple(self._calls.place(call) for call in find_tool_calls(message))
-        self._has_calls = self._has_calls or bool(calls)
+        calls: tuple[ToolCallDelta, ...] = ()
+        if message.get("tool_calls"):
+            calls = tuple(map(self._calls.place, find_tool_calls(message)))
+            self._has_calls = self._has_calls or bool(calls)
         reason = settle_finish_reason(decode_finish_reason(choice), has_calls=self._has_calls)
         delta = Delta(
             text=decode_text(message.get("content")),
             reasoning=decode_reasoning(message),
             tool_calls=calls,
-            # Once: frameworks that add chunks up would write it twice.
-            finish_reason=None if self.is_complete else reason,
             logprobs=choice.get("logprobs"),
-            **facts,
+            facts=self._find_facts(event, reason),
         )
         return self.settle(delta, usage)
+
+    def _find_facts(self, event: Json, finish_reason: str | None) -> Facts | None:
+        if finish_reason is None and self.told.keys() >= _REPEATED:
+            return None
+        return self.new_facts(
+            finish_reason,
+            model=event.get("model"),
+            id=event.get("id"),
+            request_id=event.get("request_id") or self._request_id,
+        )

@@ -21,6 +21,7 @@ from pydantic_core import from_json
 
 from qwen_vl.content import ToolCall
 from qwen_vl.errors import AnswerFormatError
+from qwen_vl.moulds import Mould
 from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage
 
 
@@ -187,13 +188,12 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
         n_tokens = usage.reasoning_tokens if usage else None
         blocks.append(ThinkingBlock(content=reply.reasoning, num_tokens=n_tokens))
     if reply.text or not reply.tool_calls:
-        blocks.append(TextBlock(text=reply.text))
+        blocks.append(_TEXT.cast(text=reply.text))
     is_whole = reply.finish_reason is not None
     blocks += [_to_call_block(call, is_whole=is_whole) for call in reply.tool_calls]
     calls = [_to_dict(call) for call in reply.tool_calls]
-    return ChatResponse(
-        message=ChatMessage(
-            role=MessageRole.ASSISTANT,
+    return _RESPONSE.cast(
+        message=_MESSAGE.cast(
             blocks=blocks,
             # Structured streams read calls from here alone; dicts survive being stored.
             additional_kwargs={"tool_calls": calls} if calls else {},
@@ -219,6 +219,12 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
             }
         ),
     )
+
+
+# A stream makes one of each for every token.
+_TEXT = Mould(TextBlock(text=""))
+_MESSAGE = Mould(ChatMessage(role=MessageRole.ASSISTANT, blocks=[]))
+_RESPONSE = Mould(ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT)))
 
 
 def _count(usage: Usage) -> dict[str, int | None]:
