@@ -1,6 +1,6 @@
 # On a fresh machine with Python 3.11+ and make, any of these sets up all that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format format-check lint types imports live constraints clean
+.PHONY: help bench demo test test-slow check format format-check lint types imports live constraints clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -45,6 +45,22 @@ imports: $(READY)
 
 live: $(READY) ## Run the tests that ask the real service (needs DASHSCOPE_API_KEY).
 	$(BIN)/python -m pytest -m live
+
+# Not by `make check`: what is measured beside other work says little.
+bench: .venv-bench-openai2/.ready .venv-bench-openai3/.ready ## Measure speed and memory beside other adapters (20 minutes).
+	$(foreach major,2 3,PYTHONPATH=tests .venv-bench-openai$(major)/bin/python -m benchmarks run \
+		--output .benchmarks/openai$(major).json &&) \
+	PYTHONPATH=tests .venv-bench-openai2/bin/python -m benchmarks draw .benchmarks/ratios.png \
+		.benchmarks/openai2.json .benchmarks/openai3.json
+
+# LlamaIndex's OpenAILike wants version 2 of the SDK, so that it stands in one of them alone.
+.venv-bench-openai%/.ready: pyproject.toml
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@test -x "$(UV)" || $(@D)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(or $(shell command -v uv),$(wildcard $(BIN)/uv),$(@D)/bin/uv) pip install --quiet --compile-bytecode \
+		--python $(@D)/bin/python -e '.[cli]' -e integrations/langchain -e integrations/llama-index \
+		--group bench $(if $(filter 2,$*),--group bench-llama-index) 'openai>=$*,<$(if $(filter 2,$*),3,4)'
+	@touch $@
 
 constraints: $(READY) ## Write the versions that are installed to tests/constraints.txt.
 	$(UV) pip freeze --python $(BIN)/python --exclude-editable --quiet > tests/constraints.txt

@@ -24,6 +24,7 @@ Figures = dict[str, dict[str, dict[str, float]]]
 """By case, contender and measure: seconds, bytes, or requests in a second."""
 
 _N_MEMORY_ROUNDS = 3
+_N_IMPORTS = 5
 
 
 @dataclass
@@ -61,7 +62,7 @@ class Plan:
 
         for contender in self.contenders if n_imports else ():
             tell(f"import: {ENTRIES[contender].title}")
-            _put(self.figures, "import", contender, _time_import(contender, self.n_rounds))
+            _put(self.figures, "import", contender, _time_import(contender))
         with _workers(self.contenders, server, self.folder) as workers:
             for name, case in named.items():
                 tell(case.title)
@@ -150,11 +151,11 @@ def _environment() -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
-def _time_import(contender: str, n_rounds: int) -> dict[str, float]:
+def _time_import(contender: str) -> dict[str, float]:
     statement = ENTRIES[contender].imports
     results = []
     # The first fills the disk's cache, and writes what is compiled.
-    for _ in range(n_rounds + 1):
+    for _ in range(_N_IMPORTS + 1):
         before, start = _children_cpu(), time.perf_counter()
         subprocess.run([sys.executable, "-c", statement], check=True, env=_environment())
         wall = time.perf_counter() - start

@@ -32,7 +32,7 @@ def _make_photo() -> bytes:
     with Image.open(CHELSEA) as cat:
         large = cat.convert("RGB").resize((4000, 3000), Image.Resampling.LANCZOS)
     # The grain of a camera's sensor, which is what makes real photographs as large as they are.
-    grain = Image.effect_noise(large.size, 22).convert("RGB")
+    grain = Image.effect_noise(large.size, 40).convert("RGB")
     file = io.BytesIO()
-    Image.blend(large, grain, 0.35).save(file, "JPEG", quality=88)
+    Image.blend(large, grain, 0.35).save(file, "JPEG", quality=89)
     return file.getvalue()

@@ -16,8 +16,8 @@ class SerializedMemory:
     """
 
     def __init__(self) -> None:
-        self._fields: dict[str, Any] | None = None
-        self._serialized: dict[str, Any] = {}
+        # One object, since shallow copies share this memory and may use it from other threads.
+        self._last: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     def recall(self, model: Serializable) -> dict[str, Any]:
         """Give the model as LangChain's JSON.
@@ -25,11 +25,11 @@ class SerializedMemory:
         Args:
             model: Whose fields are compared with those of the last time.
         """
-        fields = vars(model)
-        if fields != self._fields:
-            self._serialized = dict(dumpd(model))
-            self._fields = {name: _keep(name, value) for name, value in fields.items()}
-        return self._serialized
+        fields, last = vars(model), self._last
+        if last is None or last[0] != fields:
+            kept = {name: _keep(name, value) for name, value in fields.items()}
+            self._last = last = (kept, dict(dumpd(model)))
+        return last[1]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SerializedMemory":
         return SerializedMemory()
