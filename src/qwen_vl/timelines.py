@@ -59,7 +59,7 @@ class Timeline:
 
     Example:
         >>> timeline = Timeline(events=(Event(start=1.5, end=4, text="A cat jumps."),), seconds=10)
-        >>> print(timeline.to_webvtt())
+        >>> print(timeline.to_webvtt().rstrip())
         WEBVTT
         <BLANKLINE>
         00:00:01.500 --> 00:00:04.000
