@@ -115,6 +115,9 @@ class Grounding:
         yield from self.boxes
         yield from self.points
 
+    def __str__(self) -> str:
+        return self.describe()
+
     @property
     def labels(self) -> tuple[str, ...]:
         """Every label once, in the order of the answer."""

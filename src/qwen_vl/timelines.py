@@ -78,6 +78,9 @@ class Timeline:
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)
 
+    def __str__(self) -> str:
+        return self.describe()
+
     def to_dict(self) -> dict[str, Any]:
         """Give all but the answer's text as JSON has it; times are rounded to milliseconds."""
         made: dict[str, Any] = {
