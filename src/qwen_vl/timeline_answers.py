@@ -46,6 +46,12 @@ class TimeFrame:
         return None if self.seconds is None else self.offset + self.seconds
 
     @property
+    def slack(self) -> float:
+        """How many seconds behind that end a time is taken for it."""
+        # The last frame, dated by its number, may be shown for as long as the others.
+        return max(_SLACK_SECONDS, _SLACK * (self.seconds or 0.0), self.interval or 0.0)
+
+    @property
     def interval(self) -> float | None:
         """Seconds between two frames that the model saw."""
         return None if self.fps is None else self.scale / self.fps
@@ -129,7 +135,7 @@ def _to_event(entry: Mapping[str, Any], finds: _Finds) -> Event:
     start, end = (frame.offset + time * frame.scale for time in (start, end))
     is_clipped = False
     if frame.end is not None and frame.seconds is not None:
-        if end > frame.end + max(_SLACK_SECONDS, _SLACK * frame.seconds):
+        if end > frame.end + frame.slack:
             raise TimestampError(
                 f"An event is dated to {start:.1f} to {end:.1f} s, but the video ends after "
                 f"{frame.end:.1f} s.",
