@@ -66,6 +66,8 @@ def find_json(text: str) -> FoundJson:
         >>> find_json('Here they are: [{"n": 1}, {"n": 2}, {"n"')
         FoundJson(values=([{'n': 1}, {'n': 2}],), is_cut_off=True)
     """
+    # Servers that leave it in the text show what the model thought of before it answered.
+    text = text.rpartition("</think>")[2]
     bodies = [fenced[1] for fenced in FENCE.finditer(text)] or [text]
     found = [_find_in(body) for body in bodies]
     if len(bodies) > 1 or bodies[0] is not text:

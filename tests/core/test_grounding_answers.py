@@ -43,6 +43,7 @@ BOXES = {
         [CAT, (DOG[0], "cat")],
     ),
     "boxes that hold objects": (f'{{"boxes": [{_CAT}]}}', [CAT]),
+    "thoughts before": (f"<think>Perhaps {_DOG}?</think>\n{_CAT}", [CAT]),
     "bare lists": ("[[100, 200, 300, 400]]", [(CAT[0], "")]),
     "one bare list": ("[100, 200, 300, 400]", [(CAT[0], "")]),
     "text for numbers": ('{"bbox_2d": ["100", "200", "300.0", "400"], "label": "cat"}', [CAT]),
