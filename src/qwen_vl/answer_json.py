@@ -19,6 +19,8 @@ _MARK = re.compile(r'[\[\]{}"\\]')
 _PAIRS = {"[": "]", "{": "}"}
 # An answer has one or two values; a page of brackets that are none must not be read for hours.
 _MOST_TRIES = 64
+# Elements of answers stand two or three brackets deep.
+_DEEPEST = 8
 # Python's own reader is for the short answers of small models, and slow on nested text.
 _MOST_LITERAL_CHARS = 100_000
 
@@ -128,7 +130,8 @@ def _measure(text: str) -> tuple[int | None, list[tuple[int, str]]]:
                 break
             if not opened:
                 return at + 1, whole
-            whole.append((at + 1, "".join(opened)))
+            if len(opened) <= _DEEPEST:
+                whole.append((at + 1, "".join(opened)))
     return None, whole
 
 

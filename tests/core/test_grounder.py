@@ -40,10 +40,11 @@ def make_picture(size: tuple[int, int]) -> tuple[Image.Image, dict[str, tuple[in
     """Draw three boxes on a ground of many greys, and tell where they are."""
     width, height = size
     picture = Image.linear_gradient("L").resize(size).convert("RGB")
+    # None of them a whole number of thousandths, which models answer in.
     shares = {
-        "red": (0.071, 0.113, 0.337, 0.411),
-        "blue": (0.523, 0.207, 0.871, 0.359),
-        "green": (0.311, 0.617, 0.943, 0.991),
+        "red": (0.0714, 0.1135, 0.3376, 0.4117),
+        "blue": (0.5235, 0.2074, 0.8716, 0.3595),
+        "green": (0.3115, 0.6176, 0.9434, 0.9915),
     }
     boxes = {
         name: (round(x1 * width), round(y1 * height), round(x2 * width), round(y2 * height))
@@ -381,3 +382,35 @@ def test_times_beyond_the_video_are_told(
     qwen_vl_sandbox.script(late)
     with pytest.raises(TimestampError):
         make_asker().timeline(url, seconds=20)
+
+
+@pytest.fixture(scope="module")
+def lecture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of 50 minutes, a frame a second, whose scenes change at minutes 20 and 40."""
+    path = tmp_path_factory.mktemp("films") / "lecture.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(1))
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        images = [Image.new("RGB", (64, 64), colour) for colour in COLOURS]
+        for second in range(3_000):
+            frame = av.VideoFrame.from_image(images[second // 1_200])
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@_slow
+def test_frames_farther_apart_than_the_service_can_be_told_are_dated_rightly(
+    make_asker: Ask, lecture: Path
+) -> None:
+    # 60 frames are 51 seconds apart, and no fps says less than one in ten seconds.
+    with pytest.warns(UserWarning, match=r"0\.1 is sent"):
+        timeline = make_asker().timeline(lecture, max_frames=60, video_mode="frames")
+    check_scenes(timeline, (0, 1_200, 2_400), end=3_000, interval=2_999 / 59)
+
+
+@pytest.mark.openai_wire
+def test_scenes_of_an_uploaded_video(make_asker: Ask, film: Path, qwen_vl_sandbox: Sandbox) -> None:
+    timeline = make_asker().timeline(film, fps=2, video_mode="upload")
+    check_scenes(timeline, CHANGES, end=LENGTH, interval=11.9 / 23)
+    assert len(qwen_vl_sandbox.uploads) == 1
