@@ -67,13 +67,18 @@ def test_locate_prints_one_json_object(run: Run, shapes: Path) -> None:
     ("arguments", "code", "problem"),
     [
         (["{shapes}", "red", "-o", "out.jpg"], 4, "out.jpg"),
-        (["{shapes}", "red", "-o", "{folder}/none/out.png"], 4, "cannot be written"),
-        (["https://e.org/a.png", "red"], 3, "size="),
-        (["https://e.org/a.png", "red", "--size", "big"], 4, "640x480"),
-        (["https://e.org/a.png", "red", "-o", "out.png"], 4, "not fetched"),
-        (["nowhere.png", "red"], 3, "nowhere.png"),
-        (["{shapes}", ""], 4, "nothing to look for"),
-        (["{shapes}", "red", "--prompt", "Where?"], 4, "{what}"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (["{shapes}", "red", "-o", "{folder}/none/out.png"], 4, "cannot be written"),
+                (["https://e.org/a.png", "red"], 3, "size="),
+                (["https://e.org/a.png", "red", "--size", "big"], 4, "640x480"),
+                (["https://e.org/a.png", "red", "-o", "out.png"], 4, "not fetched"),
+                (["nowhere.png", "red"], 3, "nowhere.png"),
+                (["{shapes}", ""], 4, "nothing to look for"),
+                (["{shapes}", "red", "--prompt", "Where?"], 4, "{what}"),
+            )
+        ),
     ],
 )
 def test_locate_tells_what_is_wrong(
@@ -107,6 +112,7 @@ def test_timeline_prints_draws_and_writes(run: Run, film: Path, tmp_path: Path) 
     assert [max(range(3), key=middle.__getitem__) for middle in middles] == [0, 2]
 
 
+@pytest.mark.slow
 def test_timeline_of_a_part_as_json(run: Run, film: Path) -> None:
     cut = ("--start", "2", "--end", "8", "--fps", "2", "--video-mode", "frames")
     done = run("timeline", film, "what happens", *cut, "--sandbox", "--json")

@@ -49,12 +49,14 @@ async def test_locator_composes_asynchronously(chat: ChatQwenVL, desk: Image.Ima
     assert both.boxes[0].xyxy == RED
 
 
+@pytest.mark.openai_wire
 def test_timeline_finder_composes(chat: ChatQwenVL) -> None:
     chain = chat.as_timeline_finder(fps=1) | RunnableLambda(len)
     assert chain.invoke({"video": BIG_BUCK_BUNNY}) == 1
     assert asyncio.run(chain.ainvoke({"video": BIG_BUCK_BUNNY, "what": "rabbits"})) == 1
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize("given", [{}, {"image": None, "what": "x"}, {"what": "x"}, "a cat"])
 def test_runnables_say_what_is_missing(chat: ChatQwenVL, given: Any) -> None:
     with pytest.raises(ConfigurationError, match="Pass a dict"):
@@ -68,12 +70,14 @@ def test_locator_wants_to_know_what(chat: ChatQwenVL, desk: Image.Image) -> None
         chat.as_locator().invoke({"image": desk})
 
 
+@pytest.mark.openai_wire
 def test_callbacks_see_the_call(chat: ChatQwenVL, desk: Image.Image) -> None:
     usage = UsageMetadataCallbackHandler()
     chat.as_locator().invoke({"image": desk, "what": "red"}, {"callbacks": [usage]})
     assert usage.usage_metadata["qwen3-vl-plus"]["input_token_details"]["image"] == 302
 
 
+@pytest.mark.openai_wire
 def test_errors_of_the_service_are_langchains_too(
     chat: ChatQwenVL, desk: Image.Image, qwen_vl_sandbox: Sandbox
 ) -> None:
@@ -103,6 +107,7 @@ def test_agent_locates(make_chat: MakeChat, qwen_vl_sandbox: Sandbox, desk: Imag
     assert message.artifact.boxes[0].xyxy == RED
 
 
+@pytest.mark.openai_wire
 def test_agent_dates(make_chat: MakeChat, qwen_vl_sandbox: Sandbox) -> None:
     model = make_chat()
     call = ToolCall("timeline", {"video": "walk", "what": "rabbits"})
@@ -112,6 +117,7 @@ def test_agent_dates(make_chat: MakeChat, qwen_vl_sandbox: Sandbox) -> None:
     assert isinstance(message.artifact, Timeline)
 
 
+@pytest.mark.openai_wire
 async def test_tools_are_asynchronous_too(chat: ChatQwenVL, desk: Image.Image) -> None:
     tools = [locate_tool(chat, {"a": desk}), timeline_tool(chat, {"a": BIG_BUCK_BUNNY})]
     answers = [
@@ -124,6 +130,7 @@ async def test_tools_are_asynchronous_too(chat: ChatQwenVL, desk: Image.Image) -
     assert wrong == "There is nothing named 'b'. Choose one of 'a'."
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize(
     "image", ["{secret}", "file://{secret}", "~/secret.png", "../secret.png", "/etc/passwd"]
 )
@@ -141,6 +148,7 @@ def test_what_a_model_writes_is_never_read_as_a_path(
     assert not qwen_vl_sandbox.requests
 
 
+@pytest.mark.openai_wire
 def test_tool_reads_inside_of_media_roots_alone(make_chat: MakeChat, tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     for folder in ("open", "."):

@@ -45,6 +45,7 @@ async def test_agent_locates(llm: QwenVL, qwen_vl_sandbox: Sandbox, desk: Image.
     assert output.raw_output.boxes[0].xyxy == RED
 
 
+@pytest.mark.openai_wire
 async def test_agent_dates(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     call = ToolCall("timeline", {"video": "walk", "what": "rabbits"})
     qwen_vl_sandbox.script(ScriptedAnswer(tool_calls=(call,)))
@@ -54,6 +55,7 @@ async def test_agent_dates(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     assert isinstance(output.raw_output, Timeline)
 
 
+@pytest.mark.openai_wire
 async def test_agent_is_told_what_it_may_name(
     llm: QwenVL, qwen_vl_sandbox: Sandbox, desk: Image.Image
 ) -> None:
@@ -64,6 +66,7 @@ async def test_agent_is_told_what_it_may_name(
     assert "There is nothing named 'chair'. Choose one of 'desk'." in output.content
 
 
+@pytest.mark.openai_wire
 async def test_tools_are_asynchronous_too(llm: QwenVL, desk: Image.Image) -> None:
     tool = locate_tool(llm, {"a": desk})
     assert (await tool.acall(image="a", what="red")).content == str(
@@ -73,6 +76,7 @@ async def test_tools_are_asynchronous_too(llm: QwenVL, desk: Image.Image) -> Non
         tool.call(image="b", what="red")
 
 
+@pytest.mark.openai_wire
 @pytest.mark.parametrize("image", ["{secret}", "file://{secret}", "../secret.png", "/etc/passwd"])
 def test_what_a_model_writes_is_never_read_as_a_path(
     llm: QwenVL, qwen_vl_sandbox: Sandbox, tmp_path: Path, image: str
@@ -87,6 +91,7 @@ def test_what_a_model_writes_is_never_read_as_a_path(
     assert not qwen_vl_sandbox.requests
 
 
+@pytest.mark.openai_wire
 def test_callbacks_see_the_call(make_llm: MakeLlm, desk: Image.Image) -> None:
     counter = TokenCountingHandler(tokenizer=str.split)
     llm = make_llm(callback_manager=CallbackManager([counter]))
@@ -94,6 +99,7 @@ def test_callbacks_see_the_call(make_llm: MakeLlm, desk: Image.Image) -> None:
     assert len(counter.llm_token_counts) == 1
 
 
+@pytest.mark.openai_wire
 def test_errors_of_the_service_are_raised(
     llm: QwenVL, desk: Image.Image, qwen_vl_sandbox: Sandbox
 ) -> None:
