@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qwen_vl.content import Frames, Source, Text, Turn, Url, Video, to_source
+from qwen_vl.content import Frames, Source, Text, Turn, Url, Video
 from qwen_vl.dialects import find_dialect
-from qwen_vl.errors import MediaFormatError
 from qwen_vl.grounding_prompts import (
     EVENTS_PROMPT,
     EVENTS_SCHEMA,
@@ -16,7 +15,7 @@ from qwen_vl.grounding_prompts import (
 )
 from qwen_vl.media.measure import measure_video
 from qwen_vl.media.prepare import prepare_media, wants_upload
-from qwen_vl.media.source import is_remote
+from qwen_vl.media.source import is_remote, require_source
 from qwen_vl.media.video.probe import Clip
 from qwen_vl.media.video.schedule import Span
 from qwen_vl.models import find_model
@@ -150,25 +149,7 @@ def _sampled_fps(clip: Clip, count: int) -> float:
 
 def _to_source(video: object) -> Source | Frames:
     if isinstance(video, list | tuple):
-        return Frames(tuple(_to_picture(frame, number) for number, frame in enumerate(video)))
-    source = to_source(video)
-    if source is None:
-        raise MediaFormatError(
-            f"A {type(video).__name__} is no video.",
-            where=WHERE,
-            value=type(video).__name__,
-            remedy="Pass a path, bytes, an open file, an address or a list of frames.",
+        return Frames(
+            tuple(require_source(frame, f"{WHERE}[{number}]") for number, frame in enumerate(video))
         )
-    return source
-
-
-def _to_picture(frame: object, number: int) -> Source:
-    source = to_source(frame)
-    if source is None:
-        raise MediaFormatError(
-            f"A {type(frame).__name__} is no frame.",
-            where=f"{WHERE}[{number}]",
-            value=type(frame).__name__,
-            remedy="Pass paths, bytes, open files, decoded pictures or addresses.",
-        )
-    return source
+    return require_source(video, WHERE)

@@ -1,6 +1,9 @@
 """Asks where things are in a picture, and when things happen in a video."""
 
 import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from qwen_vl.client_cache import ClientCache
@@ -13,28 +16,41 @@ from qwen_vl.request import Request
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.timelines import Timeline
 
+Question = PlaceQuestion | EventQuestion
 
-class Grounder:
-    """Asks a model for places and for times, and gives them as pixels and seconds.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is read of a reply.
 
     Args:
-        settings: The model to ask, how to reach it, and which files may be read.
+        text: The answer.
+        finish_reason: Why it ended.
+        image_hw: Height and width at which the model looked at the picture, where it is told.
+    """
 
-    Example:
-        >>> from PIL import Image
-        >>> from qwen_vl.sandbox import Sandbox
-        >>> picture = Image.new("RGB", (640, 480), "white")
-        >>> picture.paste("red", (64, 48, 192, 240))
-        >>> with Sandbox() as sandbox:
-        ...     settings = QwenVLSettings(base_url=sandbox.base_url, api_key="sk-sandbox")
-        ...     found = Grounder(settings).locate(picture, "red boxes")
-        >>> found.boxes
-        (Box(x1=64.0, y1=48.0, x2=192.0, y2=240.0, label='red', is_clipped=False, corners=None),)
+    text: str
+    finish_reason: str | None = None
+    image_hw: Sequence[Sequence[int]] | None = None
+
+
+class QuestionAsker(ABC):
+    """Asks for places and times, by whichever way a question is sent.
+
+    Args:
+        settings: The model to ask, and which files may be read.
     """
 
     def __init__(self, settings: QwenVLSettings) -> None:
         self._settings = settings
-        self._clients = ClientCache()
+
+    @abstractmethod
+    def ask(self, question: Question) -> Answer:
+        """Send a question, and wait for the answer."""
+
+    @abstractmethod
+    async def aask(self, question: Question) -> Answer:
+        """Send a question without blocking."""
 
     def locate(self, picture: object, what: str, **options: Any) -> Grounding:
         """Find things in a picture.
@@ -52,12 +68,12 @@ class Grounder:
             ServiceError: The endpoint answered with an error, or not at all.
         """
         question = ask_places(self._settings, picture, what, **options)
-        return self._read_places(question, self._ask(question))
+        return _read_places(question, self.ask(question))
 
     async def alocate(self, picture: object, what: str, **options: Any) -> Grounding:
         """Find things in a picture; see `locate`. The picture is read in a thread."""
         question = await asyncio.to_thread(ask_places, self._settings, picture, what, **options)
-        return self._read_places(question, await self._aask(question))
+        return _read_places(question, await self.aask(question))
 
     def timeline(self, video: object, *what: str, **options: Any) -> Timeline:
         """Find events in a video.
@@ -72,39 +88,63 @@ class Grounder:
             MediaError: The video cannot be read or sent.
             AnswerFormatError: The answer holds no events, or times that the video does not have.
             ServiceError: The endpoint answered with an error, or not at all.
-
-        Example:
-            >>> from qwen_vl.samples import BIG_BUCK_BUNNY
-            >>> from qwen_vl.sandbox import Sandbox
-            >>> with Sandbox() as sandbox:
-            ...     settings = QwenVLSettings(base_url=sandbox.base_url, api_key="sk-sandbox")
-            ...     timeline = Grounder(settings).timeline(BIG_BUCK_BUNNY)
-            >>> timeline.events[0].end
-            5.28
         """
         question = ask_events(self._settings, video, *what, **options)
-        return self._read_events(question, self._ask(question))
+        return _read_events(question, self.ask(question))
 
     async def atimeline(self, video: object, *what: str, **options: Any) -> Timeline:
         """Find events in a video; see `timeline`. The video is read in a thread."""
         question = await asyncio.to_thread(ask_events, self._settings, video, *what, **options)
-        return self._read_events(question, await self._aask(question))
+        return _read_events(question, await self.aask(question))
 
-    def _ask(self, question: PlaceQuestion | EventQuestion) -> Reply:
-        return self._clients.sync(self._settings.connection()).ask(self._to_request(question))
 
-    async def _aask(self, question: PlaceQuestion | EventQuestion) -> Reply:
+class Grounder(QuestionAsker):
+    """Asks a model for places and for times, and gives them as pixels and seconds.
+
+    Args:
+        settings: The model to ask, how to reach it, and which files may be read.
+
+    Example:
+        >>> from PIL import Image
+        >>> from qwen_vl.samples import BIG_BUCK_BUNNY
+        >>> from qwen_vl.sandbox import Sandbox
+        >>> picture = Image.new("RGB", (640, 480), "white")
+        >>> picture.paste("red", (64, 48, 192, 240))
+        >>> with Sandbox() as sandbox:
+        ...     settings = QwenVLSettings(base_url=sandbox.base_url, api_key="sk-sandbox")
+        ...     grounder = Grounder(settings)
+        ...     found = grounder.locate(picture, "red boxes")
+        ...     timeline = grounder.timeline(BIG_BUCK_BUNNY)
+        >>> found.boxes[0].xyxy, timeline.events[0].end
+        ((64.0, 48.0, 192.0, 240.0), 5.28)
+    """
+
+    def __init__(self, settings: QwenVLSettings) -> None:
+        super().__init__(settings)
+        self._clients = ClientCache()
+
+    def ask(self, question: Question) -> Answer:
+        """Send a question, and wait for the answer."""
+        client = self._clients.sync(self._settings.connection())
+        return _to_answer(client.ask(self._to_request(question)))
+
+    async def aask(self, question: Question) -> Answer:
+        """Send a question without blocking."""
         client = self._clients.asynchronous(self._settings.connection())
-        return await client.ask(self._to_request(question))
+        return _to_answer(await client.ask(self._to_request(question)))
 
-    def _to_request(self, question: PlaceQuestion | EventQuestion) -> Request:
+    def _to_request(self, question: Question) -> Request:
         turn = Turn(role="user", parts=(question.part, Text(text=question.prompt)))
         return self._settings.make_request((turn,), stream=None, **question.options)
 
-    @staticmethod
-    def _read_places(question: PlaceQuestion, reply: Reply) -> Grounding:
-        return question.read(reply.text, finish_reason=reply.finish_reason, image_hw=reply.image_hw)
 
-    @staticmethod
-    def _read_events(question: EventQuestion, reply: Reply) -> Timeline:
-        return question.read(reply.text, finish_reason=reply.finish_reason)
+def _to_answer(reply: Reply) -> Answer:
+    return Answer(text=reply.text, finish_reason=reply.finish_reason, image_hw=reply.image_hw)
+
+
+def _read_places(question: PlaceQuestion, answer: Answer) -> Grounding:
+    return question.read(answer.text, finish_reason=answer.finish_reason, image_hw=answer.image_hw)
+
+
+def _read_events(question: EventQuestion, answer: Answer) -> Timeline:
+    return question.read(answer.text, finish_reason=answer.finish_reason)

@@ -1,11 +1,11 @@
 """Questions for places in a picture: what is sent, and what the answer's coordinates count in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from qwen_vl.combinations import choose_structured_method, to_json_schema_format
-from qwen_vl.content import Image, Inline, Pixels, Source, Text, Turn, Url, to_source
+from qwen_vl.content import Image, Inline, Pixels, Source, Text, Turn, Url
 from qwen_vl.coordinates import CoordinateFrame, Size, find_frame
 from qwen_vl.counting import TokenCounter
 from qwen_vl.errors import ContentError, MediaFormatError, MediaOptionError
@@ -22,7 +22,7 @@ from qwen_vl.media.image import find_picture_type, open_picture
 from qwen_vl.media.measure import measure_picture
 from qwen_vl.media.prepare import prepare_media
 from qwen_vl.media.shrink import MAX_FILE_BYTES
-from qwen_vl.media.source import is_remote, load
+from qwen_vl.media.source import is_remote, load, require_source
 from qwen_vl.models import CoordinateSpace
 from qwen_vl.request import MediaPolicy, Request
 from qwen_vl.settings import QwenVLSettings
@@ -53,7 +53,7 @@ class PlaceQuestion:
         text: str,
         *,
         finish_reason: str | None = None,
-        image_hw: tuple[tuple[int, int], ...] | None = None,
+        image_hw: Sequence[Sequence[int]] | None = None,
     ) -> Grounding:
         """Read the answer.
 
@@ -188,7 +188,7 @@ def _size(count: Any) -> Size | None:
 
 def _open(picture: object, policy: MediaPolicy) -> tuple[Image, Size | None]:
     """Give the part to send and its size; what is read is kept, so that it is read once."""
-    image = picture if isinstance(picture, Image) else Image(source=_to_source(picture))
+    image = picture if isinstance(picture, Image) else Image(source=require_source(picture, WHERE))
     image = replace(image, where=image.where or WHERE)
     source = image.source
     if isinstance(source, Url) and is_remote(source.address):
@@ -216,18 +216,6 @@ def _open(picture: object, policy: MediaPolicy) -> tuple[Image, Size | None]:
             where=image.where,
             remedy="Save it anew with an image program.",
         ) from error
-
-
-def _to_source(picture: object) -> Source:
-    source = to_source(picture)
-    if source is None:
-        raise MediaFormatError(
-            f"A {type(picture).__name__} is no picture.",
-            where=WHERE,
-            value=type(picture).__name__,
-            remedy="Pass a path, bytes, an open file, a decoded picture or an address.",
-        )
-    return source
 
 
 def _upright_size(pixels: Pixels, where: str) -> Size:

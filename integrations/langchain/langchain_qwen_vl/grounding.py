@@ -1,103 +1,54 @@
 """Where things are in a picture, and when things happen in a video: calls, runnables and tools.
 
 What is asked and how answers are read is the core's; each question is a call of the model like
-any other, with its callbacks, traces and retries.
+any other, with its callbacks, traces and cache.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import StructuredTool, ToolException
 from pydantic import BaseModel, Field
+from typing_extensions import override
 
 from langchain_qwen_vl.chat_model import ChatQwenVL
 from qwen_vl.content import Frames, Image, Inline, LocalFile, OpenFile, Pixels, Source, Url, Video
-from qwen_vl.errors import (
-    AnswerFormatError,
-    ConfigurationError,
-    ContentError,
-    MediaNotFoundError,
-)
-from qwen_vl.event_questions import EventQuestion, ask_events
+from qwen_vl.errors import AnswerFormatError, ConfigurationError, ContentError
+from qwen_vl.grounder import Answer, Question, QuestionAsker
 from qwen_vl.grounding import Grounding
-from qwen_vl.place_questions import PlaceQuestion, ask_places
+from qwen_vl.grounding_tools import GroundingTool
 from qwen_vl.timelines import Timeline
+
+_Found = TypeVar("_Found", Grounding, Timeline)
 
 # What a model can do better about than a program: say another thing, or name another picture.
 _TOLD = (AnswerFormatError, ConfigurationError, ContentError)
 
 
-def locate(
-    model: ChatQwenVL,
-    image: object,
-    what: str,
-    *,
-    config: RunnableConfig | None = None,
-    **options: Any,
-) -> Grounding:
-    """Find things in a picture; see `ChatQwenVL.locate`.
+class ChatAsker(QuestionAsker):
+    """Asks for places and times by `invoke` and `ainvoke`.
 
     Args:
         model: Whom to ask.
-        image: The picture.
-        what: What to look for, in words.
-        config: LangChain's, for the call of the model.
-        **options: As of `qwen_vl.place_questions.ask_places`.
+        config: LangChain's, for each call of the model.
     """
-    question = ask_places(model, image, what, **options)
-    answer = model.invoke([_to_message(question)], config, **question.options)
-    return _read_places(question, answer)
 
+    def __init__(self, model: ChatQwenVL, config: RunnableConfig | None = None) -> None:
+        super().__init__(model)
+        self._model = model
+        self._config = config
 
-async def alocate(
-    model: ChatQwenVL,
-    image: object,
-    what: str,
-    *,
-    config: RunnableConfig | None = None,
-    **options: Any,
-) -> Grounding:
-    """Find things in a picture; see `locate`. The picture is read in a thread."""
-    question = await run_in_executor(None, ask_places, model, image, what, **options)
-    answer = await model.ainvoke([_to_message(question)], config, **question.options)
-    return _read_places(question, answer)
+    @override
+    def ask(self, question: Question) -> Answer:
+        message = _to_message(question)
+        return _to_answer(self._model.invoke([message], self._config, **question.options))
 
-
-def timeline(
-    model: ChatQwenVL,
-    video: object,
-    *what: str,
-    config: RunnableConfig | None = None,
-    **options: Any,
-) -> Timeline:
-    """Find events in a video; see `ChatQwenVL.timeline`.
-
-    Args:
-        model: Whom to ask.
-        video: The video.
-        *what: What to look for, in words; all that happens where nothing is said.
-        config: LangChain's, for the call of the model.
-        **options: As of `qwen_vl.event_questions.ask_events`.
-    """
-    question = ask_events(model, video, *what, **options)
-    answer = model.invoke([_to_message(question)], config, **question.options)
-    return _read_events(question, answer)
-
-
-async def atimeline(
-    model: ChatQwenVL,
-    video: object,
-    *what: str,
-    config: RunnableConfig | None = None,
-    **options: Any,
-) -> Timeline:
-    """Find events in a video; see `timeline`. The video is read in a thread."""
-    question = await run_in_executor(None, ask_events, model, video, *what, **options)
-    answer = await model.ainvoke([_to_message(question)], config, **question.options)
-    return _read_events(question, answer)
+    @override
+    async def aask(self, question: Question) -> Answer:
+        message = _to_message(question)
+        return _to_answer(await self._model.ainvoke([message], self._config, **question.options))
 
 
 def as_locator(model: ChatQwenVL, **options: Any) -> Runnable[dict[str, Any], Grounding]:
@@ -110,11 +61,11 @@ def as_locator(model: ChatQwenVL, **options: Any) -> Runnable[dict[str, Any], Gr
 
     def find(given: dict[str, Any], config: RunnableConfig) -> Grounding:
         image, what, rest = _take(given, "image")
-        return locate(model, image, *what, config=config, **{**options, **rest})
+        return ChatAsker(model, config).locate(image, *what, **{**options, **rest})
 
     async def afind(given: dict[str, Any], config: RunnableConfig) -> Grounding:
         image, what, rest = _take(given, "image")
-        return await alocate(model, image, *what, config=config, **{**options, **rest})
+        return await ChatAsker(model, config).alocate(image, *what, **{**options, **rest})
 
     return RunnableLambda(find, afunc=afind, name="locate")
 
@@ -129,11 +80,11 @@ def as_timeline_finder(model: ChatQwenVL, **options: Any) -> Runnable[dict[str, 
 
     def find(given: dict[str, Any], config: RunnableConfig) -> Timeline:
         video, what, rest = _take(given, "video")
-        return timeline(model, video, *what, config=config, **{**options, **rest})
+        return ChatAsker(model, config).timeline(video, *what, **{**options, **rest})
 
     async def afind(given: dict[str, Any], config: RunnableConfig) -> Timeline:
         video, what, rest = _take(given, "video")
-        return await atimeline(model, video, *what, config=config, **{**options, **rest})
+        return await ChatAsker(model, config).atimeline(video, *what, **{**options, **rest})
 
     return RunnableLambda(find, afunc=afind, name="timeline")
 
@@ -174,29 +125,13 @@ def locate_tool(
         ...     print(tool.invoke({"image": "desk", "what": "red things"}))
         1 box in a picture of 640 x 480 pixels: red [64, 48, 192, 240].
     """
-
-    def find(image: str, what: str) -> tuple[str, Grounding]:
-        try:
-            found = locate(model, _named(image, images), what, **options)
-        except _TOLD as error:
-            raise ToolException(str(error)) from error
-        return found.describe(), found
-
-    async def afind(image: str, what: str) -> tuple[str, Grounding]:
-        try:
-            found = await alocate(model, _named(image, images), what, **options)
-        except _TOLD as error:
-            raise ToolException(str(error)) from error
-        return found.describe(), found
-
-    return StructuredTool.from_function(
-        find,
-        afind,
+    tool = GroundingTool(asker=ChatAsker(model), media=images, options=options)
+    return _make_tool(
+        tool.locate,
+        tool.alocate,
         name="locate",
-        description=_describe("Find where things are in a picture, in pixels.", images),
+        description=tool.describe_locate(),
         args_schema=_LocateArguments,
-        response_format="content_and_artifact",
-        handle_tool_error=True,
     )
 
 
@@ -214,46 +149,40 @@ def timeline_tool(
             addresses, and files inside of the model's `media_roots`.
         **options: As of `ask_events`, for every call.
     """
+    tool = GroundingTool(asker=ChatAsker(model), media=videos, options=options)
+    return _make_tool(
+        tool.timeline,
+        tool.atimeline,
+        name="timeline",
+        description=tool.describe_timeline(),
+        args_schema=_TimelineArguments,
+    )
 
-    def find(video: str, what: str) -> tuple[str, Timeline]:
+
+def _make_tool(
+    find: Callable[..., _Found], afind: Callable[..., Awaitable[_Found]], **described: Any
+) -> StructuredTool:
+    def answer(**arguments: str) -> tuple[str, _Found]:
         try:
-            found = timeline(model, _named(video, videos), what, **options)
+            found = find(**arguments)
         except _TOLD as error:
             raise ToolException(str(error)) from error
         return found.describe(), found
 
-    async def afind(video: str, what: str) -> tuple[str, Timeline]:
+    async def aanswer(**arguments: str) -> tuple[str, _Found]:
         try:
-            found = await atimeline(model, _named(video, videos), what, **options)
+            found = await afind(**arguments)
         except _TOLD as error:
             raise ToolException(str(error)) from error
         return found.describe(), found
 
     return StructuredTool.from_function(
-        find,
-        afind,
-        name="timeline",
-        description=_describe("Find when things happen in a video.", videos),
-        args_schema=_TimelineArguments,
+        answer,
+        aanswer,
         response_format="content_and_artifact",
         handle_tool_error=True,
+        **described,
     )
-
-
-def _named(name: str, media: Mapping[str, object] | None) -> object:
-    if media is None:
-        return name
-    if name not in media:
-        raise MediaNotFoundError(
-            f"There is nothing named {name!r}.",
-            value=name,
-            remedy=f"Choose one of {', '.join(map(repr, media))}.",
-        )
-    return media[name]
-
-
-def _describe(task: str, media: Mapping[str, object] | None) -> str:
-    return task if media is None else f"{task} There are: {', '.join(media)}."
 
 
 def _take(given: Any, kind: str) -> tuple[object, tuple[str, ...], dict[str, Any]]:
@@ -266,23 +195,16 @@ def _take(given: Any, kind: str) -> tuple[object, tuple[str, ...], dict[str, Any
     return given[kind], () if what is None else (what,), rest
 
 
-def _read_places(question: PlaceQuestion, answer: AIMessage) -> Grounding:
-    told = answer.response_metadata
-    sizes = told.get("image_hw")
-    return question.read(
-        str(answer.text),
+def _to_answer(message: AIMessage) -> Answer:
+    told = message.response_metadata
+    return Answer(
+        text=str(message.text),
         finish_reason=told.get("finish_reason"),
-        image_hw=tuple((high, wide) for high, wide in sizes) if sizes else None,
+        image_hw=told.get("image_hw"),
     )
 
 
-def _read_events(question: EventQuestion, answer: AIMessage) -> Timeline:
-    return question.read(
-        str(answer.text), finish_reason=answer.response_metadata.get("finish_reason")
-    )
-
-
-def _to_message(question: PlaceQuestion | EventQuestion) -> HumanMessage:
+def _to_message(question: Question) -> HumanMessage:
     block = _to_block(question.part)
     return HumanMessage([block, {"type": "text", "text": question.prompt}])
 

@@ -1,83 +1,41 @@
-"""What `ChatQwenVL` has for places and times; `grounding` does it, and is imported at a call."""
+"""What `ChatQwenVL` has for places and times beside what every framework's class has."""
 
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from qwen_vl.grounding_methods import GroundingMethods
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
+    from qwen_vl.grounder import QuestionAsker
     from qwen_vl.grounding import Grounding
     from qwen_vl.timelines import Timeline
 
 
-class GroundingMethods:
-    """Finds things in pictures, and events in videos."""
+class ChatGroundingMethods(GroundingMethods):
+    """Finds things in pictures, and events in videos, also in chains.
 
-    def locate(self, image: object, what: str, **options: Any) -> "Grounding":
-        """Find things in a picture: boxes and points in pixels of the picture as you have it.
+    Example:
+        >>> from langchain_qwen_vl import ChatQwenVL
+        >>> from PIL import Image
+        >>> from qwen_vl.sandbox import Sandbox
+        >>> picture = Image.new("RGB", (640, 480), "white")
+        >>> picture.paste("red", (64, 48, 192, 240))
+        >>> with Sandbox() as sandbox:
+        ...     model = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox")
+        ...     found = model.locate(picture, "red things")
+        >>> found.boxes[0].xyxy
+        (64.0, 48.0, 192.0, 240.0)
+    """
 
-        Args:
-            image: A `pathlib.Path`, bytes, an open file, a `PIL.Image`, an array, or an address.
-                Text that is a path is read inside of `media_roots` alone.
-            what: What to look for, in words, in English or Chinese.
-            **options: `points=True` for points; `size=(width, height)` of a picture behind an
-                address; `space`, where coordinates count in something else than the model's family
-                has; `prompt`, your own, with `{what}` in it; and options of the call.
-
-        Raises:
-            MediaError: The picture cannot be read or sent, or its size is not known.
-            AnswerFormatError: The answer holds no places, or its coordinates count in something
-                else than was expected.
-
-        Example:
-            >>> from langchain_qwen_vl import ChatQwenVL
-            >>> from PIL import Image
-            >>> from qwen_vl.sandbox import Sandbox
-            >>> picture = Image.new("RGB", (640, 480), "white")
-            >>> picture.paste("red", (64, 48, 192, 240))
-            >>> with Sandbox() as sandbox:
-            ...     model = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox")
-            ...     found = model.locate(picture, "red things")
-            >>> found.boxes[0].xyxy
-            (64.0, 48.0, 192.0, 240.0)
-        """
-        from langchain_qwen_vl import grounding  # noqa: PLC0415 - for those alone who locate
+    @override
+    def _asker(self) -> "QuestionAsker":
+        from langchain_qwen_vl.grounding import ChatAsker  # noqa: PLC0415 - for who locates alone
 
         model: Any = self
-        return grounding.locate(model, image, what, **options)
-
-    async def alocate(self, image: object, what: str, **options: Any) -> "Grounding":
-        """Find things in a picture; see `locate`. The picture is read in a thread."""
-        from langchain_qwen_vl import grounding  # noqa: PLC0415 - as above
-
-        model: Any = self
-        return await grounding.alocate(model, image, what, **options)
-
-    def timeline(self, video: object, *what: str, **options: Any) -> "Timeline":
-        """Find events in a video, with their times in seconds.
-
-        Args:
-            video: A `pathlib.Path`, bytes, an open file, an address, or a list of frames. Text
-                that is a path is read inside of `media_roots` alone.
-            *what: What to look for, in words; all that happens where nothing is said.
-            **options: `fps`, `start`, `end`, `max_frames`, `video_mode` of the video; `seconds`,
-                how long a video behind an address is; `prompt`, your own, with `{what}` in it; and
-                options of the call.
-
-        Raises:
-            MediaError: The video cannot be read or sent.
-            AnswerFormatError: The answer holds no events, or times that the video does not have.
-        """
-        from langchain_qwen_vl import grounding  # noqa: PLC0415 - as above
-
-        model: Any = self
-        return grounding.timeline(model, video, *what, **options)
-
-    async def atimeline(self, video: object, *what: str, **options: Any) -> "Timeline":
-        """Find events in a video; see `timeline`. The video is read in a thread."""
-        from langchain_qwen_vl import grounding  # noqa: PLC0415 - as above
-
-        model: Any = self
-        return await grounding.atimeline(model, video, *what, **options)
+        return ChatAsker(model)
 
     def as_locator(self, **options: Any) -> "Runnable[dict[str, Any], Grounding]":
         """Make a runnable that takes `{"image": …, "what": …}` and gives a `Grounding`.
@@ -85,10 +43,10 @@ class GroundingMethods:
         Args:
             **options: Of `locate`, for every call; what stands beside the picture counts before.
         """
-        from langchain_qwen_vl import grounding  # noqa: PLC0415 - as above
+        from langchain_qwen_vl.grounding import as_locator  # noqa: PLC0415 - as above
 
         model: Any = self
-        return grounding.as_locator(model, **options)
+        return as_locator(model, **options)
 
     def as_timeline_finder(self, **options: Any) -> "Runnable[dict[str, Any], Timeline]":
         """Make a runnable that takes `{"video": …, "what": …}` and gives a `Timeline`.
@@ -96,7 +54,7 @@ class GroundingMethods:
         Args:
             **options: Of `timeline`, for every call; what stands beside the video counts before.
         """
-        from langchain_qwen_vl import grounding  # noqa: PLC0415 - as above
+        from langchain_qwen_vl.grounding import as_timeline_finder  # noqa: PLC0415 - as above
 
         model: Any = self
-        return grounding.as_timeline_finder(model, **options)
+        return as_timeline_finder(model, **options)

@@ -5,12 +5,12 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from qwen_vl.content import Pixels, Source, Url, to_source
+from qwen_vl.content import Pixels, Source, Url
 from qwen_vl.errors import ContentError, MediaFormatError
 from qwen_vl.media.image import find_picture_type, open_picture
 from qwen_vl.media.pixels import to_picture
 from qwen_vl.media.shrink import MAX_FILE_BYTES
-from qwen_vl.media.source import is_remote, load
+from qwen_vl.media.source import is_remote, load, require_source
 from qwen_vl.request import MediaPolicy
 
 
@@ -27,14 +27,7 @@ def open_upright(picture: object, policy: MediaPolicy, where: str = "picture") -
         MediaError: It cannot be read, is no picture, or stands behind an address, which is never
             fetched here.
     """
-    source = to_source(picture)
-    if source is None:
-        raise MediaFormatError(
-            f"A {type(picture).__name__} is no picture.",
-            where=where,
-            value=type(picture).__name__,
-            remedy="Pass a path, bytes, an open file or a decoded picture.",
-        )
+    source = require_source(picture, where)
     if isinstance(source, Url) and is_remote(source.address):
         raise MediaFormatError(
             "Pictures behind an address are never fetched, so that nothing can be drawn on them.",

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageOps
 from PIL.ImageFont import FreeTypeFont
 
-from qwen_vl.content import Url, to_source
+from qwen_vl.content import Url
 from qwen_vl.drawing.labels import (
     PALETTE,
     Colour,
@@ -19,7 +19,7 @@ from qwen_vl.drawing.labels import (
 )
 from qwen_vl.drawing.opened import open_upright
 from qwen_vl.errors import ConfigurationError, MediaFormatError
-from qwen_vl.media.source import is_remote
+from qwen_vl.media.source import is_remote, require_source
 from qwen_vl.media.video.stills import take_stills
 from qwen_vl.request import MediaPolicy
 from qwen_vl.timelines import Event, Timeline
@@ -225,12 +225,12 @@ def _take(
     if isinstance(video, list | tuple):
         stills = _take_frames(video, times, fps or DEFAULT_FPS, policy)
     else:
-        source = to_source(video)
-        if source is None or (isinstance(source, Url) and is_remote(source.address)):
+        source = require_source(video, "video")
+        if isinstance(source, Url) and is_remote(source.address):
             raise MediaFormatError(
-                "No frames can be taken of this: it is no video, or stands behind an address.",
+                "Videos behind an address are never fetched, so that no frames can be taken.",
                 where="video",
-                value=type(video).__name__,
+                value=source.address,
                 remedy="Pass its path, its bytes, an open file, or the list of its frames.",
             )
         stills = take_stills(source, policy, times, width=2 * _FRAME_WIDTH, where="video")

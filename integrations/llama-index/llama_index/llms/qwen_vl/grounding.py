@@ -4,7 +4,6 @@ What is asked and how answers are read is the core's; each question is a chat li
 its events and callbacks.
 """
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,53 +17,33 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 from llama_index.core.tools import FunctionTool
+from typing_extensions import override
 
 from llama_index.llms.qwen_vl.constructors import frames_block, image_block, video_block
 from llama_index.llms.qwen_vl.llm import QwenVL
 from qwen_vl.content import Frames, Image, Inline, LocalFile, OpenFile, Pixels, Source, Url, Video
-from qwen_vl.errors import MediaNotFoundError
-from qwen_vl.event_questions import EventQuestion, ask_events
-from qwen_vl.grounding import Grounding
-from qwen_vl.place_questions import PlaceQuestion, ask_places
-from qwen_vl.timelines import Timeline
+from qwen_vl.grounder import Answer, Question, QuestionAsker
+from qwen_vl.grounding_tools import GroundingTool
 
 
-def locate(llm: QwenVL, image: object, what: str, **options: Any) -> Grounding:
-    """Find things in a picture; see `QwenVL.locate`.
+class LlmAsker(QuestionAsker):
+    """Asks for places and times by `chat` and `achat`.
 
     Args:
         llm: Whom to ask.
-        image: The picture.
-        what: What to look for, in words.
-        **options: As of `qwen_vl.place_questions.ask_places`.
     """
-    question = ask_places(llm, image, what, **options)
-    return _read_places(question, llm.chat([_to_message(question)], **question.options))
 
+    def __init__(self, llm: QwenVL) -> None:
+        super().__init__(llm)
+        self._llm = llm
 
-async def alocate(llm: QwenVL, image: object, what: str, **options: Any) -> Grounding:
-    """Find things in a picture; see `locate`. The picture is read in a thread."""
-    question = await asyncio.to_thread(ask_places, llm, image, what, **options)
-    return _read_places(question, await llm.achat([_to_message(question)], **question.options))
+    @override
+    def ask(self, question: Question) -> Answer:
+        return _to_answer(self._llm.chat([_to_message(question)], **question.options))
 
-
-def timeline(llm: QwenVL, video: object, *what: str, **options: Any) -> Timeline:
-    """Find events in a video; see `QwenVL.timeline`.
-
-    Args:
-        llm: Whom to ask.
-        video: The video.
-        *what: What to look for, in words; all that happens where nothing is said.
-        **options: As of `qwen_vl.event_questions.ask_events`.
-    """
-    question = ask_events(llm, video, *what, **options)
-    return _read_events(question, llm.chat([_to_message(question)], **question.options))
-
-
-async def atimeline(llm: QwenVL, video: object, *what: str, **options: Any) -> Timeline:
-    """Find events in a video; see `timeline`. The video is read in a thread."""
-    question = await asyncio.to_thread(ask_events, llm, video, *what, **options)
-    return _read_events(question, await llm.achat([_to_message(question)], **question.options))
+    @override
+    async def aask(self, question: Question) -> Answer:
+        return _to_answer(await self._llm.achat([_to_message(question)], **question.options))
 
 
 def locate_tool(
@@ -91,22 +70,9 @@ def locate_tool(
         ...     print(locate_tool(llm, {"desk": picture}).call(image="desk", what="red things"))
         1 box in a picture of 640 x 480 pixels: red [64, 48, 192, 240].
     """
-
-    def find(image: str, what: str) -> Grounding:
-        return locate(llm, _named(image, images), what, **options)
-
-    async def afind(image: str, what: str) -> Grounding:
-        return await alocate(llm, _named(image, images), what, **options)
-
+    tool = GroundingTool(asker=LlmAsker(llm), media=images, options=options)
     return FunctionTool.from_defaults(
-        find,
-        async_fn=afind,
-        name="locate",
-        description=_describe(
-            "Find where things are in a picture, in pixels. `image` is its name or address, "
-            "`what` says in a few words what to look for.",
-            images,
-        ),
+        tool.locate, async_fn=tool.alocate, name="locate", description=tool.describe_locate()
     )
 
 
@@ -124,66 +90,29 @@ def timeline_tool(
             addresses, and files inside of the model's `media_roots`.
         **options: As of `ask_events`, for every call.
     """
-
-    def find(video: str, what: str) -> Timeline:
-        return timeline(llm, _named(video, videos), what, **options)
-
-    async def afind(video: str, what: str) -> Timeline:
-        return await atimeline(llm, _named(video, videos), what, **options)
-
+    tool = GroundingTool(asker=LlmAsker(llm), media=videos, options=options)
     return FunctionTool.from_defaults(
-        find,
-        async_fn=afind,
+        tool.timeline,
+        async_fn=tool.atimeline,
         name="timeline",
-        description=_describe(
-            "Find when things happen in a video. `video` is its name or address, `what` says in "
-            "a few words what to look for.",
-            videos,
-        ),
+        description=tool.describe_timeline(),
     )
 
 
-def _named(name: str, media: Mapping[str, object] | None) -> object:
-    if media is None:
-        return name
-    if name not in media:
-        raise MediaNotFoundError(
-            f"There is nothing named {name!r}.",
-            value=name,
-            remedy=f"Choose one of {', '.join(map(repr, media))}.",
-        )
-    return media[name]
-
-
-def _describe(task: str, media: Mapping[str, object] | None) -> str:
-    return task if media is None else f"{task} There are: {', '.join(media)}."
-
-
-def _read_places(question: PlaceQuestion, response: ChatResponse) -> Grounding:
+def _to_answer(response: ChatResponse) -> Answer:
     told = response.additional_kwargs
-    sizes = told.get("image_hw")
-    return question.read(
-        response.message.content or "",
+    return Answer(
+        text=response.message.content or "",
         finish_reason=told.get("finish_reason"),
-        image_hw=tuple((high, wide) for high, wide in sizes) if sizes else None,
+        image_hw=told.get("image_hw"),
     )
 
 
-def _read_events(question: EventQuestion, response: ChatResponse) -> Timeline:
-    return question.read(
-        response.message.content or "",
-        finish_reason=response.additional_kwargs.get("finish_reason"),
-    )
-
-
-def _to_message(question: PlaceQuestion | EventQuestion) -> ChatMessage:
+def _to_message(question: Question) -> ChatMessage:
     part = question.part
     block = _to_image_block(part) if isinstance(part, Image) else _to_video_block(part)
-    marks = (
-        [CachePoint(cache_control=CacheControl(**part.cache_control))]
-        if (part.cache_control)
-        else []
-    )
+    control = part.cache_control
+    marks = [CachePoint(cache_control=CacheControl(**control))] if control else []
     return ChatMessage([block, *marks, TextBlock(text=question.prompt)])
 
 

@@ -1,78 +1,34 @@
-"""What `QwenVL` has for places and times; `grounding` does it, and is imported at a call."""
+"""What `QwenVL` has for places and times."""
 
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
+from qwen_vl.grounding_methods import GroundingMethods
+
 if TYPE_CHECKING:
-    from qwen_vl.grounding import Grounding
-    from qwen_vl.timelines import Timeline
+    from qwen_vl.grounder import QuestionAsker
 
 
-class GroundingMethods:
-    """Finds things in pictures, and events in videos."""
+class LlmGroundingMethods(GroundingMethods):
+    """Finds things in pictures, and events in videos.
 
-    def locate(self, image: object, what: str, **options: Any) -> "Grounding":
-        """Find things in a picture: boxes and points in pixels of the picture as you have it.
+    Example:
+        >>> from llama_index.llms.qwen_vl import QwenVL
+        >>> from PIL import Image
+        >>> from qwen_vl.sandbox import Sandbox
+        >>> picture = Image.new("RGB", (640, 480), "white")
+        >>> picture.paste("red", (64, 48, 192, 240))
+        >>> with Sandbox() as sandbox:
+        ...     llm = QwenVL(api_base=sandbox.base_url, api_key="sk-sandbox")
+        ...     found = llm.locate(picture, "red things")
+        >>> found.boxes[0].xyxy
+        (64.0, 48.0, 192.0, 240.0)
+    """
 
-        Args:
-            image: A `pathlib.Path`, bytes, an open file, a `PIL.Image`, an array, or an address.
-                Text that is a path is read inside of `media_roots` alone.
-            what: What to look for, in words, in English or Chinese.
-            **options: `points=True` for points; `size=(width, height)` of a picture behind an
-                address; `space`, where coordinates count in something else than the model's family
-                has; `prompt`, your own, with `{what}` in it; and options of the call.
-
-        Raises:
-            MediaError: The picture cannot be read or sent, or its size is not known.
-            AnswerFormatError: The answer holds no places, or its coordinates count in something
-                else than was expected.
-
-        Example:
-            >>> from llama_index.llms.qwen_vl import QwenVL
-            >>> from PIL import Image
-            >>> from qwen_vl.sandbox import Sandbox
-            >>> picture = Image.new("RGB", (640, 480), "white")
-            >>> picture.paste("red", (64, 48, 192, 240))
-            >>> with Sandbox() as sandbox:
-            ...     llm = QwenVL(api_base=sandbox.base_url, api_key="sk-sandbox")
-            ...     found = llm.locate(picture, "red things")
-            >>> found.boxes[0].xyxy
-            (64.0, 48.0, 192.0, 240.0)
-        """
-        from llama_index.llms.qwen_vl import grounding  # noqa: PLC0415 - for those alone who locate
+    @override
+    def _asker(self) -> "QuestionAsker":
+        from llama_index.llms.qwen_vl.grounding import LlmAsker  # noqa: PLC0415 - at a call alone
 
         llm: Any = self
-        return grounding.locate(llm, image, what, **options)
-
-    async def alocate(self, image: object, what: str, **options: Any) -> "Grounding":
-        """Find things in a picture; see `locate`. The picture is read in a thread."""
-        from llama_index.llms.qwen_vl import grounding  # noqa: PLC0415 - as above
-
-        llm: Any = self
-        return await grounding.alocate(llm, image, what, **options)
-
-    def timeline(self, video: object, *what: str, **options: Any) -> "Timeline":
-        """Find events in a video, with their times in seconds.
-
-        Args:
-            video: A `pathlib.Path`, bytes, an open file, an address, or a list of frames. Text
-                that is a path is read inside of `media_roots` alone.
-            *what: What to look for, in words; all that happens where nothing is said.
-            **options: `fps`, `start`, `end`, `max_frames`, `video_mode` of the video; `seconds`,
-                how long a video behind an address is; `prompt`, your own, with `{what}` in it; and
-                options of the call.
-
-        Raises:
-            MediaError: The video cannot be read or sent.
-            AnswerFormatError: The answer holds no events, or times that the video does not have.
-        """
-        from llama_index.llms.qwen_vl import grounding  # noqa: PLC0415 - as above
-
-        llm: Any = self
-        return grounding.timeline(llm, video, *what, **options)
-
-    async def atimeline(self, video: object, *what: str, **options: Any) -> "Timeline":
-        """Find events in a video; see `timeline`. The video is read in a thread."""
-        from llama_index.llms.qwen_vl import grounding  # noqa: PLC0415 - as above
-
-        llm: Any = self
-        return await grounding.atimeline(llm, video, *what, **options)
+        return LlmAsker(llm)
