@@ -163,6 +163,8 @@ class _Board:
     ) -> None:
         x, y = place
         image.paste(_PLATE, place, rounded_mask((_FRAME_WIDTH, tall), 6))
+        # What is beside a tall frame.
+        image.paste(_TRACK, (x, y, x + _FRAME_WIDTH, y + card.still.height))
         image.paste(card.still, (x + (_FRAME_WIDTH - card.still.width) // 2, y))
         ImageDraw.Draw(image).rectangle(
             (x, y + card.still.height, x + _FRAME_WIDTH - 1, y + card.still.height + 3),
