@@ -2,6 +2,7 @@
 
 import ast
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -171,5 +172,11 @@ def _load_without_commas(text: str) -> Any:
 
 
 def _load_literal(text: str) -> Any:
-    # Names, calls and operators are refused by it: only values are made.
-    return ast.literal_eval(text) if len(text) <= _MOST_LITERAL_CHARS else None
+    if len(text) > _MOST_LITERAL_CHARS:
+        return None
+    with warnings.catch_warnings():
+        # Python has its own opinion of backslashes in what models write.
+        warnings.simplefilter("ignore", SyntaxWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # Names, calls and operators are refused by it: only values are made.
+        return ast.literal_eval(text)

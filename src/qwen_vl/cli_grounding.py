@@ -115,8 +115,7 @@ def timeline(
         cutting = {"fps": fps, "max_frames": max_frames, "video_mode": video_mode}
         settings = make_settings(model=model, region=region, **cutting, **given)
         part = Video(source=source, start=start, end=end, where=video)
-        words = () if what is None else (what,)
-        found = Grounder(settings).timeline(part, *words, prompt=prompt)
+        found = Grounder(settings).timeline(part, what, prompt=prompt)
     if output:
         drawn = draw_timeline(path or _address(source), found, font=font)
         _write(output, lambda: drawn.save(output, "PNG"))

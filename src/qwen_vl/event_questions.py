@@ -27,6 +27,7 @@ from qwen_vl.timelines import Timeline
 from qwen_vl.tokens import DEFAULT_FPS, sample_frame_count
 
 WHERE = "video"
+ALL_EVENTS = "the sequence of events"
 _PART_OPTIONS = ("fps", "start", "end", "max_frames", "video_mode", "total_pixels")
 
 
@@ -64,7 +65,7 @@ class EventQuestion:
 def ask_events(
     settings: QwenVLSettings,
     video: object,
-    what: str = "the sequence of events",
+    what: str | None = None,
     *,
     seconds: float | None = None,
     prompt: str | None = None,
@@ -77,7 +78,7 @@ def ask_events(
         video: A `pathlib.Path`, bytes, an open file, an address, a list of frames (each a picture
             in any of these forms), or a `Video` with options of its own. Text that is a path is
             read inside of `media_roots` alone.
-        what: What to look for, in words.
+        what: What to look for, in words; all that happens where nothing is said.
         seconds: How long a video behind an address is; without it, times in it are not checked.
         prompt: A prompt of your own, with `{what}` in it.
         **options: `fps`, `start`, `end`, `max_frames`, `video_mode`, `total_pixels` of the video,
@@ -87,7 +88,7 @@ def ask_events(
         MediaError: The video cannot be read, cut or sent.
         ConfigurationError: There is nothing to look for, or an option is wrong.
     """
-    words = write_prompt(EVENTS_PROMPT, what, prompt)
+    words = write_prompt(EVENTS_PROMPT, ALL_EVENTS if what is None else what, prompt)
     own = {name: options.pop(name) for name in _PART_OPTIONS if options.get(name) is not None}
     part = video if isinstance(video, Video) else Video(source=_to_source(video))
     part = replace(part, where=part.where or WHERE, **own)

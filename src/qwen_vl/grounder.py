@@ -75,12 +75,12 @@ class QuestionAsker(ABC):
         question = await asyncio.to_thread(ask_places, self._settings, picture, what, **options)
         return _read_places(question, await self.aask(question))
 
-    def timeline(self, video: object, *what: str, **options: Any) -> Timeline:
+    def timeline(self, video: object, what: str | None = None, **options: Any) -> Timeline:
         """Find events in a video.
 
         Args:
             video: A `pathlib.Path`, bytes, an open file, an address, or a list of frames.
-            *what: What to look for, in words; all that happens where nothing is said.
+            what: What to look for, in words; all that happens where nothing is said.
             **options: `fps`, `start`, `end`, `max_frames`, `video_mode`, `seconds`, `prompt` and
                 options of the call; see `qwen_vl.event_questions.ask_events`.
 
@@ -89,12 +89,12 @@ class QuestionAsker(ABC):
             AnswerFormatError: The answer holds no events, or times that the video does not have.
             ServiceError: The endpoint answered with an error, or not at all.
         """
-        question = ask_events(self._settings, video, *what, **options)
+        question = ask_events(self._settings, video, what, **options)
         return _read_events(question, self.ask(question))
 
-    async def atimeline(self, video: object, *what: str, **options: Any) -> Timeline:
+    async def atimeline(self, video: object, what: str | None = None, **options: Any) -> Timeline:
         """Find events in a video; see `timeline`. The video is read in a thread."""
-        question = await asyncio.to_thread(ask_events, self._settings, video, *what, **options)
+        question = await asyncio.to_thread(ask_events, self._settings, video, what, **options)
         return _read_events(question, await self.aask(question))
 
 

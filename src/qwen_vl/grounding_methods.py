@@ -38,13 +38,13 @@ class GroundingMethods:
         """Find things in a picture; see `locate`. The picture is read in a thread."""
         return await self._asker().alocate(image, what, **options)
 
-    def timeline(self, video: object, *what: str, **options: Any) -> "Timeline":
+    def timeline(self, video: object, what: str | None = None, **options: Any) -> "Timeline":
         """Find events in a video, with their times in seconds.
 
         Args:
             video: A `pathlib.Path`, bytes, an open file, an address, or a list of frames. Text
                 that is a path is read inside of `media_roots` alone.
-            *what: What to look for, in words; all that happens where nothing is said.
+            what: What to look for, in words; all that happens where nothing is said.
             **options: `fps`, `start`, `end`, `max_frames`, `video_mode` of the video; `seconds`,
                 how long a video behind an address is; `prompt`, your own, with `{what}` in it; and
                 options of the call.
@@ -53,8 +53,8 @@ class GroundingMethods:
             MediaError: The video cannot be read or sent.
             AnswerFormatError: The answer holds no events, or times that the video does not have.
         """
-        return self._asker().timeline(video, *what, **options)
+        return self._asker().timeline(video, what, **options)
 
-    async def atimeline(self, video: object, *what: str, **options: Any) -> "Timeline":
+    async def atimeline(self, video: object, what: str | None = None, **options: Any) -> "Timeline":
         """Find events in a video; see `timeline`. The video is read in a thread."""
-        return await self._asker().atimeline(video, *what, **options)
+        return await self._asker().atimeline(video, what, **options)

@@ -57,6 +57,10 @@ BOXES = {
     "reversed corners": ('{"bbox_2d": [300, 400, 100, 200], "label": "cat"}', [CAT]),
     "one corner reversed": ('{"bbox_2d": [300, 200, 100, 400], "label": "cat"}', [CAT]),
     "comma too many": (f"[{_CAT}, {_DOG},]", [CAT, DOG]),
+    "backslash of Python": (
+        r"[{'bbox_2d': [100, 200, 300, 400], 'label': '\d'}]",
+        [(CAT[0], r"\d")],
+    ),
     "quotes of Python": ("[{'bbox_2d': [100, 200, 300, 400], 'label': 'cat'}]", [CAT]),
     "eight numbers": (
         '{"location": [100, 200, 300, 200, 300, 400, 100, 400], "text": "cat"}',

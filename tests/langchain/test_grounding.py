@@ -66,7 +66,7 @@ def test_runnables_say_what_is_missing(chat: ChatQwenVL, given: Any) -> None:
 
 
 def test_locator_wants_to_know_what(chat: ChatQwenVL, desk: Image.Image) -> None:
-    with pytest.raises(ConfigurationError, match='no "what"'):
+    with pytest.raises(ConfigurationError, match="nothing to look for"):
         chat.as_locator().invoke({"image": desk})
 
 

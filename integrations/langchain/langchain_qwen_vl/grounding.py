@@ -61,11 +61,11 @@ def as_locator(model: ChatQwenVL, **options: Any) -> Runnable[dict[str, Any], Gr
 
     def find(given: dict[str, Any], config: RunnableConfig) -> Grounding:
         image, what, rest = _take(given, "image")
-        return ChatAsker(model, config).locate(image, *what, **{**options, **rest})
+        return ChatAsker(model, config).locate(image, what, **{**options, **rest})
 
     async def afind(given: dict[str, Any], config: RunnableConfig) -> Grounding:
         image, what, rest = _take(given, "image")
-        return await ChatAsker(model, config).alocate(image, *what, **{**options, **rest})
+        return await ChatAsker(model, config).alocate(image, what, **{**options, **rest})
 
     return RunnableLambda(find, afunc=afind, name="locate")
 
@@ -80,11 +80,11 @@ def as_timeline_finder(model: ChatQwenVL, **options: Any) -> Runnable[dict[str, 
 
     def find(given: dict[str, Any], config: RunnableConfig) -> Timeline:
         video, what, rest = _take(given, "video")
-        return ChatAsker(model, config).timeline(video, *what, **{**options, **rest})
+        return ChatAsker(model, config).timeline(video, what, **{**options, **rest})
 
     async def afind(given: dict[str, Any], config: RunnableConfig) -> Timeline:
         video, what, rest = _take(given, "video")
-        return await ChatAsker(model, config).atimeline(video, *what, **{**options, **rest})
+        return await ChatAsker(model, config).atimeline(video, what, **{**options, **rest})
 
     return RunnableLambda(find, afunc=afind, name="timeline")
 
@@ -185,14 +185,12 @@ def _make_tool(
     )
 
 
-def _take(given: Any, kind: str) -> tuple[object, tuple[str, ...], dict[str, Any]]:
+def _take(given: Any, kind: str) -> tuple[object, Any, dict[str, Any]]:
+    """Take apart what a runnable is given: the medium, what to look for, and options."""
     if not isinstance(given, Mapping) or given.get(kind) is None:
         raise ConfigurationError(f'Pass a dict: {{"{kind}": …, "what": …}}.')
     rest = {name: value for name, value in given.items() if name not in {kind, "what"}}
-    what = given.get("what")
-    if what is None and kind == "image":
-        raise ConfigurationError(f'There is no "what" beside the {kind}: what to look for.')
-    return given[kind], () if what is None else (what,), rest
+    return given[kind], given.get("what"), rest
 
 
 def _to_answer(message: AIMessage) -> Answer:
