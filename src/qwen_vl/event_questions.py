@@ -13,9 +13,10 @@ from qwen_vl.grounding_prompts import (
     is_chinese,
     write_prompt,
 )
+from qwen_vl.media.given import require_source
 from qwen_vl.media.measure import measure_video
 from qwen_vl.media.prepare import prepare_media, wants_upload
-from qwen_vl.media.source import is_remote, require_source
+from qwen_vl.media.source import is_remote
 from qwen_vl.media.video.probe import Clip
 from qwen_vl.media.video.schedule import Span
 from qwen_vl.models import find_model

@@ -18,11 +18,12 @@ from qwen_vl.grounding_prompts import (
     POINTS_SCHEMA,
     write_prompt,
 )
+from qwen_vl.media.given import require_source
 from qwen_vl.media.image import find_picture_type, open_picture
 from qwen_vl.media.measure import measure_picture
 from qwen_vl.media.prepare import prepare_media
 from qwen_vl.media.shrink import MAX_FILE_BYTES
-from qwen_vl.media.source import is_remote, load, require_source
+from qwen_vl.media.source import is_remote, load
 from qwen_vl.models import CoordinateSpace
 from qwen_vl.request import MediaPolicy, Request
 from qwen_vl.settings import QwenVLSettings

@@ -7,10 +7,11 @@ from PIL import Image, ImageOps
 
 from qwen_vl.content import Pixels, Source, Url
 from qwen_vl.errors import ContentError, MediaFormatError
+from qwen_vl.media.given import require_source
 from qwen_vl.media.image import find_picture_type, open_picture
 from qwen_vl.media.pixels import to_picture
 from qwen_vl.media.shrink import MAX_FILE_BYTES
-from qwen_vl.media.source import is_remote, load, require_source
+from qwen_vl.media.source import is_remote, load
 from qwen_vl.request import MediaPolicy
 
 

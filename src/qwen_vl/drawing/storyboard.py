@@ -19,7 +19,8 @@ from qwen_vl.drawing.labels import (
 )
 from qwen_vl.drawing.opened import open_upright
 from qwen_vl.errors import ConfigurationError, MediaFormatError
-from qwen_vl.media.source import is_remote, require_source
+from qwen_vl.media.given import require_source
+from qwen_vl.media.source import is_remote
 from qwen_vl.media.video.stills import take_stills
 from qwen_vl.request import MediaPolicy
 from qwen_vl.timelines import Event, Timeline

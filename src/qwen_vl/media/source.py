@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Never
 
-from qwen_vl.content import Inline, LocalFile, OpenFile, Source, Url, to_source
+from qwen_vl.content import Inline, LocalFile, OpenFile, Url
 from qwen_vl.errors import (
     MediaAccessError,
     MediaFormatError,
@@ -69,27 +69,6 @@ def check_remote(address: str, where: str) -> None:
             value=excerpt(address),
             remedy="Give a whole address: https://example.com/cat.png, or oss://bucket/key.",
         )
-
-
-def require_source(value: object, where: str) -> Source:
-    """Tell where a picture or video comes from; see `qwen_vl.content.to_source`.
-
-    Args:
-        value: An address, a path, bytes, an open file or a decoded picture.
-        where: The part, for errors.
-
-    Raises:
-        MediaFormatError: It is none of these.
-    """
-    source = to_source(value)
-    if source is None:
-        raise MediaFormatError(
-            f"A {type(value).__name__} is neither picture nor video.",
-            where=where,
-            value=type(value).__name__,
-            remedy="Pass a path, bytes, an open file, a decoded picture or an address.",
-        )
-    return source
 
 
 def load(source: Url | Inline | LocalFile | OpenFile, policy: MediaPolicy, where: str) -> Loaded:
