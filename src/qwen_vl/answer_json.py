@@ -3,7 +3,7 @@
 import ast
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -78,6 +78,24 @@ def find_json(text: str) -> FoundJson:
         found = found if any(each.values for each in found) else [_find_in(text)]
     values = tuple(value for each in found for value in each.values)
     return FoundJson(values, any(each.is_cut_off for each in found))
+
+
+def find_text(entry: Mapping[str, Any], keys: Sequence[str]) -> str | None:
+    """Find the words of an entry under the first of their names that has any.
+
+    Args:
+        entry: What the model wrote.
+        keys: Names.
+
+    Example:
+        >>> find_text({"label": 3}, ["name", "label"])
+        '3'
+    """
+    for key in keys:
+        value = entry.get(key)
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            return str(value).strip()
+    return None
 
 
 def _find_in(text: str) -> FoundJson:

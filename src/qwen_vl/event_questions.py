@@ -93,6 +93,9 @@ def ask_events(
     own = {name: options.pop(name) for name in _PART_OPTIONS if options.get(name) is not None}
     part = video if isinstance(video, Video) else Video(source=_to_source(video))
     part = replace(part, where=part.where or WHERE, **own)
+    if isinstance(part.source, Frames) and part.fps is None and settings.fps is None:
+        # What the service takes them for is said aloud, since other servers take another number.
+        part = replace(part, fps=DEFAULT_FPS)
     options = {**schema_options(settings, EVENTS_SCHEMA, options), **options}
     request = settings.make_request(_to_turns(part, words), stream=None, **options)
     asked = _find_video(request)

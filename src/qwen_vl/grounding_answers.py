@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from qwen_vl.answer_json import find_json
+from qwen_vl.answer_json import find_json, find_text
 from qwen_vl.coordinates import CoordinateFrame
 from qwen_vl.errors import AnswerFormatError, CoordinateSpaceError
 from qwen_vl.grounding import Box, Corners, Grounding, Point
@@ -166,7 +166,7 @@ def _walk(value: Any, label: str, finds: _Finds, depth: int) -> None:
 
 
 def _walk_object(entry: dict[str, Any], label: str, finds: _Finds, depth: int) -> None:
-    own_label = next((entry[key] for key in _LABEL_KEYS if isinstance(entry.get(key), str)), None)
+    own_label = find_text(entry, _LABEL_KEYS)
     own = label if own_label is None else own_label
     keys = [key for key in _PLACE_KEYS if key in entry]
     if not keys and (edges := _edges_of(entry)):
@@ -174,8 +174,12 @@ def _walk_object(entry: dict[str, Any], label: str, finds: _Finds, depth: int) -
         return
     holds_objects = any(_holds_objects(entry[key]) for key in keys)
     if keys and not holds_objects:
-        for key in _preferred(keys):
+        for key in _preferred(keys, entry):
             _read_place(key, entry[key], own, entry, finds)
+        # Its parts, if it has any; a list of numbers beside it may be anything.
+        for key, inner in entry.items():
+            if key not in _PLACE_KEYS and _holds_places(inner):
+                _walk(inner, "", finds, depth + 1)
         return
     finds.has_container = finds.has_container or not entry
     for key, inner in entry.items():
@@ -190,8 +194,21 @@ def _holds_objects(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(inner, dict) for inner in value)
 
 
-def _preferred(keys: list[str]) -> list[str]:
-    """Choose among the forms of one place: `location` and `rotate_rect` say the same."""
+def _holds_places(value: Any, depth: int = 0) -> bool:
+    if isinstance(value, dict):
+        inner = list(value.values())
+        return any(key in value for key in _PLACE_KEYS) or _holds_places(inner, depth + 1)
+    is_list = isinstance(value, list) and depth < _DEEPEST
+    return is_list and any(_holds_places(inner, depth + 1) for inner in value)
+
+
+def _preferred(keys: list[str], entry: Mapping[str, Any]) -> list[str]:
+    """Choose among the forms of one place: `location` and `rotate_rect` say the same.
+
+    Words and single numbers under such names are something else, such as a player's points, where
+    there is a place beside them.
+    """
+    keys = [key for key in keys if isinstance(entry[key], dict | list)] or keys
     quads = [key for key in keys if key in _QUAD_KEYS]
     boxes = [key for key in keys if key in _BOX_KEYS]
     points = [key for key in keys if key in _POINT_KEYS]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qwen_vl.answer_json import find_json
+from qwen_vl.answer_json import find_json, find_text
 from qwen_vl.errors import AnswerFormatError, TimestampError
 from qwen_vl.timelines import Event, Timeline
 from qwen_vl.timestamps import read_range, read_seconds
@@ -120,13 +120,28 @@ def _walk(value: Any, finds: _Finds, depth: int) -> None:
             _walk(inner, finds, depth + 1)
     elif isinstance(value, dict):
         if _TIME_KEYS & value.keys():
-            finds.events.append(_to_event(value, finds))
+            _read_event(value, finds, depth)
             return
         held = [inner for inner in value.values() if isinstance(inner, dict | list)]
         if depth and not held and any(key in value for key in _TEXT_KEYS):
             raise TimestampError(f"An event comes without a time: {value!r}.", text=finds.text)
         for inner in held:
             _walk(inner, finds, depth + 1)
+
+
+def _read_event(entry: Mapping[str, Any], finds: _Finds, depth: int) -> None:
+    """Read an event, and those that are its parts; one without words is but their frame."""
+    parts = [inner for inner in entry.values() if _holds_events(inner)]
+    if not parts or find_text(entry, _TEXT_KEYS):
+        finds.events.append(_to_event(entry, finds))
+    for inner in parts:
+        _walk(inner, finds, depth + 1)
+
+
+def _holds_events(value: Any) -> bool:
+    return isinstance(value, list) and any(
+        isinstance(inner, dict) and _TIME_KEYS & inner.keys() for inner in value
+    )
 
 
 def _to_event(entry: Mapping[str, Any], finds: _Finds) -> Event:
@@ -143,8 +158,8 @@ def _to_event(entry: Mapping[str, Any], finds: _Finds) -> Event:
             )
         is_clipped = end > frame.end
         start, end = min(start, frame.end), min(end, frame.end)
-    words = next((entry[key] for key in _TEXT_KEYS if isinstance(entry.get(key), str)), "")
-    return Event(start=start, end=end, text=words.strip(), is_clipped=is_clipped, entry=entry)
+    words = find_text(entry, _TEXT_KEYS) or ""
+    return Event(start=start, end=end, text=words, is_clipped=is_clipped, entry=entry)
 
 
 def _read_times(entry: Mapping[str, Any], finds: _Finds) -> tuple[float, float]:

@@ -42,6 +42,18 @@ BOXES = {
         '{"bbox_2d": [[100, 200, 300, 400], [500, 500, 900, 1000]], "label": "cat"}',
         [CAT, (DOG[0], "cat")],
     ),
+    "label that is a number": (
+        '{"bbox_2d": [100, 200, 300, 400], "label": 7}',
+        [(CAT[0], "7")],
+    ),
+    "things with parts": (
+        f'{{"bbox_2d": [100, 200, 300, 400], "label": "cat", "size": [1, 2], "parts": [{_DOG}]}}',
+        [CAT, DOG],
+    ),
+    "points that are none": (
+        '{"bbox_2d": [100, 200, 300, 400], "label": "cat", "points": 12, "location": "left"}',
+        [CAT],
+    ),
     "boxes that hold objects": (f'{{"boxes": [{_CAT}]}}', [CAT]),
     "thoughts before": (f"<think>Perhaps {_DOG}?</think>\n{_CAT}", [CAT]),
     "bare lists": ("[[100, 200, 300, 400]]", [(CAT[0], "")]),

@@ -47,6 +47,11 @@ ANSWERS = {
     ),
     "frames": ('[{"start_frame": 10, "end_frame": 31, "event": "he sits down"}]', [B]),
     "one frame": ('[{"frame": 10, "event": "he sits"}]', [(5.0, 5.0, "he sits")]),
+    "a frame of events": (f'{{"start": 0, "end": 21, "events": [{_A}, {_B}]}}', [A, B]),
+    "parts of events": (
+        f'{{"start": 0, "end": 20, "event": "a visit", "parts": [{_A}]}}',
+        [A, (0.0, 20.0, "a visit")],
+    ),
     "no words": ('[{"start": 5, "end": 6}]', [(5.0, 6.0, "")]),
 }
 
