@@ -151,6 +151,17 @@ def test_prompt_of_the_guide_is_sent(make_asker: Ask, qwen_vl_sandbox: Sandbox) 
         assert "response_format" not in qwen_vl_sandbox.last_request.json
 
 
+def test_task_of_an_ocr_model_does_not_get_in_the_way(
+    make_asker: Ask, qwen_vl_sandbox: Sandbox
+) -> None:
+    picture, truth = make_picture((640, 480))
+    asker = make_asker(model="qwen-vl-ocr", ocr_task="text_recognition")
+    assert asker.locate(picture, "red things").boxes[0].xyxy == pytest.approx(truth["red"], abs=2)
+    body = qwen_vl_sandbox.last_request.json
+    assert len(body["messages"][-1]["content"]) == 2
+    assert "ocr_options" not in str(body)
+
+
 @pytest.mark.openai_wire
 def test_model_with_a_schema_is_held_to_it(make_asker: Ask, qwen_vl_sandbox: Sandbox) -> None:
     picture, truth = make_picture((640, 480))
