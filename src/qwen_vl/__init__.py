@@ -27,7 +27,9 @@ if TYPE_CHECKING:
         Url,
         Video,
     )
+    from qwen_vl.coordinates import CoordinateFrame, find_frame
     from qwen_vl.counting import count_tokens
+    from qwen_vl.drawing import draw_grounding, draw_timeline
     from qwen_vl.errors import (
         ConfigurationError,
         ContentError,
@@ -35,12 +37,17 @@ if TYPE_CHECKING:
         QwenVLError,
         ServiceError,
     )
+    from qwen_vl.grounder import Grounder
+    from qwen_vl.grounding import Box, Grounding, Point
+    from qwen_vl.grounding_answers import ground_ocr_result, read_grounding
     from qwen_vl.models import ModelFacts, find_model
     from qwen_vl.ocr import OcrResult, OcrWord, read_ocr_result
     from qwen_vl.ocr_reader import OcrPage, OcrReader
     from qwen_vl.reply import Delta, Reply, Usage
     from qwen_vl.request import MediaPolicy, Request
     from qwen_vl.settings import QwenVLSettings
+    from qwen_vl.timeline_answers import TimeFrame, read_timeline
+    from qwen_vl.timelines import Event, Timeline
     from qwen_vl.tokens import count_image_tokens, count_video_tokens, sample_frame_count
 
     __version__: str
@@ -48,13 +55,18 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncQwenVLClient",
     "Audio",
+    "Box",
     "ConfigurationError",
     "Connection",
     "ContentError",
+    "CoordinateFrame",
     "Delta",
     "Document",
+    "Event",
     "Facts",
     "Frames",
+    "Grounder",
+    "Grounding",
     "Image",
     "Inline",
     "LocalFile",
@@ -67,6 +79,7 @@ __all__ = [
     "OcrWord",
     "OpenFile",
     "Pixels",
+    "Point",
     "QwenVLClient",
     "QwenVLError",
     "QwenVLSettings",
@@ -75,6 +88,8 @@ __all__ = [
     "Request",
     "ServiceError",
     "Text",
+    "TimeFrame",
+    "Timeline",
     "ToolCall",
     "ToolResult",
     "Turn",
@@ -85,8 +100,14 @@ __all__ = [
     "count_image_tokens",
     "count_tokens",
     "count_video_tokens",
+    "draw_grounding",
+    "draw_timeline",
+    "find_frame",
     "find_model",
+    "ground_ocr_result",
+    "read_grounding",
     "read_ocr_result",
+    "read_timeline",
     "sample_frame_count",
 ]
 
@@ -96,8 +117,13 @@ _NAMES_BY_MODULE = {
         "Audio Document Frames Image Inline LocalFile OpenFile Pixels Reasoning Text ToolCall "
         "ToolResult Turn Url Video"
     ),
+    "coordinates": "CoordinateFrame find_frame",
     "counting": "count_tokens",
+    "drawing": "draw_grounding draw_timeline",
     "errors": "ConfigurationError ContentError MediaError QwenVLError ServiceError",
+    "grounder": "Grounder",
+    "grounding": "Box Grounding Point",
+    "grounding_answers": "ground_ocr_result read_grounding",
     "models": "ModelFacts find_model",
     "ocr": "OcrResult OcrWord read_ocr_result",
     "ocr_reader": "OcrPage OcrReader",
@@ -105,6 +131,8 @@ _NAMES_BY_MODULE = {
     "request": "MediaPolicy Request",
     "connection": "Connection",
     "settings": "QwenVLSettings",
+    "timeline_answers": "TimeFrame read_timeline",
+    "timelines": "Event Timeline",
     "tokens": "count_image_tokens count_video_tokens sample_frame_count",
 }
 _HOMES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}

@@ -1,4 +1,4 @@
-"""The command line: `qwen-vl ask | demo | models | sandbox | tokens`.
+"""The command line: `qwen-vl ask | demo | locate | models | sandbox | timeline | tokens`.
 
 Exit codes: 0 answered; 2 wrong usage; 3 a picture or video cannot be sent; 4 a setting is missing
 or wrong; 5 the service refused; 6 the service failed for now, another try may succeed.
@@ -10,38 +10,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import entry_points, version
-from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import orjson
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from qwen_vl.cli_endpoint import load_sandbox, make_settings, open_endpoint, to_part
+from qwen_vl.cli_grounding import locate, timeline
 from qwen_vl.cli_tokens import tokens
 from qwen_vl.client import QwenVLClient
 from qwen_vl.connection import API_KEY_VARIABLE
-from qwen_vl.content import Image, LocalFileUrl, Part, Text, Turn, Video, VideoMode, to_source
+from qwen_vl.content import Image, Part, Text, Turn, Video, VideoMode
 from qwen_vl.errors import (
     ConfigurationError,
     ContentError,
-    MediaNotFoundError,
-    MissingExtraError,
     QwenVLError,
     ServiceError,
 )
-from qwen_vl.media import sniff
 from qwen_vl.models import CURRENT_MODELS, DEFAULT_MODEL, find_model
 from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage
 from qwen_vl.request import Request
-from qwen_vl.settings import QwenVLSettings
 
 EXIT_CONTENT, EXIT_CONFIGURATION, EXIT_REFUSED, EXIT_UNAVAILABLE = 3, 4, 5, 6
-
-_VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".flv", ".wmv", ".webm", ".m4v"})
-_SNIFF_BYTES = 64
 
 app = typer.Typer(
     help="Ask Qwen VL about pictures and videos.",
@@ -101,16 +93,16 @@ def ask(
     sandbox: Annotated[bool, typer.Option(help="Ask a local sandbox, not the service.")] = False,
 ) -> None:
     """Ask about pictures and videos; the answer is printed as it comes."""
-    with _errors_as_exit_codes(), _endpoint(sandbox=sandbox) as endpoint:
+    with _errors_as_exit_codes(), open_endpoint(sandbox=sandbox) as endpoint:
         # Parameters that are None count as not given.
         given = {"base_url": base_url, **endpoint}
         cutting = {"max_frames": max_frames, "video_mode": video_mode}
-        settings = _make_settings(
+        settings = make_settings(
             model=model, region=region, fps=fps, max_pixels=max_pixels, **cutting, **given
         )
         parts = [
-            *(_to_part(value, is_video=False) for value in media or ()),
-            *(_to_part(value, is_video=True) for value in video or ()),
+            *(to_part(value, is_video=False) for value in media or ()),
+            *(to_part(value, is_video=True) for value in video or ()),
             Text(text=question),
         ]
         turn = Turn(role="user", parts=tuple(_cut(part, start, end) for part in parts))
@@ -132,7 +124,7 @@ def demo() -> None:
                 "The demo needs: pip install langchain-qwen-vl, or llama-index-llms-qwen-vl"
             )
         has_key = bool(os.environ.get(API_KEY_VARIABLE))
-        with _endpoint(sandbox=not has_key) as endpoint:
+        with open_endpoint(sandbox=not has_key) as endpoint:
             if has_key:
                 _out.print(f"[bold]Asking the service[/bold], since {API_KEY_VARIABLE} is set.\n")
             else:
@@ -182,62 +174,11 @@ def sandbox(
 ) -> None:
     """Run a local endpoint that checks requests and says what it received."""
     with _errors_as_exit_codes():
-        _load_sandbox().serve(port, dialect=dialect)
-
-
-def _make_settings(**given: Any) -> QwenVLSettings:
-    try:
-        return QwenVLSettings(**given)
-    except ValidationError as error:
-        wrong = [f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors()]
-        raise ConfigurationError(f"{'; '.join(wrong)}.") from error
-
-
-def _to_part(value: str, *, is_video: bool) -> Image | Video:
-    is_address = "://" in value or value[:5].lower() == "data:"
-    # Files that the user types are files that the user wants to send.
-    path = LocalFileUrl(value).path if value[:7].lower() == "file://" else None
-    if path is None and not is_address:
-        path = _expand(value)
-    source = to_source(path or value)
-    if source is None:
-        raise ConfigurationError(f"{value!r} is neither a file nor an address.")
-    if is_video or _is_video(value, path):
-        return Video(source=source, where=value)
-    return Image(source=source, where=value)
+        load_sandbox().serve(port, dialect=dialect)
 
 
 def _cut(part: Image | Video | Text, start: float | None, end: float | None) -> Part:
     return replace(part, start=start, end=end) if isinstance(part, Video) else part
-
-
-def _expand(value: str) -> Path:
-    try:
-        return Path(value).expanduser()
-    except RuntimeError:
-        # There is no such user: then it is the name of a file that begins so, or of none.
-        return Path(value)
-
-
-def _is_video(value: str, path: Path | None) -> bool:
-    if value[:5].lower() == "data:":
-        return value[:11].lower() == "data:video/"
-    if path is None:
-        return Path(urlsplit(value).path).suffix.lower() in _VIDEO_SUFFIXES
-    # A pipe would wait for its other end; what is no file is told where it is read.
-    if path.exists() and not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            media_type = sniff(file.read(_SNIFF_BYTES))
-    except OSError as error:
-        raise MediaNotFoundError(
-            f"The file cannot be read: {error.strerror}.",
-            where=value,
-            value=value,
-            remedy="Check the path.",
-        ) from error
-    return (media_type or "").startswith("video/")
 
 
 def _print_answer(client: QwenVLClient, request: Request, *, quietly: bool) -> Reply:
@@ -302,26 +243,6 @@ def describe_usage(usage: Usage | None) -> str:
 
 
 @contextmanager
-def _endpoint(*, sandbox: bool) -> Iterator[dict[str, str]]:
-    """Start the sandbox if it is wanted, and give the settings that reach it."""
-    if not sandbox:
-        yield {}
-        return
-    with _load_sandbox().Sandbox() as running:
-        yield {"base_url": running.base_url, "api_key": "sk-sandbox"}
-
-
-def _load_sandbox() -> Any:
-    from qwen_vl import sandbox  # noqa: PLC0415 - what it imports may be missing.
-
-    try:
-        _ = sandbox.Sandbox
-    except ImportError as error:
-        raise MissingExtraError("The sandbox", extra="sandbox") from error
-    return sandbox
-
-
-@contextmanager
 def _errors_as_exit_codes() -> Iterator[None]:
     try:
         yield
@@ -331,7 +252,8 @@ def _errors_as_exit_codes() -> Iterator[None]:
         raise typer.Exit(_exit_code(error)) from error
 
 
-app.command()(_errors_as_exit_codes()(tokens))
+for command in (locate, timeline, tokens):
+    app.command()(_errors_as_exit_codes()(command))
 
 
 def _exit_code(error: QwenVLError) -> int:

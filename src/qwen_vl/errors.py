@@ -15,6 +15,8 @@
     │       ├── FrameCountError       too few or too many frames
     │       └── MediaOptionError      fps, a pixel limit or a span out of its range
     ├── AnswerFormatError             not what was asked for: no JSON, no tool call; `text` holds it
+    │   ├── CoordinateSpaceError      places that count in something else than was expected
+    │   └── TimestampError            times behind the end of the video, or that are none
     └── ServiceError                  what the endpoint answered; `status`, `code`, `request_id`
         ├── AuthenticationError       401
         ├── PermissionDeniedError     403, and an overdue account
@@ -169,6 +171,14 @@ class AnswerFormatError(QwenVLError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class CoordinateSpaceError(AnswerFormatError):
+    """The answer's places cannot be counted in what the model's coordinates count in."""
+
+
+class TimestampError(AnswerFormatError):
+    """The answer's times lie behind the video's end, or are no times."""
 
 
 class ServiceError(QwenVLError):

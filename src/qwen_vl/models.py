@@ -18,6 +18,11 @@ DEFAULT_OCR_MODEL = "qwen-vl-ocr"
 
 Thinking = Literal["never", "off", "on", "always"]
 
+CoordinateSpace = Literal["normalized", "resized", "sent"]
+"""What the places that a model names count in, from the picture's top left: thousandths of its
+width and height, 0 to 1000; pixels of the picture as the model looks at it; or pixels of the
+picture as it was sent."""
+
 _MIB = 2**20
 _GIB = 2**30
 
@@ -53,6 +58,7 @@ class ModelFacts:
         accepts_json_while_thinking: Whether JSON mode goes with thinking.
         accepts_system: Whether a system message is taken.
         accepts_ocr_tasks: Whether the native protocol's `ocr_options` are read.
+        coordinates: What the places in its answers count in.
         context_window: Tokens of input and output together; `None` where no page gives it.
         max_input_tokens: Most tokens of input.
         max_output_tokens: Most tokens of an answer.
@@ -84,6 +90,10 @@ class ModelFacts:
     accepts_json_while_thinking: bool = False
     accepts_system: bool = True
     accepts_ocr_tasks: bool = False
+    # Vision page, 2026-08, of Qwen3-VL; QwenLM/Qwen3.8-Flash-Next#4 of Qwen3.8.
+    # unsure: of 3.5, 3.6 and 3.7, and of Qwen2-VL, of which no page says anything; and whether the
+    # last number is 1000 or 999, as that page has it: they are 0.1 % apart.
+    coordinates: CoordinateSpace = "normalized"
     context_window: int | None = 1_000_000
     max_input_tokens: int | None = 991_808
     max_output_tokens: int | None = 65_536
@@ -173,6 +183,8 @@ _QWEN_VL = ModelFacts(
     max_frames=512,
     thinking="never",
     accepts_tools=False,
+    # unsure: they are between Qwen2.5-VL and Qwen3-VL.
+    coordinates="resized",
     context_window=131_072,
     max_input_tokens=129_024,
     max_output_tokens=8_192,
@@ -192,13 +204,18 @@ _QWEN25_VL = ModelFacts(
     max_video_bytes=_GIB,
     thinking="never",
     accepts_tools=False,
+    coordinates="resized",  # Vision page, 2026-08.
     context_window=131_072,
     max_input_tokens=129_024,
     max_output_tokens=8_192,
 )
 _QVQ = replace(_QWEN25_VL, family="QVQ", thinking="always", max_output_tokens=16_384)
 _QWEN2_VL = replace(
-    _QWEN25_VL, family="Qwen2-VL and before", max_frames=80, max_video_bytes=150 * _MIB
+    _QWEN25_VL,
+    family="Qwen2-VL and before",
+    max_frames=80,
+    max_video_bytes=150 * _MIB,
+    coordinates="normalized",
 )
 _OCR = ModelFacts(
     family="Qwen OCR",

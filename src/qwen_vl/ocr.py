@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-import orjson
-
+from qwen_vl.answer_json import FENCE, load_json
 from qwen_vl.errors import AnswerFormatError
 
 OcrTask = Literal[
@@ -33,7 +32,6 @@ Corners: TypeAlias = tuple[Point, Point, Point, Point]
 RotateRect: TypeAlias = tuple[float, float, float, float, float]
 """x and y of the middle, width, height, and an angle of -90 to 90 degrees."""
 
-_FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)(?:\n?[ \t]*```|\Z)", re.DOTALL)
 _TABLE_TAG = re.compile(r"<(/?)table\b[^>]*>", re.IGNORECASE)
 _ROW_TAG = re.compile(r"<tr\b", re.IGNORECASE)
 _N_LOCATION, _N_RECT = 8, 5
@@ -137,12 +135,12 @@ def read_ocr_result(
         case "advanced_recognition":
             listed = beside.get("words_info")
             in_pixels = isinstance(listed, list)
-            words = tuple(_read_words(listed if in_pixels else _load_json(text), text))
+            words = tuple(_read_words(listed if in_pixels else load_json(text), text))
             lines = "\n".join(word.text for word in words)
             return OcrResult(task=task, text=lines, words=words, in_pixels=in_pixels)
         case "key_information_extraction":
             held = beside.get("kv_result")
-            values = held if isinstance(held, dict) else _load_json(text)
+            values = held if isinstance(held, dict) else load_json(text)
             if not isinstance(values, dict):
                 raise AnswerFormatError("The answer is no JSON object of values.", text=text)
             return OcrResult(task=task, text=_unfence(text), values=values)
@@ -238,15 +236,6 @@ def _to_json(word: OcrWord) -> dict[str, Any]:
     return {"text": word.text, "location": [list(point) for point in word.corners], **rect}
 
 
-def _load_json(text: str) -> Any:
-    """Read the JSON of an answer; `None` where it is none."""
-    fenced = _FENCE.search(text)
-    try:
-        return orjson.loads(fenced[1] if fenced else text)
-    except orjson.JSONDecodeError:
-        return None
-
-
 def _find_tables(text: str) -> Iterator[str]:
     """Find the outermost tables, and rows that stand in none."""
     depth = start = 0
@@ -268,5 +257,5 @@ def _find_tables(text: str) -> Iterator[str]:
 def _unfence(text: str) -> str:
     """Take the answer out of its fence, if one stands around all of it."""
     stripped = text.strip()
-    fenced = _FENCE.match(stripped)
+    fenced = FENCE.match(stripped)
     return fenced[1] if fenced and fenced.end() == len(stripped) else text

@@ -21,6 +21,7 @@ import pytest
 from langchain_core._api import LangChainBetaWarning
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from PIL import Image, ImageChops, ImageStat
 from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
@@ -165,10 +166,25 @@ def _at(example: Example) -> str:
     return f"{Path(example.path).name}:{example.line}"
 
 
-@pytest.mark.usefixtures("desk")
 @pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
-def test_examples_run(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_examples_run(path: Path, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _run_examples(path, capsys)
+    _check_pictures(path, desk)
+
+
+def _check_pictures(path: Path, desk: Path) -> None:
+    """Check that the pictures that a document shows are those that its examples make."""
+    for link in _links(path):
+        shown = (path.parent / unquote(link.partition("#")[0])).resolve()
+        if shown.suffix != ".png":
+            continue
+        made = desk / shown.name
+        assert made.is_file(), f"{_name(path)} shows {link}, which none of its examples makes"
+        with Image.open(shown) as old, Image.open(made) as new:
+            assert old.size == new.size, f"{link} is to be made anew"
+            difference = ImageChops.difference(old.convert("RGB"), new.convert("RGB"))
+            # Decoders and fonts differ a little from version to version.
+            assert max(ImageStat.Stat(difference).mean) < 3, f"{link} is to be made anew"
 
 
 @pytest.mark.usefixtures("desk")

@@ -6,12 +6,15 @@ import pytest
 from langchain_core.messages import HumanMessage
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock, VideoBlock
+from PIL import Image
 from pydantic import BaseModel
 
 from langchain_qwen_vl import ChatQwenVL
 from llama_index.llms.qwen_vl import QwenVL
+from qwen_vl.grounder import Grounder
 from qwen_vl.models import find_model
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
+from qwen_vl.settings import QwenVLSettings
 from qwen_vl.tokens import count_image_tokens
 
 pytestmark = [
@@ -85,3 +88,22 @@ async def test_agent_sees_what_its_tool_returns() -> None:
     answer = await agent.run(user_msg="Use the tool look, then say which animal it shows.")
 
     assert "cat" in str(answer).lower()
+
+
+@pytest.mark.parametrize(
+    "model", ["qwen3-vl-plus", "qwen3.5-plus", "qwen3.7-plus", "qwen3.8-flash"]
+)
+def test_coordinates_count_in_what_is_known_of_the_family(model: str) -> None:
+    picture = Image.new("RGB", (1920, 1080), "white")
+    picture.paste("red", (192, 108, 768, 432))
+    found = Grounder(QwenVLSettings(model=model)).locate(picture, "red rectangles")
+
+    (box,) = found.boxes
+    assert box.xyxy == pytest.approx((192, 108, 768, 432), abs=40)
+
+
+def test_times_count_from_the_videos_beginning() -> None:
+    timeline = Grounder(QwenVLSettings()).timeline(BIG_BUCK_BUNNY, fps=2)
+
+    assert timeline.events
+    assert timeline.seconds == 5.28

@@ -27,6 +27,8 @@ __all__ = [
     "QwenVLTimeoutError",
     "__version__",
     "frames_block",
+    "locate_tool",
+    "timeline_tool",
     "to_ocr_result",
     "video_block",
 ]
@@ -34,13 +36,18 @@ __all__ = [
 translator.register()
 
 
-_OCR = ("QwenVLOCRLoader", "to_ocr_result")
+_HOMES = {
+    "QwenVLOCRLoader": "ocr",
+    "to_ocr_result": "ocr",
+    "locate_tool": "grounding",
+    "timeline_tool": "grounding",
+}
 
 
 def __getattr__(name: str) -> Any:
     # The errors inherit from the openai SDK's, which takes long to import, and so does what
     # LangChain's loaders stand on.
     if name in __all__:
-        module = "langchain_qwen_vl.ocr" if name in _OCR else "langchain_qwen_vl.errors"
-        return getattr(import_module(module), name)
+        module = _HOMES.get(name, "errors")
+        return getattr(import_module(f"langchain_qwen_vl.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

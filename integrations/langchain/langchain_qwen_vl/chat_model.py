@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from langchain_qwen_vl.chunks import to_generation_chunk
 from langchain_qwen_vl.counting import count_message_tokens
+from langchain_qwen_vl.grounding_methods import ChatGroundingMethods
 from langchain_qwen_vl.json_safe import holds_raw_values, to_safe_message
 from langchain_qwen_vl.messages import PROVIDER, to_message, to_turns
 from langchain_qwen_vl.profiles import profile_of
@@ -53,7 +54,7 @@ _IDENTIFYING_FIELDS = (
 )
 
 
-class ChatQwenVL(QwenVLSettings, BaseChatModel):
+class ChatQwenVL(ChatGroundingMethods, QwenVLSettings, BaseChatModel):
     """Qwen VL as a LangChain chat model that takes pictures and videos.
 
     Pictures and videos go into a message's content in any shape that LangChain knows: v1 and v0

@@ -54,7 +54,7 @@ def encode_pixels(
         'image/png'
     """
     try:
-        image = _to_picture(pixels, where)
+        image = to_picture(pixels, where)
         check_size(image.width, image.height, where)
         return _encode(_upright(image), max_bytes, where, resize)
     except ContentError:
@@ -164,7 +164,16 @@ def _is_animated(image: Any, media_type: str, where: str) -> bool:
         _refuse_unreadable(media_type, where, error)
 
 
-def _to_picture(pixels: Any, where: str) -> "Picture":
+def to_picture(pixels: Any, where: str) -> "Picture":
+    """Give decoded pixels as Pillow has them; what is a picture of Pillow's already stays itself.
+
+    Args:
+        pixels: A `PIL.Image.Image`, or an array of `uint8`: height x width (x 1, 3 or 4).
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: An array of another kind.
+    """
     from PIL import Image  # noqa: PLC0415 - 70 ms, which requests of mere addresses never pay
 
     if isinstance(pixels, Image.Image):

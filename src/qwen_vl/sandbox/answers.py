@@ -12,6 +12,7 @@ import orjson
 
 from qwen_vl.sandbox.conversation import Conversation, Message, Options, ToolCall
 from qwen_vl.sandbox.engine import Receipt, Sight, arguments_text
+from qwen_vl.sandbox.findings import write_findings
 from qwen_vl.sandbox.schema_values import value_for
 from qwen_vl.sandbox.text_reading import find_task, read_text
 from qwen_vl.sandbox.tokens import pieces, text_tokens
@@ -115,6 +116,9 @@ def describe(sights: tuple[Sight, ...]) -> str:
 
 def _formatted(conversation: Conversation, receipt: Receipt) -> str:
     options = conversation.options
+    findings = write_findings(conversation, receipt)
+    if findings is not None:
+        return findings
     if options.answer_format == "text":
         return _prose(conversation, receipt)
     schema = options.schema or schema_in_words(conversation.messages)

@@ -21,6 +21,7 @@ from qwen_vl.sandbox.dialect_parameters import LONGEST_CONTEXT
 from qwen_vl.sandbox.dialects import Dialect
 from qwen_vl.sandbox.engine import Receipt, Sight, count_text, shown_address
 from qwen_vl.sandbox.media import mean_colour, open_video
+from qwen_vl.sandbox.places import find_places
 from qwen_vl.sandbox.processor_tokens import (
     MARKERS,
     PROCESSORS,
@@ -29,9 +30,12 @@ from qwen_vl.sandbox.processor_tokens import (
     family_of,
     picture_tokens,
     sampled_numbers,
+    scaled_size,
     video_tokens,
 )
+from qwen_vl.sandbox.questions import find_question
 from qwen_vl.sandbox.refusals import refuse
+from qwen_vl.sandbox.scenes import find_scenes_of_file, find_scenes_of_list
 from qwen_vl.sandbox.sources import FETCH_TIMEOUT_SECONDS, Content, Unseen, is_loopback
 
 MOST_REDIRECTS = 5
@@ -45,7 +49,7 @@ def receive(conversation: Conversation, dialect: Dialect) -> Receipt:
     Raises:
         Refusal: The server would not take some medium, or the prompt is too long.
     """
-    viewer = _Viewer(conversation.model, dialect)
+    viewer = _Viewer(conversation, dialect)
     sights = tuple(sight for message in conversation.messages for sight in viewer.see(message))
     receipt = Receipt(sights, count_text(conversation))
     if receipt.total > LONGEST_CONTEXT:
@@ -57,9 +61,10 @@ def receive(conversation: Conversation, dialect: Dialect) -> Receipt:
 
 
 class _Viewer:
-    def __init__(self, model: str, dialect: Dialect) -> None:
+    def __init__(self, conversation: Conversation, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._family = family_of(model)
+        self._family = family_of(conversation.model)
+        self._question = find_question(conversation)
         self._processor = PROCESSORS[self._family]
 
     def see(self, message: Message) -> Iterator[Sight]:
@@ -85,9 +90,19 @@ class _Viewer:
         tokens += MARKERS
         colour = f", mean colour {mean_colour(image)}"
         size = (image.width, image.height)
+        question = self._question
+        wants_places = question is not None and question.kind == "places"
         return Sight(
-            "image", f"{image.format} {size[0]}x{size[1]}{colour}, {tokens} tokens", tokens, size
+            "image",
+            f"{image.format} {size[0]}x{size[1]}{colour}, {tokens} tokens",
+            tokens,
+            size=size,
+            scaled=scaled_size(*size, self._processor.factor, limits),
+            places=find_places(content, question.colours) if question and wants_places else None,
         )
+
+    def _wants_events(self) -> bool:
+        return self._question is not None and self._question.kind == "events"
 
     def _see_video(self, part: Video, url: str) -> Sight:
         content = self._load(url)
@@ -112,12 +127,13 @@ class _Viewer:
             f"{len(numbers)} frames sampled, mean colour at the start {seen.colour}, "
             f"{tokens} tokens"
         )
-        return Sight("video", description, tokens)
+        wanted = self._wants_events()
+        scenes = find_scenes_of_file(content, numbers, clip.seconds) if wanted else None
+        return Sight("video", description, tokens, scenes=scenes)
 
     def _see_frames(self, part: Video, urls: tuple[str, ...]) -> Sight:
-        images = [
-            _decoded(content) for url in urls if isinstance(content := self._load(url), Content)
-        ]
+        contents = [content for url in urls if isinstance(content := self._load(url), Content)]
+        images = [_decoded(content) for content in contents]
         first = images[0]
         frames = Frames(first.width, first.height, tuple(range(len(images))), part.fps)
         tokens = self._video_tokens(frames, part)
@@ -126,7 +142,8 @@ class _Viewer:
             f"{len(images)} frames sent, {formats} {first.width}x{first.height}, "
             f"{part.fps:g} fps, mean colour at the start {mean_colour(first)}, {tokens} tokens"
         )
-        return Sight("video", description, tokens)
+        scenes = find_scenes_of_list(contents, part.fps) if self._wants_events() else None
+        return Sight("video", description, tokens, scenes=scenes)
 
     def _video_tokens(self, frames: Frames, part: Video) -> int:
         try:

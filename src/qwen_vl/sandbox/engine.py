@@ -20,7 +20,15 @@ from qwen_vl.sandbox.conversation import (
 )
 from qwen_vl.sandbox.media import SeenPicture, see_picture, see_video
 from qwen_vl.sandbox.models import ModelFacts, Pixels, VideoFacts
+from qwen_vl.sandbox.places import Place, find_places
+from qwen_vl.sandbox.questions import find_question
 from qwen_vl.sandbox.refusals import refuse
+from qwen_vl.sandbox.scenes import (
+    Scene,
+    find_scenes_of_file,
+    find_scenes_of_list,
+    spread_numbers,
+)
 from qwen_vl.sandbox.sources import Content, Loader, Unseen
 from qwen_vl.sandbox.tokens import (
     Budget,
@@ -57,6 +65,10 @@ class Sight:
     """A picture's width and height as it came."""
     scaled: tuple[int, int] | None = None
     """A picture's width and height as the model sees it."""
+    places: tuple[Place, ...] | None = None
+    """What was found in a picture, where places were asked for."""
+    scenes: tuple[Scene, ...] | None = None
+    """What was found in a video, where events were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +177,7 @@ class _Viewer:
         self._strict = conversation.strict
         self._high_resolution = conversation.options.high_resolution
         self._loader = Loader(conversation, storage)
+        self._question = find_question(conversation)
 
     def see(self, message: Message) -> Iterator[Sight]:
         for part in message.parts:
@@ -198,7 +211,17 @@ class _Viewer:
             tokens,
             size=(seen.width, seen.height),
             scaled=resized(seen.width, seen.height, budget),
+            places=self._find_places(content) if seen.colour else None,
         )
+
+    def _find_places(self, content: Content) -> tuple[Place, ...] | None:
+        question = self._question
+        if question is None or question.kind != "places":
+            return None
+        return find_places(content, question.colours)
+
+    def _wants_events(self) -> bool:
+        return self._question is not None and self._question.kind == "events"
 
     def _see_video(self, part: Video, url: str) -> Sight:
         facts = self._video_facts()
@@ -214,7 +237,11 @@ class _Viewer:
             f"{seen.format} {clip.width}x{clip.height}, {clip.seconds:.1f} s, {seen.fps:g} fps, "
             f"{frames} frames sampled, mean colour at the start {seen.colour}, {tokens} tokens"
         )
-        return Sight("video", description, tokens)
+        scenes = None
+        if self._wants_events():
+            numbers = spread_numbers(frames, clip.frames)
+            scenes = find_scenes_of_file(content, numbers, clip.seconds)
+        return Sight("video", description, tokens, scenes=scenes)
 
     def _see_frames(self, part: Video, urls: tuple[str, ...]) -> Sight:
         contents = [self._loader.load_picture(url) for url in urls]
@@ -233,7 +260,9 @@ class _Viewer:
             f"{count}, {_frame_formats(seen)} {first.width}x{first.height}, {part.fps:g} fps, "
             f"mean colour at the start {first.colour}, {tokens} tokens"
         )
-        return Sight("video", description, tokens)
+        whole = [content for content in contents if isinstance(content, Content)]
+        scenes = find_scenes_of_list(whole, part.fps) if self._wants_events() else None
+        return Sight("video", description, tokens, scenes=scenes)
 
     def _video_tokens(self, part: Video, clip: Clip, frames: int) -> int:
         facts = self._video_facts()

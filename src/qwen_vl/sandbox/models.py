@@ -15,6 +15,9 @@ from qwen_vl.sandbox.refusals import refuse
 
 ThinkingMode = Literal["always", "default_on", "default_off", "never"]
 
+CoordinateSpace = Literal["normalized", "resized"]
+"""What places in answers count in: thousandths, or pixels of the picture as the model sees it."""
+
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 HOUR = 3600.0
@@ -243,6 +246,21 @@ def model_facts(model: str) -> ModelFacts:
         if re.fullmatch(pattern, model):
             return facts
     return NEWEST
+
+
+def coordinates_of(model: str) -> CoordinateSpace:
+    """Tell what the places in a model's answers count in.
+
+    Qwen2.5-VL and what was made of it counts pixels, Qwen3-VL and later thousandths (Vision page,
+    2026-08). unsure: of Qwen2-VL, 3.5, 3.6 and 3.7 no page says anything.
+
+    Example:
+        >>> coordinates_of("qwen3-vl-plus"), coordinates_of("Qwen/Qwen2.5-VL-7B-Instruct")
+        ('normalized', 'resized')
+    """
+    name = model.rpartition("/")[2].lower()
+    is_old = re.search(r"qwen-?2[._]5-?vl|qvq|qwen-vl-(max|plus)", name)
+    return "resized" if is_old else "normalized"
 
 
 def admitted_facts(model: Any) -> ModelFacts:

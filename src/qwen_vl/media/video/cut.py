@@ -143,10 +143,17 @@ def _take(
     scaler = VideoReformatter()
     for number, time in enumerate(schedule.times):
         if album.wants(number):
-            yield number, _to_picture(reader.frame_at(time, schedule.slack), scaler, size)
+            yield number, to_picture(reader.frame_at(time, schedule.slack), scaler, size)
 
 
-def _to_picture(frame: Any, scaler: Any, size: tuple[int, int]) -> "Picture":
+def to_picture(frame: Any, scaler: Any, size: tuple[int, int]) -> "Picture":
+    """Scale a frame, and turn it as the file notes.
+
+    Args:
+        frame: PyAV's.
+        scaler: PyAV's `VideoReformatter`.
+        size: Width and height in pixels, before it is turned.
+    """
     scaled = scaler.reformat(frame, *size, format="rgb24", interpolation="BICUBIC")
     picture: Picture = scaled.to_image()
     turns = round(frame.rotation / _QUARTER_TURN) % 4

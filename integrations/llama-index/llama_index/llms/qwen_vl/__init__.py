@@ -1,6 +1,8 @@
 """Qwen VL as a LlamaIndex LLM that sees pictures and videos."""
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from llama_index.llms.qwen_vl.constructors import (
     document_block,
@@ -12,6 +14,9 @@ from llama_index.llms.qwen_vl.llm import QwenVL
 from llama_index.llms.qwen_vl.ocr import QwenVLOCRReader, to_ocr_result
 from llama_index.llms.qwen_vl.postprocessor import QwenMediaPostprocessor
 
+if TYPE_CHECKING:
+    from llama_index.llms.qwen_vl.grounding import locate_tool, timeline_tool
+
 __version__ = version("llama-index-llms-qwen-vl")
 
 __all__ = [
@@ -22,6 +27,21 @@ __all__ = [
     "document_block",
     "frames_block",
     "image_block",
+    "locate_tool",
+    "timeline_tool",
     "to_ocr_result",
     "video_block",
 ]
+
+_TOOLS = ("locate_tool", "timeline_tool")
+
+
+def __getattr__(name: str) -> Any:
+    # For those alone who give tools to agents.
+    if name in _TOOLS:
+        return getattr(import_module("llama_index.llms.qwen_vl.grounding"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

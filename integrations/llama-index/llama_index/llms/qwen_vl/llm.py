@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 from typing_extensions import override
 
 from llama_index.llms.qwen_vl.arguments import resolve_arguments
+from llama_index.llms.qwen_vl.grounding_methods import LlmGroundingMethods
 from llama_index.llms.qwen_vl.messages import to_turns
 from llama_index.llms.qwen_vl.metadata import to_metadata
 from llama_index.llms.qwen_vl.nodes import ImageDocuments, to_media_blocks
@@ -47,7 +48,7 @@ from qwen_vl.settings import QwenVLSettings
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class QwenVL(QwenVLSettings, StructuredPrediction):
+class QwenVL(LlmGroundingMethods, QwenVLSettings, StructuredPrediction):
     """Qwen VL as a LlamaIndex LLM that takes pictures and videos.
 
     Pictures and videos are blocks of a message: `ImageBlock` and `VideoBlock` with an address

@@ -1,0 +1,200 @@
+"""JSON in answers of models: fenced or bare, with prose around it, cut off or slightly wrong."""
+
+import ast
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import orjson
+
+FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)(?:\n?[ \t]*```|\Z)", re.DOTALL)
+"""A Markdown fence, closed or cut off; its group is what stands in it."""
+
+_TRAILING_COMMA = re.compile(r",\s*(?=[\]}])")
+_JSON_HEAD = re.compile(r"[\[{]\s*(?:[\[{\"']|-?\d)")
+_OPENING = re.compile(r"[\[{]")
+_MARK = re.compile(r'[\[\]{}"\\]')
+_PAIRS = {"[": "]", "{": "}"}
+# An answer has one or two values; a page of brackets that are none must not be read for hours.
+_MOST_TRIES = 64
+# Elements of answers stand two or three brackets deep.
+_DEEPEST = 8
+# Python's own reader is for the short answers of small models, and slow on nested text.
+_MOST_LITERAL_CHARS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class FoundJson:
+    """What JSON an answer holds.
+
+    Args:
+        values: The outermost objects and lists, in order.
+        is_cut_off: Whether the last one breaks off, so that only what is whole of it is there.
+    """
+
+    values: tuple[Any, ...]
+    is_cut_off: bool = False
+
+
+def load_json(text: str) -> Any:
+    r"""Read an answer that is one JSON value, in a fence or bare; `None` where it is none.
+
+    Args:
+        text: The answer.
+
+    Example:
+        >>> load_json('```json\n{"total": 12.5}\n```')
+        {'total': 12.5}
+    """
+    fenced = FENCE.search(text)
+    try:
+        return orjson.loads(fenced[1] if fenced else text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def find_json(text: str) -> FoundJson:
+    """Find all objects and lists in an answer, whatever stands around them.
+
+    Where there are fences, only what is in them counts. A comma too many and Python's quotes are
+    read too. Of a value that breaks off, the elements that are whole are kept.
+
+    Args:
+        text: The answer.
+
+    Example:
+        >>> find_json('Here they are: [{"n": 1}, {"n": 2}, {"n"')
+        FoundJson(values=([{'n': 1}, {'n': 2}],), is_cut_off=True)
+    """
+    # Servers that leave it in the text show what the model thought of before it answered.
+    text = text.rpartition("</think>")[2]
+    bodies = [fenced[1] for fenced in FENCE.finditer(text)] or [text]
+    found = [_find_in(body) for body in bodies]
+    if len(bodies) > 1 or bodies[0] is not text:
+        # A fence of prose beside bare JSON, or one in a language of its own.
+        found = found if any(each.values for each in found) else [_find_in(text)]
+    values = tuple(value for each in found for value in each.values)
+    return FoundJson(values, any(each.is_cut_off for each in found))
+
+
+def find_text(entry: Mapping[str, Any], keys: Sequence[str]) -> str | None:
+    """Find the words of an entry under the first of their names that has any.
+
+    Args:
+        entry: What the model wrote.
+        keys: Names.
+
+    Example:
+        >>> find_text({"label": 3}, ["name", "label"])
+        '3'
+    """
+    for key in keys:
+        value = entry.get(key)
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            return str(value).strip()
+    return None
+
+
+def _find_in(text: str) -> FoundJson:
+    values: list[Any] = []
+    rest = text
+    for _ in range(_MOST_TRIES):
+        opening = _OPENING.search(rest)
+        if opening is None:
+            break
+        rest = rest[opening.start() :]
+        end, whole = _measure(rest)
+        if end is not None:
+            value = _load(rest[:end])
+            rest = rest[1 if value is None else end :]
+            values += [] if value is None else [value]
+            continue
+        mended = (_load(candidate) for candidate in _mend(rest, whole))
+        value = next((value for value in mended if value is not None), None)
+        if value is not None:
+            return FoundJson((*values, value), is_cut_off=True)
+        if _JSON_HEAD.match(rest):
+            # It breaks off before its first element is whole, and what stands in that is no value
+            # of its own.
+            return FoundJson(tuple(values), is_cut_off=True)
+        rest = rest[1:]
+    return FoundJson(tuple(values))
+
+
+def _measure(text: str) -> tuple[int | None, list[tuple[int, str]]]:
+    """Find where a value ends; `None` where it does not, with the ends of what is whole in it.
+
+    Such an end comes with the brackets that are open there.
+    """
+    opened: list[str] = []
+    whole: list[tuple[int, str]] = []
+    is_text = False
+    escaped = -1
+    for mark in _MARK.finditer(text):
+        sign, at = mark[0], mark.start()
+        if at == escaped:
+            continue
+        if is_text:
+            escaped = at + 1 if sign == "\\" else escaped
+            is_text = sign != '"'
+        elif sign == '"':
+            is_text = True
+        elif sign in _PAIRS:
+            opened.append(sign)
+        elif sign != "\\":
+            if not opened or _PAIRS[opened.pop()] != sign:
+                break
+            if not opened:
+                return at + 1, whole
+            if len(opened) <= _DEEPEST:
+                whole.append((at + 1, "".join(opened)))
+    return None, whole
+
+
+def _mend(text: str, whole: list[tuple[int, str]]) -> Iterator[str]:
+    """Close what breaks off behind its last whole element: an object, or a list of the outermost.
+
+    A list within an object is no element: the object's other fields are missing.
+    """
+    ranks: tuple[Callable[[str, str], bool], ...] = (
+        lambda sign, opened: sign == "}" and opened.find("[") == len(opened) - 1,
+        lambda sign, opened: sign == "}" and opened == "{",
+        lambda sign, opened: sign == "]" and opened == "[",
+    )
+    for is_element in ranks:
+        ends = (end for end in reversed(whole) if is_element(text[end[0] - 1], end[1]))
+        for end, opened in islice(ends, 1):
+            yield text[:end] + "".join(_PAIRS[sign] for sign in reversed(opened))
+
+
+def _load(text: str) -> Any:
+    readers: tuple[Callable[[str], Any], ...] = (
+        orjson.loads,
+        _load_without_commas,
+        _load_literal,
+    )
+    for read in readers:
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+            continue
+        return value if isinstance(value, dict | list) else None
+    return None
+
+
+def _load_without_commas(text: str) -> Any:
+    return orjson.loads(_TRAILING_COMMA.sub("", text))
+
+
+def _load_literal(text: str) -> Any:
+    if len(text) > _MOST_LITERAL_CHARS:
+        return None
+    with warnings.catch_warnings():
+        # Python has its own opinion of backslashes in what models write.
+        warnings.simplefilter("ignore", SyntaxWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # Names, calls and operators are refused by it: only values are made.
+        return ast.literal_eval(text)
