@@ -113,9 +113,13 @@ class DataUrl:
             >>> DataUrl("image/gif", b"GIF89a", None, 6).address
             'data:image/gif;base64,R0lGODlh'
         """
+        return self.prefix + self.spell_base64()
+
+    def spell_base64(self) -> str:
+        """Give the Base64 alone."""
         if self.base64 is not None:
-            return self.prefix + str(self.base64, "ascii")
-        return self.prefix + pybase64.b64encode_as_string(self.data or b"")
+            return str(self.base64, "ascii")
+        return pybase64.b64encode_as_string(self.data or b"")
 
 
 Source: TypeAlias = Url | Inline | LocalFile | OpenFile | Pixels | DataUrl
@@ -309,8 +313,6 @@ def to_source(value: object) -> Source | None:
     match value:
         case LocalFileUrl():
             return LocalFile(value.path, is_trusted=True)
-        case InlineText():
-            return Inline(value.data)
         case str():
             return _text_source(value)
         case bytes():
@@ -367,34 +369,6 @@ class LocalFileUrl(str):
     def path(self) -> Path:
         """The file."""
         return _file_url_path(self)
-
-
-class InlineText(str):
-    """The `data:` address, or the Base64, of media that the program itself gave.
-
-    It is text to every serialiser, as `LocalFileUrl` is; the object itself carries the bytes, so
-    that they are not decoded again where they are sent.
-
-    Example:
-        >>> to_source(InlineText.of("R0lGODlh", b"GIF89a")).data
-        b'GIF89a'
-    """
-
-    __slots__ = ("data",)
-
-    data: bytes
-
-    @classmethod
-    def of(cls, text: str, data: bytes) -> "InlineText":
-        """Join a spelling and what it spells.
-
-        Args:
-            text: The spelling.
-            data: The bytes.
-        """
-        spelt = cls(text)
-        spelt.data = data
-        return spelt
 
 
 def _text_source(text: str) -> Source:

@@ -267,4 +267,5 @@ def test_bytes_are_spelt_for_traces_and_not_decoded_again(chat: ChatQwenVL) -> N
         (turn,) = to_turns([message])
         (part,) = turn.parts
         assert isinstance(part, content.Image)
+        assert isinstance(safe, dict)
         assert part.source == content.Inline(data)

@@ -14,7 +14,18 @@ from pydantic import BaseModel, Field
 from typing_extensions import override
 
 from langchain_qwen_vl.chat_model import ChatQwenVL
-from qwen_vl.content import Frames, Image, Inline, LocalFile, OpenFile, Pixels, Source, Url, Video
+from qwen_vl.content import (
+    DataUrl,
+    Frames,
+    Image,
+    Inline,
+    LocalFile,
+    OpenFile,
+    Pixels,
+    Source,
+    Url,
+    Video,
+)
 from qwen_vl.errors import AnswerFormatError, ConfigurationError, ContentError
 from qwen_vl.grounder import Answer, Question, QuestionAsker
 from qwen_vl.grounding import Grounding
@@ -224,6 +235,8 @@ def _to_value(source: Source | Frames) -> Any:
     match source:
         case Url(address=value) | Inline(data=value):
             return value
+        case DataUrl():
+            return source.address if source.data is None else source.data
         case LocalFile(path=path):
             return path if source.is_trusted else str(path)
         case OpenFile(file=file):

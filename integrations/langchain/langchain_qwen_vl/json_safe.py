@@ -12,10 +12,10 @@ from typing import Any, Literal, TypeVar
 
 from langchain_core.messages import BaseMessage
 
-from langchain_qwen_vl.blocks import kind_of, sniff_base64, to_part
-from qwen_vl.content import InlineText
+from langchain_qwen_vl.blocks import InlineBlock, kind_of, sniff_base64, to_part
+from qwen_vl.content import DataUrl, Inline
 from qwen_vl.errors import UnsupportedContentError
-from qwen_vl.media import sniff, to_json_safe
+from qwen_vl.media import ready_alone, sniff, to_json_safe
 from qwen_vl.media.document import PDF_TYPE
 from qwen_vl.request import MediaPolicy
 
@@ -23,6 +23,8 @@ _Message = TypeVar("_Message", bound=BaseMessage)
 _Kind = Literal["image", "video", "audio", "file"]
 
 _BASE64_KEYS = frozenset({"base64", "data"})
+_MEDIA_KEYS = ("image", "video", *sorted(_BASE64_KEYS))
+_BYTES = (bytes, bytearray, memoryview)
 _UNKNOWN_TYPE = "application/octet-stream"
 
 
@@ -79,6 +81,10 @@ def _is_raw(value: object) -> bool:
 
 
 def _safe_block(block: dict[str, Any], where: str, policy: MediaPolicy) -> dict[str, Any]:
+    held = next((name for name in _MEDIA_KEYS if isinstance(block.get(name), _BYTES)), None)
+    kind = _kind_of(block)
+    if held is not None and kind in {"image", "video"}:
+        return _spell(block, held, kind, where, policy)
     safe: dict[str, Any] = _Safety(_kind_of(block), where, policy).of(block, "")
     if safe.get("type") != "image":
         return safe
@@ -89,6 +95,24 @@ def _safe_block(block: dict[str, Any], where: str, policy: MediaPolicy) -> dict[
         # And for a picture block that holds text; our own error says more.
         to_part(safe, where)
     return safe
+
+
+def _spell(
+    block: dict[str, Any],
+    name: str,
+    kind: Literal["image", "video"],
+    where: str,
+    policy: MediaPolicy,
+) -> dict[str, Any]:
+    """Give bytes as LangChain's own block, which takes one copy of them."""
+    ready = ready_alone(Inline(bytes(block[name])), kind, where, policy)
+    beside = {key: held for key, held in block.items() if key != name}
+    if not isinstance(ready, DataUrl):  # pragma: no cover - bytes never come back as an address.
+        raise TypeError(ready)
+    type_name = "media_type" if "media_type" in block else "mime_type"
+    spelt = {"type": kind, "base64": ready.spell_base64(), type_name: ready.media_type}
+    safe = {**_safe_block(beside, where, policy), **spelt}
+    return safe if ready.data is None else InlineBlock(safe, ready.data)
 
 
 def _kind_of(block: Mapping[str, Any]) -> _Kind:
@@ -155,10 +179,8 @@ def _with_type(safe: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     for key in _BASE64_KEYS & safe.keys():
         if safe[key] is given[key] or not safe[key].startswith("data:"):
             continue
-        address = safe[key]
-        header, _, text = address.partition(",")
-        is_carrying = isinstance(address, InlineText)
-        safe[key] = InlineText.of(text, address.data) if is_carrying else text
+        header, _, text = safe[key].partition(",")
+        safe[key] = text
         name = "media_type" if "media_type" in safe else "mime_type"
         safe[name] = header[len("data:") :].partition(";")[0]
     return safe

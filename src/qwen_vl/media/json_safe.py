@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from qwen_vl.content import DataUrl, InlineText, LocalFile, LocalFileUrl, to_source
+from qwen_vl.content import LocalFile, LocalFileUrl, Source, to_source
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
 from qwen_vl.media.ready import Ready, ready_image, ready_video
 from qwen_vl.media.shrink import MAX_FILE_BYTES
@@ -56,23 +56,33 @@ def to_json_safe(
     source = to_source(value)
     if source is None or isinstance(source, LocalFile):
         return None
-    policy = policy or MediaPolicy()
+    return ready_alone(source, kind, where, policy or MediaPolicy()).address
+
+
+def ready_alone(
+    source: Source, kind: Literal["image", "video"], where: str, policy: MediaPolicy
+) -> Ready:
+    """Prepare a picture or video before it is known which model is asked.
+
+    Args:
+        source: Where it comes from.
+        kind: What is wanted.
+        where: The part, for errors.
+        policy: How much may be inlined.
+
+    Raises:
+        MediaError: It cannot be sent, as in `prepare_media`.
+    """
     if kind == "video":
-        return _spell(ready_video(source, policy, where))
+        return ready_video(source, policy, where)
     try:
-        return _spell(ready_image(source, policy, where))
+        return ready_image(source, policy, where)
     except MediaTooLargeError:
         if policy.shrink_images is False:
             raise
     # It may become short enough once it is as large as the model looks at it.
     longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
-    return _spell(ready_image(source, replace(policy, max_inline_bytes=longest), where))
-
-
-def _spell(ready: Ready) -> str:
-    if isinstance(ready, DataUrl) and ready.data is not None:
-        return InlineText.of(ready.address, ready.data)
-    return ready.address
+    return ready_image(source, replace(policy, max_inline_bytes=longest), where)
 
 
 def _version(path: Path) -> str:

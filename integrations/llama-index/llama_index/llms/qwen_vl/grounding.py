@@ -21,7 +21,18 @@ from typing_extensions import override
 
 from llama_index.llms.qwen_vl.constructors import frames_block, image_block, video_block
 from llama_index.llms.qwen_vl.llm import QwenVL
-from qwen_vl.content import Frames, Image, Inline, LocalFile, OpenFile, Pixels, Source, Url, Video
+from qwen_vl.content import (
+    DataUrl,
+    Frames,
+    Image,
+    Inline,
+    LocalFile,
+    OpenFile,
+    Pixels,
+    Source,
+    Url,
+    Video,
+)
 from qwen_vl.grounder import Answer, Question, QuestionAsker
 from qwen_vl.grounding_tools import GroundingTool
 
@@ -142,6 +153,8 @@ def _to_value(source: Source) -> Any:
     match source:
         case Url(address=value) | Inline(data=value):
             return value
+        case DataUrl():
+            return source.address if source.data is None else source.data
         case LocalFile(path=path):
             return path if source.is_trusted else str(path)
         case OpenFile(file=file):
