@@ -17,7 +17,8 @@ class Mould(Generic[_Model]):
     `model_construct` does the same, and takes as long as validating.
 
     Args:
-        pattern: Made by the constructor: what a cast does not name is as it is here.
+        pattern: Made by the constructor: what a cast does not name is as it is here, and the fields
+            that count as set are those that are set here.
 
     Example:
         >>> class Point(BaseModel):
@@ -30,7 +31,7 @@ class Mould(Generic[_Model]):
     def __init__(self, pattern: _Model) -> None:
         self._kind = type(pattern)
         self._values = dict(vars(pattern))
-        self._fields_set = frozenset(pattern.model_fields_set)
+        self._fields_set = set(pattern.model_fields_set)
         self._has_extra = pattern.model_extra is not None
         self._private = pattern.__pydantic_private__
         # Shared by all casts, one list would be everybody's.
@@ -53,7 +54,7 @@ class Mould(Generic[_Model]):
                 held[name] = make()
         held.update(values)
         _set(made, "__dict__", held)
-        _set(made, "__pydantic_fields_set__", {*self._fields_set, *values})
+        _set(made, "__pydantic_fields_set__", self._fields_set.copy())
         _set(made, "__pydantic_extra__", {} if self._has_extra else None)
         _set(made, "__pydantic_private__", self._private and dict(self._private))
         return made

@@ -166,16 +166,31 @@ class ReplyBuilder:
                 if value := getattr(delta.facts, name):
                     self._facts[name] = value
 
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        # What is joined once stays joined: it may be wanted after every event.
+        self._text = ["".join(self._text)]
+        return self._text[0]
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought so far."""
+        self._reasoning = ["".join(self._reasoning)]
+        return self._reasoning[0]
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether a piece of a tool call has come."""
+        return bool(self._calls)
+
     def reply(self) -> Reply:
         """Give the reply that the events so far make."""
-        # What is joined once stays joined: a reply may be wanted after every event.
-        self._text = ["".join(self._text)]
-        self._reasoning = ["".join(self._reasoning)]
         self._calls = {index: [_join_pieces(held)] for index, held in self._calls.items()}
         return Reply(
             **self._facts,
-            text=self._text[0],
-            reasoning=self._reasoning[0],
+            text=self.text,
+            reasoning=self.reasoning,
             tool_calls=tuple(_to_call(self._calls[index][0]) for index in sorted(self._calls)),
             logprobs={"content": list(self._logprobs)} if self._logprobs else None,
         )

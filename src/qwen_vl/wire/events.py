@@ -149,6 +149,8 @@ class EventDecoder(ABC):
 
     def _take_event(self) -> bytes:
         # Some gateways keep the connection open with events that hold nothing.
+        if not self._data:
+            return b""
         raw = b"\n".join(self._data)
         self._data.clear()
         return raw

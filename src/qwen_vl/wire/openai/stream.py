@@ -71,7 +71,9 @@ class StreamDecoder(EventDecoder):
         if message.get("tool_calls"):
             calls = tuple(map(self._calls.place, find_tool_calls(message)))
             self._has_calls = self._has_calls or bool(calls)
-        reason = settle_finish_reason(decode_finish_reason(choice), has_calls=self._has_calls)
+        reason = decode_finish_reason(choice)
+        if reason:
+            reason = settle_finish_reason(reason, has_calls=self._has_calls)
         delta = Delta(
             text=decode_text(message.get("content")),
             reasoning=decode_reasoning(message),

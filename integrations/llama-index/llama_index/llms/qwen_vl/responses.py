@@ -71,6 +71,9 @@ class ResponseBuilder:
 
     def __init__(self) -> None:
         self._builder = ReplyBuilder()
+        # What most events leave as it is.
+        self._raw: dict[str, Any] = {}
+        self._beside: dict[str, Any] = {}
         # Of all tokens so far: to convert them anew with each event would take ever longer.
         self._logprobs: list[list[LogProb]] = []
 
@@ -88,13 +91,22 @@ class ResponseBuilder:
             self._logprobs += _to_logprobs(delta.logprobs) or ()
             delta = replace(delta, logprobs=None)
         self._builder.add(delta)
-        response = _to_response(self._builder.reply(), None)
-        response.logprobs = list(self._logprobs) or None
-        response.delta = delta.text
-        if delta.reasoning:
-            # Where agents look for it.
-            response.additional_kwargs["thinking_delta"] = delta.reasoning
-        return response
+        # Where agents look for it.
+        thought = {"thinking_delta": delta.reasoning} if delta.reasoning else {}
+        if delta.facts or self._builder.has_calls:
+            response = _to_response(self._builder.reply(), list(self._logprobs) or None)
+            self._raw, self._beside = dict(response.raw or {}), dict(response.additional_kwargs)
+            response.delta = delta.text
+            response.additional_kwargs.update(thought)
+            return response
+        blocks = _to_blocks(self._builder.text, self._builder.reasoning)
+        return _RESPONSE.cast(
+            message=_MESSAGE.cast(blocks=blocks, additional_kwargs={}),
+            delta=delta.text,
+            raw=dict(self._raw),
+            logprobs=list(self._logprobs) or None,
+            additional_kwargs={**self._beside, **thought},
+        )
 
 
 def respond(deltas: Generator[Delta, None, None]) -> Generator[ChatResponse, None, None]:
@@ -181,6 +193,11 @@ def keep_first_call(response: ChatResponse) -> ChatResponse:
     return response.model_copy(update={"message": message})
 
 
+def _to_blocks(text: str, reasoning: str) -> list[ContentBlock]:
+    thinking = [_THINKING.cast(content=reasoning)] if reasoning else []
+    return [*thinking, _TEXT.cast(text=text)]
+
+
 def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResponse:
     usage = reply.usage
     blocks: list[ContentBlock] = []
@@ -223,6 +240,7 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
 
 # A stream makes one of each for every token.
 _TEXT = Mould(TextBlock(text=""))
+_THINKING = Mould(ThinkingBlock(content=""))
 _MESSAGE = Mould(ChatMessage(role=MessageRole.ASSISTANT, blocks=[]))
 _RESPONSE = Mould(ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT)))
 
