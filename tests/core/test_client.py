@@ -175,7 +175,7 @@ def test_connections_are_closed_with_their_loop(connection: Connection, n_reques
     asyncio.run(ask())
     gc.collect()
     assert [pool.connections for pool in pools] == [[]] * len(pools)
-    assert len(pools) == math.ceil(n_requests / 8)
+    assert len(pools) == math.ceil(n_requests / 4)
 
 
 async def test_connections_are_closed_with_their_owner(connection: Connection) -> None:

@@ -63,6 +63,8 @@ class InlineBlock(dict[str, Any]):
 # Enough characters of Base64 for every magic number there is.
 _PROBE_CHARS = 64
 
+_INNER_KEYS = ("image_url", "video_url", "image", "video")
+
 # Keys that say where media comes from, or that LangChain itself adds; the rest is not sent.
 _SOURCE_KEYS = frozenset(
     {
@@ -157,7 +159,7 @@ def _read_image(block: Block, where: str) -> Image:
     _warn_unsent(block, IMAGE_KNOBS, where)
     return Image(
         source=source,
-        **{name: _find(block, name) for name in (*IMAGE_KNOBS, "detail", "cache_control")},
+        **_find_all(block, *IMAGE_KNOBS, "detail", "cache_control"),
         where=where,
     )
 
@@ -174,7 +176,7 @@ def _read_video(block: Block, where: str) -> Video:
     _warn_unsent(block, VIDEO_KNOBS, where)
     return Video(
         source=source,
-        **{name: _find(block, name) for name in (*VIDEO_KNOBS, "cache_control")},
+        **_find_all(block, *VIDEO_KNOBS, "cache_control"),
         where=where,
     )
 
@@ -337,21 +339,30 @@ def _require(value: object, block: Block, where: str, what: str) -> Source:
 
 
 def _find(block: Block, name: str) -> Any:
-    """Find an option beside the media, or in `extras`, `metadata` or the inner dict."""
-    inner = ("extras", "metadata", "image_url", "video_url", "image", "video")
-    extras = block.get("extras")
+    return _find_all(block, name)[name]
+
+
+def _find_all(block: Block, *names: str) -> dict[str, Any]:
+    """Find options beside the media, or in `extras`, `metadata` or the inner dict."""
+    inner = (block.get(key) for key in ("extras", "metadata", *_INNER_KEYS))
+    places: list[Block] = [block, *(held for held in inner if isinstance(held, (dict, Mapping)))]
     # LangChain moves the metadata of its v0 blocks there.
-    moved = extras.get("metadata") if isinstance(extras, Mapping) else None
-    for place in (block, *(block.get(key) for key in inner), moved):
-        if isinstance(place, Mapping) and place.get(name) is not None:
-            return place[name]
-    return None
+    extras = block.get("extras")
+    moved = extras.get("metadata") if isinstance(extras, (dict, Mapping)) else None
+    if isinstance(moved, Mapping):
+        places.append(moved)
+    return {name: _first(name, places) for name in names}
+
+
+def _first(name: str, places: Sequence[Block]) -> Any:
+    found = (place.get(name) for place in places)
+    return next((value for value in found if value is not None), None)
 
 
 def _warn_unsent(block: Block, knobs: Sequence[str], where: str) -> None:
     known = _SOURCE_KEYS.union(knobs)
-    inner = (block.get(key) for key in ("extras", "image_url", "video_url", "image", "video"))
-    inner_names = (name for place in inner if isinstance(place, Mapping) for name in place)
+    inner = (block.get(key) for key in ("extras", *_INNER_KEYS))
+    inner_names = (name for place in inner if isinstance(place, (dict, Mapping)) for name in place)
     for name in sorted({*block.keys(), *inner_names} - known):
         warnings.warn(
             f"{where}: {name!r} is not something that the service reads here. It is not sent.",

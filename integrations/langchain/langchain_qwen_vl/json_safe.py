@@ -75,17 +75,20 @@ def holds_raw_values(messages: Sequence[BaseMessage]) -> bool:
 def _is_raw(value: object) -> bool:
     if value is None or isinstance(value, str | int | float):
         return False
-    if isinstance(value, Mapping):
+    # A dict is known at once, and any other mapping after a while.
+    if isinstance(value, (dict, Mapping)):
         return any(map(_is_raw, value.values()))
     return any(map(_is_raw, value)) if isinstance(value, list | tuple) else True
 
 
 def _safe_block(block: dict[str, Any], where: str, policy: MediaPolicy) -> dict[str, Any]:
-    held = next((name for name in _MEDIA_KEYS if isinstance(block.get(name), _BYTES)), None)
-    kind = _kind_of(block)
-    if held is not None and kind in {"image", "video"}:
-        return _spell(block, held, kind, where, policy)
-    safe: dict[str, Any] = _Safety(_kind_of(block), where, policy).of(block, "")
+    safe = block
+    if _is_raw(block):
+        kind = _kind_of(block)
+        held = next((name for name in _MEDIA_KEYS if isinstance(block.get(name), _BYTES)), None)
+        if held is not None and kind in {"image", "video"}:
+            return _spell(block, held, kind, where, policy)
+        safe = _Safety(kind, where, policy).of(block, "")
     if safe.get("type") != "image":
         return safe
     if "base64" in safe and "mime_type" not in safe:
