@@ -47,7 +47,7 @@ live: $(READY) ## Run the tests that ask the real service (needs DASHSCOPE_API_K
 	$(BIN)/python -m pytest -m live
 
 # Not by `make check`: what is measured beside other work says little.
-bench: .venv-bench-openai2/.ready .venv-bench-openai3/.ready ## Measure speed and memory beside other adapters (20 minutes).
+bench: .venv-bench-openai2/.ready .venv-bench-openai3/.ready ## Measure speed and memory beside other adapters (half an hour).
 	$(foreach major,2 3,PYTHONPATH=tests .venv-bench-openai$(major)/bin/python -m benchmarks run \
 		--output .benchmarks/openai$(major).json &&) \
 	PYTHONPATH=tests .venv-bench-openai2/bin/python -m benchmarks draw .benchmarks/ratios.png \

@@ -22,7 +22,7 @@ class Connection:
     Args:
         base_url: Ends before `/chat/completions`.
         api_key: Sent as a bearer token; `None` only where the caller's own client has one.
-        timeout: Seconds for one attempt; `None` for the SDK's own, 600.
+        timeout: Seconds for one attempt; `None` for 600, and 5 to connect.
         max_retries: Further attempts after a failure that may pass.
         headers: Sent with every request.
         openai_client: The caller's own `openai.OpenAI`, used instead of a new one.

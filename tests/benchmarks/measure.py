@@ -59,6 +59,8 @@ class Plan:
 
         def tell(what: str) -> None:
             progress.update(task, description=what, advance=1)
+            if not progress.console.is_terminal:
+                progress.console.print(what)
 
         for contender in self.contenders if n_imports else ():
             tell(f"import: {ENTRIES[contender].title}")

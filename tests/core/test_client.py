@@ -53,7 +53,7 @@ async def test_async_client_sends_the_same_bytes(
 async def test_settings_for_another_service_stay_out(
     connection: Connection, qwen_vl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The SDK underneath sends these to whatever endpoint it is given.
+    # A client of the SDK sends these to whatever endpoint it is given.
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
     monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
