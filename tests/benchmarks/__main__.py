@@ -25,7 +25,7 @@ def run(
     output: Annotated[Path, typer.Option(help="Where the JSON goes.")],
     cases: Annotated[list[str] | None, typer.Option(help="Only these.")] = None,
     contenders: Annotated[list[str] | None, typer.Option(help="Only these.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 3,
     growth: Annotated[bool, typer.Option(help="Measure at 1x, 4x and 16x too.")] = True,
 ) -> None:
     """Measure all contenders that are installed here."""

@@ -20,11 +20,13 @@ class Case:
         title: Name in tables.
         answer: What the endpoint gives: `"whole"`, or kind and number of a stream's pieces.
         prepare: Gives what is timed, for a contender and the folder of pictures.
-        n_calls: How often it is done within one round.
+        n_calls: How often it is done within one turn: some tenths of a second's worth, in which
+            caches are warm.
         families: Whom it is for.
         n_requests: Requests in each call, where what counts is how many pass in a second.
         counts_bytes: Whether the length of the body is told too.
         tells_memory: Whether peak memory is measured too.
+        is_slow: Whether a turn takes seconds, so that there are but few of them.
     """
 
     title: str
@@ -35,6 +37,7 @@ class Case:
     n_requests: int = 0
     counts_bytes: bool = False
     tells_memory: bool = False
+    is_slow: bool = False
 
 
 def _at_address(contender: Contender, _folder: Path) -> Call:
@@ -124,31 +127,42 @@ WARMING = ("bytes-90kB", "stream-short")
 _FRAMEWORKS = ("LangChain", "LlamaIndex")
 
 CASES = {
-    "address": Case("picture at an address", _at_address, 40),
-    "bytes-90kB": Case("90 KB picture, bytes", _from_bytes("90kB.png"), 20),
-    "file-90kB": Case("90 KB picture, file", _from_file("90kB.png"), 20),
-    "bytes-5MB": Case("5 MB picture, bytes", _from_bytes("5MB.png"), 4, tells_memory=True),
-    "file-5MB": Case("5 MB picture, file", _from_file("5MB.png"), 4, tells_memory=True),
-    "block-90kB": Case("90 KB ImageBlock", _from_message("90kB.png"), 20, families=("LlamaIndex",)),
+    "address": Case("picture at an address", _at_address, 100),
+    "bytes-90kB": Case("90 KB picture, bytes", _from_bytes("90kB.png"), 40),
+    "file-90kB": Case("90 KB picture, file", _from_file("90kB.png"), 40),
+    "bytes-5MB": Case("5 MB picture, bytes", _from_bytes("5MB.png"), 12, tells_memory=True),
+    "file-5MB": Case("5 MB picture, file", _from_file("5MB.png"), 12, tells_memory=True),
+    "block-90kB": Case("90 KB ImageBlock", _from_message("90kB.png"), 40, families=("LlamaIndex",)),
     "block-5MB": Case(
         "5 MB ImageBlock",
         _from_message("5MB.png"),
-        4,
+        12,
         families=("LlamaIndex",),
         tells_memory=True,
     ),
-    "ten-90kB": Case("ten 90 KB pictures, bytes", _from_bytes("90kB.png", 10), 5),
-    "ten-5MB": Case("ten 5 MB pictures, bytes", _from_bytes("5MB.png", 10), 1, tells_memory=True),
-    "photo": Case(
-        "12-megapixel photograph, file", _from_file(PHOTO), 1, counts_bytes=True, tells_memory=True
+    "ten-90kB": Case("ten 90 KB pictures, bytes", _from_bytes("90kB.png", 10), 10),
+    "ten-5MB": Case(
+        "ten 5 MB pictures, bytes", _from_bytes("5MB.png", 10), 1, tells_memory=True, is_slow=True
     ),
-    "stream-plain": Case("2,000 chunks of text", _stream, 2, "plain-2000", tells_memory=True),
-    "stream-reasoning": Case("2,000 chunks of reasoning", _stream, 2, "reasoning-2000"),
-    "stream-arguments": Case("2,000 chunks of arguments", _stream, 2, "arguments-2000"),
+    "photo": Case(
+        "12-megapixel photograph, file",
+        _from_file(PHOTO),
+        1,
+        counts_bytes=True,
+        tells_memory=True,
+        is_slow=True,
+    ),
+    "stream-plain": Case("2,000 chunks of text", _stream, 3, "plain-2000", tells_memory=True),
+    "stream-reasoning": Case("2,000 chunks of reasoning", _stream, 3, "reasoning-2000"),
+    "stream-arguments": Case("2,000 chunks of arguments", _stream, 3, "arguments-2000"),
     "at-once-64": Case("64 requests at once", _at_once(64), 2, n_requests=64),
-    "at-once-512": Case("512 requests at once", _at_once(512), 1, n_requests=512),
-    "history": Case("history of 2,000 messages", _history(2000), 1, tells_memory=True),
-    "count": Case("count tokens, 2,000 messages", _count(2000), 1, families=_FRAMEWORKS),
+    "at-once-512": Case("512 requests at once", _at_once(512), 1, n_requests=512, is_slow=True),
+    "history": Case(
+        "history of 2,000 messages", _history(2000), 1, tells_memory=True, is_slow=True
+    ),
+    "count": Case(
+        "count tokens, 2,000 messages", _count(2000), 1, families=_FRAMEWORKS, is_slow=True
+    ),
 }
 """All cases but `import`, which needs a fresh process each time."""
 
@@ -156,12 +170,12 @@ GROWTH = {
     "messages": (
         Case("125 messages", _history(125), 8, tells_memory=True),
         Case("500 messages", _history(500), 4, tells_memory=True),
-        Case("2,000 messages", _history(2000), 1, tells_memory=True),
+        Case("2,000 messages", _history(2000), 1, tells_memory=True, is_slow=True),
     ),
     "chunks": (
         Case("500 chunks", _stream, 8, "plain-500", tells_memory=True),
         Case("2,000 chunks", _stream, 2, "plain-2000", tells_memory=True),
-        Case("8,000 chunks", _stream, 1, "plain-8000", tells_memory=True),
+        Case("8,000 chunks", _stream, 1, "plain-8000", tells_memory=True, is_slow=True),
     ),
     "bytes": (
         Case("400 KB", _from_bytes("400kB.png"), 8, tells_memory=True),

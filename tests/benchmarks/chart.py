@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.cases import CASES
-from benchmarks.measure import Figures
+from benchmarks.measure import Figures, find_ratio
 
 _OURS = {"LangChain": ("chat-qwen-vl", "chat-openai"), "LlamaIndex": ("qwen-vl", "openai-like")}
 _SHOWN = (
@@ -32,7 +32,7 @@ def draw_ratios(runs: Mapping[str, Figures], path: Path) -> None:
             (case, family, ratio)
             for case in _SHOWN
             for family in _OURS
-            if (ratio := _ratio(figures, case, family)) is not None
+            if (ratio := find_ratio(figures, case, *_OURS[family])) is not None
         ]
         for place, (_, family, ratio) in enumerate(rows):
             axis.barh(place, ratio, color=_COLOURS[family], height=0.72)
@@ -50,11 +50,3 @@ def draw_ratios(runs: Mapping[str, Figures], path: Path) -> None:
     figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.savefig(path, dpi=120)
     plt.close(figure)
-
-
-def _ratio(figures: Figures, case: str, family: str) -> float | None:
-    ours, peer = _OURS[family]
-    try:
-        return figures[case][ours]["cpu"] / figures[case][peer]["cpu"]
-    except KeyError:
-        return None

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +20,13 @@ from benchmarks.contenders import ENTRIES
 from benchmarks.server import Loopback
 from benchmarks.worker import is_installed
 
-Figures = dict[str, dict[str, dict[str, float]]]
+Figures = dict[str, dict[str, dict[str, Any]]]
 """By case, contender and measure: seconds, bytes, or requests in a second."""
 
 _N_MEMORY_ROUNDS = 3
-_N_IMPORTS = 5
+# Short turns are many: the machine is never the same for long.
+_N_QUICK = 3
+_N_IMPORTS = 6
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Plan:
         if self.growth:
             for kind, steps in GROWTH.items():
                 named |= {f"{kind}-{index}": case for index, case in enumerate(steps)}
-        n_imports = len(self.contenders) if "import" in self.cases else 0
+        n_imports = len(self.contenders) * _N_IMPORTS if "import" in self.cases else 0
         remembered = {name: case for name, case in named.items() if case.tells_memory}
         n_memory = len(self.contenders) * _N_MEMORY_ROUNDS if remembered else 0
         task = progress.add_task("", total=len(named) + n_imports + n_memory)
@@ -62,9 +64,8 @@ class Plan:
             if not progress.console.is_terminal:
                 progress.console.print(what)
 
-        for contender in self.contenders if n_imports else ():
-            tell(f"import: {ENTRIES[contender].title}")
-            _put(self.figures, "import", contender, _time_import(contender))
+        if n_imports:
+            self._time_imports(tell)
         with _workers(self.contenders, server, self.folder) as workers:
             for name, case in named.items():
                 tell(case.title)
@@ -80,12 +81,24 @@ class Plan:
                 _put(self.figures, name, contender, _medians([result[name] for result in results]))
         return self.figures
 
+    def _time_imports(self, tell: Callable[[str], None]) -> None:
+        rounds: dict[str, list[dict[str, float]]] = {name: [] for name in self.contenders}
+        for _ in range(_N_IMPORTS):
+            for contender, results in rounds.items():
+                tell(f"import: {ENTRIES[contender].title}")
+                results.append(_time_import(contender))
+        for contender, results in rounds.items():
+            # The first fills the disk's cache, and writes what is compiled.
+            medians: dict[str, Any] = _medians(results[1:])
+            medians["cpu_by_round"] = [result["cpu"] for result in results[1:]]
+            _put(self.figures, "import", contender, medians)
+
     def _take_turns(
         self, name: str, case: Case, workers: Mapping[str, "_Worker"], server: Loopback
     ) -> None:
         taking = [c for c in self.contenders if ENTRIES[c].family in case.families]
         rounds: dict[str, list[dict[str, float]]] = {contender: [] for contender in taking}
-        for number in range(self.n_rounds):
+        for number in range(self.n_rounds if case.is_slow else self.n_rounds * _N_QUICK):
             # Who comes first may find the machine cooler.
             for contender in taking if number % 2 else reversed(taking):
                 result = workers[contender].do("measure_time", name=name, n_calls=case.n_calls)
@@ -95,9 +108,11 @@ class Plan:
                     result["bytes"] = server.last_length()
         for contender, results in rounds.items():
             if results:
-                medians = _medians(results)
+                medians: dict[str, Any] = _medians(results)
                 if case.n_requests:
                     medians["rate"] = case.n_requests / medians["wall"]
+                medians["cpu_by_round"] = [result["cpu"] for result in results]
+                medians["wall_by_round"] = [result["wall"] for result in results]
                 _put(self.figures, name, contender, medians)
 
     def _measure_memory(
@@ -154,15 +169,11 @@ def _environment() -> dict[str, str]:
 
 
 def _time_import(contender: str) -> dict[str, float]:
-    statement = ENTRIES[contender].imports
-    results = []
-    # The first fills the disk's cache, and writes what is compiled.
-    for _ in range(_N_IMPORTS + 1):
-        before, start = _children_cpu(), time.perf_counter()
-        subprocess.run([sys.executable, "-c", statement], check=True, env=_environment())
-        wall = time.perf_counter() - start
-        results.append({"cpu": _children_cpu() - before, "wall": wall})
-    return _medians(results[1:])
+    command = [sys.executable, "-c", ENTRIES[contender].imports]
+    before, start = _children_cpu(), time.perf_counter()
+    subprocess.run(command, check=True, env=_environment())
+    wall = time.perf_counter() - start
+    return {"cpu": _children_cpu() - before, "wall": wall}
 
 
 def _children_cpu() -> float:
@@ -174,7 +185,27 @@ def _medians(results: list[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(result[name] for result in results) for name in results[0]}
 
 
-def _put(figures: Figures, case: str, contender: str, values: Mapping[str, float]) -> None:
+def find_ratio(
+    figures: Figures, case: str, ours: str, other: str, measure: str = "cpu"
+) -> float | None:
+    """Give ours divided by the other's; `None` where one of them was not measured.
+
+    Of times it is the median of the rounds' ratios: both had their turns within a second, in which
+    the machine was the same for both.
+    """
+    of_case = figures.get(case, {})
+    one, two = of_case.get(ours, {}), of_case.get(other, {})
+    if measure not in one or measure not in two:
+        return None
+    by_round = {"cpu": "cpu_by_round", "rate": "wall_by_round"}.get(measure)
+    if by_round not in one or by_round not in two:
+        return float(one[measure] / two[measure])
+    pairs = zip(one[by_round], two[by_round], strict=True)
+    ratio = statistics.median(mine / theirs for mine, theirs in pairs)
+    return 1 / ratio if measure == "rate" else ratio
+
+
+def _put(figures: Figures, case: str, contender: str, values: Mapping[str, Any]) -> None:
     figures.setdefault(case, {}).setdefault(contender, {}).update(values)
 
 

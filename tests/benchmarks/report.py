@@ -10,7 +10,7 @@ from rich.table import Table
 
 from benchmarks.cases import CASES, GROWTH
 from benchmarks.contenders import ENTRIES
-from benchmarks.measure import Figures
+from benchmarks.measure import Figures, find_ratio
 from benchmarks.targets import TARGETS
 
 _PACKAGES = (
@@ -55,7 +55,7 @@ def print_report(console: Console, figures: Figures) -> None:
     console.print(_targets_table(figures))
 
 
-def _case_table(case: str, of_case: dict[str, dict[str, float]]) -> Table:
+def _case_table(case: str, of_case: dict[str, dict[str, Any]]) -> Table:
     title = "import" if case == "import" else CASES[case].title
     table = Table(title=title, title_justify="left", title_style="bold")
     measures = [m for m in _MEASURES if any(m in values for values in of_case.values())]
@@ -66,8 +66,8 @@ def _case_table(case: str, of_case: dict[str, dict[str, float]]) -> Table:
     for contender, values in of_case.items():
         entry = ENTRIES[contender]
         style = {"ours": "green", "floor": "dim"}.get(entry.standing, "")
-        peer = of_case.get(_PEERS[entry.family], {}).get("cpu")
-        ratio = f"{values['cpu'] / peer:.2f}x" if peer and "cpu" in values else ""
+        found = find_ratio({case: of_case}, case, contender, _PEERS[entry.family])
+        ratio = "" if found is None else f"{found:.2f}x"
         cells = [_cell(values, measure) for measure in measures]
         table.add_row(entry.title, *cells, ratio, style=style)
     return table

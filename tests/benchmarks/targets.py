@@ -1,9 +1,8 @@
 """What is promised: a measure of ours, as a ratio to another contender's in the same run."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.measure import Figures
+from benchmarks.measure import Figures, find_ratio
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,7 @@ class Target:
 
     def ratio(self, figures: Figures) -> float | None:
         """Give ours divided by the other's; `None` where one of them was not measured."""
-        try:
-            of_case: Mapping[str, Mapping[str, float]] = figures[self.case]
-            return of_case[self.ours][self.measure] / of_case[self.other][self.measure]
-        except KeyError:
-            return None
+        return find_ratio(figures, self.case, self.ours, self.other, self.measure)
 
     def is_met(self, ratio: float) -> bool:
         """Tell whether a ratio keeps the promise."""

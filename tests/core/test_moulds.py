@@ -105,7 +105,7 @@ def test_private_attributes_and_sets_of_fields() -> None:
         y: list[int] = []
         _z: dict[str, int] = PrivateAttr(default_factory=dict)
 
-    cast = Mould(Thing()).cast(x=7)
+    cast = Mould(Thing(x=1)).cast(x=7)
     cast._z["a"] = 1
     assert cast.model_dump(exclude_unset=True) == {"x": 7}
     assert Mould(Thing()).cast()._z == {}

@@ -15,6 +15,8 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps, load, loads
 from langchain_core.messages import HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableLambda
 from PIL import Image
 
 from langchain_qwen_vl import ChatQwenVL
@@ -269,3 +271,44 @@ def test_bytes_are_spelt_for_traces_and_not_decoded_again(chat: ChatQwenVL) -> N
         assert isinstance(part, content.Image)
         assert isinstance(safe, dict)
         assert part.source == content.Inline(data)
+
+
+@pytest.mark.media_alone
+def test_bytes_are_spelt_only_for_whoever_reads_them(
+    make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox
+) -> None:
+    seen: list[str] = []
+
+    class Watcher(BaseCallbackHandler):
+        def on_chat_model_start(
+            self, serialized: dict[str, Any], messages: list[list[Any]], **kwargs: Any
+        ) -> None:
+            seen.append(json.dumps(messages[0][0].content))
+
+    question = [HumanMessage([{"type": "image", "image": CHELSEA.read_bytes()}])]
+    text = base64.b64encode(CHELSEA.read_bytes()).decode()
+    chat = make_chat()
+
+    (quiet,) = chat._convert(question, None).to_messages()
+    assert quiet.content[0]["base64"] == ""
+    for watched, config in (
+        (make_chat(callbacks=[Watcher()]), None),
+        (chat, {"callbacks": [Watcher()]}),
+        (make_chat(cache=InMemoryCache()), None),
+        (make_chat(verbose=True), None),
+    ):
+        (message,) = watched._convert(question, config).to_messages()
+        assert message.content[0]["base64"] == text
+
+    chat.invoke(question)
+    chat.invoke(question, {"callbacks": [Watcher()]})
+
+    def ask(asked: list[HumanMessage]) -> Any:
+        # The callbacks of the chain reach it through the context alone.
+        return chat.invoke(asked)
+
+    (RunnableLambda(ask) | StrOutputParser()).invoke(question, {"callbacks": [Watcher()]})
+    list(chat.stream(question, {"callbacks": [Watcher()]}))
+    assert len(seen) == 3
+    assert all(text in shown for shown in seen)
+    assert len({repr(request.json) for request in qwen_vl_sandbox.requests}) == 1

@@ -7,14 +7,17 @@ from typing import Any
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
+    CallbackManager,
     CallbackManagerForLLMRun,
 )
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.prompt_values import ChatPromptValue, PromptValue
+from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
 from langchain_core.utils import get_pydantic_field_names
 from langchain_core.utils.utils import _build_model_kwargs
 from pydantic import ConfigDict, PrivateAttr, model_validator
@@ -23,7 +26,7 @@ from typing_extensions import override
 from langchain_qwen_vl.chunks import to_generation_chunk
 from langchain_qwen_vl.counting import count_message_tokens
 from langchain_qwen_vl.grounding_methods import ChatGroundingMethods
-from langchain_qwen_vl.json_safe import holds_raw_values, to_safe_message
+from langchain_qwen_vl.json_safe import SafePrompt, holds_raw_values, to_safe_message
 from langchain_qwen_vl.messages import PROVIDER, to_message, to_turns
 from langchain_qwen_vl.profiles import profile_of
 from langchain_qwen_vl.serialized import SerializedMemory
@@ -186,21 +189,65 @@ class ChatQwenVL(ChatGroundingMethods, QwenVLSettings, BaseChatModel):
 
     @override
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        if isinstance(model_input, SafePrompt):
+            return model_input
+        return self._make_safe(super()._convert_input(model_input), is_watched=True)
+
+    def _convert(
+        self, model_input: LanguageModelInput, config: RunnableConfig | None
+    ) -> PromptValue:
         prompt = super()._convert_input(model_input)
+        is_watched = not holds_raw_values(prompt.to_messages()) or self._is_watched(config)
+        return self._make_safe(prompt, is_watched=is_watched)
+
+    async def _convert_off_loop(
+        self, model_input: LanguageModelInput, config: RunnableConfig | None
+    ) -> PromptValue:
+        prompt = super()._convert_input(model_input)
+        if holds_raw_values(prompt.to_messages()):
+            return await asyncio.to_thread(self._convert, prompt, config)
+        return prompt
+
+    def _make_safe(self, prompt: PromptValue, *, is_watched: bool) -> PromptValue:
         messages, policy = prompt.to_messages(), self.media_policy
         safe = [
-            to_safe_message(message, f"messages[{index}]", policy)
+            to_safe_message(message, f"messages[{index}]", policy, is_watched=is_watched)
             for index, message in enumerate(messages)
         ]
         if all(new is old for new, old in zip(safe, messages, strict=True)):
             return prompt
-        return ChatPromptValue(messages=safe)
+        return SafePrompt(messages=safe)
 
-    async def _convert_off_loop(self, model_input: LanguageModelInput) -> PromptValue:
-        prompt = super()._convert_input(model_input)
-        if holds_raw_values(prompt.to_messages()):
-            return await asyncio.to_thread(self._convert_input, prompt)
-        return prompt
+    def _is_watched(self, config: RunnableConfig | None) -> bool:
+        """Tell whether callbacks, tracers or a cache will see the messages."""
+        caches = get_llm_cache() is not None if self.cache is None else self.cache is not False
+        given = ensure_config(config).get("callbacks")
+        return caches or bool(
+            CallbackManager.configure(given, self.callbacks, self.verbose).handlers
+        )
+
+    @override
+    def invoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        return super().invoke(self._convert(input, config), config, stop=stop, **kwargs)
+
+    @override
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        prompt = self._convert(input, config)
+        yield from super().stream(prompt, config, stop=stop, **kwargs)
 
     @override
     async def ainvoke(
@@ -211,7 +258,7 @@ class ChatQwenVL(ChatGroundingMethods, QwenVLSettings, BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> AIMessage:
-        prompt = await self._convert_off_loop(input)
+        prompt = await self._convert_off_loop(input, config)
         return await super().ainvoke(prompt, config, stop=stop, **kwargs)
 
     @override
@@ -223,7 +270,7 @@ class ChatQwenVL(ChatGroundingMethods, QwenVLSettings, BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
-        prompt = await self._convert_off_loop(input)
+        prompt = await self._convert_off_loop(input, config)
         stream: Any = super().astream(prompt, config, stop=stop, **kwargs)
         async with aclosing(stream) as chunks:
             async for chunk in chunks:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from langchain_core.messages import BaseMessage
+from langchain_core.prompt_values import ChatPromptValue
 
 from langchain_qwen_vl.blocks import InlineBlock, kind_of, sniff_base64, to_part
 from qwen_vl.content import DataUrl, Inline
@@ -28,13 +29,21 @@ _BYTES = (bytes, bytearray, memoryview)
 _UNKNOWN_TYPE = "application/octet-stream"
 
 
-def to_safe_message(message: _Message, where: str, policy: MediaPolicy) -> _Message:
+class SafePrompt(ChatPromptValue):
+    """A prompt whose messages were made fit for JSON."""
+
+
+def to_safe_message(
+    message: _Message, where: str, policy: MediaPolicy, *, is_watched: bool = True
+) -> _Message:
     """Give the message with every raw value in its blocks turned into text.
 
     Args:
         message: Any message; it is not changed.
         where: Its place, as `messages[0]`.
         policy: How much may be inlined.
+        is_watched: Whether anybody reads the text. Where nobody does, bytes are carried along, and
+            not spelt: that takes as long as all the rest of a request.
 
     Returns:
         The message itself where nothing had to change, else a copy.
@@ -53,7 +62,7 @@ def to_safe_message(message: _Message, where: str, policy: MediaPolicy) -> _Mess
     if isinstance(message.content, str):
         return message
     blocks = [
-        _safe_block(block, f"{where}.content[{index}]", policy)
+        _safe_block(block, f"{where}.content[{index}]", policy, is_watched=is_watched)
         if isinstance(block, dict)
         else block
         for index, block in enumerate(message.content)
@@ -81,13 +90,15 @@ def _is_raw(value: object) -> bool:
     return any(map(_is_raw, value)) if isinstance(value, list | tuple) else True
 
 
-def _safe_block(block: dict[str, Any], where: str, policy: MediaPolicy) -> dict[str, Any]:
+def _safe_block(
+    block: dict[str, Any], where: str, policy: MediaPolicy, *, is_watched: bool = True
+) -> dict[str, Any]:
     safe = block
     if _is_raw(block):
         kind = _kind_of(block)
         held = next((name for name in _MEDIA_KEYS if isinstance(block.get(name), _BYTES)), None)
         if held is not None and kind in {"image", "video"}:
-            return _spell(block, held, kind, where, policy)
+            return _carry(block, held, kind, where, policy, is_watched=is_watched)
         safe = _Safety(kind, where, policy).of(block, "")
     if safe.get("type") != "image":
         return safe
@@ -100,20 +111,24 @@ def _safe_block(block: dict[str, Any], where: str, policy: MediaPolicy) -> dict[
     return safe
 
 
-def _spell(
+def _carry(
     block: dict[str, Any],
     name: str,
     kind: Literal["image", "video"],
     where: str,
     policy: MediaPolicy,
+    *,
+    is_watched: bool,
 ) -> dict[str, Any]:
-    """Give bytes as LangChain's own block, which takes one copy of them."""
+    """Give bytes as LangChain's own block."""
     ready = ready_alone(Inline(bytes(block[name])), kind, where, policy)
     beside = {key: held for key, held in block.items() if key != name}
     if not isinstance(ready, DataUrl):  # pragma: no cover - bytes never come back as an address.
         raise TypeError(ready)
     type_name = "media_type" if "media_type" in block else "mime_type"
-    spelt = {"type": kind, "base64": ready.spell_base64(), type_name: ready.media_type}
+    is_spelt = is_watched or ready.data is None
+    text = ready.spell_base64() if is_spelt else ""
+    spelt = {"type": kind, "base64": text, type_name: ready.media_type}
     safe = {**_safe_block(beside, where, policy), **spelt}
     return safe if ready.data is None else InlineBlock(safe, ready.data)
 
