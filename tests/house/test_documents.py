@@ -176,7 +176,8 @@ def _check_pictures(path: Path, desk: Path) -> None:
     """Check that the pictures that a document shows are those that its examples make."""
     for link in _links(path):
         shown = (path.parent / unquote(link.partition("#")[0])).resolve()
-        if shown.suffix != ".png":
+        # What a benchmark found is never the same twice.
+        if shown.suffix != ".png" or shown.parent.name == "speed":
             continue
         made = desk / shown.name
         assert made.is_file(), f"{_name(path)} shows {link}, which none of its examples makes"
