@@ -13,6 +13,9 @@ from PIL import Image
 
 from qwen_vl.drawing.labels import PALETTE
 
+# Pictures and videos are made, sent and drawn on.
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -33,6 +33,9 @@ from qwen_vl.grounder import Grounder
 from qwen_vl.sandbox import Sandbox, ScriptedAnswer
 from qwen_vl.settings import QwenVLSettings
 
+# By three ways, and with videos that are made here. The frameworks' own tests are quick.
+pytestmark = pytest.mark.slow
+
 Ask = Callable[..., Any]
 
 
