@@ -128,3 +128,40 @@ def small_png() -> bytes:
 def small_png_url(small_png: bytes) -> str:
     """The same as a data URL."""
     return "data:image/png;base64," + base64.b64encode(small_png).decode()
+
+
+@pytest.fixture
+def script_answer(qwen_vl_sandbox: Sandbox, protocol: str) -> Callable[..., None]:
+    """Script one answer as a server sends it: a message, and why it ends."""
+
+    def compatible(message: dict[str, Any], reason: str | None) -> dict[str, Any]:
+        return {"choices": [{"index": 0, "message": message, "finish_reason": reason}]}
+
+    def streamed(delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
+        return {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+
+    def native(message: dict[str, Any], reason: str | None) -> dict[str, Any]:
+        content = [{"text": message["content"]}] if message.get("content") else ""
+        choice = {"message": {**message, "content": content}, "finish_reason": reason or "null"}
+        return {"output": {"choices": [choice]}}
+
+    def events(message: dict[str, Any], reason: str | None) -> Iterator[dict[str, Any]]:
+        pieces = [{"tool_calls": [call]} for call in message.get("tool_calls") or ()]
+        text = message.get("content") or ""
+        pieces += [{"content": text[at : at + 9]} for at in range(0, len(text), 9)]
+        for piece in pieces:
+            yield streamed(piece, None) if protocol == "openai" else native(piece, None)
+        yield streamed({}, reason) if protocol == "openai" else native({}, reason)
+
+    def run(message: dict[str, Any], reason: str | None, *, stream: bool) -> None:
+        if not stream:
+            body = compatible(message, reason) if protocol == "openai" else native(message, reason)
+            headers = {"content-type": "application/json"}
+            qwen_vl_sandbox.script_raw(orjson.dumps(body), headers=headers)
+            return
+        listed = list(events(message, reason))
+        raw = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in listed)
+        end = b"data: [DONE]\n\n" if protocol == "openai" else b""
+        qwen_vl_sandbox.script_raw(raw + end, headers={"content-type": "text/event-stream"})
+
+    return run

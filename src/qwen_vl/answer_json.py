@@ -1,6 +1,7 @@
 """JSON in answers of models: fenced or bare, with prose around it, cut off or slightly wrong."""
 
 import ast
+import json
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +10,8 @@ from itertools import islice
 from typing import Any
 
 import orjson
+
+from qwen_vl.errors import AnswerFormatError
 
 FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)(?:\n?[ \t]*```|\Z)", re.DOTALL)
 """A Markdown fence, closed or cut off; its group is what stands in it."""
@@ -22,6 +25,8 @@ _PAIRS = {"[": "]", "{": "}"}
 _MOST_TRIES = 64
 # Elements of answers stand two or three brackets deep.
 _DEEPEST = 8
+# Deeper arguments end in a RecursionError somewhere: in a copy, a checkpoint, a trace.
+_MAX_ARGUMENT_DEPTH = 128
 # Python's own reader is for the short answers of small models, and slow on nested text.
 _MOST_LITERAL_CHARS = 100_000
 
@@ -78,6 +83,92 @@ def find_json(text: str) -> FoundJson:
         found = found if any(each.values for each in found) else [_find_in(text)]
     values = tuple(value for each in found for value in each.values)
     return FoundJson(values, any(each.is_cut_off for each in found))
+
+
+def parse_whole_json(text: str) -> Any:
+    """Parse an answer that is one JSON value, in a fence or with prose around it.
+
+    A comma too many and Python's quotes are read too. A value that breaks off is not closed: what
+    is missing of it may be the end of a number.
+
+    Args:
+        text: The answer, whole.
+
+    Raises:
+        AnswerFormatError: It holds no JSON, several values, or one that breaks off.
+
+    Example:
+        >>> parse_whole_json('Here it is: {"total": 12.5}')
+        {'total': 12.5}
+        >>> parse_whole_json('{"total": 3')
+        Traceback (most recent call last):
+        qwen_vl.errors.AnswerFormatError: The JSON of the answer breaks off. It reads: '{"total": 3'
+    """
+    words = text.rpartition("</think>")[2]
+    fenced = FENCE.search(words)
+    try:
+        # Line breaks within texts are read too.
+        return json.loads(fenced[1] if fenced else words, strict=False)
+    except (ValueError, RecursionError):
+        found = find_json(text)
+    if found.is_cut_off:
+        raise AnswerFormatError("The JSON of the answer breaks off.", text=text)
+    if len(found.values) != 1:
+        count = f"holds {len(found.values)} JSON values" if found.values else "is not JSON"
+        raise AnswerFormatError(f"The answer {count}; one is expected.", text=text)
+    return found.values[0]
+
+
+def parse_arguments(text: str, *, name: str) -> dict[str, Any]:
+    """Parse the arguments of a whole tool call. Nothing is repaired or filled in.
+
+    Args:
+        text: What the model wrote; nothing for a tool that takes no arguments.
+        name: The tool that is called.
+
+    Raises:
+        AnswerFormatError: They are not the JSON of an object, or the call does not name a tool.
+
+    Example:
+        >>> parse_arguments('{"city": "Hangzhou"}', name="weather")
+        {'city': 'Hangzhou'}
+        >>> parse_arguments('{"city": "Hang', name="weather")
+        Traceback (most recent call last):
+        qwen_vl.errors.AnswerFormatError: The arguments of 'weather' are not JSON: Unterminated \
+string starting at: line 1 column 10 (char 9). It reads: '{"city": "Hang'
+    """
+    if not name:
+        raise AnswerFormatError("The call does not name a tool.", text=text)
+    if not text:
+        return {}
+    if text.isspace():
+        raise AnswerFormatError(f"The call of {name!r} stops before its arguments.", text=text)
+    try:
+        arguments = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        problem = f"The arguments of {name!r} are not JSON: {error}."
+        raise AnswerFormatError(problem, text=text) from error
+    if not isinstance(arguments, dict):
+        raise AnswerFormatError(f"The arguments of {name!r} are not a JSON object.", text=text)
+    if text.count("[") + text.count("{") > _MAX_ARGUMENT_DEPTH < _measure_depth(arguments):
+        raise AnswerFormatError(f"The arguments of {name!r} are nested too deeply.", text=text)
+    return arguments
+
+
+def _refuse_constant(name: str) -> Any:
+    # Python reads them, and writes them into bodies that no server can read.
+    raise ValueError(f"{name} is not JSON")
+
+
+def _measure_depth(value: Any) -> int:
+    """Count the brackets that are open at the deepest place."""
+    depth, level = 0, [value]
+    while level := [held for held in level if isinstance(held, dict | list)]:
+        depth += 1
+        level = [
+            inner for held in level for inner in (held.values() if isinstance(held, dict) else held)
+        ]
+    return depth
 
 
 def find_text(entry: Mapping[str, Any], keys: Sequence[str]) -> str | None:

@@ -28,6 +28,7 @@ from qwen_vl.transport import (
     open_async_transport,
     open_transport,
 )
+from qwen_vl.transport.drain import adrain, drain
 from qwen_vl.wire.events import EventDecoder
 from qwen_vl.wire.protocols import find_wire
 
@@ -118,9 +119,13 @@ class QwenVLClient:
         decoder = find_wire(request.protocol).decoder(response.headers, request)
         try:
             with errors_translated(self._address, decoder):
-                for raw in response.iter_bytes():
+                chunks = response.iter_bytes()
+                for raw in chunks:
                     yield from decoder.feed(raw)
-                yield from decoder.finish()
+                    if decoder.is_done:
+                        drain(response, chunks)
+                        break
+            yield from decoder.finish()
         finally:
             _settle(storage, decoder)
             response.close()
@@ -195,11 +200,15 @@ class AsyncQwenVLClient:
                     response = await transport.stream(post)
                 decoder = find_wire(request.protocol).decoder(response.headers, request)
                 with errors_translated(self._address, decoder):
-                    async for raw in response.aiter_bytes():
+                    chunks = response.aiter_bytes()
+                    async for raw in chunks:
                         for delta in decoder.feed(raw):
                             yield delta
-                    for delta in decoder.finish():
-                        yield delta
+                        if decoder.is_done:
+                            await adrain(chunks)
+                            break
+                for delta in decoder.finish():
+                    yield delta
             except ServiceError as error:
                 _settle(storage, decoder)
                 if storage is None or not storage.forgets(error):

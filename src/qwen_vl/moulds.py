@@ -47,7 +47,7 @@ class Mould(Generic[_Model]):
         Args:
             **values: Fields, each of just the type that validating would give it.
         """
-        made = self._kind.__new__(self._kind)
+        made = object.__new__(self._kind)
         held = self._values.copy()
         for name, make in self._fresh:
             if name not in values:

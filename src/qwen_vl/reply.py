@@ -62,6 +62,7 @@ class Facts:
     id: str | None = None
     request_id: str | None = None
     is_truncated: bool = False
+    has_ended: bool = False
     image_hw: tuple[tuple[int, int], ...] | None = None
     ocr_result: Mapping[str, Any] | None = None
 
@@ -111,6 +112,7 @@ class Reply:
         logprobs: As the service gives them.
         is_truncated: Whether the service cut the answer at its time limit
             (`x-dashscope-partialresponse`, Streaming page, 2026-07).
+        has_ended: Whether all of the answer has come; `False` while a stream runs.
         image_hw: Height and width of each picture, in pixels, as the model looked at it; on the
             native protocol with `vl_enable_image_hw_output` (Native-API page, 2026-09).
         ocr_result: What a task of the OCR models found, on the native protocol (OCR page, 2026).
@@ -126,8 +128,49 @@ class Reply:
     request_id: str | None = None
     logprobs: Mapping[str, Any] | None = None
     is_truncated: bool = False
+    has_ended: bool = True
     image_hw: tuple[tuple[int, int], ...] | None = None
     ocr_result: Mapping[str, Any] | None = None
+
+
+# `length` is the service's, the others are those of self-hosted servers and gateways.
+_LENGTH_REASONS = frozenset({"length", "max_tokens", "model_length"})
+_CUT_REASONS = _LENGTH_REASONS | {"content_filter", "abort", "cancelled", "error"}
+
+
+def is_cut(finish_reason: str | None) -> bool:
+    """Tell whether an answer stopped before its end.
+
+    Args:
+        finish_reason: As the server has it.
+
+    Example:
+        >>> is_cut("length"), is_cut("stop"), is_cut(None)
+        (True, False, False)
+    """
+    return finish_reason in _CUT_REASONS
+
+
+def describe_cut(finish_reason: str | None, *, is_truncated: bool = False) -> str | None:
+    """Return why an answer stopped before its end and what to do; `None` for a whole one.
+
+    Args:
+        finish_reason: As the server has it.
+        is_truncated: Whether the service cut it at its time limit.
+
+    Example:
+        >>> describe_cut("length")
+        'The answer was cut off (finish_reason="length"). Raise max_tokens, or ask for less.'
+    """
+    if is_truncated:
+        return (
+            "The service cut the answer off at its time limit (x-dashscope-partialresponse). "
+            "Stream it, or ask for less."
+        )
+    if not is_cut(finish_reason):
+        return None
+    limit = "Raise max_tokens, or ask for less." if finish_reason in _LENGTH_REASONS else ""
+    return f'The answer was cut off (finish_reason="{finish_reason}"). {limit}'.rstrip()
 
 
 _FACTS = tuple(field.name for field in fields(Facts))
@@ -188,7 +231,7 @@ class ReplyBuilder:
         """Give the reply that the events so far make."""
         self._calls = {index: [_join_pieces(held)] for index, held in self._calls.items()}
         return Reply(
-            **self._facts,
+            **{"has_ended": False, **self._facts},
             text=self.text,
             reasoning=self.reasoning,
             tool_calls=tuple(_to_call(self._calls[index][0]) for index in sorted(self._calls)),
@@ -202,7 +245,7 @@ def _join_pieces(pieces: list[ToolCallDelta]) -> ToolCallDelta:
     return ToolCallDelta(
         index=pieces[0].index,
         id=next((piece.id for piece in pieces if piece.id), None),
-        name=next((piece.name for piece in pieces if piece.name), None),
+        name="".join(piece.name for piece in pieces if piece.name) or None,
         arguments="".join(piece.arguments for piece in pieces),
     )
 

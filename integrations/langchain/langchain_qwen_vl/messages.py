@@ -15,11 +15,13 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from langchain_qwen_vl.blocks import to_part
 from qwen_vl import content
+from qwen_vl.answer_json import parse_arguments
 from qwen_vl.content import Document, Image, Part, Reasoning, Role, Text, ToolResult, Turn, Video
-from qwen_vl.errors import UnsupportedContentError
+from qwen_vl.errors import AnswerFormatError, UnsupportedContentError
 from qwen_vl.reply import Facts, Reply, Usage
 
 PROVIDER = "qwen_vl"
@@ -270,22 +272,24 @@ def _tool_calls(reply: Reply) -> tuple[list[ToolCall], list[InvalidToolCall]]:
     calls: list[ToolCall] = []
     invalid_calls: list[InvalidToolCall] = []
     for call in reply.tool_calls:
-        try:
-            arguments = json.loads(call.arguments or "{}")
-        except json.JSONDecodeError as error:
-            problem = f"The arguments are not JSON: {error}"
+        read = read_call(call.name, call.arguments, call.id or None)
+        if read["type"] == "tool_call":
+            calls.append(read)
         else:
-            if isinstance(arguments, dict):
-                calls.append(ToolCall(name=call.name, args=arguments, id=call.id or None))
-                continue
-            problem = "The arguments are not a JSON object."
-        invalid_calls.append(
-            InvalidToolCall(
-                type="invalid_tool_call",
-                name=call.name,
-                args=call.arguments,
-                id=call.id or None,
-                error=problem,
-            )
-        )
+            invalid_calls.append(read)
     return calls, invalid_calls
+
+
+def read_call(name: str | None, arguments: str, call_id: str | None) -> ToolCall | InvalidToolCall:
+    """Convert a whole tool call; one that cannot be run as the model meant it is invalid.
+
+    Args:
+        name: The tool.
+        arguments: What the model wrote.
+        call_id: Ties the call to its result.
+    """
+    try:
+        parsed = parse_arguments(arguments, name=name or "")
+    except AnswerFormatError as error:
+        return invalid_tool_call(name=name, args=arguments, id=call_id, error=str(error.args[0]))
+    return tool_call(name=name or "", args=parsed, id=call_id)

@@ -1,25 +1,33 @@
 """Answers that follow a schema: `with_structured_output`, by all three methods."""
 
-from collections.abc import Sequence
-from operator import itemgetter
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
-from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers import (
+    BaseCumulativeTransformOutputParser,
+    JsonOutputParser,
+    PydanticOutputParser,
+)
 from langchain_core.output_parsers.openai_tools import (
     JsonOutputKeyToolsParser,
     PydanticToolsParser,
 )
 from langchain_core.outputs import Generation
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator, RunnableMap
+from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
+from typing_extensions import override
 
 from langchain_qwen_vl.tools import to_tools
+from qwen_vl.answer_json import parse_whole_json
 from qwen_vl.combinations import StructuredMethod, to_json_schema_format
-from qwen_vl.errors import ConfigurationError
+from qwen_vl.errors import AnswerFormatError, ConfigurationError
+from qwen_vl.reply import describe_cut
 
 Schema: TypeAlias = dict[str, Any] | type
 Asked: TypeAlias = Runnable[LanguageModelInput, AIMessage]
@@ -95,17 +103,66 @@ def to_structured_runnable(
     """
     if not include_raw:
         return asked | parser
-    parsed = RunnablePassthrough.assign(
-        parsed=itemgetter("raw") | parser, parsing_error=RunnableLambda(_no_error)
-    )
-    unparsed = RunnablePassthrough.assign(parsed=RunnableLambda(_no_error))
-    return RunnableMap(raw=asked) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
+    beside = _ParsedBeside(parser)
+    # LangChain passes the config to functions that take one, which their types do not say.
+    transform: Any = beside.transform
+    atransform: Any = beside.atransform
+    parsed: Runnable[Any, Any] = RunnableGenerator(transform, atransform)
+    return RunnableMap[LanguageModelInput](raw=asked) | parsed
+
+
+class _ParsedBeside:
+    """Passes raw answers on as they come, and the parsed answer, or why there is none, behind.
+
+    Args:
+        parser: Reads whole answers.
+    """
+
+    def __init__(self, parser: Parser) -> None:
+        self._parser = parser
+
+    def transform(self, answers: Iterator[Any], config: RunnableConfig) -> Iterator[AddableDict]:
+        """Parse an answer when its last piece has come."""
+        whole: Any = None
+        for answer in answers:
+            whole = _add(whole, answer["raw"])
+            yield AddableDict(answer)
+        try:
+            yield _parsed(self._parser.invoke(whole, config))
+        except ValueError as error:
+            yield _unparsed(error)
+
+    async def atransform(
+        self, answers: AsyncIterator[Any], config: RunnableConfig
+    ) -> AsyncIterator[AddableDict]:
+        """Parse an answer when its last piece has come; see `transform`."""
+        whole: Any = None
+        async for answer in answers:
+            whole = _add(whole, answer["raw"])
+            yield AddableDict(answer)
+        try:
+            yield _parsed(await self._parser.ainvoke(whole, config))
+        except ValueError as error:
+            yield _unparsed(error)
+
+
+def _add(whole: Any, piece: Any) -> Any:
+    return piece if whole is None else whole + piece
+
+
+def _parsed(value: Any) -> AddableDict:
+    return AddableDict(parsed=value, parsing_error=None)
+
+
+def _unparsed(error: ValueError) -> AddableDict:
+    # Those of LangChain's parsers and of pydantic.
+    return AddableDict(parsed=None, parsing_error=error)
 
 
 def _to_json_parser(schema: Schema | None) -> Parser:
     if _is_pydantic(schema):
-        return PydanticOutputParser(pydantic_object=schema)
-    return JsonOutputParser()
+        return _JsonParser(inner=PydanticOutputParser(pydantic_object=schema))
+    return _JsonParser(inner=JsonOutputParser())
 
 
 def _to_call_parser(schema: Schema, name: str) -> Parser:
@@ -118,29 +175,90 @@ def _is_pydantic(schema: Schema | None) -> bool:
     return isinstance(schema, type) and is_basemodel_subclass(schema)
 
 
-def _no_error(_: Any) -> None:
-    return None
+class _JsonParser(BaseCumulativeTransformOutputParser[Any]):
+    """Reads JSON that grows; when the answer has ended, only what is whole.
+
+    LangChain's parsers close whatever brackets are open, and so make a cut answer another one.
+    """
+
+    inner: JsonOutputParser
+    """Reads what grows, and makes objects of what is whole."""
+
+    @property
+    @override
+    def OutputType(self) -> type[Any]:
+        return self.inner.OutputType
+
+    @property
+    @override
+    def _type(self) -> str:
+        return self.inner._type  # noqa: SLF001 - as LangChain's own wrappers of parsers do.
+
+    @override
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        if not _has_ended(result, partial=partial):
+            return self.inner.parse_result(result, partial=partial)
+        return self.inner.parse_result([Generation(text=_read_whole(result[0].text))])
+
+    @override
+    def parse(self, text: str) -> Any:
+        return self.parse_result([Generation(text=text)])
 
 
 class _PydanticCallParser(PydanticToolsParser):
-    """Says so where the model answered in words: `None` would look like an answer."""
+    """Reads the call that stands for the schema: `None` would look like an answer."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        return _called(super().parse_result(result, partial=partial), result, partial=partial)
+        has_ended = _has_ended(result, partial=partial)
+        return _check_called(super().parse_result(result, partial=partial), result, has_ended)
 
 
 class _JsonCallParser(JsonOutputKeyToolsParser):
     """The same for schemas that are no class."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        return _called(super().parse_result(result, partial=partial), result, partial=partial)
+        has_ended = _has_ended(result, partial=partial)
+        return _check_called(super().parse_result(result, partial=partial), result, has_ended)
 
 
-def _called(parsed: Any, result: Sequence[Generation], *, partial: bool) -> Any:
-    if parsed is None and not partial:
-        text = result[0].text if result else ""
+def _has_ended(result: Sequence[Generation], *, partial: bool) -> bool:
+    """Tell whether an answer has ended, be it streamed or not.
+
+    Raises:
+        OutputParserException: It was cut off.
+    """
+    message = getattr(result[0], "message", None)
+    metadata = getattr(message, "response_metadata", {})
+    reason = metadata.get("finish_reason")
+    cut = describe_cut(reason, is_truncated=bool(metadata.get("is_truncated")))
+    if cut:
+        raise OutputParserException(cut, llm_output=result[0].text)
+    is_last = getattr(message, "chunk_position", None) == "last"
+    return not partial or reason is not None or is_last
+
+
+def _read_whole(text: str) -> str:
+    """Return the JSON of a whole answer, without what stands around it.
+
+    Raises:
+        OutputParserException: The answer is not JSON, or its JSON breaks off.
+    """
+    try:
+        return json.dumps(parse_whole_json(text))
+    except AnswerFormatError as error:
+        raise OutputParserException(str(error), llm_output=text) from error
+
+
+def _check_called(parsed: Any, result: Sequence[Generation], has_ended: bool) -> Any:
+    if parsed is not None or not has_ended:
+        return parsed
+    message = getattr(result[0], "message", None)
+    invalid = getattr(message, "invalid_tool_calls", None)
+    if invalid:
         raise OutputParserException(
-            "The model answered in words instead of calling the tool that stands for the schema.",
-            llm_output=text,
+            f"{invalid[0]['error']} It reads: {invalid[0]['args']!r}", llm_output=invalid[0]["args"]
         )
-    return parsed
+    raise OutputParserException(
+        "The model answered in words instead of calling the tool that stands for the schema.",
+        llm_output=result[0].text,
+    )

@@ -25,6 +25,8 @@ _PACKAGES = frozenset({"httpx", "httpx2", "openai"})
 def errors_translated(address: str, decoder: EventDecoder | None = None) -> Iterator[None]:
     """Raise in place of the transport's errors what they mean; let all others pass.
 
+    Behind the end of a stream they mean nothing any more.
+
     Args:
         address: Of the endpoint, for errors.
         decoder: Of the stream that is being read.
@@ -35,6 +37,9 @@ def errors_translated(address: str, decoder: EventDecoder | None = None) -> Iter
         meaning = _meaning(error, address, decoder)
         if meaning is None:
             raise
+        if decoder is not None and (decoder.is_complete or decoder.is_done):
+            # The answer is whole; its connection was cut, or left open, behind it.
+            return
         raise meaning from error
 
 
@@ -44,7 +49,7 @@ def _meaning(error: Any, address: str, decoder: EventDecoder | None) -> QwenVLEr
         meant = decode_error(response.status_code, response.content, response.headers)
         advice = explain_refused_key(address) if isinstance(meant, AuthenticationError) else ""
         return meant.with_advice(advice) if advice else meant
-    if _is(error, "TimeoutException", "APITimeoutError"):
+    if isinstance(error, TimeoutError) or _is(error, "TimeoutException", "APITimeoutError"):
         return APITimeoutError(
             f"{address} did not answer in time. Raise timeout=… (seconds), or stream the answer."
         )

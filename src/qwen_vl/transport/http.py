@@ -234,6 +234,7 @@ class _SeatedStream:
         self._seat = seat
         self._response = response
         self.headers: Mapping[str, str] = response.headers
+        self.extensions = response.extensions
 
     def iter_bytes(self) -> Iterator[bytes]:
         """Give its body, as it comes."""

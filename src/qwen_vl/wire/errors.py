@@ -19,7 +19,7 @@ from qwen_vl.errors import (
     ServerError,
     ServiceError,
 )
-from qwen_vl.wire.fields import Json, find_request_id, load_json
+from qwen_vl.wire.fields import Json, as_text, find_request_id, load_json
 
 _BY_STATUS: Mapping[int, type[ServiceError]] = {
     401: AuthenticationError,
@@ -71,9 +71,9 @@ def decode_error(status: int | None, body: bytes | str, headers: Mapping[str, st
         details = {**inner, "request_id": details.get("request_id") or details.get("id")}
     elif isinstance(inner, str):
         details = {**details, "message": inner}
-    code = details.get("code")
-    code = str(code) if code not in {None, ""} else None
-    message = str(details.get("message") or details.get("detail") or _plain_message(raw, status))
+    code = as_text(details.get("code"))
+    message = as_text(details.get("message")) or as_text(details.get("detail"))
+    message = message or _plain_message(raw, status)
     status = status or _status_of(code)
     return _error_class(status, code, message)(
         message,

@@ -12,11 +12,14 @@ from typing import Any
 from qwen_vl.errors import PartialResponseError, ServiceError
 from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta, Usage
 from qwen_vl.wire.errors import decode_error
-from qwen_vl.wire.fields import Json, as_object, find_request_id, is_truncated, load_json
+from qwen_vl.wire.fields import Json, find_request_id, is_truncated, load_json
+from qwen_vl.wire.tool_calls import ToolCallAssembler
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STATUS_LINE = b":HTTP_STATUS/"
 _FIRST_ERROR = 400
+_STATUS_DIGITS = 3
+_DONE = b"[DONE]"
 
 
 class EventDecoder(ABC):
@@ -24,9 +27,10 @@ class EventDecoder(ABC):
 
     Args:
         headers: The answer's headers.
+        calls: Puts the pieces of tool calls together.
     """
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, headers: Mapping[str, str], calls: ToolCallAssembler) -> None:
         # Looked at with every event, which takes time where names are found in any case.
         self._headers = {name.lower(): value for name, value in headers.items()}
         self._request_id = find_request_id({}, self._headers)
@@ -36,6 +40,8 @@ class EventDecoder(ABC):
         self._status: int | None = None
         self._text: list[str] = []
         self._usage: Usage | None = None
+        self.calls = calls
+        """The tool calls, as far as they have come."""
         self.told: dict[str, Any] = {}
         """What holds for the whole answer, as far as it was given."""
         self._is_begun = False
@@ -50,12 +56,18 @@ class EventDecoder(ABC):
     def decode_whole(self, body: bytes) -> Reply:
         """Read a body that is no stream."""
 
+    def ends_stream(self) -> bool:
+        """Tell whether the last event was the answer's end by itself, before `[DONE]`."""
+        return False
+
     @abstractmethod
     def tells_error(self, event: Json) -> bool:
         """Tell whether an event is an error."""
 
     def feed(self, raw: bytes) -> Iterator[Delta]:
         """Give the deltas of the events that these bytes complete.
+
+        What follows the end of the answer is ignored, whatever it is.
 
         Args:
             raw: The next bytes, cut anywhere.
@@ -64,11 +76,20 @@ class EventDecoder(ABC):
             ServiceError: An event tells of an error.
             PartialResponseError: An event is damaged.
         """
+        if self._is_done:
+            return
         *lines, self._rest = (self._rest + raw).split(b"\n")
         for line in lines:
             event = self._take_line(line)
             if event and (delta := self._read(event)):
                 yield delta
+            if event and self.ends_stream() and (end := self._end()):
+                yield end
+            if self._is_done:
+                return
+        if not self._data and _is_done(self._rest) and (end := self._read(_DONE)):
+            # Some servers end no line behind it, and leave the connection open.
+            yield end
 
     def finish(self) -> Iterator[Delta]:
         """Give what is left when the connection has ended.
@@ -77,6 +98,8 @@ class EventDecoder(ABC):
             PartialResponseError: The answer was not complete.
             ServiceError: The body was no stream but told of an error.
         """
+        if self._is_done:
+            return
         for event in (self._take_line(self._rest), self._take_event()):
             if event and (delta := self._read(event)):
                 yield delta
@@ -131,6 +154,16 @@ class EventDecoder(ABC):
         """Whether the answer has said why it ended."""
         return self._is_complete
 
+    @property
+    def has_usage(self) -> bool:
+        """Whether token counts have come."""
+        return self._usage is not None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the answer has ended: whatever else the connection brings is none of it."""
+        return self._is_done
+
     def _take_line(self, line: bytes) -> bytes:
         """Take a line, and give the event that it ends, if it ends one."""
         line = line.rstrip(b"\r")
@@ -139,10 +172,15 @@ class EventDecoder(ABC):
         if not line:
             return self._take_event()
         if line.startswith(b"data:"):
-            self._data.append(line[5:].strip())
+            data = line[5:].strip()
+            if data == _DONE and not self._data:
+                # The empty line that ends the event may never come.
+                return data
+            self._data.append(data)
         elif line.startswith(_STATUS_LINE):
             status = line.removeprefix(_STATUS_LINE)
-            self._status = int(status) if status.isdigit() else None
+            is_status = status.isdigit() and len(status) == _STATUS_DIGITS
+            self._status = int(status) if is_status else None
         elif not line.startswith((b":", b"event:", b"id:", b"retry:")):
             self._plain.append(line)
         return b""
@@ -156,8 +194,9 @@ class EventDecoder(ABC):
         return raw
 
     def _read(self, raw: bytes) -> Delta | None:
-        if raw == b"[DONE]":
-            self._is_complete = True
+        if raw == _DONE:
+            if not self._is_begun:
+                raise self.broken("The stream ended without an answer")
             return self._end()
         event = load_json(raw)
         if not isinstance(event, dict):
@@ -179,40 +218,13 @@ class EventDecoder(ABC):
             return None
         self._is_done = True
         # Some servers send running totals with every chunk; the last one is the sum.
-        return Delta(facts=Facts(usage=self._usage, is_truncated=is_truncated(self._headers)))
+        facts = Facts(usage=self._usage, is_truncated=is_truncated(self._headers), has_ended=True)
+        rest = self.calls.finish(is_cut=not self._is_complete)
+        return Delta(tool_calls=tuple(rest), facts=facts)
 
 
-class ToolCallIndex:
-    """Gives every call an index of its own, whatever the server does with its indexes and ids."""
-
-    def __init__(self) -> None:
-        self._by_wire: dict[int, int] = {}
-        self._ids: list[str | None] = []
-
-    def place(self, call: Json) -> ToolCallDelta:
-        """Read a piece of a call."""
-        function = as_object(call.get("function"))
-        call_id = call.get("id") or None
-        name = function.get("name") or None
-        given = call.get("index")
-        wire = given if isinstance(given, int) else self._guess(call_id, name)
-        known = self._by_wire.get(wire)
-        if known is None or (call_id and self._ids[known] not in {None, call_id}):
-            known = len(self._ids)
-            self._by_wire[wire] = known
-            self._ids.append(call_id)
-        elif call_id and self._ids[known] == call_id:
-            # Repeated by some gateways; merging frameworks would write it twice.
-            call_id = name = None
-        elif call_id:
-            self._ids[known] = call_id
-        return ToolCallDelta(
-            index=known, id=call_id, name=name, arguments=function.get("arguments") or ""
-        )
-
-    def _guess(self, call_id: str | None, name: str | None) -> int:
-        starts_new = bool(call_id or name) or not self._by_wire
-        return len(self._ids) if starts_new else max(self._by_wire)
+def _is_done(line: bytes) -> bool:
+    return line.startswith(b"data:") and line[5:].strip() == _DONE
 
 
 def _whole(reply: Reply) -> Iterator[Delta]:

@@ -2,21 +2,23 @@
 
 from collections.abc import Mapping
 
-from qwen_vl.reply import Reply, Usage
+from qwen_vl.reply import Reply, Usage, is_cut
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.fields import (
     Json,
+    as_count,
     as_object,
     decode_finish_reason,
+    decode_logprobs,
     decode_reasoning,
     decode_text,
-    decode_tool_call,
     find_request_id,
-    find_tool_calls,
-    first_int,
+    first_count,
     is_truncated,
     load_json,
+    repair_counts,
 )
+from qwen_vl.wire.tool_calls import decode_tool_calls
 
 
 def decode_reply(body: bytes, headers: Mapping[str, str], *, model: str | None = None) -> Reply:
@@ -40,15 +42,16 @@ def decode_reply(body: bytes, headers: Mapping[str, str], *, model: str | None =
     if not choice:
         raise decode_error(None, body, headers)
     message = as_object(choice.get("message"))
+    reason = decode_finish_reason(choice)
     return Reply(
         text=decode_text(message.get("content")),
         reasoning=decode_reasoning(message),
-        tool_calls=tuple(decode_tool_call(call) for call in find_tool_calls(message)),
-        finish_reason=decode_finish_reason(choice),
+        tool_calls=decode_tool_calls(message, is_cut=is_cut(reason)),
+        finish_reason=reason,
         usage=decode_usage(data.get("usage")),
         model=model,
         request_id=find_request_id(data, headers),
-        logprobs=choice.get("logprobs"),
+        logprobs=decode_logprobs(choice.get("logprobs")),
         is_truncated=is_truncated(headers),
         image_hw=decode_image_sizes(message.get("content")),
         ocr_result=decode_ocr_result(message.get("content")),
@@ -69,20 +72,20 @@ def decode_usage(usage: object) -> Usage | None:
     into = as_object(held.get("input_tokens_details"))
     out = as_object(held.get("output_tokens_details"))
     cache = as_object(held.get("prompt_tokens_details"))
-    input_tokens = held.get("input_tokens") or 0
-    output_tokens = held.get("output_tokens") or 0
+    input_tokens = as_count(held.get("input_tokens")) or 0
+    output_tokens = as_count(held.get("output_tokens")) or 0
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        total_tokens=held.get("total_tokens") or input_tokens + output_tokens,
-        image_tokens=first_int(held.get("image_tokens"), into.get("image_tokens")),
-        video_tokens=first_int(held.get("video_tokens"), into.get("video_tokens")),
-        audio_tokens=first_int(held.get("audio_tokens"), into.get("audio_tokens")),
-        text_tokens=first_int(into.get("text_tokens")),
-        cached_tokens=first_int(cache.get("cached_tokens")),
-        cache_creation_tokens=first_int(cache.get("cache_creation_input_tokens")),
-        reasoning_tokens=first_int(out.get("reasoning_tokens")),
-        raw=held,
+        total_tokens=as_count(held.get("total_tokens")) or input_tokens + output_tokens,
+        image_tokens=first_count(held.get("image_tokens"), into.get("image_tokens")),
+        video_tokens=first_count(held.get("video_tokens"), into.get("video_tokens")),
+        audio_tokens=first_count(held.get("audio_tokens"), into.get("audio_tokens")),
+        text_tokens=first_count(into.get("text_tokens")),
+        cached_tokens=first_count(cache.get("cached_tokens")),
+        cache_creation_tokens=first_count(cache.get("cache_creation_input_tokens")),
+        reasoning_tokens=first_count(out.get("reasoning_tokens")),
+        raw=repair_counts(held),
     )
 
 
@@ -93,7 +96,12 @@ def decode_image_sizes(content: object) -> tuple[tuple[int, int], ...] | None:
         return None
     # unsure: the page's example leaves open whether a single picture's pair stands in a list.
     pairs = sizes if all(isinstance(size, list) for size in sizes) else [sizes]
-    return tuple((int(pair[0]), int(pair[1])) for pair in pairs if len(pair) == len("hw"))
+    counts = [tuple(map(as_count, pair)) for pair in pairs]
+    return tuple(
+        (pair[0], pair[1])
+        for pair in counts
+        if len(pair) == len("hw") and pair[0] is not None and pair[1] is not None
+    )
 
 
 def decode_ocr_result(content: object) -> Json | None:

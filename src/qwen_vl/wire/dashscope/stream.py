@@ -8,7 +8,7 @@ comes with every event, as running totals; nothing but the connection's end says
 from collections.abc import Mapping
 from dataclasses import replace
 
-from qwen_vl.reply import Delta, Reply, ToolCallDelta
+from qwen_vl.reply import Delta, Reply, is_cut
 from qwen_vl.wire.dashscope.decode import (
     decode_image_sizes,
     decode_ocr_result,
@@ -16,15 +16,17 @@ from qwen_vl.wire.dashscope.decode import (
     decode_usage,
     find_choice,
 )
-from qwen_vl.wire.events import EventDecoder, ToolCallIndex
+from qwen_vl.wire.events import EventDecoder
 from qwen_vl.wire.fields import (
     Json,
     as_object,
+    as_text,
     decode_finish_reason,
+    decode_logprobs,
     decode_reasoning,
     decode_text,
-    find_tool_calls,
 )
+from qwen_vl.wire.tool_calls import ToolCallAssembler, find_tool_calls
 
 
 class StreamDecoder(EventDecoder):
@@ -51,14 +53,17 @@ class StreamDecoder(EventDecoder):
         model: str | None = None,
         is_incremental: bool = True,
     ) -> None:
-        super().__init__(headers)
+        super().__init__(headers, ToolCallAssembler(is_cumulative=not is_incremental))
         self._model = model
         self._so_far = None if is_incremental else _SoFar()
-        self._calls = ToolCallIndex()
 
     def tells_error(self, event: Json) -> bool:
         """Tell whether an event is an error."""
         return bool(event.get("code") and not event.get("output")) or bool(event.get("error"))
+
+    def ends_stream(self) -> bool:
+        """Tell whether the last event was the answer's end: this protocol has no `[DONE]`."""
+        return self.is_complete and self.has_usage
 
     def decode_whole(self, body: bytes) -> Reply:
         """Read a body that is no stream."""
@@ -71,18 +76,22 @@ class StreamDecoder(EventDecoder):
             raise self.broken("An event of the stream holds no answer where one should be")
         message = as_object(choice.get("message"))
         content = message.get("content")
+        calls = tuple(map(self.calls.add, find_tool_calls(message)))
+        reason = decode_finish_reason(choice)
+        if reason:
+            calls += tuple(self.calls.finish(is_cut=is_cut(reason)))
         facts = self.new_facts(
-            decode_finish_reason(choice),
+            reason,
             model=self._model,
-            request_id=event.get("request_id") or self._request_id,
+            request_id=as_text(event.get("request_id")) or self._request_id,
             image_hw=decode_image_sizes(content),
             ocr_result=decode_ocr_result(content),
         )
         delta = Delta(
             text=decode_text(content),
             reasoning=decode_reasoning(message),
-            tool_calls=tuple(self._calls.place(call) for call in find_tool_calls(message)),
-            logprobs=choice.get("logprobs"),
+            tool_calls=calls,
+            logprobs=decode_logprobs(choice.get("logprobs")),
             facts=facts,
         )
         if self._so_far:
@@ -96,20 +105,13 @@ class _SoFar:
     def __init__(self) -> None:
         self._text = 0
         self._reasoning = 0
-        self._arguments: dict[int, int] = {}
 
     def tell_new(self, delta: Delta) -> Delta:
         new = replace(
             delta,
             text=delta.text[self._text :],
             reasoning=delta.reasoning[self._reasoning :],
-            tool_calls=tuple(self._new_of_call(call) for call in delta.tool_calls),
         )
         self._text = max(self._text, len(delta.text))
         self._reasoning = max(self._reasoning, len(delta.reasoning))
         return new
-
-    def _new_of_call(self, call: ToolCallDelta) -> ToolCallDelta:
-        known = self._arguments.get(call.index, 0)
-        self._arguments[call.index] = max(known, len(call.arguments))
-        return replace(call, arguments=call.arguments[known:])

@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping
 
-from qwen_vl.reply import Reply, Usage
+from qwen_vl.reply import Reply, Usage, is_cut
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.fields import (
     Json,
+    as_count,
     as_object,
+    as_text,
     decode_finish_reason,
+    decode_logprobs,
     decode_reasoning,
     decode_text,
-    decode_tool_call,
     find_request_id,
-    find_tool_calls,
-    first_int,
+    first_count,
     is_truncated,
     load_json,
+    repair_counts,
 )
+from qwen_vl.wire.tool_calls import decode_tool_calls
 
 
 def decode_reply(body: bytes, headers: Mapping[str, str]) -> Reply:
@@ -38,17 +41,18 @@ def decode_reply(body: bytes, headers: Mapping[str, str]) -> Reply:
     if not choice:
         raise decode_error(None, body, headers)
     message = as_object(choice.get("message"))
-    calls = tuple(decode_tool_call(call) for call in find_tool_calls(message))
+    reason = decode_finish_reason(choice)
+    calls = decode_tool_calls(message, is_cut=is_cut(reason))
     return Reply(
         text=decode_text(message.get("content")),
         reasoning=decode_reasoning(message),
         tool_calls=calls,
-        finish_reason=settle_finish_reason(decode_finish_reason(choice), has_calls=bool(calls)),
+        finish_reason=settle_finish_reason(reason, has_calls=bool(calls)),
         usage=decode_usage(data.get("usage")),
-        model=data.get("model"),
-        id=data.get("id"),
+        model=as_text(data.get("model")),
+        id=as_text(data.get("id")),
         request_id=find_request_id(data, headers),
-        logprobs=choice.get("logprobs"),
+        logprobs=decode_logprobs(choice.get("logprobs")),
         is_truncated=is_truncated(headers),
     )
 
@@ -77,18 +81,18 @@ def decode_usage(usage: object) -> Usage | None:
     out = as_object(usage.get("completion_tokens_details"))
     # vLLM's name for the same breakdown.
     media = as_object(into.get("multimodal_tokens"))
-    input_tokens = usage.get("prompt_tokens") or 0
-    output_tokens = usage.get("completion_tokens") or 0
+    input_tokens = as_count(usage.get("prompt_tokens")) or 0
+    output_tokens = as_count(usage.get("completion_tokens")) or 0
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        total_tokens=usage.get("total_tokens") or input_tokens + output_tokens,
-        image_tokens=first_int(into.get("image_tokens"), media.get("image")),
-        video_tokens=first_int(into.get("video_tokens"), media.get("video")),
-        audio_tokens=first_int(into.get("audio_tokens"), media.get("audio")),
-        text_tokens=first_int(into.get("text_tokens")),
-        cached_tokens=first_int(into.get("cached_tokens")),
-        cache_creation_tokens=first_int(into.get("cache_creation_input_tokens")),
-        reasoning_tokens=first_int(out.get("reasoning_tokens")),
-        raw=usage,
+        total_tokens=as_count(usage.get("total_tokens")) or input_tokens + output_tokens,
+        image_tokens=first_count(into.get("image_tokens"), media.get("image")),
+        video_tokens=first_count(into.get("video_tokens"), media.get("video")),
+        audio_tokens=first_count(into.get("audio_tokens"), media.get("audio")),
+        text_tokens=first_count(into.get("text_tokens")),
+        cached_tokens=first_count(into.get("cached_tokens")),
+        cache_creation_tokens=first_count(into.get("cache_creation_input_tokens")),
+        reasoning_tokens=first_count(out.get("reasoning_tokens")),
+        raw=repair_counts(usage),
     )

@@ -7,15 +7,16 @@ come once and are empty afterwards, comment lines to keep the connection open, `
 
 from collections.abc import Mapping
 
-from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta
-from qwen_vl.wire.events import EventDecoder, ToolCallIndex
+from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta, is_cut
+from qwen_vl.wire.events import EventDecoder
 from qwen_vl.wire.fields import (
     Json,
     as_object,
+    as_text,
     decode_finish_reason,
+    decode_logprobs,
     decode_reasoning,
     decode_text,
-    find_tool_calls,
 )
 from qwen_vl.wire.openai.decode import (
     decode_reply,
@@ -23,6 +24,7 @@ from qwen_vl.wire.openai.decode import (
     find_choice,
     settle_finish_reason,
 )
+from qwen_vl.wire.tool_calls import ToolCallAssembler, find_tool_calls
 
 # Every chunk says it again.
 _REPEATED = frozenset({"model", "id", "request_id"})
@@ -44,9 +46,7 @@ class StreamDecoder(EventDecoder):
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        super().__init__(headers)
-        self._calls = ToolCallIndex()
-        self._has_calls = False
+        super().__init__(headers, ToolCallAssembler())
 
     def tells_error(self, event: Json) -> bool:
         """Tell whether an event is an error."""
@@ -69,16 +69,16 @@ class StreamDecoder(EventDecoder):
         message = as_object(choice.get("delta"))
         calls: tuple[ToolCallDelta, ...] = ()
         if message.get("tool_calls"):
-            calls = tuple(map(self._calls.place, find_tool_calls(message)))
-            self._has_calls = self._has_calls or bool(calls)
+            calls = tuple(map(self.calls.add, find_tool_calls(message)))
         reason = decode_finish_reason(choice)
         if reason:
-            reason = settle_finish_reason(reason, has_calls=self._has_calls)
+            reason = settle_finish_reason(reason, has_calls=bool(self.calls))
+            calls += tuple(self.calls.finish(is_cut=is_cut(reason)))
         delta = Delta(
             text=decode_text(message.get("content")),
             reasoning=decode_reasoning(message),
             tool_calls=calls,
-            logprobs=choice.get("logprobs"),
+            logprobs=decode_logprobs(choice.get("logprobs")),
             facts=self._find_facts(event, reason),
         )
         return self.settle(delta, usage)
@@ -88,7 +88,7 @@ class StreamDecoder(EventDecoder):
             return None
         return self.new_facts(
             finish_reason,
-            model=event.get("model"),
-            id=event.get("id"),
-            request_id=event.get("request_id") or self._request_id,
+            model=as_text(event.get("model")),
+            id=as_text(event.get("id")),
+            request_id=as_text(event.get("request_id")) or self._request_id,
         )

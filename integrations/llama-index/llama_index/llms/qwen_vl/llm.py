@@ -28,6 +28,7 @@ from llama_index.llms.qwen_vl.responses import (
     acomplete_each,
     arespond,
     complete_each,
+    find_cut,
     keep_first_call,
     respond,
     select_tools,
@@ -305,7 +306,7 @@ class QwenVL(LlmGroundingMethods, QwenVLSettings, StructuredPrediction):
         calls = select_tools(response)
         if not calls and error_on_no_tool_call:
             raise AnswerFormatError(
-                "The model answered in words instead of calling a tool.",
+                find_cut(response) or "The model answered in words instead of calling a tool.",
                 text=response.message.content or "",
             )
         return calls

@@ -19,10 +19,11 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
+from qwen_vl.answer_json import parse_arguments
 from qwen_vl.content import ToolCall
 from qwen_vl.errors import AnswerFormatError
 from qwen_vl.moulds import Mould
-from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage
+from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage, describe_cut
 
 
 def to_chat_response(reply: Reply) -> ChatResponse:
@@ -161,16 +162,25 @@ def select_tools(response: ChatResponse) -> list[ToolSelection]:
     Raises:
         AnswerFormatError: The answer is whole, and its arguments are no JSON object.
     """
-    is_whole = response.additional_kwargs.get("finish_reason") is not None
     return [
         ToolSelection(
             tool_id=block.tool_call_id or "",
             tool_name=block.tool_name,
-            tool_kwargs=_read_arguments(block, is_whole=is_whole),
+            tool_kwargs=_read_arguments(block, response),
         )
         for block in response.message.blocks
         if isinstance(block, ToolCallBlock)
     ]
+
+
+def find_cut(response: ChatResponse) -> str | None:
+    """Return why an answer stopped before its end; `None` where it did not.
+
+    Args:
+        response: Of `chat`, or the last one of a stream.
+    """
+    beside = response.additional_kwargs
+    return describe_cut(beside.get("finish_reason"), is_truncated=bool(beside.get("is_truncated")))
 
 
 def keep_first_call(response: ChatResponse) -> ChatResponse:
@@ -206,7 +216,7 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
         blocks.append(ThinkingBlock(content=reply.reasoning, num_tokens=n_tokens))
     if reply.text or not reply.tool_calls:
         blocks.append(_TEXT.cast(text=reply.text))
-    is_whole = reply.finish_reason is not None
+    is_whole = reply.has_ended or reply.finish_reason is not None
     blocks += [_to_call_block(call, is_whole=is_whole) for call in reply.tool_calls]
     calls = [_to_dict(call) for call in reply.tool_calls]
     return _RESPONSE.cast(
@@ -265,35 +275,35 @@ def _to_dict(call: ToolCall) -> dict[str, Any]:
 
 
 def _to_call_block(call: ToolCall, *, is_whole: bool) -> ToolCallBlock:
-    arguments = _parse(call.arguments, is_whole=is_whole)
-    return ToolCallBlock(
-        tool_call_id=call.id,
-        tool_name=call.name,
-        # What cannot be read stays as the model wrote it.
-        tool_kwargs=call.arguments if arguments is None else arguments,
-    )
+    arguments: dict[str, Any] | str
+    if is_whole:
+        try:
+            arguments = parse_arguments(call.arguments, name=call.name)
+        except AnswerFormatError:
+            # What cannot be read stays as the model wrote it, and is refused where it is to be run.
+            arguments = call.arguments
+    else:
+        arguments = _parse_partial(call.arguments)
+    return ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=arguments)
 
 
-def _read_arguments(block: ToolCallBlock, *, is_whole: bool) -> dict[str, Any]:
+def _read_arguments(block: ToolCallBlock, response: ChatResponse) -> dict[str, Any]:
     held = block.tool_kwargs
-    arguments = held if isinstance(held, dict) else _parse(held, is_whole=is_whole)
-    if arguments is None:
-        raise AnswerFormatError(
-            f"The model calls {block.tool_name!r} with arguments that are no JSON object.",
-            text=str(held),
-        )
-    return arguments
+    if isinstance(held, dict):
+        return held
+    cut = find_cut(response)
+    if cut:
+        raise AnswerFormatError(f"{cut} It stops within a call of {block.tool_name!r}.", text=held)
+    return parse_arguments(held, name=block.tool_name)
 
 
-def _parse(text: str, *, is_whole: bool) -> dict[str, Any] | None:
-    """Read arguments; `None` where a whole answer has none that can be read."""
+def _parse_partial(text: str) -> dict[str, Any]:
+    """Read arguments that are still coming."""
     try:
-        found = from_json(text or "{}", allow_partial=False if is_whole else "trailing-strings")
+        found = from_json(text or "{}", allow_partial="trailing-strings")
     except ValueError:
         found = None
-    if isinstance(found, dict):
-        return found
-    return None if is_whole else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _to_logprobs(given: Mapping[str, Any] | None) -> list[list[LogProb]] | None:

@@ -15,6 +15,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.program.utils import process_streaming_objects
 from pydantic import BaseModel, ValidationError
 
+from llama_index.llms.qwen_vl.responses import find_cut
 from qwen_vl.combinations import (
     StructuredMethod,
     to_json_schema_format,
@@ -77,6 +78,9 @@ class AnswerForm(Generic[_Model]):
             AnswerFormatError: It does not have this form.
         """
         text = response.message.content or ""
+        if cut := find_cut(response):
+            beside = response.message.additional_kwargs
+            raise AnswerFormatError(cut, text=text or str(beside.get("tool_calls") or ""))
         try:
             if self.method != "function_calling":
                 return self.output_cls.model_validate_json(text)
