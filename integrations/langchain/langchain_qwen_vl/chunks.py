@@ -169,6 +169,6 @@ def _read_arguments(text: str) -> dict[str, Any] | None:
         return None
     try:
         found = parse_partial_json(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

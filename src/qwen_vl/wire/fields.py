@@ -82,7 +82,7 @@ def repair_counts(usage: Json) -> Json:
         usage: The server's own object; it stays as it is.
     """
     odd = {name: as_count(usage[name]) for name in _COUNTS & usage.keys()}
-    if all(count is usage[name] for name, count in odd.items()):
+    if all(count is not None and count is usage[name] for name, count in odd.items()):
         return usage
     counts = {name: count for name, count in odd.items() if count is not None}
     return {**{name: held for name, held in usage.items() if name not in odd}, **counts}
