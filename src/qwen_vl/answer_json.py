@@ -25,8 +25,8 @@ _PAIRS = {"[": "]", "{": "}"}
 _MOST_TRIES = 64
 # Elements of answers stand two or three brackets deep.
 _DEEPEST = 8
-# Deeper arguments end in a RecursionError somewhere: in a copy, a checkpoint, a trace.
-_MAX_ARGUMENT_DEPTH = 128
+# Deeper values end in a RecursionError somewhere: in a copy, a checkpoint, a trace.
+_MAX_DEPTH = 128
 # Python's own reader is for the short answers of small models, and slow on nested text.
 _MOST_LITERAL_CHARS = 100_000
 
@@ -108,9 +108,16 @@ def parse_whole_json(text: str) -> Any:
     fenced = FENCE.search(words)
     try:
         # Line breaks within texts are read too.
-        return json.loads(fenced[1] if fenced else words, strict=False)
+        value = json.loads(fenced[1] if fenced else words, strict=False)
     except (ValueError, RecursionError):
-        found = find_json(text)
+        value = _find_only_value(text)
+    if _is_too_deep(text, value):
+        raise AnswerFormatError("The JSON of the answer is nested too deeply.", text=text)
+    return value
+
+
+def _find_only_value(text: str) -> Any:
+    found = find_json(text)
     if found.is_cut_off:
         raise AnswerFormatError("The JSON of the answer breaks off.", text=text)
     if len(found.values) != 1:
@@ -150,7 +157,7 @@ string starting at: line 1 column 10 (char 9). It reads: '{"city": "Hang'
         raise AnswerFormatError(problem, text=text) from error
     if not isinstance(arguments, dict):
         raise AnswerFormatError(f"The arguments of {name!r} are not a JSON object.", text=text)
-    if text.count("[") + text.count("{") > _MAX_ARGUMENT_DEPTH < _measure_depth(arguments):
+    if _is_too_deep(text, arguments):
         raise AnswerFormatError(f"The arguments of {name!r} are nested too deeply.", text=text)
     return arguments
 
@@ -158,6 +165,10 @@ string starting at: line 1 column 10 (char 9). It reads: '{"city": "Hang'
 def _refuse_constant(name: str) -> Any:
     # Python reads them, and writes them into bodies that no server can read.
     raise ValueError(f"{name} is not JSON")
+
+
+def _is_too_deep(text: str, value: Any) -> bool:
+    return text.count("[") + text.count("{") > _MAX_DEPTH and _measure_depth(value) > _MAX_DEPTH
 
 
 def _measure_depth(value: Any) -> int:

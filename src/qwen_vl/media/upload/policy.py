@@ -9,6 +9,7 @@ import orjson
 from qwen_vl.errors import ServiceError
 
 _MIB = 2**20
+_MAX_MEGABYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +63,20 @@ upload_host.
                 "x-oss-object-acl": _text(data, "x_oss_object_acl"),
                 "x-oss-forbid-overwrite": _text(data, "x_oss_forbid_overwrite"),
             },
-            max_bytes=int(megabytes * _MIB) if isinstance(megabytes, int | float) else None,
+            max_bytes=int(megabytes * _MIB) if _is_size(megabytes) else None,
         )
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:
     value = data.get(name)
-    if value in {None, ""}:
+    if not isinstance(value, str | int) or value == "":
         raise _refusal(f"lacks {name}")
     return str(value)
+
+
+def _is_size(megabytes: Any) -> bool:
+    is_number = isinstance(megabytes, int | float) and not isinstance(megabytes, bool)
+    return is_number and 0 < megabytes < _MAX_MEGABYTES
 
 
 def _refusal(problem: str) -> ServiceError:
