@@ -52,7 +52,6 @@ upload_host.
         data = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(data, dict):
             raise _refusal("lacks data")
-        megabytes = data.get("max_file_size_mb")
         return cls(
             host=_text(data, "upload_host"),
             folder=_text(data, "upload_dir").rstrip("/"),
@@ -63,7 +62,7 @@ upload_host.
                 "x-oss-object-acl": _text(data, "x_oss_object_acl"),
                 "x-oss-forbid-overwrite": _text(data, "x_oss_forbid_overwrite"),
             },
-            max_bytes=int(megabytes * _MIB) if _is_size(megabytes) else None,
+            max_bytes=_to_bytes(data.get("max_file_size_mb")),
         )
 
 
@@ -74,9 +73,10 @@ def _text(data: Mapping[str, Any], name: str) -> str:
     return str(value)
 
 
-def _is_size(megabytes: Any) -> bool:
-    is_number = isinstance(megabytes, int | float) and not isinstance(megabytes, bool)
-    return is_number and 0 < megabytes < _MAX_MEGABYTES
+def _to_bytes(megabytes: object) -> int | None:
+    if not isinstance(megabytes, int | float) or not 0 < megabytes < _MAX_MEGABYTES:
+        return None
+    return int(megabytes * _MIB)
 
 
 def _refusal(problem: str) -> ServiceError:
