@@ -18,14 +18,14 @@ def sse(*events: Any) -> bytes:
     return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
 
 
-def compatible(pieces: tuple[Piece, ...], reason: str | None = "tool_calls") -> bytes:
+def compatible_stream(pieces: tuple[Piece, ...], reason: str | None = "tool_calls") -> bytes:
     deltas = [{"tool_calls": [piece]} for piece in pieces]
     events = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
     end = [{"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}] if reason else []
     return sse(*events, *end) + b"data: [DONE]\n\n"
 
 
-def native(pieces: tuple[Piece, ...], reason: str = "tool_calls") -> bytes:
+def native_stream(pieces: tuple[Piece, ...], reason: str = "tool_calls") -> bytes:
     messages = [{"content": "", "tool_calls": [piece]} for piece in pieces]
     reasons = [*["null"] * len(messages), reason]
     return sse(
@@ -50,9 +50,9 @@ def read(reply: Reply) -> tuple[tuple[str, dict[str, Any]], ...]:
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_pieces_make_whole_calls(form: Form, protocol: str) -> None:
     if protocol == "openai":
-        reply = decode(openai.StreamDecoder({}), compatible(form.pieces))
+        reply = decode(openai.StreamDecoder({}), compatible_stream(form.pieces))
     else:
-        reply = decode(dashscope.StreamDecoder({}), native(form.pieces))
+        reply = decode(dashscope.StreamDecoder({}), native_stream(form.pieces))
 
     assert read(reply) == form.calls
     ids = [call.id for call in reply.tool_calls]
@@ -64,7 +64,9 @@ def test_pieces_make_whole_calls(form: Form, protocol: str) -> None:
 def test_ids_and_names_are_told_once(form: Form) -> None:
     decoder = openai.StreamDecoder({})
     deltas = [
-        piece for delta in decoder.feed(compatible(form.pieces)) for piece in delta.tool_calls
+        piece
+        for delta in decoder.feed(compatible_stream(form.pieces))
+        for piece in delta.tool_calls
     ]
 
     for index in range(len(form.calls)):
@@ -79,7 +81,7 @@ def test_events_that_repeat_all_so_far_make_one_call() -> None:
         {"index": 0, "id": "c1", "function": {"name": "find", "arguments": arguments}}
         for arguments in so_far
     )
-    reply = decode(dashscope.StreamDecoder({}, is_incremental=False), native(pieces))
+    reply = decode(dashscope.StreamDecoder({}, is_incremental=False), native_stream(pieces))
 
     assert read(reply) == (("find", {"q": "cat"}),)
 
@@ -88,7 +90,7 @@ def test_events_that_repeat_all_so_far_make_one_call() -> None:
 @pytest.mark.parametrize("arguments", ["", '{"q": "c'])
 def test_call_that_is_cut_is_not_whole(reason: str | None, arguments: str) -> None:
     piece = {"index": 0, "id": "c1", "function": {"name": "find", "arguments": arguments}}
-    reply = decode(openai.StreamDecoder({}), compatible((piece,), reason))
+    reply = decode(openai.StreamDecoder({}), compatible_stream((piece,), reason))
 
     with pytest.raises(json.JSONDecodeError):
         json.loads(reply.tool_calls[0].arguments)
@@ -96,7 +98,7 @@ def test_call_that_is_cut_is_not_whole(reason: str | None, arguments: str) -> No
 
 def test_whole_call_of_a_cut_answer_is_kept() -> None:
     piece = {"index": 0, "id": "c1", "function": {"name": "find", "arguments": '{"q": "cat"}'}}
-    reply = decode(openai.StreamDecoder({}), compatible((piece,), "length"))
+    reply = decode(openai.StreamDecoder({}), compatible_stream((piece,), "length"))
 
     assert read(reply) == (("find", {"q": "cat"}),)
 
