@@ -6,9 +6,10 @@ events, and connections that end too soon (Streaming page, 2026-07).
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
+from qwen_vl.content import Replacement
 from qwen_vl.errors import PartialResponseError, ServiceError
 from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta, Usage
 from qwen_vl.wire.errors import decode_error
@@ -24,9 +25,11 @@ class EventDecoder(ABC):
 
     Args:
         headers: The answer's headers.
+        replaced: Content from tools that was replaced by notes in the request.
     """
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, headers: Mapping[str, str], replaced: tuple[Replacement, ...] = ()) -> None:
+        self._replaced = replaced
         # Looked at with every event, which takes time where names are found in any case.
         self._headers = {name.lower(): value for name, value in headers.items()}
         self._request_id = find_request_id({}, self._headers)
@@ -83,7 +86,8 @@ class EventDecoder(ABC):
         self._rest = b""
         if not self._is_begun and self._plain:
             # Not a stream: an error in HTTP 200, or a server that does not stream.
-            yield from _whole(self.decode_whole(b"\n".join(self._plain)))
+            whole = self.decode_whole(b"\n".join(self._plain))
+            yield from _whole(replace(whole, **self._unsaid()))
             return
         if not self._is_complete:
             raise self.broken("The connection ended before the answer did")
@@ -109,10 +113,16 @@ class EventDecoder(ABC):
         if finish_reason and not self._is_complete:
             self._is_complete = True
             new["finish_reason"] = finish_reason
+        new |= self._unsaid()
         if not new:
             return None
         self.told.update(new)
         return Facts(**new)
+
+    def _unsaid(self) -> dict[str, Any]:
+        """Give what was replaced in the request, once: with the first event."""
+        replaced, self._replaced = self._replaced, ()
+        return {"replaced_content": replaced} if replaced else {}
 
     def settle(self, delta: Delta, usage: Usage | None) -> Delta:
         """Take note of what a delta brings, and of the running totals beside it."""
@@ -179,7 +189,8 @@ class EventDecoder(ABC):
             return None
         self._is_done = True
         # Some servers send running totals with every chunk; the last one is the sum.
-        return Delta(facts=Facts(usage=self._usage, is_truncated=is_truncated(self._headers)))
+        is_cut = is_truncated(self._headers)
+        return Delta(facts=Facts(usage=self._usage, is_truncated=is_cut, **self._unsaid()))
 
 
 class ToolCallIndex:

@@ -22,7 +22,7 @@ from pydantic_core import from_json
 from qwen_vl.content import ToolCall
 from qwen_vl.errors import AnswerFormatError
 from qwen_vl.moulds import Mould
-from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage
+from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage, to_dicts
 
 
 def to_chat_response(reply: Reply) -> ChatResponse:
@@ -233,6 +233,7 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
                 "is_truncated": reply.is_truncated or None,
                 "image_hw": reply.image_hw and [list(size) for size in reply.image_hw],
                 "ocr_result": reply.ocr_result and dict(reply.ocr_result),
+                "replaced_content": to_dicts(reply.replaced_content) or None,
             }
         ),
     )
