@@ -286,10 +286,12 @@ class Unsupported:
 
     Args:
         error: Why it cannot be sent.
+        kind: What it is, in the note: `"image"`, `"audio"`, ….
         where: The part's place in the caller's messages, for errors.
     """
 
     error: ContentError = field(compare=False)
+    kind: str = "content"
     where: str = field(default="", compare=False)
 
 

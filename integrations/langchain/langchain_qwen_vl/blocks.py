@@ -73,14 +73,14 @@ class ReplacedBlock(dict[str, Any]):
 
     Args:
         block: A text block with the note.
-        error: Why the value cannot be sent.
+        part: What stands in the request until it is prepared.
     """
 
-    __slots__ = ("error",)
+    __slots__ = ("part",)
 
-    def __init__(self, block: Mapping[str, Any], error: ContentError) -> None:
+    def __init__(self, block: Mapping[str, Any], part: Unsupported) -> None:
         super().__init__(block)
-        self.error = error
+        self.part = part
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         return dict, (dict(self),)
@@ -151,12 +151,14 @@ def to_tool_part(block: object, where: str) -> ToolPart:
         >>> to_tool_part(block, "").source
         Url(address='https://e.org/a.html')
     """
+    if isinstance(block, ReplacedBlock):
+        return block.part
     try:
-        if isinstance(block, ReplacedBlock):
-            raise block.error
         return _read_tool_block(block, where)
     except ContentError as error:
-        return Unsupported(error=error, where=where)
+        stated = kind_of(block) if isinstance(block, Mapping) else None
+        kind = _NAMES.get(stated, "content") if isinstance(stated, str) else "content"
+        return Unsupported(error=error, kind=kind, where=where)
 
 
 def _read_tool_block(block: object, where: str) -> ToolPart:
@@ -175,6 +177,12 @@ def _read_tool_block(block: object, where: str) -> ToolPart:
     )
 
 
+_NAMES: Mapping[str, str] = {
+    **dict.fromkeys(("image", "image_url", "input_image"), "image"),
+    **dict.fromkeys(("video", "video_url"), "video"),
+    **dict.fromkeys(("audio", "input_audio"), "audio"),
+    **dict.fromkeys(("file", "media", "document", "resource"), "file"),
+}
 _KINDS: Mapping[type[Any], str] = {Audio: "audio", Reasoning: "a reasoning"}
 
 
@@ -327,6 +335,10 @@ def _read_tool_file(block: Block, where: str) -> ToolPart:
         return _read_media_file(block, where)
     if _is_link(value):
         return _to_file(inner, Url(str(value)), mime_type, where)
+    is_inline = isinstance(value, Inline | bytes | str) and not isinstance(value, LocalFileUrl)
+    if mime_type == PDF_TYPE and is_inline and _sniff_inline(value) != PDF_TYPE:
+        # LangChain calls every file of OpenAI's form a PDF.
+        mime_type = ""
     if mime_type == PDF_TYPE:
         return _read_document(inner, value, where)
     if family == "audio":

@@ -99,8 +99,8 @@ def _safe_tool_block(
     try:
         return _safe_block(block, where, policy, is_watched=is_watched, is_from_tool=True)
     except ContentError as error:
-        note = write_note(Unsupported(error=error, where=where), error)
-        return ReplacedBlock({"type": "text", "text": note}, error)
+        part = Unsupported(error=error, kind=_kind_of(block), where=where)
+        return ReplacedBlock({"type": "text", "text": write_note(part, error)}, part)
 
 
 def _safe_block(

@@ -163,8 +163,9 @@ def _name_of(part: ToolPart, error: ContentError) -> str:
             return "The PDF document"
         case File():
             return _base_of(part.media_type) or "The file"
-        case _:
-            return "The content"
+        case Unsupported():
+            return f"The {part.kind}"
+    return "The content"
 
 
 def _base_of(media_type: str) -> str:

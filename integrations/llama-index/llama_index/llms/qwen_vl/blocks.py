@@ -65,6 +65,7 @@ _ADDRESSES = (b"data:", b"http:", b"https:", b"oss:", b"file:")
 # What LlamaIndex calls a document that has no name.
 _NO_TITLE = "input_document"
 _SERVED = ("http:", "https:", "oss:")
+_NAMED = frozenset({"image", "video", "audio", "document"})
 _KINDS: Mapping[type[Any], str] = {Audio: "audio", Reasoning: "a reasoning"}
 _PROBE_CHARS = 1_368
 """Base64 of the bytes that `sniff` reads."""
@@ -106,7 +107,9 @@ def _add_tool_parts(parts: list[Any], block: BaseContentBlock, where: str) -> No
             case _:
                 parts += map(_require_tool_part, _to_parts(block, where))
     except ContentError as error:
-        parts.append(Unsupported(error=error, where=where))
+        named = getattr(block, "block_type", "")
+        kind = named if named in _NAMED else "content"
+        parts.append(Unsupported(error=error, kind=kind, where=where))
 
 
 def _require_tool_part(part: Part) -> ToolPart:
