@@ -297,6 +297,7 @@ def test_files_and_links_of_tools_become_text(
     assert "replaced_content" not in answer.response_metadata
 
 
+@pytest.mark.media_alone
 def test_long_file_is_cut_and_the_cut_is_told(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
     answer = chat.invoke(history(file(b"x" * 50_001, "text/plain")))
 
@@ -344,6 +345,7 @@ def test_artifacts_of_mcp_tools_become_text_or_a_note(
     assert qwen_vl_sandbox.last_request.json["messages"][2]["content"] == f"Found.\n{text}"
 
 
+@pytest.mark.media_alone
 @pytest.mark.parametrize("name", NOTES)
 def test_counting_counts_the_note(name: str, make_chat: MakeChat) -> None:
     block, note = NOTES[name]
@@ -380,6 +382,7 @@ async def test_batches_go_on_beside_a_bad_result(chat: ChatQwenVL) -> None:
     assert "replaced_content" not in second.response_metadata
 
 
+@pytest.mark.media_alone
 @pytest.mark.parametrize("name", NOTES)
 def test_error_is_raised_if_that_is_wanted(
     name: str, make_chat: MakeChat, qwen_vl_sandbox: Sandbox
@@ -392,6 +395,7 @@ def test_error_is_raised_if_that_is_wanted(
     assert qwen_vl_sandbox.requests == []
 
 
+@pytest.mark.media_alone
 def test_call_may_choose_between_note_and_error(make_chat: MakeChat) -> None:
     with pytest.raises(errors.MediaFormatError):
         make_chat().invoke(history(SVG), tool_media_errors="raise")
@@ -401,6 +405,7 @@ def test_call_may_choose_between_note_and_error(make_chat: MakeChat) -> None:
         make_chat().invoke(history(SVG), tool_media_errors="ignore")
 
 
+@pytest.mark.media_alone
 def test_content_of_other_messages_raises_as_before(
     chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
@@ -410,6 +415,7 @@ def test_content_of_other_messages_raises_as_before(
     assert qwen_vl_sandbox.requests == []
 
 
+@pytest.mark.media_alone
 def test_refused_file_tells_nothing_about_which_files_exist(
     make_chat: MakeChat, tmp_path: Path, qwen_vl_sandbox: Sandbox
 ) -> None:
@@ -445,6 +451,7 @@ def test_refused_file_tells_nothing_about_which_files_exist(
     assert "lost.png" in qwen_vl_sandbox.last_request.json["messages"][2]["content"]
 
 
+@pytest.mark.media_alone
 def test_image_that_cannot_be_made_to_fit_becomes_a_note(
     make_chat: MakeChat, qwen_vl_sandbox: Sandbox
 ) -> None:
@@ -458,12 +465,14 @@ def test_image_that_cannot_be_made_to_fit_becomes_a_note(
     assert qwen_vl_sandbox.last_request.json["messages"][2]["content"] == note
 
 
+@pytest.mark.media_alone
 def test_request_that_is_too_large_as_a_whole_raises(make_chat: MakeChat) -> None:
     picture = image(CHELSEA.read_bytes())
     with pytest.raises(errors.RequestTooLargeError):
         make_chat(max_total_inline_bytes=300_000).invoke(history(picture, picture))
 
 
+@pytest.mark.media_alone
 def test_bad_result_takes_no_room_from_others(make_chat: MakeChat) -> None:
     frames = {"type": "video", "video": [*[CHELSEA.read_bytes()] * 4, _png(5, 5)]}
     chat = make_chat(max_total_inline_bytes=300_000)
@@ -475,6 +484,7 @@ def test_bad_result_takes_no_room_from_others(make_chat: MakeChat) -> None:
     assert answer.usage_metadata["input_token_details"]["image"] == 128  # type: ignore[typeddict-item]
 
 
+@pytest.mark.media_alone
 def test_missing_extra_raises_since_installing_it_helps(
     chat: ChatQwenVL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -483,6 +493,7 @@ def test_missing_extra_raises_since_installing_it_helps(
         chat.invoke(history(file(b"%PDF-1.7\n", "application/pdf")))
 
 
+@pytest.mark.media_alone
 def test_messages_of_the_caller_stay_as_they_are(chat: ChatQwenVL) -> None:
     given = history({"type": "image", "image": b"Dear reader"}, SVG)
     before = given[2].model_copy(deep=True)
@@ -496,8 +507,10 @@ def look(name: str) -> list[dict[str, Any]]:
     return [NOTES[name][0] if name in NOTES else TEXTS[name][0]]
 
 
-@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream"])
-@pytest.mark.parametrize("name", ["SVG", "archive", "link to a page"])
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("SVG", "invoke"), ("link to a page", "ainvoke"), ("archive", "stream")],
+)
 async def test_thread_goes_on_after_a_bad_result(
     name: str, how: str, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
