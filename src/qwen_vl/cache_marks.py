@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from qwen_vl.content import Document, Image, Part, Text, ToolResult, Turn, Video
+from qwen_vl.content import Document, Image, Part, Text, ToolPart, ToolResult, Turn, Video
 from qwen_vl.errors import UnsupportedContentError
 
 MAX_CACHE_MARKS = 4
@@ -55,7 +55,7 @@ def _find_marked(holder: Turn | ToolResult) -> Iterator[Any]:
             yield part
 
 
-def _mark_of(part: Part) -> Mapping[str, Any] | None:
+def _mark_of(part: Part | ToolPart) -> Mapping[str, Any] | None:
     return part.cache_control if isinstance(part, Text | Image | Video | Document) else None
 
 
@@ -81,7 +81,14 @@ def _settle_part(part: Any, holder: Turn | ToolResult) -> Any:
         return replace(part, cache_control=None)
     if mark == CACHE_CONTROL:
         return part
-    return replace(part, cache_control=_read_mark(mark, part.where))
+    try:
+        return replace(part, cache_control=_read_mark(mark, part.where))
+    except UnsupportedContentError as error:
+        if not isinstance(holder, ToolResult):
+            raise
+        # The content itself can be sent, and the next turn would meet the marker again.
+        warnings.warn(f"{error} The marker is not sent.", UserWarning, stacklevel=2)
+        return replace(part, cache_control=None)
 
 
 def _read_mark(mark: Any, where: str) -> Mapping[str, Any]:

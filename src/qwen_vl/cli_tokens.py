@@ -18,7 +18,7 @@ from qwen_vl.dialects import DEFAULT_DIALECT, Dialect, find_dialect
 from qwen_vl.errors import MediaNotFoundError, MissingExtraError
 from qwen_vl.media.document import PDF_TYPE, measure_pages
 from qwen_vl.media.image import check_size
-from qwen_vl.media.limits import check_media
+from qwen_vl.media.limits import check_part
 from qwen_vl.media.measure import measure_picture, measure_video
 from qwen_vl.media.sniff import sniff
 from qwen_vl.media.source import open_local
@@ -114,7 +114,7 @@ def _find_path(value: str) -> Path:
 
 
 def _count_picture(counter: TokenCounter, picture: Image, media_type: str) -> FileCount:
-    check_media([picture], counter.model)
+    check_part(picture, counter.model)
     size = measure_picture(picture.source, _POLICY, picture.where)
     if size:
         check_size(*size, picture.where)
@@ -134,7 +134,7 @@ def _count_video(
 ) -> FileCount:
     if not has_av():
         raise MissingExtraError("Counting the tokens of video files", extra="video")
-    check_media([video], counter.model)
+    check_part(video, counter.model)
     clip = measure_video(source, _POLICY, video.where)
     count = counter.measure(video)
     return FileCount(

@@ -80,11 +80,12 @@ class QwenVLClient:
         storage = self._open_storage(request)
         while True:
             transport = self._transport()
-            post = _to_post(prepare_media(request, storage), transport)
+            prepared = prepare_media(request, storage)
+            post = _to_post(prepared, transport)
             try:
                 with errors_translated(self._address):
                     answer = transport.post(post)
-                return _checked(_read(answer, request))
+                return _checked(_read(answer, prepared))
             except ServiceError as error:
                 if storage is None or not storage.forgets(error):
                     raise
@@ -179,11 +180,12 @@ class AsyncQwenVLClient:
         storage = await self._open_storage(request)
         while True:
             transport = await self._transport()
-            post = _to_post(await _prepare(request, storage), transport)
+            prepared = await _prepare(request, storage)
+            post = _to_post(prepared, transport)
             try:
                 with errors_translated(self._address):
                     answer = await transport.post(post)
-                return _checked(_read(answer, request))
+                return _checked(_read(answer, prepared))
             except ServiceError as error:
                 if storage is None or not storage.forgets(error):
                     raise
@@ -195,10 +197,11 @@ class AsyncQwenVLClient:
             response = decoder = None
             try:
                 transport = await self._transport()
-                post = _to_post(await _prepare(request, storage), transport)
+                prepared = await _prepare(request, storage)
+                post = _to_post(prepared, transport)
                 with errors_translated(self._address):
                     response = await transport.stream(post)
-                decoder = find_wire(request.protocol).decoder(response.headers, request)
+                decoder = find_wire(request.protocol).decoder(response.headers, prepared)
                 with errors_translated(self._address, decoder):
                     chunks = response.aiter_bytes()
                     async for raw in chunks:

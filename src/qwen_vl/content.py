@@ -14,6 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 import pybase64
 
+from qwen_vl.errors import ContentError
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 VideoMode = Literal["auto", "inline", "frames", "upload"]
@@ -256,6 +258,60 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file or link from a tool that is neither media nor a PDF; the model gets it as text.
+
+    Only tool results hold files: a program that wants a text file read passes its text.
+
+    Args:
+        source: Where it comes from. A `Url` other than `data:` is a link, which the model gets as
+            a line of text; everything else is read and decoded.
+        media_type: As stated, with a `charset` parameter if there is one; may be empty.
+        title: The title or file name, `None` if there is none.
+        where: The part's place in the caller's messages, for errors.
+    """
+
+    source: Source
+    media_type: str = ""
+    title: str | None = None
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsupported:
+    """Content from a tool that no other part can represent.
+
+    `MediaPolicy.tool_media_errors` decides what happens to it: the model gets a note, or the
+    error is raised.
+
+    Args:
+        error: Why it cannot be sent.
+        kind: What it is, in the note: `"image"`, `"audio"`, ….
+        where: The part's place in the caller's messages, for errors.
+    """
+
+    error: ContentError = field(compare=False)
+    kind: str = "content"
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    """Content from a tool that was replaced by a note.
+
+    Args:
+        where: The part's place in the caller's messages: `messages[2].content[0]`.
+        reason: The note that the model got instead.
+    """
+
+    where: str
+    reason: str
+
+
+ToolPart: TypeAlias = Text | Image | Video | Document | File | Unsupported
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
     """What a tool gave back: text, and pictures or videos too.
 
@@ -265,7 +321,7 @@ class ToolResult:
     """
 
     tool_call_id: str
-    parts: "tuple[Text | Image | Video | Document, ...]"
+    parts: tuple[ToolPart, ...]
     where: str = field(default="", compare=False)
 
 

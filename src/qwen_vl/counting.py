@@ -18,12 +18,14 @@ from qwen_vl.content import (
     Reasoning,
     Text,
     ToolCall,
+    ToolPart,
     ToolResult,
     Turn,
     Video,
 )
 from qwen_vl.dialects import DEFAULT_DIALECT, Dialect, find_dialect
 from qwen_vl.media.document import measure_pages
+from qwen_vl.media.prepare import find_tool_note
 from qwen_vl.media_counts import MediaCount, ServiceRule, TransformersRule
 from qwen_vl.models import find_model
 from qwen_vl.request import MediaPolicy, Request
@@ -148,11 +150,29 @@ class TokenCounter:
         return self._rule.measure_size(width, height)
 
     def _count_result(self, result: ToolResult) -> int:
-        tokens = _RESULT_TOKENS + sum(map(self.count_part, result.parts))
-        if all(isinstance(part, Text) for part in result.parts):
+        parts = [self._as_sent(part) for part in result.parts]
+        tokens = _RESULT_TOKENS + sum(map(self.count_part, parts))
+        if all(isinstance(part, Text) for part in parts):
             return tokens
         # They follow in a message of their own.
         return tokens + MESSAGE_TOKENS + _RESULT_MEDIA_TOKENS
+
+    def _as_sent(self, part: ToolPart) -> Part:
+        """Give the note that is sent instead of a part that cannot be, else the part itself."""
+        if isinstance(part, Text):
+            return part
+        request = Request(
+            model=self.model,
+            turns=(),
+            parameters=self.parameters,
+            policy=self.policy,
+            dialect=self.dialect,
+        )
+        note = find_tool_note(part, request)
+        if note is not None:
+            return Text(text=note, where=part.where)
+        media: Any = part
+        return media  # type: ignore[no-any-return]  # Files and unsupported content become notes.
 
     def _count_tools(self) -> int:
         tools = self.parameters.get("tools") or []
@@ -190,6 +210,9 @@ def count_tokens(
         count_text: Counts the tokens of a text, if you have a tokenizer.
         dialect: Which server will be asked; servers of your own count pictures and videos by
             another rule, see `qwen_vl.self_hosted_tokens`.
+
+    Content from tools that cannot be sent counts as the note that is sent in its place, see
+    `MediaPolicy.tool_media_errors`.
 
     Raises:
         MediaError: A picture or video cannot be read or is none, as `prepare_media` says, or a

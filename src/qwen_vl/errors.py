@@ -11,6 +11,7 @@
     │       ├── MediaFormatError      empty, damaged, or of a kind that the service does not take
     │       ├── MediaTooSmallError
     │       ├── MediaTooLargeError    too many bytes, or too many pictures and videos
+    │       │   └── RequestTooLargeError  all media of the request together
     │       ├── MediaRatioError       longer than 200 times its width
     │       ├── FrameCountError       too few or too many frames
     │       └── MediaOptionError      fps, a pixel limit or a span out of its range
@@ -134,6 +135,10 @@ class MediaTooSmallError(MediaError):
 
 class MediaTooLargeError(MediaError):
     """More bytes, or more pictures and videos, than the service takes."""
+
+
+class RequestTooLargeError(MediaTooLargeError):
+    """The media of the whole request is too much: the same part in a shorter request may fit."""
 
 
 class MediaRatioError(MediaError):

@@ -34,6 +34,9 @@ KNOBS = ("min_pixels", "max_pixels", "total_pixels", "fps", "enable_rotate")
 CUTTING = ("video_mode", "max_frames")
 """Settings that say how local videos are cut into frames; they are not sent."""
 
+TOOL_MEDIA = ("tool_media_errors",)
+"""Settings about content from tools; they are not sent."""
+
 OCR = ("ocr_task", "result_schema")
 """Settings that say what an OCR model shall do; each protocol has its own place for them."""
 
@@ -85,7 +88,7 @@ def check_call(call: Iterable[str], settings: Collection[str]) -> None:
         qwen_vl.errors.ConfigurationError: max_retries cannot be set for one call. Make another \
 model with it.
     """
-    of_calls = {*PARAMETERS, *KNOBS, *CUTTING, *OCR, *_CALL_SETTINGS}
+    of_calls = {*PARAMETERS, *KNOBS, *CUTTING, *TOOL_MEDIA, *OCR, *_CALL_SETTINGS}
     for name in sorted(call):
         if name in settings and name not in of_calls:
             raise ConfigurationError(
@@ -109,6 +112,19 @@ def check_secrets(names: Iterable[str]) -> None:
                 f"{name} looks like a secret, and would be sent in the body. The key is api_key=…; "
                 "what the endpoint shall have in the body all the same goes into extra_body."
             )
+
+
+def check_tool_media_errors(value: object) -> None:
+    """Check what a call says about content from tools.
+
+    Args:
+        value: Of `tool_media_errors`.
+
+    Raises:
+        ConfigurationError: Neither `"note"` nor `"raise"`.
+    """
+    if value not in {"note", "raise"}:
+        raise ConfigurationError(f"tool_media_errors is {value!r}; it must be 'note' or 'raise'.")
 
 
 def check_native(parameters: Iterable[str]) -> None:

@@ -1,10 +1,10 @@
 """What comes back: a whole reply, or the deltas of a stream, and how these add up to a reply."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from qwen_vl.content import ToolCall
+from qwen_vl.content import Replacement, ToolCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,7 @@ class Facts:
     has_ended: bool = False
     image_hw: tuple[tuple[int, int], ...] | None = None
     ocr_result: Mapping[str, Any] | None = None
+    replaced_content: tuple[Replacement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,7 @@ class Reply:
         image_hw: Height and width of each picture, in pixels, as the model looked at it; on the
             native protocol with `vl_enable_image_hw_output` (Native-API page, 2026-09).
         ocr_result: What a task of the OCR models found, on the native protocol (OCR page, 2026).
+        replaced_content: Content from tools that could not be sent, so that the model got notes.
     """
 
     text: str = ""
@@ -131,6 +133,7 @@ class Reply:
     has_ended: bool = True
     image_hw: tuple[tuple[int, int], ...] | None = None
     ocr_result: Mapping[str, Any] | None = None
+    replaced_content: tuple[Replacement, ...] = ()
 
 
 # `length` is the service's, the others are those of self-hosted servers and gateways.
@@ -174,6 +177,19 @@ def describe_cut(finish_reason: str | None, *, is_truncated: bool = False) -> st
 
 
 _FACTS = tuple(field.name for field in fields(Facts))
+
+
+def to_dicts(replaced: Sequence[Replacement]) -> list[dict[str, str]]:
+    """Give replaced content as the dicts that the frameworks' answers list.
+
+    Args:
+        replaced: Of a reply.
+
+    Example:
+        >>> to_dicts([Replacement(where="messages[2].content[0]", reason="It is damaged.")])
+        [{'where': 'messages[2].content[0]', 'reason': 'It is damaged.'}]
+    """
+    return [asdict(replacement) for replacement in replaced]
 
 
 class ReplyBuilder:

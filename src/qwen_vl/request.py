@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
-from qwen_vl.content import Image, Part, ToolResult, Turn, Video, VideoMode
+from qwen_vl.content import Image, Part, Replacement, ToolPart, ToolResult, Turn, Video, VideoMode
 from qwen_vl.dialects import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
 
 _Number = TypeVar("_Number", int, float, bool)
+
+ToolMediaErrors: TypeAlias = Literal["note", "raise"]
+"""What happens to content from a tool that cannot be sent."""
 
 DEFAULT_MAX_INLINE_BYTES = 7 * 2**20
 """Most raw bytes of one inlined picture or video.
@@ -49,6 +52,8 @@ class MediaPolicy:
         max_frames: Most frames to take of a local video that says nothing of it.
         upload_cache: Where it is remembered what was uploaded: `True` for the user's cache folder,
             `False` for nowhere, or a folder.
+        tool_media_errors: What happens to content from a tool that cannot be sent: `"note"`, the
+            model gets a text note in its place; `"raise"`, the error is raised.
     """
 
     media_roots: tuple[Path, ...] | None = None
@@ -60,6 +65,7 @@ class MediaPolicy:
     video_mode: VideoMode = "auto"
     max_frames: int | None = None
     upload_cache: Path | bool = True
+    tool_media_errors: ToolMediaErrors = "note"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +101,7 @@ class Request:
         timeout: Seconds to wait for this call; `None` for the client's own.
         protocol: How the hosted service is spoken to.
         dialect: Which server is asked.
+        replaced: Content from tools that `prepare_media` replaced by notes.
     """
 
     model: str
@@ -106,6 +113,7 @@ class Request:
     timeout: float | None = None
     protocol: Protocol = DEFAULT_PROTOCOL
     dialect: Dialect = DEFAULT_DIALECT
+    replaced: tuple[Replacement, ...] = ()
 
 
 def apply_knobs(turns: tuple[Turn, ...], knobs: Knobs) -> tuple[Turn, ...]:
@@ -123,7 +131,7 @@ def apply_knobs(turns: tuple[Turn, ...], knobs: Knobs) -> tuple[Turn, ...]:
     )
 
 
-def _with_knobs(part: Part, knobs: Knobs) -> Part:
+def _with_knobs(part: Part | ToolPart, knobs: Knobs) -> Any:
     match part:
         case Image():
             return replace(
@@ -141,9 +149,7 @@ def _with_knobs(part: Part, knobs: Knobs) -> Part:
                 total_pixels=_first(part.total_pixels, knobs.total_pixels),
             )
         case ToolResult():
-            # A tool's parts are texts, pictures and videos, and stay what they are.
-            parts: tuple[Any, ...] = tuple(_with_knobs(inner, knobs) for inner in part.parts)
-            return replace(part, parts=parts)
+            return replace(part, parts=tuple(_with_knobs(inner, knobs) for inner in part.parts))
         case _:
             return part
 

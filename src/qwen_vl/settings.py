@@ -31,10 +31,12 @@ from qwen_vl.parameters import (
     KNOBS,
     OCR,
     PARAMETERS,
+    TOOL_MEDIA,
     check_answer_count,
     check_call,
     check_native,
     check_secrets,
+    check_tool_media_errors,
 )
 from qwen_vl.request import (
     DEFAULT_MAX_INLINE_BYTES,
@@ -44,6 +46,7 @@ from qwen_vl.request import (
     Knobs,
     MediaPolicy,
     Request,
+    ToolMediaErrors,
     apply_knobs,
 )
 
@@ -195,6 +198,11 @@ class QwenVLSettings(BaseModel):
     """Where it is remembered what was uploaded, so that a file is uploaded once: `True` for the
     user's cache folder, `False` for nowhere, or a folder."""
 
+    tool_media_errors: ToolMediaErrors = "note"
+    """What happens to content from a tool that cannot be sent: `"note"`, the model gets a text
+    note in its place, and the answer lists it in `replaced_content`; `"raise"`, the error is
+    raised, as it always is for content of other messages."""
+
     timeout: float | None = Field(default=None, gt=0)
     """Seconds to wait for one attempt; 600 where none is given."""
 
@@ -294,6 +302,9 @@ class QwenVLSettings(BaseModel):
         knobs = {name: call.pop(name, getattr(self, name)) for name in KNOBS}
         cutting = {name: call.pop(name, getattr(self, name)) for name in CUTTING}
         cutting["video_mode"] = cutting["video_mode"] or self.video_mode
+        for name in TOOL_MEDIA:
+            cutting[name] = call.pop(name, None) or getattr(self, name)
+        check_tool_media_errors(cutting["tool_media_errors"])
         model = call.pop("model", None) or self.model
         headers = call.pop("extra_headers", None) or {}
         timeout = call.pop("timeout", None)
@@ -374,6 +385,7 @@ class QwenVLSettings(BaseModel):
             video_mode=self.video_mode,
             max_frames=self.max_frames,
             upload_cache=_to_folder(self.upload_cache),
+            tool_media_errors=self.tool_media_errors,
         )
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -325,12 +325,26 @@ def test_sound_without_a_header_passes() -> None:
     assert base64.b64decode(address.partition(",")[2]) == data
 
 
+def test_file_without_a_header_is_no_audio_whatever_is_stated(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"\x30\x82\x04\xa4\x02\x01\x00" * 99)
+    source = LocalFile(tmp_path / "key", is_trusted=True)
+    with pytest.raises(MediaFormatError, match="A sound is wanted"):
+        _prepared(Audio(source=source, format="pcm"), OMNI)
+
+
+def test_mp3_that_begins_with_zeros_is_audio() -> None:
+    data = bytes(100) + b"\xff\xfb\x90\x00" + bytes(400)
+    assert _prepared(Audio(source=Inline(data), format="mp3"), OMNI).source.n_bytes == len(data)
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
         (Inline(b"la la la, sang the bird"), "looks like text"),
         (Inline(_png()), "looks like a picture"),
         (Pixels(PillowImage.new("L", (20, 20))), "a decoded picture"),
+        (Inline(b"-----BEGIN PRIVATE KEY-----\nMIIE"), "looks like text"),
+        (Inline(b"\x30\x82\x04\xa4\x02\x01\x00" * 99), "no kind of file"),
         (Inline("UklGR*"), "Wrong Base64"),
         (Inline(""), "0 bytes"),
     ],

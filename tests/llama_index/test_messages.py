@@ -169,7 +169,10 @@ def test_what_is_no_message_is_told_as_such(given: object) -> None:
 
 def test_sound_of_a_tool(llm: QwenVL) -> None:
     with pytest.raises(UnsupportedContentError, match="cannot hold a reasoning"):
-        llm.chat([QUESTION, said("tool", ThinkingBlock(content="Hm."), tool_call_id="a")])
+        llm.chat(
+            [QUESTION, said("tool", ThinkingBlock(content="Hm."), tool_call_id="a")],
+            tool_media_errors="raise",
+        )
 
 
 OLD_CALL = {

@@ -382,15 +382,9 @@ def test_wrong_metadata_is_named(
     [
         (ImageNode(id_="a1"), MediaFormatError, "Its image is empty"),
         (Node(id_="a1", video_resource=MediaResource()), MediaFormatError, "Its video is empty"),
-        (ImageNode(id_="a1", image_path="/nowhere/cat.png"), MediaNotFoundError, "cat.png"),
-        (
-            Node(id_="a1", video_resource=MediaResource(path=Path("/nowhere/walk.mp4"))),
-            MediaNotFoundError,
-            "walk.mp4",
-        ),
     ],
 )
-def test_empty_fields_and_lost_files_are_named(
+def test_empty_fields_are_named(
     node: BaseNode, error: type[MediaError], told: str, llm: QwenVL
 ) -> None:
     with pytest.raises(error, match=told) as caught:
@@ -436,27 +430,35 @@ def test_path_with_odd_characters_is_found(
     assert sent_media(qwen_vl_sandbox) == [image(CAT_DATA_URL, max_pixels=100_000)]
 
 
-def test_file_that_vanishes_is_told_as_such(tmp_path: Path) -> None:
-    path = tmp_path / "cat.png"
-    path.write_bytes(CHELSEA.read_bytes())
-    (block,) = find(ImageNode(id_="a1", image_path=str(path))).node.get_content_blocks()
-    path.unlink()
+@pytest.mark.parametrize(
+    "node",
+    [
+        ImageNode(image_path=str(SAMPLES / "lost.png")),
+        Node(video_resource=MediaResource(path=SAMPLES / "lost.png")),
+    ],
+    ids=["image", "video"],
+)
+def test_lost_file_inside_media_roots_is_named(
+    node: BaseNode, llm: QwenVL, qwen_vl_sandbox: Sandbox
+) -> None:
+    with pytest.raises(MediaNotFoundError, match=r"lost\.png"):
+        ask(llm, node)
 
-    with pytest.raises(MediaAccessError, match=r"node 'a1': The file .*cat\.png cannot be read"):
-        block.inline_url()
+    assert qwen_vl_sandbox.requests == []
 
 
 @pytest.mark.parametrize(
     ("node", "tokens"),
     [
-        # What the service counts for these very files.
-        (ImageNode(image_path=str(CHELSEA)), 128),
+        # What the service counts for this very file.
         (TextNode(metadata={"image_url": CAT_DATA_URL}), 128),
-        (Node(image_resource=MediaResource(path=COFFEE)), 230),
         # The largest picture that the model looks at, and a minute of the largest frames.
         (TextNode(metadata={"image_url": CAT_URL}), 2_562),
         (TextNode(metadata={"image_url": CAT_URL, "max_pixels": 100_000}), 99),
         (TextNode(metadata={"image_path": str(CHELSEA)}), 2_562),
+        (ImageNode(image_path=str(CHELSEA)), 2_562),
+        (Node(image_resource=MediaResource(path=COFFEE)), 2_562),
+        (ImageNode(image_path="/nowhere/cat.png"), 2_562),
         (TextNode(metadata={"video_url": WALK_URL}), 38_402),
         (TextNode(metadata={"video_url": WALK_URL, "fps": 0.5}), 9_602),
         (TextNode(metadata={"video_frames": FRAME_URLS}), 1_282),
@@ -467,6 +469,22 @@ async def test_tokens_are_those_of_the_model(node: BaseNode, tokens: int) -> Non
     block = find(node).node.get_content_blocks()[-1]
 
     assert await block.aestimate_tokens() == tokens
+
+
+@pytest.mark.parametrize(
+    ("node", "tokens"),
+    [
+        (ImageNode(image_path=str(CHELSEA)), 128),
+        (TextNode(metadata={"image_path": str(CHELSEA)}), 128),
+        (Node(image_resource=MediaResource(path=COFFEE)), 230),
+        (ImageNode(image_path=str(SAMPLES / "lost.png")), 2_562),
+        (ImageNode(image_path="/etc/passwd"), 2_562),
+    ],
+)
+def test_tokens_of_files_inside_media_roots_are_exact(node: BaseNode, tokens: int) -> None:
+    block = find(node, media_roots=[SAMPLES]).node.get_content_blocks()[-1]
+
+    assert block.estimate_tokens() == tokens
 
 
 def test_tokens_are_those_of_the_model_that_is_named() -> None:

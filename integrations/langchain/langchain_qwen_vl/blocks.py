@@ -6,15 +6,17 @@ the service's own `video_url`, frame lists and native dicts, Anthropic's `source
 """
 
 import base64
+import json
 import mimetypes
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Never, TypeAlias
 
 from qwen_vl.content import (
     Audio,
     Document,
+    File,
     Frames,
     Image,
     Inline,
@@ -23,12 +25,16 @@ from qwen_vl.content import (
     Reasoning,
     Source,
     Text,
+    ToolPart,
+    Unsupported,
+    Url,
     Video,
     to_source,
 )
-from qwen_vl.errors import UnsupportedContentError
+from qwen_vl.errors import ContentError, UnsupportedContentError
 from qwen_vl.media import sniff
 from qwen_vl.media.document import PDF_TYPE
+from qwen_vl.media.source import is_remote
 
 Block: TypeAlias = Mapping[str, Any]
 
@@ -60,6 +66,26 @@ class InlineBlock(dict[str, Any]):
         return dict, (dict(self),)
 
 
+class ReplacedBlock(dict[str, Any]):
+    """A text block in place of a raw value from a tool that cannot be sent.
+
+    It is JSON to traces and cache keys, and carries the error to where the request is prepared.
+
+    Args:
+        block: A text block with the note.
+        part: What stands in the request until it is prepared.
+    """
+
+    __slots__ = ("part",)
+
+    def __init__(self, block: Mapping[str, Any], part: Unsupported) -> None:
+        super().__init__(block)
+        self.part = part
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+
 # Enough characters of Base64 for every magic number there is.
 _PROBE_CHARS = 64
 
@@ -72,6 +98,8 @@ _SOURCE_KEYS = frozenset(
         *("mime_type", "mimeType", "media_type", "source_type", "source", "url", "base64", "data"),
         *("image", "image_url", "input_image", "video", "video_url", "frames", "path"),
         *("file", "file_uri", "media", "filename", "title", "name", "detail"),
+        # What MCP puts beside any content.
+        *("annotations", "_meta", "meta"),
     }
 )
 
@@ -105,6 +133,57 @@ def to_part(block: object, where: str) -> Part:
             remedy="Pass text, image, image_url, video, video_url or a list of frames.",
         )
     return reader(block, where)
+
+
+def to_tool_part(block: object, where: str) -> ToolPart:
+    """Read one content block of a tool result, which may be of any kind.
+
+    Args:
+        block: A dict of any of the shapes above, an MCP content block, or a bare string.
+        where: Its place, as `messages[2].content[0]`.
+
+    Returns:
+        Besides the parts of other messages, a `File` for files and links that are neither media
+        nor a PDF, and `Unsupported` for what has no place at the service.
+
+    Example:
+        >>> block = {"type": "file", "url": "https://e.org/a.html", "mime_type": "text/html"}
+        >>> to_tool_part(block, "").source
+        Url(address='https://e.org/a.html')
+    """
+    if isinstance(block, ReplacedBlock):
+        return block.part
+    try:
+        return _read_tool_block(block, where)
+    except ContentError as error:
+        stated = kind_of(block) if isinstance(block, Mapping) else None
+        kind = _NAMES.get(stated, "content") if isinstance(stated, str) else "content"
+        return Unsupported(error=error, kind=kind, where=where)
+
+
+def _read_tool_block(block: object, where: str) -> ToolPart:
+    kind = kind_of(block) if isinstance(block, Mapping) else None
+    if isinstance(block, Mapping) and isinstance(kind, str):
+        reader = _TOOL_READERS.get(kind)
+        if reader:
+            return reader(block, where)
+    part = to_part(block, where)
+    if isinstance(part, Text | Image | Video | Document):
+        return part
+    raise UnsupportedContentError(
+        f"A tool's result cannot hold {_KINDS.get(type(part), 'a tool call')}.",
+        where=where,
+        remedy="Return text, pictures, videos and PDF documents from tools.",
+    )
+
+
+_NAMES: Mapping[str, str] = {
+    **dict.fromkeys(("image", "image_url", "input_image"), "image"),
+    **dict.fromkeys(("video", "video_url"), "video"),
+    **dict.fromkeys(("audio", "input_audio"), "audio"),
+    **dict.fromkeys(("file", "media", "document", "resource"), "file"),
+}
+_KINDS: Mapping[type[Any], str] = {Audio: "audio", Reasoning: "a reasoning"}
 
 
 def kind_of(block: Block) -> Any:
@@ -207,15 +286,7 @@ def _read_audio(block: Block, where: str) -> Audio:
 
 def _read_file(block: Block, where: str) -> Part:
     """Read a block that may hold any kind of file, by the type that it states."""
-    held = block.get("file")
-    inner: Block = {**block, **held} if isinstance(held, Mapping) else block
-    value = inner.get("file_data") or inner.get("file_uri") or _find_media(inner)
-    source = inner.get("source")
-    places = (inner, source if isinstance(source, Mapping) else {})
-    names = ("mime_type", "media_type", "mimeType")
-    stated = next((place[name] for place in places for name in names if place.get(name)), None)
-    # LangChain calls every file of OpenAI's form a PDF, so what the bytes say counts.
-    mime_type = _sniff_inline(value) or str(stated or "") or _guess_type(value)
+    inner, value, mime_type = _find_file(block)
     family = mime_type.partition("/")[0]
     if mime_type == PDF_TYPE:
         return _read_document(inner, value, where)
@@ -236,6 +307,141 @@ def _read_file(block: Block, where: str) -> Part:
         },
         where,
     )
+
+
+def _find_file(block: Block) -> tuple[Block, Any, str]:
+    """Find what a file block holds, and of which type it is."""
+    held = block.get("file")
+    inner: Block = {**block, **held} if isinstance(held, Mapping) else block
+    value = inner.get("file_data") or inner.get("file_uri") or _find_media(inner)
+    source = inner.get("source")
+    places = (inner, source if isinstance(source, Mapping) else {})
+    names = ("mime_type", "media_type", "mimeType")
+    stated = next((place[name] for place in places for name in names if place.get(name)), None)
+    # LangChain calls every file of OpenAI's form a PDF, so what the bytes say counts.
+    return inner, value, _sniff_inline(value) or str(stated or "") or _guess_type(value)
+
+
+def _read_tool_file(block: Block, where: str) -> ToolPart:
+    inner, value, mime_type = _find_file(block)
+    text, held = inner.get("text"), inner.get("source")
+    if isinstance(held, Mapping) and held.get("type") == "text":
+        # Anthropic's plain text document: `data` is the text itself.
+        text = held.get("data")
+    if isinstance(text, str):
+        return _to_file(inner, Inline(text.encode()), mime_type, where)
+    family = mime_type.partition("/")[0]
+    if family in {"image", "video"}:
+        return _read_media_file(block, where)
+    if _is_link(value):
+        return _to_file(inner, Url(str(value)), mime_type, where)
+    is_inline = isinstance(value, Inline | bytes | str) and not isinstance(value, LocalFileUrl)
+    if mime_type == PDF_TYPE and is_inline and _sniff_inline(value) != PDF_TYPE:
+        # LangChain calls every file of OpenAI's form a PDF.
+        mime_type = ""
+    if mime_type == PDF_TYPE:
+        return _read_document(inner, value, where)
+    if family == "audio":
+        _refuse_audio(where)
+    if inner.get("file_data") is value:
+        value = _promised_base64(value)
+    return _to_file(inner, _require(value, inner, where, "file"), mime_type, where)
+
+
+def _read_media_file(block: Block, where: str) -> ToolPart:
+    part: Any = _read_file(block, where)
+    return part  # type: ignore[no-any-return]  # Of such a type it is an image or a video.
+
+
+def _is_link(value: object) -> bool:
+    # A path that is text is a link too: nothing is read by it.
+    is_text = isinstance(value, str) and not isinstance(value, LocalFileUrl)
+    return is_text and not str(value).startswith("data:")
+
+
+def _to_file(block: Block, source: Source, media_type: str, where: str) -> File:
+    title = next((str(found) for key in _TITLE_KEYS if (found := _find(block, key))), None)
+    return File(source=source, media_type=media_type, title=title, where=where)
+
+
+def _read_resource_link(block: Block, where: str) -> ToolPart:
+    """Read MCP's `resource_link`: what lies at its URI is media only if the service fetches it."""
+    address = str(block.get("uri") or block.get("url") or "")
+    mime_type = _mime_type_of(block)
+    family = mime_type.partition("/")[0]
+    if family in {"image", "video"} and is_remote(address):
+        return _read_media_file({"type": "file", "url": address, "mime_type": mime_type}, where)
+    return _to_file(block, Url(address), mime_type, where)
+
+
+def _read_resource(block: Block, where: str) -> ToolPart:
+    """Read MCP's embedded `resource`: text, or Base64 of any type."""
+    held = block.get("resource")
+    resource = held if isinstance(held, Mapping) else {}
+    uri, mime_type = resource.get("uri"), _mime_type_of(resource)
+    if isinstance(resource.get("text"), str):
+        source = Inline(str(resource["text"]).encode())
+        return _to_file({"title": uri}, source, mime_type or "text/plain", where)
+    blob = {"type": "file", "base64": resource.get("blob"), "mime_type": mime_type}
+    return _read_tool_file({**blob, "title": uri and str(uri)}, where)
+
+
+def _read_json(block: Block, where: str) -> Text:
+    held = next((block[key] for key in ("json", "data", "value") if key in block), None)
+    try:
+        text = json.dumps(held, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise UnsupportedContentError(f"It is not JSON: {error}.", where=where) from error
+    return Text(text=text, where=where)
+
+
+def _read_search_result(block: Block, where: str) -> ToolPart:
+    held = block.get("content")
+    pieces = [held] if isinstance(held, str) else held or ()
+    texts = [piece.get("text", "") if isinstance(piece, Mapping) else piece for piece in pieces]
+    label = " ".join(str(block[key]) for key in ("title", "source") if block.get(key))
+    return Text(text="\n".join([f"{label}:", *map(str, texts)]), where=where)
+
+
+def _read_tool_text(block: Block, where: str) -> ToolPart:
+    if isinstance(block.get("text"), str):
+        return _read_text(block, where)
+    return _read_tool_file(block, where)
+
+
+def _read_tool_audio(block: Block, where: str) -> ToolPart:
+    value = _find_media(block, "audio")
+    if not _is_link(value):
+        _refuse_audio(where)
+    return _to_file(block, Url(str(value)), _mime_type_of(block) or "audio", where)
+
+
+def _refuse_audio(where: str) -> Never:
+    raise UnsupportedContentError(
+        "A tool's result cannot hold audio.",
+        where=where,
+        remedy="Return text, pictures, videos and PDF documents from tools.",
+    )
+
+
+def _mime_type_of(block: Block) -> str:
+    return str(next((block[key] for key in _TYPE_KEYS if block.get(key)), ""))
+
+
+_TITLE_KEYS = ("title", "filename", "name")
+_TYPE_KEYS = ("mimeType", "mime_type", "media_type")
+_TOOL_READERS: Mapping[str, Callable[[Block, str], ToolPart]] = {
+    "text-plain": _read_tool_text,
+    "file": _read_tool_file,
+    "media": _read_tool_file,
+    "document": _read_tool_file,
+    "audio": _read_tool_audio,
+    "input_audio": _read_tool_audio,
+    "resource_link": _read_resource_link,
+    "resource": _read_resource,
+    "json": _read_json,
+    "search_result": _read_search_result,
+}
 
 
 def _guess_type(value: object) -> str:

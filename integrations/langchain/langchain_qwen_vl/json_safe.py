@@ -7,17 +7,18 @@ object there becomes its memory address, and another picture's cached answer is 
 import base64
 import numbers
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.prompt_values import ChatPromptValue
 
-from langchain_qwen_vl.blocks import InlineBlock, kind_of, sniff_base64, to_part
-from qwen_vl.content import DataUrl, Inline
-from qwen_vl.errors import UnsupportedContentError
+from langchain_qwen_vl.blocks import InlineBlock, ReplacedBlock, kind_of, sniff_base64, to_part
+from qwen_vl.content import DataUrl, Inline, Unsupported
+from qwen_vl.errors import ContentError, UnsupportedContentError
 from qwen_vl.media import ready_alone, sniff, to_json_safe
 from qwen_vl.media.document import PDF_TYPE
+from qwen_vl.media.tool_content import write_note
 from qwen_vl.request import MediaPolicy
 
 _Message = TypeVar("_Message", bound=BaseMessage)
@@ -49,8 +50,9 @@ def to_safe_message(
         The message itself where nothing had to change, else a copy.
 
     Raises:
-        MediaError: A raw value is no picture or video.
-        UnsupportedContentError: A value is of a kind that nothing can be made of.
+        MediaError: A raw value is no picture or video. In a tool message such a value becomes a
+            text block instead: what happens to it is decided where the request is prepared.
+        UnsupportedContentError: A value is of a kind that nothing can be made of, likewise.
 
     Example:
         >>> from langchain_core.messages import HumanMessage
@@ -61,8 +63,9 @@ def to_safe_message(
     """
     if isinstance(message.content, str):
         return message
+    make = _safe_tool_block if isinstance(message, ToolMessage) else _safe_block
     blocks = [
-        _safe_block(block, f"{where}.content[{index}]", policy, is_watched=is_watched)
+        make(block, f"{where}.content[{index}]", policy, is_watched=is_watched)
         if isinstance(block, dict)
         else block
         for index, block in enumerate(message.content)
@@ -90,8 +93,23 @@ def _is_raw(value: object) -> bool:
     return any(map(_is_raw, value)) if isinstance(value, list | tuple) else True
 
 
-def _safe_block(
+def _safe_tool_block(
     block: dict[str, Any], where: str, policy: MediaPolicy, *, is_watched: bool = True
+) -> dict[str, Any]:
+    try:
+        return _safe_block(block, where, policy, is_watched=is_watched, is_from_tool=True)
+    except ContentError as error:
+        part = Unsupported(error=error, kind=_kind_of(block), where=where)
+        return ReplacedBlock({"type": "text", "text": write_note(part, error)}, part)
+
+
+def _safe_block(
+    block: dict[str, Any],
+    where: str,
+    policy: MediaPolicy,
+    *,
+    is_watched: bool = True,
+    is_from_tool: bool = False,
 ) -> dict[str, Any]:
     safe = block
     if _is_raw(block):
@@ -99,7 +117,7 @@ def _safe_block(
         held = next((name for name in _MEDIA_KEYS if isinstance(block.get(name), _BYTES)), None)
         if held is not None and kind in {"image", "video"}:
             return _carry(block, held, kind, where, policy, is_watched=is_watched)
-        safe = _Safety(kind, where, policy).of(block, "")
+        safe = _Safety(kind, where, policy, is_from_tool).of(block, "")
     if safe.get("type") != "image":
         return safe
     if "base64" in safe and "mime_type" not in safe:
@@ -152,6 +170,7 @@ class _Safety:
     kind: _Kind
     where: str
     policy: MediaPolicy
+    is_from_tool: bool = False
 
     def of(self, value: Any, key: str) -> Any:
         if value is None or isinstance(value, str | int | float):
@@ -166,7 +185,7 @@ class _Safety:
         if isinstance(value, list | tuple):
             elements = [
                 # The members of a list are a video's frames.
-                _Safety("image", f"{self.where}.{key}[{index}]", self.policy).of(held, key)
+                replace(self, kind="image", where=f"{self.where}.{key}[{index}]").of(held, key)
                 for index, held in enumerate(value)
             ]
             return value if all(map(_is, elements, value)) else elements
@@ -177,7 +196,8 @@ class _Safety:
         # A file may hold anything, and what its bytes say counts.
         media_type = (sniff(value) or "") if is_bytes else ""
         found = media_type.partition("/")[0] if self.kind == "file" else self.kind
-        if is_bytes and (found == "audio" or (self.kind == "file" and media_type == PDF_TYPE)):
+        is_file = self.kind == "file" and (media_type == PDF_TYPE or self.is_from_tool)
+        if is_bytes and (found == "audio" or (is_file and found not in {"image", "video"})):
             return base64.b64encode(value).decode()
         kind: Literal["image", "video"] = "video" if found == "video" else "image"
         text = to_json_safe(value, kind, self.where, self.policy)

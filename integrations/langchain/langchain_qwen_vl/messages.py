@@ -17,12 +17,12 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
-from langchain_qwen_vl.blocks import to_part
+from langchain_qwen_vl.blocks import to_part, to_tool_part
 from qwen_vl import content
 from qwen_vl.answer_json import parse_arguments
-from qwen_vl.content import Document, Image, Part, Reasoning, Role, Text, ToolResult, Turn, Video
+from qwen_vl.content import Part, Reasoning, Role, Text, ToolPart, ToolResult, Turn
 from qwen_vl.errors import AnswerFormatError, UnsupportedContentError
-from qwen_vl.reply import Facts, Reply, Usage
+from qwen_vl.reply import Facts, Reply, Usage, to_dicts
 
 PROVIDER = "qwen_vl"
 """Name of the provider in LangChain's metadata (`model_provider`, `ls_provider`)."""
@@ -73,7 +73,9 @@ def _to_turn(message: BaseMessage, where: str) -> Turn:
             )
         case ToolMessage():
             result = ToolResult(
-                tool_call_id=message.tool_call_id, parts=_tool_parts(message, where), where=where
+                tool_call_id=message.tool_call_id,
+                parts=tuple(_tool_parts(message, where)),
+                where=where,
             )
             return Turn(role="tool", parts=(result,))
         case ChatMessage() if message.role in _CHAT_ROLES:
@@ -155,35 +157,49 @@ def _to_json(arguments: object, where: str) -> str:
         ) from error
 
 
-def _tool_parts(message: ToolMessage, where: str) -> tuple[Text | Image | Video | Document, ...]:
-    parts: list[Text | Image | Video | Document] = []
-    for part in (*_parts(message, where), *_artifact_parts(message, where)):
-        if not isinstance(part, Text | Image | Video | Document):
-            raise UnsupportedContentError(
-                f"A tool's result cannot hold a {type(part).__name__.lower()}.",
-                where=part.where,
-                remedy="Return text, pictures, videos and PDF documents from tools.",
-            )
-        parts.append(part)
-    return tuple(parts)
+def _tool_parts(message: ToolMessage, where: str) -> Iterator[ToolPart]:
+    content = message.content
+    if isinstance(content, str):
+        yield Text(text=content, where=f"{where}.content")
+    else:
+        for index, block in enumerate(content):
+            yield to_tool_part(block, f"{where}.content[{index}]")
+    yield from _artifact_parts(message, where)
 
 
-def _artifact_parts(message: ToolMessage, where: str) -> Iterator[Part]:
-    """Read the pictures that tools of MCP servers leave in the artifact, beside the content.
+def _artifact_parts(message: ToolMessage, where: str) -> Iterator[ToolPart]:
+    """Read what tools of MCP servers leave in the artifact, beside the content.
 
     Any other artifact is the program's own, and stays with it.
     """
     artifact = message.artifact
     for index, item in enumerate(artifact if isinstance(artifact, list | tuple) else [artifact]):
-        held = item if isinstance(item, dict) else getattr(item, "__dict__", {})
-        is_picture = getattr(item, "type", held.get("type")) == "image"
-        data = held.get("data")
-        if is_picture and isinstance(data, str) and _mime_type(item, held):
-            yield to_part({"type": "image", "base64": data}, f"{where}.artifact[{index}]")
+        block = _to_mcp_block(item)
+        if block is not None:
+            yield to_tool_part(block, f"{where}.artifact[{index}]")
 
 
-def _mime_type(item: object, held: dict[str, Any]) -> object:
-    return held.get("mimeType") or getattr(item, "mimeType", None)
+def _to_mcp_block(item: object) -> dict[str, Any] | None:
+    """Read one item of an artifact as a block, if it has the shape of MCP's content."""
+    kind = _get(item, "type")
+    mime_type = _get(item, "mimeType") or _get(item, "mime_type")
+    if kind in {"image", "audio"}:
+        data = _get(item, "data")
+        if isinstance(data, str) and mime_type:
+            return {"type": kind, "base64": data}
+    elif kind == "resource_link" and _get(item, "uri"):
+        names = ("uri", "name", "title")
+        return {"type": kind, "mimeType": mime_type, **{name: _get(item, name) for name in names}}
+    elif kind == "resource" and _get(_get(item, "resource"), "uri"):
+        held = _get(item, "resource")
+        kept = {name: _get(held, name) for name in ("uri", "text", "blob")}
+        stated = _get(held, "mimeType") or _get(held, "mime_type")
+        return {"type": kind, "resource": {**kept, "mimeType": stated}}
+    return None
+
+
+def _get(item: object, name: str) -> Any:
+    return item.get(name) if isinstance(item, dict) else getattr(item, name, None)
 
 
 def to_message(reply: Reply) -> AIMessage:
@@ -259,6 +275,7 @@ def to_metadata(facts: Reply | Facts | None, logprobs: Mapping[str, Any] | None)
                 "is_truncated": facts.is_truncated or None,
                 "image_hw": facts.image_hw and [list(size) for size in facts.image_hw],
                 "ocr_result": facts.ocr_result and dict(facts.ocr_result),
+                "replaced_content": to_dicts(facts.replaced_content) or None,
             }
         ),
     }

@@ -34,6 +34,7 @@ from qwen_vl.media.image import check_size
 from qwen_vl.media.shrink import MAX_FILE_BYTES, Resize, encode_compact, is_worth_shrinking
 from qwen_vl.media.sniff import describe, sniff
 from qwen_vl.media.source import is_remote, load
+from qwen_vl.media.tool_content import ToolNotes
 from qwen_vl.models import find_model, is_service_model
 from qwen_vl.request import MediaPolicy, Request
 from qwen_vl.tokens import resize_image
@@ -59,11 +60,13 @@ def reads_pdf() -> bool:
     return importlib.util.find_spec("pypdfium2") is not None
 
 
-def expand_documents(request: Request) -> Request:
+def expand_documents(request: Request, notes: ToolNotes | None = None) -> Request:
     """Put the pages of each document in its place.
 
     Args:
         request: Stays as it is.
+        notes: Takes the place of documents from tools that cannot be read; the default raises or
+            notes as the request's policy says.
 
     Returns:
         A request without documents; the same object if there were none.
@@ -74,7 +77,8 @@ def expand_documents(request: Request) -> Request:
     """
     if not any(holds_document(turn) for turn in request.turns):
         return request
-    made = _Expansion(request.policy, find_page_resize(request))
+    notes = notes or ToolNotes(request.policy)
+    made = _Expansion(request.policy, find_page_resize(request), notes)
     return replace(request, turns=tuple(made.expand(turn) for turn in request.turns))
 
 
@@ -108,6 +112,7 @@ def holds_document(turn: Turn | ToolResult) -> bool:
 class _Expansion:
     policy: MediaPolicy
     resize: Resize | None
+    notes: ToolNotes
 
     def expand(self, holder: Any) -> Any:
         if not holds_document(holder):
@@ -115,10 +120,18 @@ class _Expansion:
         parts: list[Any] = []
         for part in holder.parts:
             if isinstance(part, Document):
-                parts += render_pages(part, self.policy, self.resize)
+                parts += self._render(part, holder)
             else:
                 parts.append(self.expand(part) if isinstance(part, ToolResult) else part)
         return replace(holder, parts=tuple(parts))
+
+    def _render(self, document: Document, holder: Turn | ToolResult) -> list[Any]:
+        try:
+            return list(render_pages(document, self.policy, self.resize))
+        except ContentError as error:
+            if isinstance(holder, ToolResult):
+                return [self.notes.replace(document, error)]
+            raise
 
 
 def render_pages(

@@ -11,7 +11,7 @@ from qwen_vl.dialects import DEFAULT_DIALECT, Dialect
 from qwen_vl.errors import (
     FrameCountError,
     MediaOptionError,
-    MediaTooLargeError,
+    RequestTooLargeError,
     UnsupportedContentError,
 )
 from qwen_vl.media.source import is_remote
@@ -29,29 +29,43 @@ _OTHER_MODEL = "Choose a model that takes it: qwen3-vl-plus, for instance."
 _SEVERAL = "Spread them over several requests."
 
 
-def check_media(parts: Sequence[Media], model: str, dialect: Dialect = DEFAULT_DIALECT) -> None:
-    """Check everything that can be checked without reading.
+def check_part(part: Media, model: str, dialect: Dialect = DEFAULT_DIALECT) -> None:
+    """Check everything about one part that can be checked without reading.
 
     Args:
-        parts: Every picture, video and sound of a request, in order.
+        part: An image, video or audio.
         model: The model that is asked.
-        dialect: Which server is asked: those of one's own have limits of their own.
+        dialect: Which server is asked: self-hosted servers have limits of their own.
 
     Raises:
         UnsupportedContentError: The model does not take such a part.
         MediaOptionError: `fps` or a pixel limit out of its range.
         FrameCountError: Too few or too many frames.
-        MediaTooLargeError: Too many pictures or videos.
     """
     if dialect != DEFAULT_DIALECT:
         return
     facts = find_model(model)
-    for part in parts:
-        _check_accepted(part, facts, model)
-        if not isinstance(part, Audio):
-            check_knobs(part, facts)
-        if isinstance(part, Video) and isinstance(part.source, Frames):
-            _check_frame_count(len(part.source.frames), facts, part.where)
+    _check_accepted(part, facts, model)
+    if not isinstance(part, Audio):
+        check_knobs(part, facts)
+    if isinstance(part, Video) and isinstance(part.source, Frames):
+        _check_frame_count(len(part.source.frames), facts, part.where)
+
+
+def check_counts(parts: Sequence[Media], model: str, dialect: Dialect = DEFAULT_DIALECT) -> None:
+    """Check how many images and videos a request has.
+
+    Args:
+        parts: Every image, video and audio of a request, in order.
+        model: The model that is asked.
+        dialect: Which server is asked: self-hosted servers have limits of their own.
+
+    Raises:
+        RequestTooLargeError: Too many images or videos.
+    """
+    if dialect != DEFAULT_DIALECT:
+        return
+    facts = find_model(model)
     # unsure: no page says whether the frames of a list count as pictures; they are not counted.
     images = [part for part in parts if isinstance(part, Image)]
     inline = [part for part in images if not is_remote_source(part.source)]
@@ -86,11 +100,11 @@ class Budget:
         """Count the bytes of one part.
 
         Raises:
-            MediaTooLargeError: The sum is past the limit with this part.
+            RequestTooLargeError: The sum is past the limit with this part.
         """
         self._used += n_bytes
         if self._used > self._limit:
-            raise MediaTooLargeError(
+            raise RequestTooLargeError(
                 f"With this part, {self._used:,} bytes are inlined in one request; at most "
                 f"{self._limit:,} are taken.",
                 where=where,
@@ -184,7 +198,7 @@ def _check_frame_count(count: int, facts: ModelFacts, where: str) -> None:
 
 def _check_count(parts: Sequence[Media], limit: int, kind: str, remedy: str) -> None:
     if len(parts) > limit:
-        raise MediaTooLargeError(
+        raise RequestTooLargeError(
             f"The request has {len(parts)} {kind}; at most {limit} are taken.",
             where=parts[limit].where,
             value=len(parts),

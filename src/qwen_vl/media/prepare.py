@@ -5,36 +5,56 @@ The walk over turns and parts; what holds for one picture or one file stands in 
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from qwen_vl.content import (
     Audio,
     DataUrl,
+    Document,
+    File,
     Frames,
     Image,
     Media,
     Part,
     Source,
+    ToolPart,
     ToolResult,
     Turn,
     Url,
     Video,
 )
 from qwen_vl.dialects import find_dialect
-from qwen_vl.errors import ConfigurationError
-from qwen_vl.media.document import expand_documents, holds_document
-from qwen_vl.media.limits import Budget, check_media, is_remote_source
-from qwen_vl.media.ready import Ready, ready_audio, ready_image, ready_jpeg, ready_video
+from qwen_vl.errors import (
+    ConfigurationError,
+    ContentError,
+    MediaTooLargeError,
+    RequestTooLargeError,
+)
+from qwen_vl.media.document import expand_documents, holds_document, measure_pages
+from qwen_vl.media.limits import Budget, check_counts, check_part, is_remote_source
+from qwen_vl.media.ready import (
+    Ready,
+    check_image,
+    ready_audio,
+    ready_image,
+    ready_jpeg,
+    ready_video,
+)
 from qwen_vl.media.shrink import Resize
+from qwen_vl.media.tool_content import ToolNotes, is_link
 from qwen_vl.media.upload.storage import TemporaryStorage
 from qwen_vl.media.upload.video import check_upload, upload_video
 from qwen_vl.media.video.choice import Cut, find_reason_to_cut, settle_cut
+from qwen_vl.media.video.container import has_av
 from qwen_vl.media.video.cut import CutJob, cut_video
-from qwen_vl.media.video.probe import check_plays
+from qwen_vl.media.video.file import open_file
+from qwen_vl.media.video.probe import check_plays, probe
 from qwen_vl.models import MAX_INLINE_IMAGES, MIN_FRAMES, find_model, is_service_model
 from qwen_vl.request import Request
 from qwen_vl.tokens import resize_frame, resize_image, smart_resize
+
+_Holder = TypeVar("_Holder", Turn, ToolResult)
 
 
 def prepare_media(request: Request, storage: TemporaryStorage | None = None) -> Request:
@@ -50,16 +70,19 @@ def prepare_media(request: Request, storage: TemporaryStorage | None = None) -> 
     frames that are taken of it here, see `MediaPolicy.video_mode`; those come after all else, and
     share what room the request has left. What is uploaded comes last.
 
+    Content from tools that cannot be sent becomes a note, see `MediaPolicy.tool_media_errors`.
+
     Args:
         request: Stays as it is.
         storage: Where videos with `video_mode="upload"` are put.
 
     Returns:
         A request in which every source is a `Url` or a `DataUrl`, or `Frames` of them; the same
-        object if it was one already.
+        object if it was one already. `replaced` lists the notes.
 
     Raises:
         MediaError: A part cannot be sent; the error names the part and says what to do.
+        RequestTooLargeError: All media of the request together is too much.
         UnsupportedContentError: The model does not take such a part.
         MissingExtraError: A video is to be cut into frames, and PyAV is not installed.
         ConfigurationError: A video is to be uploaded, and there is no storage.
@@ -74,19 +97,56 @@ def prepare_media(request: Request, storage: TemporaryStorage | None = None) -> 
         >>> ready.turns[0].parts[0].source.address[:30]
         'data:image/png;base64,iVBORw0K'
     """
-    request = expand_documents(request)
-    media = list(_find_media(request))
-    if not media:
-        return request
-    check_media(media, request.model, request.dialect)
-    walk = _Walk(request, storage)
-    walk.check_cuts(media)
-    turns = _map_parts(request.turns, walk.prepare)
+    notes = ToolNotes(request.policy)
+    readable = _read_tool_content(request, notes)
+    expanded = expand_documents(readable, notes)
+    if next(_find_media(expanded), None) is None:
+        return _with_notes(expanded, notes)
+    checked = _Pass(expanded, notes).over(_Walk(expanded, storage).check)
+    check_counts(list(_find_media(checked)), request.model, request.dialect)
+    walk = _Walk(checked, storage)
+    ready = _Pass(checked, notes).over(walk.prepare)
     if walk.has_waiting:
-        turns = _map_parts(turns, walk.cut)
+        ready = _Pass(ready, notes).over(walk.cut)
     if walk.has_uploads:
-        turns = _map_parts(turns, walk.upload)
-    return request if _is_same(turns, request.turns) else replace(request, turns=turns)
+        ready = _Pass(ready, notes).over(walk.upload)
+    return _with_notes(ready, notes)
+
+
+def find_tool_note(part: ToolPart, request: Request) -> str | None:
+    """Find the text that the model gets for a part of a tool result, where it is not media.
+
+    Nothing is encoded, rendered or logged, except where that alone decides.
+
+    Args:
+        part: A part of a tool result.
+        request: What holds for the request: model, parameters, policy and server.
+
+    Returns:
+        A note, or the text of a file or link; `None` for what is sent as it is.
+
+    Raises:
+        ContentError: The part cannot be sent, and the policy wants that raised.
+
+    Example:
+        >>> from qwen_vl.content import Inline
+        >>> drawing = Image(source=Inline(b"<svg/>"))
+        >>> find_tool_note(drawing, Request(model="qwen3-vl-plus", turns=()))
+        'image/svg+xml cannot be shown: A picture is wanted, but this looks like an SVG drawing.'
+    """
+    notes = ToolNotes(request.policy, is_logged=False)
+    known = notes.read(part, request.policy)
+    if known is not part:
+        return getattr(known, "text", None)
+    walk = _Walk(request, None)
+    try:
+        if isinstance(part, Document):
+            measure_pages(part, request.policy)
+        walk.check(part)
+        walk.verify(part)
+    except ContentError as error:
+        return notes.replace(part, error).text
+    return None
 
 
 def needs_io(request: Request) -> bool:
@@ -102,7 +162,7 @@ def needs_io(request: Request) -> bool:
         >>> needs_io(Request(model="qwen3-vl-plus", turns=()))
         False
     """
-    if any(map(holds_document, request.turns)):
+    if any(map(holds_document, request.turns)) or any(map(_is_read, _find_files(request))):
         return True
     return any(not _is_remote_media(part.source) for part in _find_media(request))
 
@@ -134,6 +194,7 @@ class _Walk:
 
     def __init__(self, request: Request, storage: TemporaryStorage | None) -> None:
         self._model = request.model
+        self._dialect_name = request.dialect
         self._dialect = find_dialect(request.dialect)
         self._carries_max_frames = request.protocol == "dashscope"
         self._storage = storage
@@ -159,26 +220,63 @@ class _Walk:
         """Whether a video waits to be uploaded."""
         return bool(self._uploads)
 
-    def check_cuts(self, media: list[Media]) -> None:
-        """Check what is said about cutting, before the first file is opened."""
-        for part in media:
-            if isinstance(part, Video):
-                self._settle(part)
+    def check(self, part: Any) -> Any:
+        """Check what can be checked before the first file is opened."""
+        if isinstance(part, Image | Video | Audio):
+            check_part(part, self._model, self._dialect_name)
+        if isinstance(part, Video):
+            self._settle(part)
+        return part
+
+    def verify(self, part: ToolPart) -> None:
+        """Check that a part from a tool can be prepared, encoding as little as possible.
+
+        Raises:
+            ContentError: It cannot be sent.
+        """
+        match part:
+            case Image():
+                check_image(part.source, self._policy, part.where, self._resize_of(part))
+            case Video(source=Frames(frames=frames)):
+                resize = self._resize_of(part)
+                for number, frame in enumerate(frames):
+                    check_image(frame, self._policy, f"{part.where}.video[{number}]", resize)
+            case Video():
+                self._prepare(part)
+                if self._waiting and has_av():
+                    self._probe(self._waiting.pop())
+
+    def _probe(self, job: CutJob) -> None:
+        try:
+            with open_file(job.source, self._policy, job.part.where) as file:
+                clip = probe(file, job.part.where)
+        except MediaTooLargeError:
+            # As in `measure_video`: frames beyond 8K are the service's to judge.
+            return
+        job.cut.span.within(clip, job.part.where)
 
     def _settle(self, part: Video) -> Cut:
         return settle_cut(
             part, self._policy, self._facts, carries_max_frames=self._carries_max_frames
         )
 
-    def prepare(self, part: Part) -> Part:
+    def prepare(self, part: Any) -> Any:
         """Give a part whose sources can be sent: a new one, or the same if they can already."""
+        made = self._prepare(part)
+        if not self._is_waiting(made):
+            # Counted once all of it is known to be sendable: a part that is not is no burden.
+            self._spend(made)
+        return made
+
+    def _prepare(self, part: Part | ToolPart) -> Part | ToolPart:
         match part:
             case Image():
                 resize = self._resize_of(part)
                 ready = ready_image(part.source, self._policy, part.where, resize)
-                return self._with_source(part, ready)
+                return _with_source(part, ready)
             case Audio():
-                return self._with_source(part, ready_audio(part.source, self._policy, part.where))
+                ready = ready_audio(part.source, self._policy, part.where, part.format)
+                return _with_source(part, ready)
             case Video(source=Frames() as frames):
                 return self._prepare_frames(part, frames)
             case Video(source=source) if not isinstance(source, Frames):
@@ -186,14 +284,24 @@ class _Walk:
             case _:
                 return part
 
-    def cut(self, part: Part) -> Part:
+    def _is_waiting(self, part: Any) -> bool:
+        jobs = (job.part for job in self._waiting)
+        return any(waiting is part for waiting in (*jobs, *self._uploads))
+
+    def cut(self, part: Any) -> Any:
         """Give the frames of a video that waits for that, and other parts as they are."""
         if not (self._waiting and self._waiting[0].part is part):
             return part
         limit = self._budget.left // len(self._waiting)
         most_frames = self._most_frames()
         job = replace(self._waiting.pop(0), most_frames=most_frames)
-        made = cut_video(job, self._policy, self._facts, limit)
+        try:
+            made = cut_video(job, self._policy, self._facts, limit)
+        except RequestTooLargeError as error:
+            if limit < self._policy.max_total_inline_bytes:
+                raise
+            # It would not fit into a request of its own either.
+            raise _as_own_fault(error) from error
         self._n_inline += _count_inline(made.video)
         self._budget.spend(made.n_bytes, made.video.where)
         return made.video
@@ -209,7 +317,7 @@ class _Walk:
         left = (MAX_INLINE_IMAGES - self._n_inline) // len(self._waiting)
         return max(left, MIN_FRAMES)
 
-    def upload(self, part: Part) -> Part:
+    def upload(self, part: Any) -> Any:
         """Give the address of a video that waits to be uploaded, and other parts as they are."""
         if not (self._uploads and self._uploads[0] is part):
             return part
@@ -242,15 +350,16 @@ class _Walk:
                 UserWarning,
                 stacklevel=2,
             )
-        return self._with_source(part, ready_video(source, self._policy, part.where, check_plays))
+        return _with_source(part, ready_video(source, self._policy, part.where, check_plays))
 
-    def _with_source(self, part: Media, ready: Ready) -> Media:
-        self._spend(ready, part.where)
-        return part if part.source is ready else replace(part, source=ready)
-
-    def _spend(self, ready: Ready, where: str) -> None:
-        if isinstance(ready, DataUrl):
-            self._budget.spend(ready.n_bytes, where)
+    def _spend(self, part: Any) -> None:
+        source = getattr(part, "source", None)
+        if isinstance(source, DataUrl):
+            self._budget.spend(source.n_bytes, part.where)
+        elif isinstance(source, Frames):
+            for number, frame in enumerate(source.frames):
+                if isinstance(frame, DataUrl):
+                    self._budget.spend(frame.n_bytes, f"{part.where}.video[{number}]")
 
     def _prepare_frames(self, part: Video, frames: Frames) -> Video:
         sources: list[Source] = []
@@ -260,7 +369,6 @@ class _Walk:
             ready = ready_image(frame, self._policy, where, resize)
             if self._dialect.frames == "video/jpeg":
                 ready = ready_jpeg(ready, where)
-            self._spend(ready, where)
             sources.append(ready)
         if _is_same(sources, frames.frames):
             return part
@@ -298,17 +406,81 @@ def _find_media(request: Request) -> Iterator[Media]:
                 yield from (inner for inner in part.parts if isinstance(inner, Image | Video))
 
 
-def _map_parts(turns: tuple[Turn, ...], change: Callable[[Part], Part]) -> tuple[Turn, ...]:
-    """Change each part; what stays the same stays the same object."""
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """Passes over all parts of a request; what stays the same stays the same object."""
 
-    def change_all(holder: Any) -> Any:
-        parts = tuple(
-            change_all(part) if isinstance(part, ToolResult) else change(part)
-            for part in holder.parts
+    request: Request
+    notes: ToolNotes
+
+    def over(self, change: Callable[[Any], Any]) -> Request:
+        """Change each part; one from a tool that cannot be sent becomes a note."""
+        turns = tuple(self._change_turn(turn, change) for turn in self.request.turns)
+        is_same = _is_same(turns, self.request.turns)
+        return self.request if is_same else replace(self.request, turns=turns)
+
+    def _change_turn(self, turn: Turn, change: Callable[[Any], Any]) -> Turn:
+        return _with_parts(
+            turn,
+            tuple(
+                self._change_result(part, change) if isinstance(part, ToolResult) else change(part)
+                for part in turn.parts
+            ),
         )
-        return holder if _is_same(parts, holder.parts) else replace(holder, parts=parts)
 
-    return tuple(change_all(turn) for turn in turns)
+    def _change_result(self, result: ToolResult, change: Callable[[Any], Any]) -> ToolResult:
+        return _with_parts(result, tuple(self._try(part, change) for part in result.parts))
+
+    def _try(self, part: ToolPart, change: Callable[[Any], Any]) -> ToolPart:
+        try:
+            changed: ToolPart = change(part)
+        except ContentError as error:
+            return self.notes.replace(part, error)
+        return changed
+
+
+def _read_tool_content(request: Request, notes: ToolNotes) -> Request:
+    """Replace what tools returned that is neither text nor media."""
+
+    def read(part: Any) -> Any:
+        return notes.read(part, request.policy)
+
+    if not any(isinstance(part, ToolResult) for turn in request.turns for part in turn.parts):
+        return request
+    return _Pass(request, notes).over(read)
+
+
+def _with_parts(holder: _Holder, parts: tuple[Any, ...]) -> _Holder:
+    return holder if _is_same(parts, holder.parts) else replace(holder, parts=parts)
+
+
+def _with_notes(request: Request, notes: ToolNotes) -> Request:
+    return replace(request, replaced=tuple(notes.replaced)) if notes.replaced else request
+
+
+def _with_source(part: Media, ready: Ready) -> Media:
+    return part if part.source is ready else replace(part, source=ready)
+
+
+def _as_own_fault(error: RequestTooLargeError) -> MediaTooLargeError:
+    return MediaTooLargeError(
+        error.problem,
+        where=error.where,
+        value=error.value,
+        limit=error.limit,
+        remedy=error.remedy,
+    )
+
+
+def _find_files(request: Request) -> Iterator[File]:
+    for turn in request.turns:
+        for result in turn.parts:
+            if isinstance(result, ToolResult):
+                yield from (part for part in result.parts if isinstance(part, File))
+
+
+def _is_read(file: File) -> bool:
+    return not (isinstance(file.source, Url) and is_link(file.source.address))
 
 
 def _count_inline(part: Media) -> int:

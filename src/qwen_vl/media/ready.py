@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Never, TypeAlias
 
-from qwen_vl.content import DataUrl, Pixels, Source, Url
+from qwen_vl.content import DataUrl, LocalFile, Pixels, Source, Url
 from qwen_vl.errors import MediaFormatError
 from qwen_vl.media.base64_text import Loaded, read_data_url, to_data_url
-from qwen_vl.media.image import REENCODED_TYPES, check_large, check_picture
+from qwen_vl.media.image import REENCODED_TYPES, check_large, check_picture, is_too_large
 from qwen_vl.media.modes import ODD_MODES
 from qwen_vl.media.pixels import encode_pixels, reencode, to_jpeg
 from qwen_vl.media.shrink import MAX_FILE_BYTES, Resize, shrink
@@ -30,6 +30,7 @@ VIDEO_TYPES = frozenset(
     }
 )
 
+_HEADERLESS = frozenset({"pcm", "pcm16", "raw"})
 
 Ready: TypeAlias = Url | DataUrl
 """One picture, video or sound as it goes on the wire: by address, or within the body."""
@@ -71,6 +72,33 @@ def ready_image(
     check_inline_bytes(len(loaded.data), limit, where)
     check_large(header, where)
     return to_data_url(header.media_type, loaded)
+
+
+def check_image(
+    source: Source, policy: MediaPolicy, where: str, resize: Resize | None = None
+) -> None:
+    """Check that `ready_image` can prepare an image, without encoding it unless that decides.
+
+    Args:
+        source: Where it comes from.
+        policy: Which files may be read, and how much may be inlined.
+        where: The part, for errors.
+        resize: As of `ready_image`.
+
+    Raises:
+        MediaError: It cannot be sent.
+    """
+    is_remote_url = isinstance(source, Url) and is_remote(source.address)
+    if not isinstance(source, DataUrl | Pixels) and not is_remote_url:
+        longest = max(policy.max_inline_bytes, MAX_FILE_BYTES) if resize else None
+        reading = replace(policy, max_inline_bytes=longest or policy.max_inline_bytes)
+        loaded = load(source, reading, where)
+        header = check_picture(loaded, where)
+        is_kept = header.media_type not in REENCODED_TYPES and header.mode not in ODD_MODES
+        is_short = len(loaded.data) <= policy.max_inline_bytes
+        if is_kept and is_short and not (header.is_animated or is_too_large(header)):
+            return
+    ready_image(source, policy, where, resize)
 
 
 def ready_jpeg(ready: Ready, where: str) -> Ready:
@@ -162,13 +190,18 @@ def find_video_type(data: bytes, where: str) -> str:
     )
 
 
-def ready_audio(source: Source, policy: MediaPolicy, where: str) -> Ready:
-    """Prepare a sound.
+def ready_audio(source: Source, policy: MediaPolicy, where: str, audio_format: str = "") -> Ready:
+    """Prepare audio.
+
+    Bytes that begin like no audio are refused: they may be anything, such as a key file. Bytes in
+    memory that the program itself calls `"pcm"` are the exception, since PCM has no header. A
+    file is never sent on its name or stated format alone.
 
     Args:
         source: Where it comes from.
         policy: Which files may be read, and how much may be inlined.
         where: The part, for errors.
+        audio_format: As stated: `"mp3"`, `"wav"`, `"pcm"`, ….
 
     Raises:
         MediaError: It cannot be sent.
@@ -182,11 +215,14 @@ def ready_audio(source: Source, policy: MediaPolicy, where: str) -> Ready:
         looks = "a decoded picture"
     else:
         loaded = load(source, policy, where)
-        media_type = sniff(loaded.data)
+        # Some encoders begin an MP3 file with zeros.
+        media_type = sniff(loaded.data) or sniff(loaded.data.lstrip(b"\0"))
         looks = describe(loaded.data)
-        # A sound may be in a video's container, or have no header at all.
-        is_sound = media_type and media_type.startswith(("audio/", "video/"))
-        if is_sound or looks == UNKNOWN:
+        # Audio may be in a video's container.
+        is_audio = media_type is not None and media_type.startswith(("audio/", "video/"))
+        # unsure: no page lists a format without a header.
+        is_raw = audio_format in _HEADERLESS and looks == UNKNOWN
+        if is_audio or (is_raw and not isinstance(source, LocalFile)):
             # The documented form bears no type: `format` stands beside it (Omni page, 2026-09).
             return to_data_url("", loaded)
     raise MediaFormatError(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 UNKNOWN = "no kind of file that is known here"
+SVG = "an SVG drawing"
 
 _HEAD_BYTES = 1_024
 _TEXT_HEAD_BYTES = 512
@@ -95,7 +96,7 @@ def describe(data: bytes) -> str:
     for prefix, name in _STRANGERS:
         if head.startswith(prefix):
             return name
-    if not _is_text(head):
+    if not is_text(head):
         return UNKNOWN
     low = head.lower()
     return next((name for mark, name in _TEXTS if re.search(mark, low)), "text")
@@ -119,14 +120,20 @@ _STRANGERS = (
     (b"SQLite format 3", "a database"),
 )
 _TEXTS = (
-    (rb"<svg", "an SVG drawing"),
+    (rb"<svg", SVG),
     (rb"<!doctype html|<html", "a web page"),
     (rb"^\s*<\?xml", "XML text"),
     (rb"^\s*[{\[]", "JSON text"),
 )
 
 
-def _is_text(head: bytes) -> bool:
+def is_text(data: bytes) -> bool:
+    """Tell whether bytes begin like text: UTF-8, or UTF-16 with its byte order mark.
+
+    Args:
+        data: The whole content, or its beginning.
+    """
+    head = bytes(data[:_TEXT_HEAD_BYTES])
     if not head or re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", head):
         return head[:2] in {b"\xff\xfe", b"\xfe\xff"}
     try:

@@ -25,7 +25,7 @@ from qwen_vl.media.base64_text import (
     excerpt,
     read_data_url,
 )
-from qwen_vl.media.sniff import sniff
+from qwen_vl.media.sniff import UNKNOWN, describe, sniff
 from qwen_vl.request import MediaPolicy
 
 _REMOTE = re.compile(r"(https?|oss):", re.IGNORECASE)
@@ -135,7 +135,9 @@ def _load_inline(data: bytes | str, policy: MediaPolicy, where: str) -> Loaded:
         return Loaded(data)
     if data[:5].lower() == b"data:":
         return _load_address(data.decode("utf-8", errors="replace"), policy, where)
-    if sniff(decode_head(data)) is not None:
+    head = decode_head(data)
+    # Any short text may be Base64 of something; of a kind that is known here, it is no accident.
+    if sniff(head) is not None or describe(head) not in {UNKNOWN, "text"}:
         _check_text_length(data, policy, where)
         return decode_base64(data, where)
     return Loaded(data)

@@ -6,9 +6,10 @@ events, and connections that end too soon (Streaming page, 2026-07).
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
+from qwen_vl.content import Replacement
 from qwen_vl.errors import PartialResponseError, ServiceError
 from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta, Usage
 from qwen_vl.wire.errors import decode_error
@@ -28,9 +29,16 @@ class EventDecoder(ABC):
     Args:
         headers: The answer's headers.
         calls: Puts the pieces of tool calls together.
+        replaced: Content from tools that was replaced by notes in the request.
     """
 
-    def __init__(self, headers: Mapping[str, str], calls: ToolCallAssembler) -> None:
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        calls: ToolCallAssembler,
+        replaced: tuple[Replacement, ...] = (),
+    ) -> None:
+        self._replaced = replaced
         # Looked at with every event, which takes time where names are found in any case.
         self._headers = {name.lower(): value for name, value in headers.items()}
         self._request_id = find_request_id({}, self._headers)
@@ -106,7 +114,8 @@ class EventDecoder(ABC):
         self._rest = b""
         if not self._is_begun and self._plain:
             # Not a stream: an error in HTTP 200, or a server that does not stream.
-            yield from _whole(self.decode_whole(b"\n".join(self._plain)))
+            whole = self.decode_whole(b"\n".join(self._plain))
+            yield from _whole(replace(whole, **self._unsaid()))
             return
         if not self._is_complete:
             raise self.broken("The connection ended before the answer did")
@@ -132,10 +141,16 @@ class EventDecoder(ABC):
         if finish_reason and not self._is_complete:
             self._is_complete = True
             new["finish_reason"] = finish_reason
+        new |= self._unsaid()
         if not new:
             return None
         self.told.update(new)
         return Facts(**new)
+
+    def _unsaid(self) -> dict[str, Any]:
+        """Give what was replaced in the request, once: with the first event."""
+        replaced, self._replaced = self._replaced, ()
+        return {"replaced_content": replaced} if replaced else {}
 
     def settle(self, delta: Delta, usage: Usage | None) -> Delta:
         """Take note of what a delta brings, and of the running totals beside it."""
@@ -218,7 +233,12 @@ class EventDecoder(ABC):
             return None
         self._is_done = True
         # Some servers send running totals with every chunk; the last one is the sum.
-        facts = Facts(usage=self._usage, is_truncated=is_truncated(self._headers), has_ended=True)
+        facts = Facts(
+            usage=self._usage,
+            is_truncated=is_truncated(self._headers),
+            has_ended=True,
+            **self._unsaid(),
+        )
         rest = self.calls.finish(is_cut=not self._is_complete)
         return Delta(tool_calls=tuple(rest), facts=facts)
 

@@ -13,6 +13,7 @@ from qwen_vl.content import (
     Audio,
     DataUrl,
     Document,
+    File,
     Frames,
     Image,
     Part,
@@ -20,8 +21,10 @@ from qwen_vl.content import (
     Source,
     Text,
     ToolCall,
+    ToolPart,
     ToolResult,
     Turn,
+    Unsupported,
     Url,
     Video,
 )
@@ -160,7 +163,7 @@ def uses_oss(turns: Iterable[Turn]) -> bool:
     return any(_is_oss(part) for turn in turns for part in turn.parts)
 
 
-def name_kind(part: Part) -> str:
+def name_kind(part: Part | ToolPart) -> str:
     """Name the kind of a part, for errors."""
     names: Mapping[type[Any], str] = {
         Text: "text",
@@ -171,6 +174,8 @@ def name_kind(part: Part) -> str:
         Reasoning: "reasoning",
         ToolCall: "tool call",
         ToolResult: "tool result",
+        File: "file",
+        Unsupported: "content",
     }
     return names[type(part)]
 
@@ -211,6 +216,9 @@ def _encode_tool_result(result: Part, form: Form) -> tuple[Json, list[Json]]:
             where=result.where,
             remedy="Answer a tool call with its id.",
         )
+    for part in result.parts:
+        if isinstance(part, Document | File | Unsupported):
+            raise TypeError(f"Media was not made ready: {type(part).__name__}")
     texts = [part.text for part in result.parts if isinstance(part, Text)]
     shown = [part for part in result.parts if isinstance(part, Image | Video)]
     note = f"The pictures or videos of this result follow in the next message ({len(shown)})."
@@ -293,7 +301,7 @@ def _pass_over_bytes(value: object) -> None:
         raise TypeError
 
 
-def _is_oss(part: Part) -> bool:
+def _is_oss(part: Part | ToolPart) -> bool:
     match part:
         case Image() | Audio():
             sources: tuple[Source, ...] = (part.source,)

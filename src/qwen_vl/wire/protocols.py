@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 
 from qwen_vl.dialects import Protocol
 from qwen_vl.endpoints import hide_password, to_native_url
@@ -36,11 +37,11 @@ class Wire(ABC):
 
     @abstractmethod
     def decode(self, body: bytes, headers: Mapping[str, str], request: Request) -> Reply:
-        """Read a whole answer."""
+        """Read a whole answer to a request whose media is ready."""
 
     @abstractmethod
     def decoder(self, headers: Mapping[str, str], request: Request) -> EventDecoder:
-        """Make what reads a stream."""
+        """Make what reads the stream that answers a request whose media is ready."""
 
     def headers(self, request: Request) -> dict[str, str]:
         """Give the headers that go with a request."""
@@ -64,13 +65,12 @@ class CompatibleWire(Wire):
 
     def decode(self, body: bytes, headers: Mapping[str, str], request: Request) -> Reply:
         """Read a whole answer."""
-        del request
-        return openai.decode_reply(body, headers)
+        reply = openai.decode_reply(body, headers)
+        return _with_replaced(reply, request)
 
     def decoder(self, headers: Mapping[str, str], request: Request) -> EventDecoder:
         """Make what reads a stream."""
-        del request
-        return openai.StreamDecoder(headers)
+        return openai.StreamDecoder(headers, request.replaced)
 
 
 class NativeWire(Wire):
@@ -92,13 +92,17 @@ class NativeWire(Wire):
 
     def decode(self, body: bytes, headers: Mapping[str, str], request: Request) -> Reply:
         """Read a whole answer."""
-        return dashscope.decode_reply(body, headers, model=request.model)
+        reply = dashscope.decode_reply(body, headers, model=request.model)
+        return _with_replaced(reply, request)
 
     def decoder(self, headers: Mapping[str, str], request: Request) -> EventDecoder:
         """Make what reads a stream."""
         is_incremental = request.parameters.get("incremental_output", True)
         return dashscope.StreamDecoder(
-            headers, model=request.model, is_incremental=bool(is_incremental)
+            headers,
+            model=request.model,
+            is_incremental=bool(is_incremental),
+            replaced=request.replaced,
         )
 
     def headers(self, request: Request) -> dict[str, str]:
@@ -107,6 +111,10 @@ class NativeWire(Wire):
         if request.stream:
             headers |= {"X-DashScope-SSE": "enable", "Accept": "text/event-stream"}
         return headers
+
+
+def _with_replaced(reply: Reply, request: Request) -> Reply:
+    return replace(reply, replaced_content=request.replaced) if request.replaced else reply
 
 
 _WIRES: Mapping[Protocol, Wire] = {"openai": CompatibleWire(), "dashscope": NativeWire()}

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qwen_vl.errors import MediaTooLargeError
+from qwen_vl.errors import MediaTooLargeError, RequestTooLargeError
 from qwen_vl.models import MIN_FRAMES
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class Album:
             picture: In RGB, as large as it shall be sent.
 
         Raises:
-            MediaTooLargeError: Even four frames of the lowest quality are too long.
+            MediaTooLargeError: Even one frame of the lowest quality is longer than one may be.
+            RequestTooLargeError: Four such frames do not go into what the request has left.
         """
         data = _encode(picture, self.quality)
         while not self._fits(data):
@@ -93,7 +94,9 @@ class Album:
         left = -(-self._n_frames // (2 * self.every))
         if left < MIN_FRAMES or n_bytes > self._most_each:
             limit = min(self._limit, self._most_each * MIN_FRAMES)
-            raise MediaTooLargeError(
+            is_alone_too_long = n_bytes > self._most_each
+            kind = MediaTooLargeError if is_alone_too_long else RequestTooLargeError
+            raise kind(
                 f"{MIN_FRAMES} frames of {n_bytes:,} bytes do not go into the {limit:,} that are "
                 "left for them in the request.",
                 where=self._where,

@@ -8,6 +8,7 @@ comes with every event, as running totals; nothing but the connection's end says
 from collections.abc import Mapping
 from dataclasses import replace
 
+from qwen_vl.content import Replacement
 from qwen_vl.reply import Delta, Reply, is_cut
 from qwen_vl.wire.dashscope.decode import (
     decode_image_sizes,
@@ -36,6 +37,7 @@ class StreamDecoder(EventDecoder):
         headers: The answer's headers.
         model: The model that was asked: answers of this protocol do not name it.
         is_incremental: Whether events hold what is new, not all so far: `incremental_output`.
+        replaced: Content from tools that was replaced by notes in the request.
 
     Example:
         >>> decoder = StreamDecoder({})
@@ -52,8 +54,10 @@ class StreamDecoder(EventDecoder):
         *,
         model: str | None = None,
         is_incremental: bool = True,
+        replaced: tuple[Replacement, ...] = (),
     ) -> None:
-        super().__init__(headers, ToolCallAssembler(is_cumulative=not is_incremental))
+        calls = ToolCallAssembler(is_cumulative=not is_incremental)
+        super().__init__(headers, calls, replaced)
         self._model = model
         self._so_far = None if is_incremental else _SoFar()
 

@@ -7,6 +7,7 @@ come once and are empty afterwards, comment lines to keep the connection open, `
 
 from collections.abc import Mapping
 
+from qwen_vl.content import Replacement
 from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta, is_cut
 from qwen_vl.wire.events import EventDecoder
 from qwen_vl.wire.fields import (
@@ -35,6 +36,7 @@ class StreamDecoder(EventDecoder):
 
     Args:
         headers: The answer's headers.
+        replaced: Content from tools that was replaced by notes in the request.
 
     Example:
         >>> decoder = StreamDecoder({})
@@ -45,8 +47,8 @@ class StreamDecoder(EventDecoder):
         []
     """
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        super().__init__(headers, ToolCallAssembler())
+    def __init__(self, headers: Mapping[str, str], replaced: tuple[Replacement, ...] = ()) -> None:
+        super().__init__(headers, ToolCallAssembler(), replaced)
 
     def tells_error(self, event: Json) -> bool:
         """Tell whether an event is an error."""

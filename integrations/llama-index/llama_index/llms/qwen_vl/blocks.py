@@ -5,7 +5,7 @@ Nothing is read or decoded, and the Base64 that a block holds stays as it is.
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from io import IOBase
 from pathlib import Path
@@ -37,6 +37,7 @@ from llama_index.llms.qwen_vl.carriers import (
 from qwen_vl.content import (
     Audio,
     Document,
+    File,
     Frames,
     Image,
     Inline,
@@ -47,12 +48,16 @@ from qwen_vl.content import (
     Source,
     Text,
     ToolCall,
+    ToolPart,
+    Unsupported,
     Url,
     Video,
     to_source,
 )
-from qwen_vl.errors import MediaFormatError, UnsupportedContentError
-from qwen_vl.media.base64_text import decode_base64
+from qwen_vl.errors import ContentError, MediaFormatError, UnsupportedContentError
+from qwen_vl.media import sniff
+from qwen_vl.media.base64_text import decode_base64, decode_head
+from qwen_vl.media.tool_content import is_link
 
 # Base64 of what addresses begin with: `data:`, `http`, `oss:`, `file:`. No picture or video does.
 _ADDRESS_HEADS = ("ZGF0YT", "aHR0c", "b3NzOi", "ZmlsZT")
@@ -60,6 +65,101 @@ _ADDRESSES = (b"data:", b"http:", b"https:", b"oss:", b"file:")
 # What LlamaIndex calls a document that has no name.
 _NO_TITLE = "input_document"
 _SERVED = ("http:", "https:", "oss:")
+_NAMED = frozenset({"image", "video", "audio", "document"})
+_KINDS: Mapping[type[Any], str] = {Audio: "audio", Reasoning: "a reasoning"}
+_PROBE_CHARS = 1_368
+"""Base64 of the bytes that `sniff` reads."""
+
+
+def to_tool_parts(blocks: Sequence[BaseContentBlock], where: str) -> tuple[ToolPart, ...]:
+    """Convert the blocks of a tool's message, which may be of any kind.
+
+    Args:
+        blocks: LlamaIndex's content blocks; they stay as they are.
+        where: The message, as `messages[2]`.
+
+    Returns:
+        Besides the parts of other messages, a `File` for files and links that are neither media
+        nor a PDF, and `Unsupported` for what has no place at the service.
+
+    Example:
+        >>> page = DocumentBlock(url="https://e.org/a.html", document_mimetype="text/html")
+        >>> to_tool_parts([page], "messages[2]")[0].source
+        Url(address='https://e.org/a.html')
+    """
+    parts: list[Any] = []
+    for index, block in enumerate(blocks):
+        _add_tool_parts(parts, block, f"{where}.blocks[{index}]")
+    return tuple(parts)
+
+
+def _add_tool_parts(parts: list[Any], block: BaseContentBlock, where: str) -> None:
+    try:
+        match block:
+            case CachePoint():
+                _mark_cached(parts, block, where)
+            case DocumentBlock():
+                parts.append(_to_tool_document(block, where))
+            case CitableBlock() | CitationBlock():
+                parts.append(Text(text=f"{block.title} ({block.source}):", where=where))
+                for index, nested in enumerate(block.nested_blocks):
+                    _add_tool_parts(parts, nested, f"{where}.blocks[{index}]")
+            case _:
+                parts += map(_require_tool_part, _to_parts(block, where))
+    except ContentError as error:
+        named = getattr(block, "block_type", "")
+        kind = named if named in _NAMED else "content"
+        parts.append(Unsupported(error=error, kind=kind, where=where))
+
+
+def _require_tool_part(part: Part) -> ToolPart:
+    match part:
+        case Text() | Image() | Video() | Document():
+            return part
+        case Audio(source=Url(address=address)) if is_link(address):
+            return File(source=part.source, media_type=f"audio/{part.format}", where=part.where)
+    raise UnsupportedContentError(
+        f"A tool's result cannot hold {_KINDS.get(type(part), 'a tool call')}.",
+        where=part.where,
+        remedy="Return text, pictures, videos and PDF documents from tools.",
+    )
+
+
+def _to_tool_document(block: DocumentBlock, where: str) -> ToolPart:
+    """Read what LlamaIndex calls a document: a file of any type, or a link to one."""
+    if block.data is None and block.path is None and block.url is not None:
+        address = str(block.url)
+        source: Source = Url(address) if is_link(address) else _document_source(block, where)
+    else:
+        source = _document_source(block, where)
+    stated = block.document_mimetype or ""
+    media_type = _sniff_document(source) or stated
+    title = None if block.title == _NO_TITLE else block.title
+    if isinstance(source, Url) and is_link(source.address):
+        return File(source=source, media_type=media_type, title=title, where=where)
+    match media_type.partition(";")[0].partition("/")[0], media_type.partition(";")[0]:
+        case _, "application/pdf":
+            return _to_document(block, where)
+        case "image", _:
+            return Image(source=source, where=where)
+        case "video", _:
+            return Video(source=source, where=where)
+        case "audio", _:
+            raise UnsupportedContentError(
+                "A tool's result cannot hold audio.",
+                where=where,
+                remedy="Return text, pictures, videos and PDF documents from tools.",
+            )
+    return File(source=source, media_type=media_type, title=title, where=where)
+
+
+def _sniff_document(source: Source) -> str | None:
+    match source:
+        case Inline(data=str(text)):
+            return sniff(decode_head(text[:_PROBE_CHARS].encode()))
+        case Inline(data=bytes(data)):
+            return sniff(data)
+    return None
 
 
 def to_parts(blocks: Sequence[BaseContentBlock], where: str) -> tuple[Part, ...]:
@@ -126,22 +226,32 @@ def _to_media(block: BaseContentBlock, where: str) -> Part:
 
 def _to_document(block: DocumentBlock, where: str) -> Document:
     pages, dpi = read_page_options(block.document_mimetype, where)
+    title = None if block.title == _NO_TITLE else block.title
+    source = _document_source(block, where)
+    return Document(source=source, pages=pages, dpi=dpi, title=title, where=where)
+
+
+def _document_source(block: DocumentBlock, where: str) -> Source:
     held: bytes | IOBase | None = block.data
     source: Source | None = None
     if isinstance(held, IOBase):
         source = OpenFile(held)  # type: ignore[arg-type]  # A readable object is all that is asked.
     elif held is not None:
         source = _from_base64(held, where)
+        if isinstance(source, Inline) and isinstance(source.data, bytes):
+            # The block keeps Base64, which could not be told from text that looks like it.
+            source = Inline(source.data.decode("ascii", errors="replace"))
     elif block.path is not None:
-        source = LocalFile(Path(block.path), is_trusted=True)
+        # This block keeps a path as it was given, so that one that is text shows.
+        is_trusted = isinstance(block.path, Path)
+        source = LocalFile(Path(block.path), is_trusted=is_trusted)
     elif block.url is not None:
         source = to_source(str(block.url))
     if source is None:
         raise MediaFormatError(
             "The DocumentBlock holds nothing.", where=where, remedy="Give it data=… or path=…."
         )
-    title = None if block.title == _NO_TITLE else block.title
-    return Document(source=source, pages=pages, dpi=dpi, title=title, where=where)
+    return source
 
 
 def _mark_cached(parts: list[Part], point: CachePoint, where: str) -> None:

@@ -2,12 +2,11 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
 
-from llama_index.llms.qwen_vl.blocks import to_call, to_parts
+from llama_index.llms.qwen_vl.blocks import to_call, to_parts, to_tool_parts
 from qwen_vl.content import (
     Audio,
     Document,
@@ -63,9 +62,13 @@ def _to_turns(message: ChatMessage, where: str) -> Iterator[Turn]:
             where=where,
             remedy='Pass ChatMessage objects: ChatMessage(role="user", content="Hello").',
         )
+    role = _ROLES[message.role]
+    if role == "tool":
+        yield Turn(role="tool", parts=(_to_result(message, where),))
+        return
     parts = to_parts(message.blocks, where)
     name = message.additional_kwargs.get("name")
-    match _ROLES[message.role]:
+    match role:
         case "system":
             yield from _system_turns(parts, name, where)
         case "user":
@@ -84,8 +87,6 @@ def _to_turns(message: ChatMessage, where: str) -> Iterator[Turn]:
                 name=name,
                 is_partial=bool(message.additional_kwargs.get("partial")),
             )
-        case "tool":
-            yield Turn(role="tool", parts=(_to_result(message, parts, where),))
 
 
 def _system_turns(parts: tuple[Part, ...], name: str | None, where: str) -> Iterator[Turn]:
@@ -154,7 +155,7 @@ def _get(held: Any, name: str) -> Any:
     return held.get(name) if isinstance(held, Mapping) else getattr(held, name, None)
 
 
-def _to_result(message: ChatMessage, parts: Sequence[Part], where: str) -> ToolResult:
+def _to_result(message: ChatMessage, where: str) -> ToolResult:
     call_id = message.additional_kwargs.get("tool_call_id")
     if not call_id:
         raise UnsupportedContentError(
@@ -162,13 +163,5 @@ def _to_result(message: ChatMessage, parts: Sequence[Part], where: str) -> ToolR
             where=where,
             remedy='Put the call\'s id into additional_kwargs["tool_call_id"].',
         )
-    kept: list[Text | Image | Video | Document] = []
-    for part in parts:
-        if not isinstance(part, Text | Image | Video | Document):
-            raise UnsupportedContentError(
-                f"A tool's result cannot hold a {type(part).__name__.lower()}.",
-                where=part.where,
-                remedy="Return text, pictures, videos and PDF documents from tools.",
-            )
-        kept.append(replace(part))
-    return ToolResult(tool_call_id=str(call_id), parts=tuple(kept), where=where)
+    parts = to_tool_parts(message.blocks, where)
+    return ToolResult(tool_call_id=str(call_id), parts=parts, where=where)

@@ -7,38 +7,43 @@ address for either, several times for one question, and lose `fps` and pixel lim
 
 import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pybase64
-from llama_index.core.base.llms.types import BaseContentBlock, ImageBlock, VideoBlock
+from llama_index.core.base.llms.types import AudioBlock, BaseContentBlock, ImageBlock, VideoBlock
 from llama_index.core.bridge.pydantic import PrivateAttr
 
 from llama_index.llms.qwen_vl.blocks import to_parts
 from llama_index.llms.qwen_vl.node_media import Media
-from qwen_vl.content import Frames, Image, LocalFile, Source, Url, Video
+from qwen_vl.content import Audio, Frames, Image, LocalFile, Source, Url, Video
 from qwen_vl.counting import count_tokens
-from qwen_vl.errors import MediaAccessError
+from qwen_vl.errors import MediaAccessError, MediaNotFoundError
 from qwen_vl.media.base64_text import decode_data_url
+from qwen_vl.request import MediaPolicy
+
+_Part: TypeAlias = Image | Video | Audio
 
 # A file that may not be read here counts like what lies behind an address.
 _UNSEEN = Url("https://example.com/unseen")
 
 
 class _NodeBlock(BaseContentBlock):
-    """What both kinds have in common."""
+    """What all kinds have in common."""
 
-    _part: Image | Video = PrivateAttr()
+    _part: _Part = PrivateAttr()
     _model: str = PrivateAttr()
+    _policy: MediaPolicy = PrivateAttr()
     _tokens: int | None = PrivateAttr(default=None)
 
-    def describe(self, part: Image | Video, model: str) -> None:
+    def describe(self, part: _Part, model: str, policy: MediaPolicy) -> None:
         """Set what is counted.
 
         Args:
             part: The same picture or video.
             model: Whose tokens are counted.
+            policy: Which files may be opened to count them.
         """
-        self._part, self._model = part, model
+        self._part, self._model, self._policy = part, model, policy
 
     async def aestimate_tokens(
         self,
@@ -51,19 +56,22 @@ class _NodeBlock(BaseContentBlock):
             MediaError: It cannot be read, or is no picture or video.
         """
         if self._tokens is None:
-            self._tokens = await asyncio.to_thread(count_tokens, self._part, self._model)
+            self._tokens = await asyncio.to_thread(self._count)
         return self._tokens
+
+    def _count(self) -> int:
+        try:
+            return count_tokens(self._part, self._model, policy=self._policy)
+        except (MediaAccessError, MediaNotFoundError):
+            # The LLM has roots of its own, and raises if they do not hold the file.
+            return count_tokens(_hide(self._part), self._model)
 
 
 class NodeImage(_NodeBlock, ImageBlock):
     """A picture of a node."""
 
     def inline_url(self) -> str:
-        """Give its address; a `data:` one of what the block holds or its trusted path names.
-
-        Raises:
-            MediaError: The file cannot be read.
-        """
+        """Give its URL; a `data:` URL of what the block holds, where it has none."""
         return _spell(self, self.image, self.image_mimetype, "image/png", self._part.where)
 
 
@@ -71,24 +79,31 @@ class NodeVideo(_NodeBlock, VideoBlock):
     """A video of a node."""
 
     def inline_url(self) -> str:
-        """Give its address; a `data:` one of what the block holds or its trusted path names.
-
-        Raises:
-            MediaError: The file cannot be read.
-        """
+        """Give its URL; a `data:` URL of what the block holds, where it has none."""
         return _spell(self, self.video, self.video_mimetype, "video/mp4", self._part.where)
 
 
-NodeBlock = NodeImage | NodeVideo
+class NodeAudio(_NodeBlock, AudioBlock):
+    """An audio file of a node, by its `file:` URL."""
+
+    def inline_url(self) -> str:
+        """Give its URL."""
+        return _spell(self, self.audio, self.format, "audio/wav", self._part.where)
 
 
-def to_node_block(block: Media, model: str, where: str) -> NodeBlock:
+NodeBlock = NodeImage | NodeVideo | NodeAudio
+
+
+def to_node_block(
+    block: Media | AudioBlock, model: str, where: str, policy: MediaPolicy | None = None
+) -> NodeBlock:
     """Make a block that engines take without a download.
 
     Args:
-        block: A picture or video.
+        block: A picture, video or audio file.
         model: Whose tokens are counted.
         where: The node, for errors.
+        policy: Which files may be opened to count their tokens; the default policy if `None`.
 
     Raises:
         MediaError: The block holds nothing.
@@ -99,14 +114,22 @@ def to_node_block(block: Media, model: str, where: str) -> NodeBlock:
         >>> made.inline_url(), made.estimate_tokens()
         ('https://example.com/cat.png#max_pixels=655360', 642)
     """
-    kind = NodeImage if isinstance(block, ImageBlock) else NodeVideo
     # Validating a block anew would decode and encode all that it holds.
-    made: NodeBlock = kind.model_construct(**{**block.__dict__, **_carry(block)})
-    made.describe(_to_part(block, where), model)
+    made: NodeBlock = _kind_of(block).model_construct(**{**block.__dict__, **_carry(block)})
+    made.describe(_to_part(block, where), model, policy or MediaPolicy())
     return made
 
 
-def _carry(block: Media) -> dict[str, Any]:
+def _kind_of(block: Media | AudioBlock) -> type[NodeBlock]:
+    match block:
+        case ImageBlock():
+            return NodeImage
+        case VideoBlock():
+            return NodeVideo
+    return NodeAudio
+
+
+def _carry(block: Media | AudioBlock) -> dict[str, Any]:
     """Give an address as the media itself too.
 
     `CitationQueryEngine` makes blocks of its own from the fields of these, which would fetch what
@@ -117,27 +140,33 @@ def _carry(block: Media) -> dict[str, Any]:
     held = pybase64.b64encode(str(block.url).encode())
     if isinstance(block, ImageBlock):
         return {"image": held, "image_mimetype": "image/png"}
+    if isinstance(block, AudioBlock):
+        return {"audio": held}
     return {"video": held, "video_mimetype": "video/mp4"}
 
 
-def _to_part(block: Media, where: str) -> Image | Video:
+def _to_part(block: Media | AudioBlock, where: str) -> _Part:
     (part,) = to_parts([block], where)
-    if isinstance(part, Image):
-        return replace(part, source=_visible(part.source), where=where)
+    # Of a block that holds a picture, video or audio, nothing else is made.
+    media: Any = part
+    return replace(media, where=where)  # type: ignore[no-any-return]
+
+
+def _hide(part: _Part) -> _Part:
+    """Put what lies behind a URL in place of files that may not be opened here."""
     if isinstance(part, Video) and isinstance(part.source, Frames):
-        frames = tuple(map(_visible, part.source.frames))
-        return replace(part, source=Frames(frames), where=where)
-    # Of a block that holds a picture or video, nothing else is made.
-    video: Any = part
-    return replace(video, source=_visible(video.source), where=where)  # type: ignore[no-any-return]
+        return replace(part, source=Frames(tuple(map(_unseen, part.source.frames))))
+    media: Any = part
+    return replace(media, source=_unseen(media.source))  # type: ignore[no-any-return]
 
 
-def _visible(source: Source) -> Source:
-    is_hidden = isinstance(source, LocalFile) and not source.is_trusted
-    return _UNSEEN if is_hidden else source
+def _unseen(source: Source) -> Source:
+    return _UNSEEN if isinstance(source, LocalFile) else source
 
 
-def _spell(block: Media, held: Any, media_type: str | None, fallback: str, where: str) -> str:
+def _spell(
+    block: Media | AudioBlock, held: Any, media_type: str | None, fallback: str, where: str
+) -> str:
     """Spell a block as one address, with its options in it."""
     if block.url is not None:
         address = str(block.url)
@@ -147,16 +176,6 @@ def _spell(block: Media, held: Any, media_type: str | None, fallback: str, where
         # Nor data that is not Base64.
         text = pybase64.b64encode(decode_data_url(address, where).data).decode()
         return f"data:{_with_kind(address[5 : address.find(',')], fallback)};base64,{text}"
-    if block.path is not None:
-        try:
-            held = pybase64.b64encode(block.path.read_bytes())
-        except OSError as error:
-            raise MediaAccessError(
-                f"The file {block.path} cannot be read: {error.strerror}.",
-                where=where,
-                value=str(block.path),
-                remedy="Give a file that is there when the question is asked.",
-            ) from error
     return f"data:{_with_kind(media_type or '', fallback)};base64,{held.decode()}"
 
 

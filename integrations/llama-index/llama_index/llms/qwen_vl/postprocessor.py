@@ -1,10 +1,11 @@
 """`QwenMediaPostprocessor`: pictures and videos of retrieved nodes, as they were stored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from llama_index.core.base.llms.types import BaseContentBlock, TextBlock
+from llama_index.core.base.llms.types import AudioBlock, BaseContentBlock, TextBlock
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_validator
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import (
@@ -18,8 +19,10 @@ from llama_index.core.schema import (
 
 from llama_index.llms.qwen_vl.node_blocks import NodeBlock, to_node_block
 from llama_index.llms.qwen_vl.node_media import METADATA_KEYS, read_media
+from llama_index.llms.qwen_vl.nodes import read_node_audio
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.models import DEFAULT_MODEL
+from qwen_vl.request import MediaPolicy
 
 
 class QwenMediaPostprocessor(BaseNodePostprocessor):
@@ -39,13 +42,15 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
     `max_pixels` and `total_pixels` stand beside them. The language model does not see these keys
     as text.
 
-    A path in metadata may come from anywhere, so `QwenVL` reads it only inside its `media_roots`;
-    `ImageNode.image_path` and `MediaResource.path` are read as they are.
+    What a store holds may come from anywhere, so `QwenVL` reads paths, wherever they stand in a
+    node, only inside its own `media_roots`. Nothing is read here, except to count tokens.
 
     Args:
         model: Whose tokens are counted: the model of the engine's `QwenVL`. What lies behind an
             address counts as the largest picture that the model looks at, a video as a minute.
         keys: Other metadata keys than these: `{"image_path": "file_path"}`.
+        media_roots: Folders whose files may be opened to count their tokens: those of the engine's
+            `QwenVL`. Other files count like what lies behind an address.
 
     Raises:
         ConfigurationError: `keys` names something that is not read.
@@ -66,6 +71,15 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
     keys: dict[str, str] = Field(
         default_factory=dict, description="Metadata keys that differ from their names here."
     )
+
+    media_roots: list[str] | None = Field(
+        default=None, description="Folders whose files may be opened to count their tokens."
+    )
+
+    @field_validator("media_roots", mode="before")
+    @classmethod
+    def _to_texts(cls, roots: Sequence[str | Path] | None) -> Any:
+        return [str(root) for root in roots] if isinstance(roots, list | tuple) else roots
 
     @field_validator("keys")
     @classmethod
@@ -94,9 +108,13 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
     def _with_media(self, scored: NodeWithScore, keys: Mapping[str, str]) -> NodeWithScore:
         node = scored.node
         where = f"node {node.node_id!r}"
-        blocks = tuple(to_node_block(block, self.model, where) for block in read_media(node, keys))
-        if not blocks:
+        audio = read_node_audio(node)
+        media = (*read_media(node, keys), *([audio] if audio else []))
+        if not media:
             return scored
+        roots = self.media_roots
+        policy = MediaPolicy(media_roots=None if roots is None else tuple(map(Path, roots)))
+        blocks = tuple(to_node_block(block, self.model, where, policy) for block in media)
         return NodeWithScore(node=attach(node, blocks, tuple(keys.values())), score=scored.score)
 
 
@@ -136,8 +154,11 @@ class _MediaNode:
         _, blocks, _ = self._attached
         node: Any = self
         if isinstance(node, Node):
-            # Its own method makes blocks of the rest: text and sounds.
-            bare = node.model_copy(update={"image_resource": None, "video_resource": None})
+            # Its own method makes blocks of the rest: text, and audio that is no local file.
+            attached = {"image_resource": None, "video_resource": None}
+            if any(isinstance(block, AudioBlock) for block in blocks):
+                attached["audio_resource"] = None
+            bare = node.model_copy(update=attached)
             words = Node.get_content_blocks(bare, metadata_mode)
         else:
             words = TextNode.get_content_blocks(node, metadata_mode)

@@ -23,7 +23,7 @@ from qwen_vl.answer_json import parse_arguments
 from qwen_vl.content import ToolCall
 from qwen_vl.errors import AnswerFormatError
 from qwen_vl.moulds import Mould
-from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage, describe_cut
+from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage, describe_cut, to_dicts
 
 
 def to_chat_response(reply: Reply) -> ChatResponse:
@@ -243,6 +243,7 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
                 "is_truncated": reply.is_truncated or None,
                 "image_hw": reply.image_hw and [list(size) for size in reply.image_hw],
                 "ocr_result": reply.ocr_result and dict(reply.ocr_result),
+                "replaced_content": to_dicts(reply.replaced_content) or None,
             }
         ),
     )
