@@ -13,6 +13,7 @@ import orjson
 import pytest
 from PIL import Image
 
+import forked
 from langchain_qwen_vl import ChatQwenVL
 from native_wire import to_compatible
 from qwen_vl.sandbox import RecordedRequest, Sandbox
@@ -128,3 +129,10 @@ def small_png() -> bytes:
 def small_png_url(small_png: bytes) -> str:
     """The same as a data URL."""
     return "data:image/png;base64," + base64.b64encode(small_png).decode()
+
+
+@pytest.fixture(scope="session")
+def echo_url() -> Iterator[str]:
+    """Address of a server in a process of its own that answers what it was asked."""
+    with forked.serve() as port:
+        yield f"http://127.0.0.1:{port}/v1"

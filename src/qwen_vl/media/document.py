@@ -35,6 +35,7 @@ from qwen_vl.media.shrink import MAX_FILE_BYTES, Resize, encode_compact, is_wort
 from qwen_vl.media.sniff import describe, sniff
 from qwen_vl.media.source import is_remote, load
 from qwen_vl.models import find_model, is_service_model
+from qwen_vl.process_local import ProcessLocal
 from qwen_vl.request import MediaPolicy, Request
 from qwen_vl.tokens import resize_image
 
@@ -50,7 +51,7 @@ _MIN_DPI, _MAX_DPI = 20, 600
 _MOST_PIXELS = 16_777_216
 _RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
 
-_in_use = threading.Lock()
+_in_use = ProcessLocal(threading.Lock)
 """PDFium must not be used by two threads at the same time, whatever the documents."""
 
 
@@ -225,7 +226,7 @@ def _opened(document: Document, policy: MediaPolicy) -> "Iterator[PdfDocument]":
         import pypdfium2  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise MissingExtraError("A PDF", extra="pdf") from error
-    with _in_use:
+    with _in_use.get():
         try:
             opened = pypdfium2.PdfDocument(data)
         except pypdfium2.PdfiumError as error:

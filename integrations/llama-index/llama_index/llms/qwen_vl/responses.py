@@ -22,6 +22,7 @@ from pydantic_core import from_json
 from qwen_vl.content import ToolCall
 from qwen_vl.errors import AnswerFormatError
 from qwen_vl.moulds import Mould
+from qwen_vl.process_local import ProcessBoundAsyncIterator, ProcessBoundIterator
 from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage
 
 
@@ -109,7 +110,7 @@ class ResponseBuilder:
         )
 
 
-def respond(deltas: Generator[Delta, None, None]) -> Generator[ChatResponse, None, None]:
+def respond(deltas: ProcessBoundIterator[Delta]) -> Generator[ChatResponse, None, None]:
     """Convert a stream as it comes.
 
     Args:
@@ -122,7 +123,9 @@ def respond(deltas: Generator[Delta, None, None]) -> Generator[ChatResponse, Non
             yield builder.add(delta)
 
 
-async def arespond(deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[ChatResponse, None]:
+async def arespond(
+    deltas: ProcessBoundAsyncIterator[Delta],
+) -> AsyncGenerator[ChatResponse, None]:
     """Convert a stream as it comes; see `respond`."""
     builder = ResponseBuilder()
     async with aclosing(deltas):
