@@ -126,7 +126,7 @@ def _assistant_parts(message: AIMessage, where: str) -> Iterator[Part]:
         yield content.ToolCall(
             id=wrong["id"] or "",
             name=wrong["name"] or "",
-            arguments=wrong["args"] or "",
+            arguments=_to_text(wrong["args"] or "", where),
             where=where,
         )
 
@@ -137,15 +137,20 @@ def _to_call(block: dict[str, Any], where: str) -> content.ToolCall:
     return content.ToolCall(
         id=str(block.get("call_id") or block.get("id") or ""),
         name=str(block.get("name") or ""),
-        arguments=given if isinstance(given, str) else _to_json(given, where),
+        arguments=_to_text(given, where),
         where=where,
     )
+
+
+def _to_text(arguments: object, where: str) -> str:
+    """Give the text that the model wrote as it is, and write anything else as JSON."""
+    return arguments if isinstance(arguments, str) else _to_json(arguments, where)
 
 
 def _to_json(arguments: object, where: str) -> str:
     try:
         return json.dumps(arguments, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise UnsupportedContentError(
             f"The arguments of a tool call are no JSON: {error}.",
             where=where,
@@ -272,7 +277,8 @@ def _tool_calls(reply: Reply) -> tuple[list[ToolCall], list[InvalidToolCall]]:
     for call in reply.tool_calls:
         try:
             arguments = json.loads(call.arguments or "{}")
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
+            # Numbers of thousands of digits, or thousands of nested lists, among them.
             problem = f"The arguments are not JSON: {error}"
         else:
             if isinstance(arguments, dict):
