@@ -247,6 +247,7 @@ def test_what_passes(status: int, headers: dict[str, str], passes: bool) -> None
         ({"retry-after": "61"}, 0.375, 0.5),
         ({"retry-after": "-1"}, 0.375, 0.5),
         ({"retry-after": "soon"}, 0.375, 0.5),
+        ({"retry-after": "Mon, 01 Jan 99999 00:00:00 GMT"}, 0.375, 0.5),
         ({"retry-after-ms": "soon", "retry-after": "2"}, 2, 2),
         ({}, 0.375, 0.5),
     ],
