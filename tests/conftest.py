@@ -13,6 +13,7 @@ import orjson
 import pytest
 from PIL import Image
 
+import forked
 from langchain_qwen_vl import ChatQwenVL
 from native_wire import to_compatible
 from qwen_vl.sandbox import RecordedRequest, Sandbox
@@ -165,3 +166,10 @@ def script_answer(qwen_vl_sandbox: Sandbox, protocol: str) -> Callable[..., None
         qwen_vl_sandbox.script_raw(raw + end, headers={"content-type": "text/event-stream"})
 
     return run
+
+
+@pytest.fixture(scope="session")
+def echo_url() -> Iterator[str]:
+    """Address of a server in a process of its own that answers what it was asked."""
+    with forked.serve() as port:
+        yield f"http://127.0.0.1:{port}/v1"

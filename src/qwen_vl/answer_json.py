@@ -7,17 +7,16 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from qwen_vl.errors import AnswerFormatError
 
-FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)(?:\n?[ \t]*```|\Z)", re.DOTALL)
-"""A Markdown fence, closed or cut off; its group is what stands in it."""
-
-_TRAILING_COMMA = re.compile(r",\s*(?=[\]}])")
-_JSON_HEAD = re.compile(r"[\[{]\s*(?:[\[{\"']|-?\d)")
+_FENCE = "```"
+_FENCE_OPENING = re.compile(r"```[\w-]*+[ \t]*+\r?\n")
+_TRAILING_COMMA = re.compile(r",\s*+(?=[\]}])")
+_JSON_HEAD = re.compile(r"[\[{]\s*+(?:[\[{\"']|-?\d)")
 _OPENING = re.compile(r"[\[{]")
 _MARK = re.compile(r'[\[\]{}"\\]')
 _PAIRS = {"[": "]", "{": "}"}
@@ -29,6 +28,22 @@ _DEEPEST = 8
 _MAX_DEPTH = 128
 # Python's own reader is for the short answers of small models, and slow on nested text.
 _MOST_LITERAL_CHARS = 100_000
+# Each try may read to the end. All together may read a text twice, and this much of a short one.
+_MOST_CHARS = 1_000_000
+
+
+class Fence(NamedTuple):
+    """A Markdown fence, closed or cut off.
+
+    Args:
+        start: Where it begins.
+        body: What stands in it.
+        end: Where it ends.
+    """
+
+    start: int
+    body: str
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +69,32 @@ def load_json(text: str) -> Any:
         >>> load_json('```json\n{"total": 12.5}\n```')
         {'total': 12.5}
     """
-    fenced = FENCE.search(text)
+    fence = next(find_fences(text), None)
     try:
-        return orjson.loads(fenced[1] if fenced else text)
+        return orjson.loads(fence.body if fence else text)
     except orjson.JSONDecodeError:
         return None
+
+
+def find_fences(text: str) -> Iterator[Fence]:
+    r"""Find the Markdown fences in a text.
+
+    Args:
+        text: An answer.
+
+    Example:
+        >>> next(find_fences("Here:\n```json\n[1]\n```\n")).body
+        '[1]'
+    """
+    at = 0
+    while opening := _FENCE_OPENING.search(text, at):
+        closing = text.find(_FENCE, opening.end())
+        if closing < 0:
+            yield Fence(opening.start(), text[opening.end() :], len(text))
+            return
+        at = closing + len(_FENCE)
+        body = text[opening.end() : closing].rstrip(" \t").removesuffix("\n")
+        yield Fence(opening.start(), body, at)
 
 
 def find_json(text: str) -> FoundJson:
@@ -76,7 +112,7 @@ def find_json(text: str) -> FoundJson:
     """
     # Servers that leave it in the text show what the model thought of before it answered.
     text = text.rpartition("</think>")[2]
-    bodies = [fenced[1] for fenced in FENCE.finditer(text)] or [text]
+    bodies = [fence.body for fence in find_fences(text)] or [text]
     found = [_find_in(body) for body in bodies]
     if len(bodies) > 1 or bodies[0] is not text:
         # A fence of prose beside bare JSON, or one in a language of its own.
@@ -105,10 +141,10 @@ def parse_whole_json(text: str) -> Any:
         qwen_vl.errors.AnswerFormatError: The JSON of the answer breaks off. It reads: '{"total": 3'
     """
     words = text.rpartition("</think>")[2]
-    fenced = FENCE.search(words)
+    fence = next(find_fences(words), None)
     try:
         # Line breaks within texts are read too.
-        value = json.loads(fenced[1] if fenced else words, strict=False)
+        value = json.loads(fence.body if fence else words, strict=False)
     except (ValueError, RecursionError):
         value = _find_only_value(text)
     if _is_too_deep(text, value):
@@ -202,40 +238,44 @@ def find_text(entry: Mapping[str, Any], keys: Sequence[str]) -> str | None:
 
 def _find_in(text: str) -> FoundJson:
     values: list[Any] = []
-    rest = text
+    at = 0
+    left = 2 * len(text) + _MOST_CHARS
+    reader = _Reader()
     for _ in range(_MOST_TRIES):
-        opening = _OPENING.search(rest)
-        if opening is None:
+        opening = _OPENING.search(text, at)
+        if opening is None or left <= 0:
             break
-        rest = rest[opening.start() :]
-        end, whole = _measure(rest)
+        at = opening.start()
+        end, whole, n_read = _measure(text, at)
+        left -= n_read
         if end is not None:
-            value = _load(rest[:end])
-            rest = rest[1 if value is None else end :]
+            value = reader.load(text[at:end])
+            at = at + 1 if value is None else end
             values += [] if value is None else [value]
             continue
-        mended = (_load(candidate) for candidate in _mend(rest, whole))
+        mended = (reader.load(candidate) for candidate in _mend(text, at, whole))
         value = next((value for value in mended if value is not None), None)
         if value is not None:
             return FoundJson((*values, value), is_cut_off=True)
-        if _JSON_HEAD.match(rest):
+        if _JSON_HEAD.match(text, at):
             # It breaks off before its first element is whole, and what stands in that is no value
             # of its own.
             return FoundJson(tuple(values), is_cut_off=True)
-        rest = rest[1:]
+        at += 1
     return FoundJson(tuple(values))
 
 
-def _measure(text: str) -> tuple[int | None, list[tuple[int, str]]]:
+def _measure(text: str, start: int) -> tuple[int | None, list[tuple[int, str]], int]:
     """Find where a value ends; `None` where it does not, with the ends of what is whole in it.
 
-    Such an end comes with the brackets that are open there.
+    Such an end comes with the brackets that are open there. The last number is how many characters
+    were read.
     """
     opened: list[str] = []
     whole: list[tuple[int, str]] = []
     is_text = False
     escaped = -1
-    for mark in _MARK.finditer(text):
+    for mark in _MARK.finditer(text, start):
         sign, at = mark[0], mark.start()
         if at == escaped:
             continue
@@ -248,15 +288,15 @@ def _measure(text: str) -> tuple[int | None, list[tuple[int, str]]]:
             opened.append(sign)
         elif sign != "\\":
             if not opened or _PAIRS[opened.pop()] != sign:
-                break
+                return None, whole, at - start
             if not opened:
-                return at + 1, whole
+                return at + 1, whole, at - start
             if len(opened) <= _DEEPEST:
                 whole.append((at + 1, "".join(opened)))
-    return None, whole
+    return None, whole, len(text) - start
 
 
-def _mend(text: str, whole: list[tuple[int, str]]) -> Iterator[str]:
+def _mend(text: str, start: int, whole: list[tuple[int, str]]) -> Iterator[str]:
     """Close what breaks off behind its last whole element: an object, or a list of the outermost.
 
     A list within an object is no element: the object's other fields are missing.
@@ -269,34 +309,41 @@ def _mend(text: str, whole: list[tuple[int, str]]) -> Iterator[str]:
     for is_element in ranks:
         ends = (end for end in reversed(whole) if is_element(text[end[0] - 1], end[1]))
         for end, opened in islice(ends, 1):
-            yield text[:end] + "".join(_PAIRS[sign] for sign in reversed(opened))
+            yield text[start:end] + "".join(_PAIRS[sign] for sign in reversed(opened))
 
 
-def _load(text: str) -> Any:
-    readers: tuple[Callable[[str], Any], ...] = (
-        orjson.loads,
-        _load_without_commas,
-        _load_literal,
-    )
-    for read in readers:
-        try:
-            value = read(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-            continue
-        return value if isinstance(value, dict | list) else None
-    return None
+class _Reader:
+    """Reads the values of one text."""
+
+    def __init__(self) -> None:
+        self._literal_chars = 2 * _MOST_LITERAL_CHARS
+
+    def load(self, text: str) -> Any:
+        """Read an object or a list; `None` where it is neither."""
+        readers: tuple[Callable[[str], Any], ...] = (
+            orjson.loads,
+            _load_without_commas,
+            self._load_literal,
+        )
+        for read in readers:
+            try:
+                value = read(text)
+            except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+                continue
+            return value if isinstance(value, dict | list) else None
+        return None
+
+    def _load_literal(self, text: str) -> Any:
+        if len(text) > min(_MOST_LITERAL_CHARS, self._literal_chars):
+            return None
+        self._literal_chars -= len(text)
+        with warnings.catch_warnings():
+            # Python has its own opinion of backslashes in what models write.
+            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            # Names, calls and operators are refused by it: only values are made.
+            return ast.literal_eval(text)
 
 
 def _load_without_commas(text: str) -> Any:
     return orjson.loads(_TRAILING_COMMA.sub("", text))
-
-
-def _load_literal(text: str) -> Any:
-    if len(text) > _MOST_LITERAL_CHARS:
-        return None
-    with warnings.catch_warnings():
-        # Python has its own opinion of backslashes in what models write.
-        warnings.simplefilter("ignore", SyntaxWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
-        # Names, calls and operators are refused by it: only values are made.
-        return ast.literal_eval(text)

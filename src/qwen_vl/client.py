@@ -16,6 +16,13 @@ from qwen_vl.media import needs_io, prepare_media, wants_upload
 from qwen_vl.media.upload.policy import UploadPolicy
 from qwen_vl.media.upload.storage import TemporaryStorage, name_account
 from qwen_vl.pool import Pool
+from qwen_vl.process_local import (
+    Process,
+    ProcessBoundAsyncIterator,
+    ProcessBoundIterator,
+    ProcessLocal,
+    current_process,
+)
 from qwen_vl.reply import Delta, Reply, ReplyBuilder
 from qwen_vl.request import Request
 from qwen_vl.transport import (
@@ -57,8 +64,7 @@ class QwenVLClient:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._opened: Transport | None = None
-        self._opening = threading.Lock()
+        self._state = ProcessLocal(_Opened)
         self._address = _show_address(connection.openai_client or connection)
 
     def ask(self, request: Request) -> Reply:
@@ -90,7 +96,7 @@ class QwenVLClient:
                 if storage is None or not storage.forgets(error):
                     raise
 
-    def stream(self, request: Request) -> Generator[Delta, None, None]:
+    def stream(self, request: Request) -> ProcessBoundIterator[Delta]:
         """Get the answer in pieces, as they come.
 
         Args:
@@ -99,7 +105,11 @@ class QwenVLClient:
         Raises:
             ContentError: A part cannot be sent; nothing was.
             ServiceError: The endpoint answered with an error, or broke off.
+            ConfigurationError: The stream was begun before this process was forked.
         """
+        return ProcessBoundIterator(lambda: self._stream(request))
+
+    def _stream(self, request: Request) -> Generator[Delta, None, None]:
         storage = self._open_storage(request)
         while True:
             try:
@@ -147,12 +157,28 @@ class QwenVLClient:
         return _make_storage(fetch_policy, transport, request)
 
     def _transport(self) -> Transport:
-        with self._opening:
-            if self._opened is None:
-                self._opened = open_transport(self._connection)
+        state = self._state.get()
+        with state.opening:
+            if state.transport is None:
+                state.transport = open_transport(self._connection)
                 # Connections are closed before the collector finds them and complains.
-                weakref.finalize(self, self._opened.close)
-            return self._opened
+                weakref.finalize(self, _close, current_process(), state.transport)
+            return state.transport
+
+
+class _Opened:
+    """The connections of one process."""
+
+    def __init__(self) -> None:
+        self.transport: Transport | None = None
+        self.opening = threading.Lock()
+
+
+def _close(process: Process, transport: Transport) -> None:
+    # A forked child's copies are left alone: their locks may be held for ever, and what is said
+    # on their connections is said on the parent's.
+    if process is current_process():
+        transport.close()
 
 
 class AsyncQwenVLClient:
@@ -168,7 +194,7 @@ class AsyncQwenVLClient:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._address = _show_address(connection.async_openai_client or connection)
-        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
+        self._pools: ProcessLocal[dict[asyncio.AbstractEventLoop, Pool]] = ProcessLocal(dict)
 
     async def ask(self, request: Request) -> Reply:
         """Get the whole answer; see `QwenVLClient.ask`."""
@@ -190,8 +216,11 @@ class AsyncQwenVLClient:
                 if storage is None or not storage.forgets(error):
                     raise
 
-    async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+    def stream(self, request: Request) -> ProcessBoundAsyncIterator[Delta]:
         """Get the answer in pieces, as they come; see `QwenVLClient.stream`."""
+        return ProcessBoundAsyncIterator(lambda: self._stream(request))
+
+    async def _stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         storage = await self._open_storage(request)
         while True:
             response = decoder = None
@@ -245,18 +274,20 @@ class AsyncQwenVLClient:
 
     async def _transport(self) -> AsyncTransport:
         loop = asyncio.get_running_loop()
-        pool = self._pools.get(loop)
+        pools = self._pools.get()
+        pool = pools.get(loop)
         if pool is None:
-            self._forget_closed_loops()
-            self._pools[loop] = pool = Pool(open_async_transport(self._connection))
+            _forget_closed_loops(pools)
+            pools[loop] = pool = Pool(open_async_transport(self._connection))
             await pool.close_with(self, loop)
         return pool.transport
 
-    def _forget_closed_loops(self) -> None:
-        # A pool refers to its loop, so that no loop would ever be freed by itself.
-        for loop in list(self._pools):
-            if loop.is_closed() and (pool := self._pools.pop(loop, None)):
-                pool.forget()
+
+def _forget_closed_loops(pools: dict[asyncio.AbstractEventLoop, Pool]) -> None:
+    # A pool refers to its loop, so that no loop would ever be freed by itself.
+    for loop in list(pools):
+        if loop.is_closed() and (pool := pools.pop(loop, None)):
+            pool.forget()
 
 
 def _to_post(request: Request, address: Address) -> Post:

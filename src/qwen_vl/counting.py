@@ -30,7 +30,7 @@ from qwen_vl.media_counts import MediaCount, ServiceRule, TransformersRule
 from qwen_vl.models import find_model
 from qwen_vl.request import MediaPolicy, Request
 from qwen_vl.tokens import estimate_text_tokens
-from qwen_vl.wire.messages import find_first_reasoned
+from qwen_vl.wire.messages import encode_arguments, find_first_reasoned
 
 ASSUMED_VIDEO_SECONDS = 60.0
 """Length that a video is taken for where it cannot be looked at.
@@ -105,7 +105,8 @@ class TokenCounter:
             case Audio():
                 return _AUDIO_TOKENS
             case ToolCall():
-                return _CALL_TOKENS + self.count_text(f"{part.name} {part.arguments}")
+                arguments = encode_arguments(part.arguments)
+                return _CALL_TOKENS + self.count_text(f"{part.name} {arguments}")
             case ToolResult():
                 return self._count_result(part)
             case Document():

@@ -291,6 +291,10 @@ CURRENT_MODELS: tuple[str, ...] = (
 """Ids that the service offers as of 2026-11-22; any other id may be used just as well."""
 
 
+# The patterns below look for two words in one name, from each first word to the name's end.
+_MAX_NAME_CHARS = 256
+
+
 @lru_cache(maxsize=256)
 def find_model(model: str) -> ModelFacts:
     """Find what a model accepts.
@@ -307,7 +311,7 @@ def find_model(model: str) -> ModelFacts:
         >>> find_model("qwen9-vision").family
         'Qwen3.8'
     """
-    name = model.rsplit("/", 1)[-1].lower()
+    name = model[-_MAX_NAME_CHARS:].rsplit("/", 1)[-1].lower()
     return next((facts for pattern, facts in _ROWS if re.search(pattern, name)), NEWEST)
 
 
@@ -324,7 +328,8 @@ def is_service_model(model: str) -> bool:
         >>> is_service_model("qwen3-vl-plus"), is_service_model("Qwen/Qwen3-VL-8B-Instruct")
         (True, False)
     """
-    return "/" not in model and any(re.search(pattern, model.lower()) for pattern, _ in _ROWS)
+    name = model[:_MAX_NAME_CHARS].lower()
+    return "/" not in model and any(re.search(pattern, name) for pattern, _ in _ROWS)
 
 
 def find_input_price(model: str, tokens: int) -> float | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-from qwen_vl.answer_json import FENCE, load_json
+from qwen_vl.answer_json import find_fences, load_json
 from qwen_vl.errors import AnswerFormatError
 
 OcrTask = Literal[
@@ -32,7 +32,7 @@ Corners: TypeAlias = tuple[Point, Point, Point, Point]
 RotateRect: TypeAlias = tuple[float, float, float, float, float]
 """x and y of the middle, width, height, and an angle of -90 to 90 degrees."""
 
-_TABLE_TAG = re.compile(r"<(/?)table\b[^>]*>", re.IGNORECASE)
+_TABLE_TAG = re.compile(r"<(/?)table\b", re.IGNORECASE)
 _ROW_TAG = re.compile(r"<tr\b", re.IGNORECASE)
 _N_LOCATION, _N_RECT = 8, 5
 
@@ -240,7 +240,7 @@ def _find_tables(text: str) -> Iterator[str]:
     """Find the outermost tables, and rows that stand in none."""
     depth = start = 0
     has_table = False
-    for tag in _TABLE_TAG.finditer(text):
+    for tag, end in _find_table_tags(text):
         if not tag[1]:
             start = start if depth else tag.start()
             depth += 1
@@ -248,14 +248,25 @@ def _find_tables(text: str) -> Iterator[str]:
             depth -= 1
             if not depth:
                 has_table = True
-                yield text[start : tag.end()]
+                yield text[start:end]
     if not has_table and not depth and _ROW_TAG.search(text):
         # The prompt of the OpenAI-compatible protocol asks for rows and cells alone.
         yield f"<table>{_unfence(text)}</table>"
 
 
+def _find_table_tags(text: str) -> Iterator[tuple[re.Match[str], int]]:
+    """Find the tags of tables, and where each ends."""
+    at = 0
+    while tag := _TABLE_TAG.search(text, at):
+        at = text.find(">", tag.end()) + 1
+        if not at:
+            # No tag that follows ends either.
+            return
+        yield tag, at
+
+
 def _unfence(text: str) -> str:
     """Take the answer out of its fence, if one stands around all of it."""
     stripped = text.strip()
-    fenced = FENCE.match(stripped)
-    return fenced[1] if fenced and fenced.end() == len(stripped) else text
+    fence = next(find_fences(stripped), None)
+    return fence.body if fence and (fence.start, fence.end) == (0, len(stripped)) else text

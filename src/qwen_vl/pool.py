@@ -5,6 +5,7 @@ import weakref
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import Any
 
+from qwen_vl.process_local import Process, current_process
 from qwen_vl.transport import AsyncTransport
 
 
@@ -17,7 +18,7 @@ class Pool:
 
     def __init__(self, transport: AsyncTransport) -> None:
         self.transport = transport
-        self._end = _close_at_end(transport)
+        self._end = _close_at_end(transport, current_process())
 
     async def close_with(self, owner: object, loop: asyncio.AbstractEventLoop) -> None:
         """See to it that the connections end with their loop, or with their owner before it.
@@ -32,7 +33,7 @@ class Pool:
         # The owner may go in the loop's last moment, when tasks are cancelled before they begin:
         # until its connections are closed the generator must be there for the loop to find.
         open_ends.add(self._end)
-        self._finalizer = weakref.finalize(owner, _close_soon, loop, self._end)
+        self._finalizer = weakref.finalize(owner, _close_soon, current_process(), loop, self._end)
         self._finalizer.atexit = False
 
     def forget(self) -> None:
@@ -45,7 +46,12 @@ open_ends: set[AsyncGenerator[None, None]] = set()
 """What is still to be closed."""
 
 
-def _close_soon(loop: asyncio.AbstractEventLoop, end: AsyncGenerator[None, None]) -> None:
+def _close_soon(
+    process: Process, loop: asyncio.AbstractEventLoop, end: AsyncGenerator[None, None]
+) -> None:
+    if process is not current_process():
+        # The loop is the parent's, which would be woken, and so are the connections.
+        return
     if loop.is_closed():
         open_ends.discard(end)
     else:
@@ -58,11 +64,13 @@ async def _close(end: AsyncGenerator[None, None]) -> None:
     open_ends.discard(end)
 
 
-async def _close_at_end(transport: AsyncTransport) -> AsyncGenerator[None, None]:
+async def _close_at_end(transport: AsyncTransport, process: Process) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        await Uninterrupted(transport.close())
+        # A forked child that leaves the parent's `asyncio.run` ends its generators too.
+        if process is current_process():
+            await Uninterrupted(transport.close())
 
 
 class Uninterrupted:

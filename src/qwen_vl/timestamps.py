@@ -4,14 +4,16 @@ import math
 import re
 from typing import Any
 
-_CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{1,2}(?:[.,]\d+)?)")
+# Digits without end are no time, and Python reads no integer of more than 4,300.
+_CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{1,2}(?:[.,]\d{1,40})?)")
 _UNITS = re.compile(
-    r"(?:(\d+)\s*(?:h|hr|hrs|hours?|小时|时)\s*)?"
-    r"(?:(\d+)\s*(?:m|min|mins|minutes?|分钟|分)\s*)?"
-    r"(?:(\d+(?:[.,]\d+)?)\s*(?:s|sec|secs|seconds?|秒)?)?",
+    r"(?:(\d{1,15})\s*+(?:h|hr|hrs|hours?|小时|时)\s*+)?"
+    r"(?:(\d{1,15})\s*+(?:m|min|mins|minutes?|分钟|分)\s*+)?"
+    r"(?:(\d{1,15}(?:[.,]\d{1,40})?)\s*+(?:s|sec|secs|seconds?|秒)?)?",
     re.IGNORECASE,
 )
-_RANGE = re.compile(r"\s*(?:-->|->|~|–|—|−|\bto\b|至|到|-)\s*")
+# Without the spaces around it: looked for at each of them, they would be read again and again.
+_DASH = re.compile(r"-->|->|~|–|—|−|\bto\b|至|到|-")
 _BRACKETS = " \t\r\n[](){}<>\"'"
 _SIXTY = 60
 
@@ -61,7 +63,8 @@ def read_range(value: Any) -> tuple[float, float] | None:
         ((5.0, 10.0), (1.0, 2.5))
     """
     if isinstance(value, str):
-        value = _RANGE.split(value.strip(_BRACKETS))
+        before, *after = _DASH.split(value.strip(_BRACKETS), maxsplit=2)
+        value = [before.rstrip(), *(each.lstrip() for each in after)]
     if not isinstance(value, list) or len(value) != 2:  # noqa: PLR2004 - a pair
         return None
     start, end = map(read_seconds, value)

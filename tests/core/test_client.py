@@ -101,7 +101,7 @@ def test_client_in_a_cycle_leaves_nothing_open(connection: Connection) -> None:
         for _ in range(5):
             client = QwenVLClient(connection)
             client.ask(question(Url("https://example.com/a.png")))
-            cycle = [client, client._opened._crew.clients[0]._transport._pool]
+            cycle = [client, client._transport()._crew.clients[0]._transport._pool]
             cycle.append(cycle)
             del client, cycle
         gc.collect()
@@ -169,7 +169,7 @@ def test_connections_are_closed_with_their_loop(connection: Connection, n_reques
         client = AsyncQwenVLClient(connection)
         request = question(Url("https://example.com/a.png"))
         await asyncio.gather(*(client.ask(request) for _ in range(n_requests)))
-        (pool,) = client._pools.values()
+        (pool,) = client._pools.get().values()
         pools.extend(client._transport._pool for client in pool.transport._crew.clients)
 
     asyncio.run(ask())
@@ -181,7 +181,7 @@ def test_connections_are_closed_with_their_loop(connection: Connection, n_reques
 async def test_connections_are_closed_with_their_owner(connection: Connection) -> None:
     client = AsyncQwenVLClient(connection)
     await client.ask(question(Url("https://example.com/a.png")))
-    (held,) = client._pools.values()
+    (held,) = client._pools.get().values()
     pool, end = held.transport._crew.clients[0]._transport._pool, held._end
     del client, held
     gc.collect()

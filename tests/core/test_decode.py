@@ -170,10 +170,19 @@ def test_error_is_told_by_status_and_code(
             "HTTP 502 came with a web page instead of an answer: 502 Bad Gateway",
             None,
         ),
+        (
+            b"<TITLE>\n " + b"too long " * 100 + b"</TITLE>",
+            "HTTP 502 came with a web page instead of an answer: " + "too long " * 22 + "to",
+            None,
+        ),
+        (b"<title>502", "HTTP 502 held no answer: <title>502", None),
         (b"", "HTTP 502 came with an empty body", None),
         (b"upstream is gone", "HTTP 502 held no answer: upstream is gone", None),
     ],
-    ids=["openai", "native", "sse", "text", "detail", "html", "empty", "plain"],
+    ids=[
+        *("openai", "native", "sse", "text", "detail", "html", "long title", "cut title"),
+        *("empty", "plain"),
+    ],
 )
 def test_error_body_of_any_form_is_read(body: bytes, message: str, code: str | None) -> None:
     error = decode_error(502, body, {})

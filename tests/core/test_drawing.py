@@ -154,6 +154,12 @@ def test_long_label_is_cut_to_the_picture() -> None:
     assert label.text.endswith("…")
 
 
+def test_label_of_more_signs_than_pillow_measures_is_cut() -> None:
+    label = Lettering(20).make("a\r" * 1_000_001, 300)
+    assert label.size[0] <= 300
+    assert label.text.endswith("…")
+
+
 def test_picture_of_another_size_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="451 x 300"):
         draw_grounding(CHELSEA, found())

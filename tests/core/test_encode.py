@@ -3,6 +3,7 @@
 Forms: OpenAI-Chat page (2026-10), Function calling page (2026-07).
 """
 
+import json
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ import pytest
 from qwen_vl.content import Audio, Image, Reasoning, Text, ToolCall, ToolResult, Turn, Url
 from qwen_vl.errors import ConfigurationError, MediaTooLargeError, UnsupportedContentError
 from qwen_vl.request import Request
+from qwen_vl.wire import dashscope, openai
 from qwen_vl.wire.openai import encode_request
 
 PICTURE = Image(source=Url("https://example.com/a.png"), where="messages[1].content[0]")
@@ -161,6 +163,69 @@ def test_body_over_the_limit_is_refused() -> None:
         encode(user(Text(text="a" * (64 * 2**20))))
 
     assert caught.value.limit == 64 * 2**20
+
+
+OBJECTS = {
+    "plain": '{"city":"杭州"}',
+    "spaced": ' {"city" : "Paris"}\n',
+    "empty": "{}",
+    "key twice": '{"x": 1, "x": 2}',
+    "beyond 64 bits": '{"x": 18446744073709551616000}',
+    "escaped": '{"x": "\\ud83d\\ude00 \\u0000"}',
+    "deep": '{"x": ' * 500 + "1" + "}" * 500,
+}
+BROKEN = {
+    "cut off": '{"path": "log.txt", "text": "',
+    "words": "the left half",
+    "quotes of Python": "{'x': 1}",
+    "list": '[{"x": 1}]',
+    "text": '"x"',
+    "number": "3",
+    "null": "null",
+    "NaN": '{"x": NaN}',
+    "Infinity": '{"x": -Infinity}',
+    "beyond a double": '{"x": 1e999}',
+    "5,000 digits": '{"x": ' + "1" * 5_000 + "}",
+    "half a pair, escaped": '{"x": "\\ud83d"}',
+    "1,500 deep": '{"x": ' * 1_500 + "1" + "}" * 1_500,
+    "two objects": '{"x": 1}{"y": 2}',
+    "comma too many": '{"x": 1,}',
+    "byte order mark": "\ufeff{}",
+    "line break in a text": '{"x": "a\nb"}',
+}
+
+
+def send_arguments(arguments: str, wire: Any) -> str:
+    call = ToolCall(id="a", name="write", arguments=arguments)
+    turns = (user(Text(text="Write.")), assistant(call), tool("a", Text(text="No.")))
+    body = orjson.loads(bytes(wire.encode_request(Request(model="qwen3-vl-plus", turns=turns))))
+    messages = body["messages"] if "messages" in body else body["input"]["messages"]
+    sent: str = messages[1]["tool_calls"][0]["function"]["arguments"]
+    return sent
+
+
+@pytest.mark.parametrize("wire", [openai, dashscope])
+@pytest.mark.parametrize("arguments", OBJECTS.values(), ids=OBJECTS)
+def test_arguments_that_are_an_object_leave_byte_for_byte(arguments: str, wire: Any) -> None:
+    assert send_arguments(arguments, wire) == arguments
+
+
+@pytest.mark.parametrize("wire", [openai, dashscope])
+@pytest.mark.parametrize("arguments", BROKEN.values(), ids=BROKEN)
+def test_other_arguments_leave_in_an_object(arguments: str, wire: Any) -> None:
+    sent = send_arguments(arguments, wire)
+    # By the strictest reader of the servers, and by that of vLLM.
+    assert orjson.loads(sent) == json.loads(sent) == {"_invalid_arguments": arguments}
+
+
+@pytest.mark.parametrize("arguments", ["", " \n"])
+def test_no_arguments_leave_as_an_empty_object(arguments: str) -> None:
+    assert send_arguments(arguments, openai) == "{}"
+
+
+def test_half_a_surrogate_pair_in_arguments_leaves_escaped() -> None:
+    sent = send_arguments('{"x": "\ud83d"}', openai)
+    assert orjson.loads(sent) == {"_invalid_arguments": '{"x": "\\ud83d"}'}
 
 
 @pytest.mark.parametrize(

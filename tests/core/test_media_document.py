@@ -116,6 +116,12 @@ def test_pages_that_are_none(pages: Any) -> None:
         read_page_numbers(pages, WHERE)
 
 
+@pytest.mark.parametrize("pages", ["9" * 5_000, "1-999999999", "1-90000,1-90000"])
+def test_pages_that_no_document_has_are_refused_before_they_are_listed(pages: str) -> None:
+    with pytest.raises(MediaOptionError, match=r"pages is '[-19,0…]{5,40}',"):
+        read_page_numbers(pages, WHERE)
+
+
 def test_page_beyond_the_last() -> None:
     with pytest.raises(MediaOptionError, match="Page 9 is wanted, but the document has 3"):
         prepared(pages="2,9")

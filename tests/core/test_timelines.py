@@ -92,6 +92,8 @@ def test_what_is_whole_of_a_list_that_breaks_off_is_kept(rest: str) -> None:
             (wrong, None)
             for wrong in ("", "soon", "-3", "12:75", "1:61:00", "1:2:3:4", "nan", "5 m/s")
         ),
+        # Python makes no integer of so many digits.
+        *(("1" * 5_000 + unit, None) for unit in ("", "h", "min", "s")),
         *((wrong, None) for wrong in (None, True, -1, [5], float("nan"), float("inf"), 10**400)),
     ],
 )

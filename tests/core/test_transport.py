@@ -25,11 +25,13 @@ from qwen_vl.errors import (
     PartialResponseError,
     RateLimitError,
 )
+from qwen_vl.process_local import ProcessLocal
 from qwen_vl.reply import Reply
 from qwen_vl.request import Request
 from qwen_vl.sandbox import Sandbox
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.transport.http import AsyncHttpTransport, HttpTransport, tls_context
+from qwen_vl.transport import http
+from qwen_vl.transport.http import AsyncHttpTransport, HttpTransport
 from qwen_vl.transport.retries import is_passing, seconds_to_wait
 from qwen_vl.wire.body import Attachment, Body
 
@@ -202,12 +204,19 @@ async def test_stream_keeps_its_seat_until_it_is_closed(qwen_vl_sandbox: Sandbox
     assert transport._crew.n_seated == [0] * 5
 
 
-def test_certificates_are_read_once() -> None:
+def test_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_read = 0
+
+    def read() -> ssl.SSLContext:
+        nonlocal n_read
+        n_read += 1
+        return ssl.create_default_context()
+
     connection = Connection(base_url="https://example.com/v1", api_key=SecretStr("sk"))
-    tls_context.cache_clear()
+    monkeypatch.setattr(http, "_tls_context", ProcessLocal(read))
     for _ in range(3):
         HttpTransport(connection)._crew.take_seat()
-    assert tls_context.cache_info().misses == 1
+    assert n_read == 1
 
 
 @pytest.mark.parametrize(
@@ -238,6 +247,7 @@ def test_what_passes(status: int, headers: dict[str, str], passes: bool) -> None
         ({"retry-after": "61"}, 0.375, 0.5),
         ({"retry-after": "-1"}, 0.375, 0.5),
         ({"retry-after": "soon"}, 0.375, 0.5),
+        ({"retry-after": "Mon, 01 Jan 99999 00:00:00 GMT"}, 0.375, 0.5),
         ({"retry-after-ms": "soon", "retry-after": "2"}, 2, 2),
         ({}, 0.375, 0.5),
     ],

@@ -201,18 +201,27 @@ def test_own_client_is_used(qwen_vl_sandbox: Sandbox, cache: Path) -> None:
 async def test_loop_goes_on_while_a_file_is_uploaded(
     connection: Connection, qwen_vl_sandbox: Sandbox, cache: Path
 ) -> None:
-    # The first use of all imports the transport.
+    sending, gone_on = threading.Event(), threading.Event()
+    waits: list[tuple[int, bool]] = []
+
+    class Waiting(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            # For what only the loop does, which it cannot while it waits for this.
+            sending.set()
+            waits.append((threading.get_ident(), gone_on.wait(10)))
+            return super().read(size)
+
     client = AsyncQwenVLClient(connection)
-    await client.ask(question(WALK, cache=False))
-    qwen_vl_sandbox.fail(endpoint="storage", latency=0.5)
-    longest, before = 0.0, time.perf_counter()
-    asking = asyncio.create_task(client.ask(question(WALK, cache)))
-    while not asking.done():
-        await asyncio.sleep(0.01)
-        now = time.perf_counter()
-        longest, before = max(longest, now - before), now
+    file = Waiting(BIG_BUCK_BUNNY.read_bytes())
+    asking = asyncio.create_task(client.ask(question(OpenFile(file), cache)))
+    await asyncio.to_thread(sending.wait, 10)
+    gone_on.set()
     await asking
-    assert longest < 0.25
+    assert paths(qwen_vl_sandbox) == ["policy", "storage", "chat"]
+    # The head, the hash and the upload itself, all off the loop.
+    assert len(waits) > 3
+    assert {did_go_on for _, did_go_on in waits} == {True}
+    assert threading.get_ident() not in {thread for thread, _ in waits}
 
 
 def wait_for_locks(cache: Path) -> None:

@@ -290,7 +290,7 @@ async def test_async_stream_that_is_given_up_frees_its_connection(
     gc.collect()
     await asyncio.sleep(0.05)
     client = chat._clients.asynchronous(chat.connection())
-    (pool,) = client._pools.values()
+    (pool,) = client._pools.get().values()
     connections = pool.transport._crew.clients[0]._transport._pool.connections
 
     assert all(connection.is_idle() or connection.is_closed() for connection in connections)
@@ -316,7 +316,7 @@ def test_stream_that_is_given_up_frees_its_connection(
     stream = chat.stream([PICTURE])
     next(stream)
     stream.close()
-    pool = chat._clients.sync(chat.connection())._opened._crew.clients[0]._transport._pool
+    pool = chat._clients.sync(chat.connection())._transport()._crew.clients[0]._transport._pool
 
     assert all(connection.is_idle() or connection.is_closed() for connection in pool.connections)
 

@@ -1,5 +1,8 @@
 """Tools: what is bound, what is sent, what comes back, whole and streamed."""
 
+import functools
+import json
+import operator
 from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
 
@@ -18,6 +21,7 @@ from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.samples import CHELSEA
 from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl.sandbox.dialects import DialectName
 
 MakeChat = Callable[..., ChatQwenVL]
 
@@ -276,7 +280,7 @@ def test_calls_of_other_models_histories_leave_once(
     assert [c["function"]["arguments"] for c in sent["tool_calls"]] == ['{"city": "Paris"}']
 
 
-def test_broken_calls_in_history_leave_as_they_came(
+def test_broken_arguments_in_history_are_sent_as_json_that_holds_them(
     chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
     broken = InvalidToolCall(
@@ -290,8 +294,39 @@ def test_broken_calls_in_history_leave_as_they_came(
     chat.bind_tools([OPENAI_TOOL]).invoke(history)
     sent = qwen_vl_sandbox.last_request.json["messages"]
 
-    assert sent[1]["tool_calls"][0]["function"]["arguments"] == '{"city": '
+    arguments = json.loads(sent[1]["tool_calls"][0]["function"]["arguments"])
+    assert arguments == {"_invalid_arguments": '{"city": '}
+    # The message itself stays as it was.
+    assert history[1] == AIMessage("", invalid_tool_calls=[broken])
     assert sent[2]["content"] == "The arguments were cut off."
+
+
+@pytest.mark.openai_wire
+@pytest.mark.parametrize("dialect", ["vllm", "sglang", "llamacpp", "ollama"])
+def test_conversation_goes_on_after_broken_arguments(dialect: DialectName) -> None:
+    with Sandbox(dialect=dialect) as sandbox:
+        model = ChatQwenVL(
+            model="Qwen/Qwen3-VL-8B-Instruct", dialect=dialect, base_url=sandbox.base_url
+        )
+        question = HumanMessage("Weather?")
+        for cut in ('{"city": ', "[1]", '{"x": NaN}', '{"x": ' + "1" * 5_000 + "}", ""):
+            sandbox.script(ScriptedAnswer(tool_calls=(ToolCall("weather", cut, id="a"),)))
+            tools = [OPENAI_TOOL]
+            answer = model.bind_tools(tools).invoke([question])
+            result = ToolMessage("The arguments were cut off.", tool_call_id="a", status="error")
+            assert model.bind_tools(tools).invoke([question, answer, result]).text
+            assert sandbox.last_request.unknown_fields == ()
+
+
+@pytest.mark.parametrize("args", ['{"x": ' + "1" * 5_000 + "}", '{"x": ' * 1_500 + "}" * 1_500])
+def test_arguments_that_python_cannot_read_are_invalid(
+    chat: ChatQwenVL, qwen_vl_sandbox: Sandbox, args: str
+) -> None:
+    tools = chat.bind_tools([OPENAI_TOOL])
+    qwen_vl_sandbox.script(*[ScriptedAnswer(tool_calls=(ToolCall("weather", args),))] * 2)
+    streamed = functools.reduce(operator.add, tools.stream("Weather?"))
+    for answer in (tools.invoke("Weather?"), streamed):
+        assert (answer.tool_calls, answer.invalid_tool_calls[0]["args"]) == ([], args)
 
 
 def test_picture_and_tools_go_together(chat: ChatQwenVL) -> None:

@@ -4,6 +4,7 @@ import copy
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -153,6 +154,31 @@ def test_arguments_beside_the_blocks(
     answer = said("assistant", tool_calls=[call])
     sent = send(llm, qwen_vl_sandbox, QUESTION, answer, said("tool", "42", tool_call_id="a"))
     assert sent[1]["tool_calls"][0]["function"]["arguments"] == '{"at": "左"}'
+
+
+@pytest.mark.parametrize("is_block", [False, True])
+@pytest.mark.parametrize("arguments", ['{"at": "le', "[1]", '{"x": NaN}', '{"at": "\ud83d"}'])
+def test_broken_arguments_are_sent_as_json_that_holds_them(
+    arguments: str, is_block: bool, llm: QwenVL, qwen_vl_sandbox: Sandbox
+) -> None:
+    call = {"id": "a", "function": {"name": "look", "arguments": arguments}}
+    block = ToolCallBlock(tool_call_id="a", tool_name="look", tool_kwargs=arguments)
+    answer = said("assistant", block) if is_block else said("assistant", tool_calls=[call])
+    sent = send(llm, qwen_vl_sandbox, QUESTION, answer, said("tool", "No.", tool_call_id="a"))
+    written = sent[1]["tool_calls"][0]["function"]["arguments"]
+    assert orjson.loads(written) == {
+        "_invalid_arguments": arguments.encode("utf-8", "backslashreplace").decode()
+    }
+
+
+def test_list_of_arguments_beside_the_blocks_is_sent_as_json(
+    llm: QwenVL, qwen_vl_sandbox: Sandbox
+) -> None:
+    call = {"id": "a", "function": {"name": "look", "arguments": ["left"]}}
+    answer = said("assistant", tool_calls=[call])
+    sent = send(llm, qwen_vl_sandbox, QUESTION, answer, said("tool", "No.", tool_call_id="a"))
+    written = sent[1]["tool_calls"][0]["function"]["arguments"]
+    assert orjson.loads(written) == {"_invalid_arguments": '["left"]'}
 
 
 def test_arguments_beside_the_blocks_that_are_no_json(llm: QwenVL) -> None:

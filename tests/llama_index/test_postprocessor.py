@@ -354,6 +354,8 @@ def test_unknown_keys_are_refused() -> None:
         ({"video_path": WALK_URL}, MediaFormatError, ["metadata['video_path']", "is an address"]),
         ({"video_frames": 4}, MediaFormatError, ["metadata['video_frames']", "list"]),
         ({"video_frames": "0.jpg, 1.jpg"}, MediaFormatError, ["metadata['video_frames']", "JSON"]),
+        ({"video_frames": "[" + "1" * 5_000 + "]"}, MediaFormatError, ["list", "JSON"]),
+        ({"video_frames": "[" * 5_000 + "]" * 5_000}, MediaFormatError, ["list", "JSON"]),
         ({"video_frames": [CAT_URL, 7]}, MediaFormatError, ["metadata['video_frames']", "7"]),
         ({"video_url": WALK_URL, "fps": "2"}, MediaOptionError, ["metadata['fps']", "'2'"]),
         ({"video_url": WALK_URL, "fps": True}, MediaOptionError, ["metadata['fps']", "True"]),

@@ -163,7 +163,7 @@ def test_abandoned_stream_frees_its_connection(llm: QwenVL, qwen_vl_sandbox: San
     stream.close()
     del stream
     gc.collect()
-    pool = llm._client()._opened._crew.clients[0]._transport._pool
+    pool = llm._client()._transport()._crew.clients[0]._transport._pool
     assert all(connection.is_closed() or connection.is_idle() for connection in pool.connections)
 
 

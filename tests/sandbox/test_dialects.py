@@ -107,6 +107,17 @@ def vllm(body: Any, message: str, status: int = 400, kind: str = "BadRequestErro
 
 SHAPE = "Bad Request"
 ALL_FRAMES = {"media_io_kwargs": {"video": {"num_frames": -1}}}
+
+
+def called(arguments: str) -> dict[str, Any]:
+    """Write a conversation in which the model called a tool."""
+    function = {"name": "crop", "arguments": arguments}
+    call = {"id": "a", "type": "function", "function": function}
+    answer = {"role": "assistant", "content": "", "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "a", "content": "Cropped."}
+    return {"model": MODEL, "messages": [{"role": "user", "content": "Crop."}, answer, result]}
+
+
 VLLM = [
     vllm(ask({"type": "video", "video": [SMALL] * 4}), "part type: 'video'"),
     vllm(ask({"type": "video", "video": "https://a.cn/1.mp4"}), "part type: 'video'"),
@@ -224,19 +235,38 @@ OTHERS = [
         kind="invalid_request_error",
     ),
     Case("ollama", ask("hi"), "invalid message format", kind="invalid_request_error"),
-    Case(
-        "ollama",
-        {
-            "model": "qwen3-vl:8b",
-            "messages": [
-                {
-                    "role": "assistant",
-                    "tool_calls": [{"id": "a", "function": {"name": "x", "arguments": "no"}}],
-                }
-            ],
-        },
-        "invalid tool call arguments",
-        kind="invalid_request_error",
+    *(
+        Case("ollama", called(text), "invalid tool call arguments", kind="invalid_request_error")
+        for text in ("no", '{"city": ', "", "[1]")
+    ),
+    *(
+        Case(
+            "sglang",
+            called(text),
+            "Assistant tool call function.arguments must be valid JSON.",
+            kind="BadRequest",
+        )
+        for text in ("no", '{"city": ', "", '{"x": NaN}')
+    ),
+    *(
+        Case(
+            "sglang",
+            called(text),
+            "Assistant tool call function.arguments must be a JSON object.",
+            kind="BadRequest",
+        )
+        for text in ("[1]", '"Paris"', "null")
+    ),
+    *(
+        Case(
+            "llamacpp",
+            called(text),
+            "Failed to parse tool call arguments as JSON: [json.exception.parse_error.101] "
+            f"parse error at line 1, column {column}",
+            kind="server_error",
+            status=500,
+        )
+        for text, column in (('{"city": ', 10), ("", 1))
     ),
     Case(
         "ollama",
@@ -350,6 +380,30 @@ def test_field_is_ignored_and_recorded(
     sandbox = sandboxes(dialect)
     assert connect(sandbox)(body, path=PATH).status == 200
     assert list(sandbox.last_request.unknown_fields) == names
+
+
+@pytest.mark.parametrize("arguments", ["no", '{"city": ', "{'x': 3}"])
+def test_broken_arguments_are_made_empty_by_vllm(
+    sandboxes: Callable[[str], Sandbox], connect: Callable[[Sandbox], Any], arguments: str
+) -> None:
+    """The model reads that the call had none, and the recorder says so."""
+    sandbox = sandboxes("vllm")
+    send = connect(sandbox)
+    used = [
+        send(called(text), path=PATH).json["usage"]["prompt_tokens"] for text in (arguments, "{}")
+    ]
+    assert used[0] == used[1]
+    unread = ["messages[1].tool_calls[0].function.arguments"]
+    assert [list(each.unknown_fields) for each in sandbox.requests[-2:]] == [unread, []]
+
+
+@pytest.mark.parametrize("arguments", ['{"x": ' + "1" * 5_000 + "}", "[" * 1_500 + "]" * 1_500])
+def test_arguments_that_python_cannot_read_are_refused_by_vllm(
+    send: Callable[..., Any], arguments: str
+) -> None:
+    """They are JSON, so that they are not made empty."""
+    reply = send("vllm", called(arguments))
+    assert (reply.status, reply.json["error"]["type"]) == (400, "BadRequestError")
 
 
 def test_official_sdk_works_with_every_dialect(every: Sandbox) -> None:

@@ -130,7 +130,7 @@ def _assistant_parts(message: AIMessage, where: str) -> Iterator[Part]:
         yield content.ToolCall(
             id=wrong["id"] or "",
             name=wrong["name"] or "",
-            arguments=wrong["args"] or "",
+            arguments=_to_text(wrong["args"] or "", where),
             where=where,
         )
 
@@ -141,15 +141,20 @@ def _to_call(block: dict[str, Any], where: str) -> content.ToolCall:
     return content.ToolCall(
         id=str(block.get("call_id") or block.get("id") or ""),
         name=str(block.get("name") or ""),
-        arguments=given if isinstance(given, str) else _to_json(given, where),
+        arguments=_to_text(given, where),
         where=where,
     )
+
+
+def _to_text(arguments: object, where: str) -> str:
+    """Give the text that the model wrote as it is, and write anything else as JSON."""
+    return arguments if isinstance(arguments, str) else _to_json(arguments, where)
 
 
 def _to_json(arguments: object, where: str) -> str:
     try:
         return json.dumps(arguments, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise UnsupportedContentError(
             f"The arguments of a tool call are no JSON: {error}.",
             where=where,

@@ -51,7 +51,7 @@ def find_font(text: str, size: int, font: str | Path | None = None) -> FreeTypeF
         >>> find_font("cat", 16).size
         16
     """
-    signs = "".join(sorted(set(text) - set(" \n\t")))
+    signs = "".join(sorted(sign for sign in set(text) if not sign.isspace()))
     for name in _names(font):
         if _covers(name, signs):
             return _load(name, size)

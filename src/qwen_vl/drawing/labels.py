@@ -26,6 +26,10 @@ DARK, LIGHT = (16, 18, 22), (255, 255, 255)
 # What is round is drawn larger, and then made smaller: Pillow draws no soft edges.
 SMOOTHING = 4
 _ELLIPSIS = "…"
+# No picture has room for more in one line, and Pillow measures no more than a million.
+_MAX_CHARS = 10_000
+# Where there are more, none of them can be read, and each is compared with all the others.
+_MAX_NEIGHBOURS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Lettering:
             text: In one line; where no font here has its signs, a number stands for it.
             most_width: Pixels that its plate may be wide.
         """
-        text = " ".join(text.split())
+        text = " ".join(text[:_MAX_CHARS].split())
         font = self.font_for(text)
         if font is None:
             text = self._numbers.setdefault(text, f"#{len(self._numbers) + 1}")
@@ -108,16 +112,38 @@ def cut_to_width(text: str, font: FreeTypeFont, width: float) -> str:
         font: By which it is written.
         width: Pixels.
     """
-    if font.getlength(text) <= width:
+    if count_fitting(text, font, width) == len(text):
         return text
-    low, high = 0, len(text)
+    count = count_fitting(text, font, width, _ELLIPSIS)
+    return text[:count].rstrip() + _ELLIPSIS if count else text[:1]
+
+
+def count_fitting(text: str, font: FreeTypeFont, width: float, end: str = "") -> int:
+    """Count the characters of a text that fit into a width.
+
+    Args:
+        text: In one line.
+        font: By which it is written.
+        width: Pixels.
+        end: What is written behind a text that is cut, without spaces before it.
+    """
+
+    def fits(count: int) -> bool:
+        start = text[:count].rstrip() if end else text[:count]
+        return font.getlength(start + end) <= width
+
+    # No more is measured than about twice what fits, however long the text is.
+    high = 1
+    while high < len(text) and fits(high):
+        high *= 2
+    low, high = high // 2, min(high, len(text))
     while low < high:
         middle = (low + high + 1) // 2
-        if font.getlength(text[:middle].rstrip() + _ELLIPSIS) <= width:
+        if fits(middle):
             low = middle
         else:
             high = middle - 1
-    return text[:low].rstrip() + _ELLIPSIS if low else text[:1]
+    return low
 
 
 def place_label(
@@ -140,7 +166,8 @@ def place_label(
         for x, y in corners
         if x >= 0 and y >= 0 and x + wide <= picture[0] and y + high <= picture[1]
     ]
-    free = next((each for each in whole if not any(_overlap(each, one) for one in taken)), None)
+    near = taken[-_MAX_NEIGHBOURS:]
+    free = next((each for each in whole if not any(_overlap(each, one) for one in near)), None)
     if free or whole:
         return free or whole[0]
     x = min(max(x1, 0), max(picture[0] - wide, 0))

@@ -13,6 +13,7 @@ from qwen_vl.drawing.labels import (
     PALETTE,
     Colour,
     Lettering,
+    count_fitting,
     cut_to_width,
     draw_label,
     rounded_mask,
@@ -196,9 +197,9 @@ def _wrap(text: str, font: FreeTypeFont, width: int) -> list[str]:
     lines: list[str] = []
     rest = text
     while rest and len(lines) < _MOST_LINES - 1:
-        if font.getlength(rest) <= width:
+        count = max(1, count_fitting(rest, font, width))
+        if count == len(rest):
             return [*lines, rest]
-        count = next(n for n in range(len(rest), 0, -1) if n == 1 or _fits(rest[:n], font, width))
         space = rest.rfind(" ", 1, count + 1)
         is_word = rest[count - 1].isascii() and rest[count].isascii()
         at = space if is_word and space > 0 else count
@@ -207,10 +208,6 @@ def _wrap(text: str, font: FreeTypeFont, width: int) -> list[str]:
         lines.append(rest[:at].rstrip())
         rest = rest[at:].lstrip()
     return [*lines, cut_to_width(rest, font, width)] if rest else lines
-
-
-def _fits(text: str, font: FreeTypeFont, width: int) -> bool:
-    return font.getlength(text) <= width
 
 
 def _line_height(font: FreeTypeFont) -> int:

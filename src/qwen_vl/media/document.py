@@ -30,12 +30,14 @@ from qwen_vl.errors import (
     MediaTooLargeError,
     MissingExtraError,
 )
+from qwen_vl.media.base64_text import excerpt
 from qwen_vl.media.image import check_size
 from qwen_vl.media.shrink import MAX_FILE_BYTES, Resize, encode_compact, is_worth_shrinking
 from qwen_vl.media.sniff import describe, sniff
 from qwen_vl.media.source import is_remote, load
 from qwen_vl.media.tool_content import ToolNotes
 from qwen_vl.models import find_model, is_service_model
+from qwen_vl.process_local import ProcessLocal
 from qwen_vl.request import MediaPolicy, Request
 from qwen_vl.tokens import resize_image
 
@@ -49,9 +51,11 @@ _POINTS_PER_INCH = 72
 _MIN_DPI, _MAX_DPI = 20, 600
 # Where the size at which the model looks is not known: the highest that any of them has.
 _MOST_PIXELS = 16_777_216
-_RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
+_RANGE = re.compile(r"\s*+(\d{1,9})\s*+(?:-\s*+(\d{1,9})\s*+)?")
+# "1-999999999" would be a list of as many numbers before the document has been looked at.
+_MAX_PAGE_NUMBERS = 100_000
 
-_in_use = threading.Lock()
+_in_use = ProcessLocal(threading.Lock)
 """PDFium must not be used by two threads at the same time, whatever the documents."""
 
 
@@ -223,7 +227,7 @@ def read_page_numbers(pages: str | Sequence[int], where: str) -> list[int]:
             continue
         found = _RANGE.fullmatch(piece) if isinstance(piece, str) else None
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-        if not 0 < first <= last:
+        if not 0 < first <= last or len(numbers) + last - first >= _MAX_PAGE_NUMBERS:
             _refuse_pages(pages, where)
         numbers += range(first, last + 1)
     if not numbers:
@@ -238,7 +242,7 @@ def _opened(document: Document, policy: MediaPolicy) -> "Iterator[PdfDocument]":
         import pypdfium2  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise MissingExtraError("A PDF", extra="pdf") from error
-    with _in_use:
+    with _in_use.get():
         try:
             opened = pypdfium2.PdfDocument(data)
         except pypdfium2.PdfiumError as error:
@@ -340,8 +344,9 @@ def _check_dpi(dpi: Any, where: str) -> float:
 
 
 def _refuse_pages(pages: object, where: str) -> Never:
+    shown = excerpt(pages) if isinstance(pages, str) else repr(pages)
     raise MediaOptionError(
-        f"pages is {pages!r}, which are no page numbers.",
+        f"pages is {shown}, which are no page numbers.",
         where=where,
         value=pages,
         remedy='Write numbers from 1 on: pages=[1, 2, 7], or pages="1-2,7".',

@@ -3,6 +3,7 @@
 They take far more than the service: any role, any order, tools' results without calls.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -61,9 +62,11 @@ def holds_frame_list(value: Any) -> bool:
 
 
 def unknown_in_messages(value: Any, dialect: Dialect) -> list[str]:
-    """Name what stands in content parts and is not read."""
+    """Name what stands in messages and is not read."""
     found = []
     for at, item in enumerate(value if isinstance(value, list) else ()):
+        if dialect.empties_arguments:
+            found += [f"messages[{at}].{path}" for path in _unread_arguments(item)]
         for index, part in enumerate(_parts_of(item)):
             if not isinstance(part, dict):
                 continue
@@ -82,6 +85,17 @@ def unknown_in_messages(value: Any, dialect: Dialect) -> list[str]:
 def _parts_of(item: Any) -> list[Any]:
     content = item.get("content") if isinstance(item, dict) else None
     return content if isinstance(content, list) else []
+
+
+def _unread_arguments(item: Any) -> list[str]:
+    calls = item.get("tool_calls") if isinstance(item, dict) else None
+    found = []
+    for index, call in enumerate(calls if isinstance(calls, list) else ()):
+        function = call.get("function") if isinstance(call, dict) else None
+        text = function.get("arguments") if isinstance(function, dict) else None
+        if isinstance(text, str) and text and not _is_json(text):
+            found.append(f"tool_calls[{index}].function.arguments")
+    return found
 
 
 def _kind_of(part: dict[str, Any]) -> str:
@@ -181,16 +195,38 @@ class _Reader:
         arguments = function.get("arguments", "")
         if not isinstance(arguments, str):
             self._refuse_shape(f"{path}.function.arguments must be a string.")
-        if self._dialect.parses_arguments and not _is_object(arguments):
-            refuse("invalid tool call arguments")
-        return ToolCall(function["name"], arguments, call.get("id"))
+        return ToolCall(function["name"], self._arguments(arguments), call.get("id"))
+
+    def _arguments(self, text: str) -> str:
+        """Give what the model gets to read of the arguments of a past call."""
+        dialect = self._dialect
+        if dialect.empties_arguments:
+            try:
+                json.loads(text)
+            except json.JSONDecodeError:
+                return "{}"
+            except (ValueError, RecursionError) as error:
+                # Integers of more than 4,300 digits, and thousands of nested lists.
+                refuse(str(error))
+            return text
+        if dialect.bad_arguments is None:
+            return text
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            message = dialect.bad_arguments.format(line=error.lineno, column=error.colno)
+            refuse(message, status=dialect.arguments_status)
+        if dialect.no_object is not None and not isinstance(value, dict):
+            refuse(dialect.no_object, status=dialect.arguments_status)
+        return text
 
     def _refuse_shape(self, message: str) -> NoReturn:
         refuse(self._dialect.wrong_shape or message, code=self._dialect.shape_code)
 
 
-def _is_object(text: str) -> bool:
+def _is_json(text: str) -> bool:
     try:
-        return isinstance(orjson.loads(text), dict)
-    except orjson.JSONDecodeError:
+        json.loads(text)
+    except (ValueError, RecursionError):
         return False
+    return True

@@ -157,8 +157,14 @@ class Dialect:
     """Whether a stream gives a call's arguments in pieces."""
     needs_tools: bool = False
     """Whether it refuses an empty list of tools, and a choice without tools."""
-    parses_arguments: bool = False
-    """Whether the arguments of past calls have to be a JSON object."""
+    bad_arguments: str | None = None
+    """What it says to arguments of past calls that are not JSON; `None` if it takes them."""
+    no_object: str | None = None
+    """What it says to arguments that are JSON, but not an object; `None` if it takes them."""
+    arguments_status: int = 400
+    """HTTP status of both."""
+    empties_arguments: bool = False
+    """Whether it replaces arguments that are not JSON by an empty object."""
     checks_sampling: bool = False
     """Whether sampling parameters and limits have to be in their ranges."""
     needs_schema_name: bool = False
@@ -196,6 +202,9 @@ _VLLM = Dialect(
     checks_sampling=True,
     needs_schema_name=True,
     call_id="chatcmpl-tool-",
+    # vllm-project/vllm, vllm/entrypoints/chat_utils.py, `_postprocess_messages`, since July 2026.
+    # Versions up to 0.25 answer 400 with Python's own words: "Expecting ',' delimiter: line 1 …".
+    empties_arguments=True,
     reasoning_key="reasoning",
     # unsure: which words beside "none" and the three of OpenAI are taken.
     efforts=frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"}),
@@ -211,6 +220,10 @@ _SGLANG = Dialect(
     unknown_kind="Input tag {kind!r} found using 'type' does not match any of the expected tags.",
     checks_sampling=True,
     needs_schema_name=True,
+    # sgl-project/sglang, python/sglang/srt/entrypoints/openai/serving_chat.py,
+    # `parse_tool_call_arguments`, since June 2026.
+    bad_arguments="Assistant tool call function.arguments must be valid JSON.",
+    no_object="Assistant tool call function.arguments must be a JSON object.",
 )
 _LLAMACPP = Dialect(
     name="llamacpp",
@@ -222,6 +235,13 @@ _LLAMACPP = Dialect(
     details=None,
     unknown_kind="unsupported content[].type",
     names_tools=False,
+    # ggml-org/llama.cpp, common/chat.cpp, `func_args_not_string`: a `std::runtime_error`, which
+    # the server answers with 500. What stands behind the position is the parser's own advice.
+    bad_arguments=(
+        "Failed to parse tool call arguments as JSON: [json.exception.parse_error.101] parse error "
+        "at line {line}, column {column}: syntax error while parsing value"
+    ),
+    arguments_status=500,
     flat_schemas=True,
     call_id="",
     efforts=frozenset({"none", "minimal", "low", "medium", "high"}),
@@ -243,7 +263,9 @@ _OLLAMA = Dialect(
     bad_address="invalid image input",
     no_links="image URLs are not currently supported, please use base64 encoded data instead",
     plain_image_url=True,
-    parses_arguments=True,
+    # ollama/ollama, openai/openai.go, `FromCompletionToolCall`.
+    bad_arguments="invalid tool call arguments",
+    no_object="invalid tool call arguments",
     # The source of August 2026 reads no `tool_choice`; the newest document lists it.
     tool_choices=frozenset(),
     names_tools=False,

@@ -106,7 +106,12 @@ class Sandbox:
             self._port = self._running.port
 
     def stop(self) -> None:
-        """Stop to listen; what was recorded stays, uploaded files do not."""
+        """Stop to listen; what was recorded stays, uploaded files do not.
+
+        In a forked child this does nothing: the server and the files are the parent's.
+        """
+        if self._running is not None and self._running.pid != os.getpid():
+            return
         if self._running is not None:
             self._running.stop()
             self._running = None
@@ -214,6 +219,7 @@ class _Running:
     """A server in its thread, from the bound socket to the joined thread."""
 
     def __init__(self, app: Starlette, host: str, port: int) -> None:
+        self.pid = os.getpid()
         self._logger = logging.getLogger("uvicorn.error")
         self._level = self._logger.level
         self._socket = _listening(host, port)

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import httpx
 
 from qwen_vl.connection import Connection
+from qwen_vl.process_local import ProcessLocal
 from qwen_vl.transport import Answer, AsyncStream, AsyncTransport, Post, Stream, Transport
 from qwen_vl.transport.retries import is_passing, seconds_to_wait
 from qwen_vl.wire.body import Body
@@ -274,10 +275,14 @@ class _InLoop:
         return self._body.in_loop()
 
 
-@functools.cache
+# Not inherited by forked children: the lock of its certificates may be held by a thread of the
+# parent, which checks a server's certificate without Python's lock.
+_tls_context = ProcessLocal(httpx.create_ssl_context)
+
+
 def tls_context() -> ssl.SSLContext:
-    """Read the certificates, once for all clients: it takes 25 to 50 ms."""
-    return httpx.create_ssl_context()
+    """Return the machine's certificates, read once for all clients of a process."""
+    return _tls_context.get()
 
 
 def _is_passing(response: httpx.Response) -> bool:

@@ -60,5 +60,10 @@ def _read_wish(headers: Mapping[str, str]) -> float | None:
     try:
         return float(wish)
     except ValueError:
-        date = parsedate_tz(wish)
+        pass
+    date = parsedate_tz(wish)
+    try:
         return None if date is None else mktime_tz(date) - time.time()
+    except (OverflowError, ValueError):
+        # A year that no calendar has.
+        return None

@@ -4,10 +4,14 @@ Its retries, time limits, pools and headers are wanted; its models of requests a
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import openai
 
+from qwen_vl.errors import ConfigurationError
+from qwen_vl.process_local import Process, current_process
 from qwen_vl.transport import Answer, AsyncStream, AsyncTransport, Post, Stream, Transport
 
 
@@ -16,9 +20,13 @@ class SdkTransport(Transport):
 
     Args:
         client: The program's own; it stays open.
+
+    Raises:
+        ConfigurationError: The client was used before this process was forked.
     """
 
     def __init__(self, client: Any) -> None:
+        _check_process(client, "openai_client")
         super().__init__(str(client.base_url), str(client.api_key), client.max_retries)
         self._client = client
 
@@ -47,9 +55,13 @@ class AsyncSdkTransport(AsyncTransport):
 
     Args:
         client: The program's own; it stays open.
+
+    Raises:
+        ConfigurationError: The client was used before this process was forked.
     """
 
     def __init__(self, client: Any) -> None:
+        _check_process(client, "async_openai_client")
         super().__init__(str(client.base_url), str(client.api_key), client.max_retries)
         self._client = client
 
@@ -83,3 +95,20 @@ def _to_arguments(post: Post) -> dict[str, Any]:
         options["timeout"] = post.timeout
     # Whole: the program's client may have hooks that read it.
     return {"path": post.path, "content": bytes(post.body), "options": options}
+
+
+_used_in: WeakKeyDictionary[Any, Process] = WeakKeyDictionary()
+"""Processes in which clients were used first. They are not ours to open again in another."""
+
+
+def _check_process(client: Any, name: str) -> None:
+    process = current_process()
+    # What stands in for a client may be nothing that can be a key here.
+    with suppress(TypeError):
+        if _used_in.setdefault(client, process) is not process:
+            raise ConfigurationError(
+                f"The client that was passed as {name}=… was used before this process was forked. "
+                "Its connections are the parent's, and answers would go to the wrong process. "
+                "Make the client, and the model that it is passed to, in the child: in gunicorn's "
+                "post_fork, or at Celery's worker_process_init."
+            )

@@ -49,6 +49,12 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 
+_TITLE = re.compile(r"<title>", re.IGNORECASE)
+_TITLE_END = re.compile(r"</title>", re.IGNORECASE)
+# A title stands at a page's beginning.
+_MAX_PAGE_BYTES = 65_536
+_MAX_PLAIN_CHARS = 200
+
 
 def decode_error(status: int | None, body: bytes | str, headers: Mapping[str, str]) -> ServiceError:
     """Read an error in any of the forms that the service and the gateways before it use.
@@ -109,9 +115,18 @@ def _status_of(code: str | None) -> int | None:
 
 
 def _plain_message(raw: bytes, status: int | None) -> str:
-    text = raw.decode(errors="replace").strip()
-    title = re.search(r"<title>\s*(.*?)\s*</title>", text, re.IGNORECASE | re.DOTALL)
+    text = raw.strip()[:_MAX_PAGE_BYTES].decode(errors="replace").strip()
+    title = _find_title(text)
     what = f"HTTP {status}" if status else "The answer"
-    if title:
-        return f"{what} came with a web page instead of an answer: {title[1]}"
-    return f"{what} held no answer: {text[:200]}" if text else f"{what} came with an empty body"
+    if title is not None:
+        return f"{what} came with a web page instead of an answer: {title[:_MAX_PLAIN_CHARS]}"
+    if not text:
+        return f"{what} came with an empty body"
+    return f"{what} held no answer: {text[:_MAX_PLAIN_CHARS]}"
+
+
+def _find_title(page: str) -> str | None:
+    # Two searches: one pattern for both ends tries each end with each beginning.
+    opening = _TITLE.search(page)
+    closing = opening and _TITLE_END.search(page, opening.end())
+    return page[opening.end() : closing.start()].strip() if opening and closing else None

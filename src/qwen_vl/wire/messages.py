@@ -137,6 +137,41 @@ def write_body(request: Request, body: Json) -> Body:
         raise _unwritable(request, error) from error
 
 
+def encode_arguments(arguments: str) -> str:
+    r"""Encode the arguments of a past tool call, so that every server can read them.
+
+    Servers parse what a model wrote, for their chat templates want a mapping. Arguments that are
+    not a JSON object (cut off at `max_tokens`, say) would be an error at every later turn of the
+    conversation with SGLang, llama.cpp, Ollama and vLLM before 0.26; later versions of vLLM
+    replace them with `{}`, and the model no longer sees what it wrote.
+
+    Args:
+        arguments: The text that the model wrote, valid or not.
+
+    Returns:
+        The same text if it is a JSON object, `{}` if it is empty, or else an object that holds it
+        as `_invalid_arguments`.
+
+    Example:
+        >>> encode_arguments('{"city": "Paris"}')
+        '{"city": "Paris"}'
+        >>> encode_arguments('{"city": "Par')
+        '{"_invalid_arguments":"{\\"city\\": \\"Par"}'
+    """
+    if not arguments.strip():
+        return "{}"
+    try:
+        # No server is stricter: NaN, half of a surrogate pair, numbers beyond a double and
+        # thousands of nested lists are refused by some of them, and here.
+        is_object = isinstance(orjson.loads(arguments), dict)
+    except orjson.JSONDecodeError:
+        is_object = False
+    if is_object:
+        return arguments
+    text = arguments.encode("utf-8", "backslashreplace").decode()
+    return orjson.dumps({"_invalid_arguments": text}).decode()
+
+
 def to_address(source: Source) -> str | Attachment:
     """Give what stands in a body for the address of media that was made ready."""
     match source:
@@ -250,7 +285,7 @@ def _encode_part(part: Part, turn: Turn, form: Form) -> Sequence[Json]:
 
 
 def _encode_tool_call(call: ToolCall) -> Json:
-    function = {"name": call.name, "arguments": call.arguments}
+    function = {"name": call.name, "arguments": encode_arguments(call.arguments)}
     return {"id": call.id, "type": "function", "function": function}
 
 

@@ -5,7 +5,6 @@ the API key.
 """
 
 import hashlib
-import re
 import uuid
 from collections.abc import Callable
 from typing import Any, BinaryIO
@@ -130,16 +129,19 @@ def send_file(policy: UploadPolicy, file: WatchedFile, media_type: str) -> str:
 
 def _read_refusal(status: int, text: str) -> ServiceError:
     """Read the storage's own form of an error, which is XML."""
-    found = {
-        name: match[1]
-        for name in ("Code", "Message", "RequestId")
-        if (match := re.search(rf"<{name}>(.*?)</{name}>", text, re.DOTALL))
-    }
-    if "Code" not in found:
+    code = _find_element(text, "Code")
+    if code is None:
         return decode_error(status, text, {})
+    message = _find_element(text, "Message") or ""
     body = {
-        "code": found["Code"],
-        "message": f"The service's temporary storage refused the file: {found.get('Message', '')}",
-        "request_id": found.get("RequestId"),
+        "code": code,
+        "message": f"The service's temporary storage refused the file: {message}",
+        "request_id": _find_element(text, "RequestId"),
     }
     return decode_error(status, orjson.dumps(body), {})
+
+
+def _find_element(text: str, name: str) -> str | None:
+    _, opening, rest = text.partition(f"<{name}>")
+    content, closing, _ = rest.partition(f"</{name}>")
+    return content if opening and closing else None

@@ -12,7 +12,7 @@ from qwen_vl.media.video.container import has_av, open_video
 # FFmpeg would decode the first frames otherwise: 12 ms instead of 1. Only where the header lists
 # all streams: PyAV 14 crashes on options for one that turns up later, as in FLV.
 _QUICK = {"skip_frame": "all"}
-_DURATION_TAG = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+_DURATION_TAG = re.compile(r"(\d{1,9}):(\d{1,9}):(\d{1,9}(?:\.\d{1,20})?)")
 _MICROSECONDS = 1_000_000
 
 

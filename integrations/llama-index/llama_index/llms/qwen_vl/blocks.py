@@ -399,7 +399,7 @@ def to_call(block: ToolCallBlock, where: str) -> ToolCall:
     held: Any = block.tool_kwargs
     try:
         arguments = held if isinstance(held, str) else json.dumps(held, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise UnsupportedContentError(
             f"The arguments of a tool call are no JSON: {error}.",
             where=where,

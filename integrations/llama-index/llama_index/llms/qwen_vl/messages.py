@@ -1,5 +1,6 @@
 """LlamaIndex's messages to turns."""
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -143,7 +144,12 @@ def _calls(message: ChatMessage, where: str) -> Iterator[ToolCall]:
             )
         held = _get(function, "arguments")
         # Some servers and stores have them as they are meant instead of as text.
-        arguments = dict(held) if isinstance(held, Mapping) else str(held or "")
+        if isinstance(held, Mapping):
+            arguments: dict[str, Any] | str = dict(held)
+        elif isinstance(held, str):
+            arguments = held
+        else:
+            arguments = "" if held is None else json.dumps(held, default=str)
         call_id = str(_get(call, "id") or "")
         yield to_call(
             ToolCallBlock(tool_call_id=call_id, tool_name=name, tool_kwargs=arguments), where

@@ -139,7 +139,7 @@ def _frame_list(value: Any, where: str) -> list[Any]:
         # Some stores keep no lists in metadata.
         try:
             value = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             value = None
     if not isinstance(value, list):
         raise _wrong(value, "must be a list, or the JSON text of one", where)

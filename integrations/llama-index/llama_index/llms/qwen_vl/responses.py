@@ -23,6 +23,7 @@ from qwen_vl.answer_json import parse_arguments
 from qwen_vl.content import ToolCall
 from qwen_vl.errors import AnswerFormatError
 from qwen_vl.moulds import Mould
+from qwen_vl.process_local import ProcessBoundAsyncIterator, ProcessBoundIterator
 from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage, describe_cut, to_dicts
 
 
@@ -110,7 +111,7 @@ class ResponseBuilder:
         )
 
 
-def respond(deltas: Generator[Delta, None, None]) -> Generator[ChatResponse, None, None]:
+def respond(deltas: ProcessBoundIterator[Delta]) -> Generator[ChatResponse, None, None]:
     """Convert a stream as it comes.
 
     Args:
@@ -123,7 +124,9 @@ def respond(deltas: Generator[Delta, None, None]) -> Generator[ChatResponse, Non
             yield builder.add(delta)
 
 
-async def arespond(deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[ChatResponse, None]:
+async def arespond(
+    deltas: ProcessBoundAsyncIterator[Delta],
+) -> AsyncGenerator[ChatResponse, None]:
     """Convert a stream as it comes; see `respond`."""
     builder = ResponseBuilder()
     async with aclosing(deltas):
