@@ -101,7 +101,7 @@ READERS: dict[str, Read] = {
 @pytest.mark.parametrize("reader", READERS)
 def test_reader_takes_time_by_the_length_of_the_text(reader: str) -> None:
     for name in TEXTS:
-        check_growth(READERS[reader], name, largest=16_384)
+        check_growth(READERS[reader], name, largest=4_096)
 
 
 @pytest.mark.slow
@@ -114,4 +114,4 @@ def test_reader_takes_time_by_the_length_of_a_megabyte(reader: str) -> None:
 
 def test_faster_growth_is_noticed() -> None:
     with pytest.raises(AssertionError, match="spaces: "):
-        check_growth(re.compile(r"\s*-\s*").split, "spaces", largest=16_384)
+        check_growth(re.compile(r"\s*-\s*").split, "spaces", largest=4_096)

@@ -41,7 +41,7 @@ READERS: dict[str, Read] = {
 @pytest.mark.parametrize("reader", READERS)
 def test_reader_takes_time_by_the_length_of_the_text(reader: str) -> None:
     for name in TEXTS:
-        check_growth(READERS[reader], name, largest=16_384)
+        check_growth(READERS[reader], name, largest=4_096)
 
 
 @pytest.mark.slow
