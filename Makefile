@@ -6,8 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
-PROJECTS := -e '.[cli,sandbox,numpy,pdf]' -e integrations/langchain -e integrations/llama-index \
-	-e integrations/llama-index-tests
+PROJECTS := -e '.[cli,sandbox,numpy,pdf]' -e integrations/sandbox -e integrations/langchain \
+	-e integrations/llama-index -e integrations/llama-index-vision-tests
 READY := $(VENV)/.ready
 
 help: ## Show these commands.
@@ -58,7 +58,7 @@ bench: .venv-bench-openai2/.ready .venv-bench-openai3/.ready ## Measure speed an
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	@test -x "$(UV)" || $(@D)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(or $(shell command -v uv),$(wildcard $(BIN)/uv),$(@D)/bin/uv) pip install --quiet --compile-bytecode \
-		--python $(@D)/bin/python -e '.[cli]' -e integrations/langchain -e integrations/llama-index \
+		--python $(@D)/bin/python -e '.[cli]' -e integrations/sandbox -e integrations/langchain -e integrations/llama-index \
 		--group bench $(if $(filter 2,$*),--group bench-llama-index) 'openai>=$*,<$(if $(filter 2,$*),3,4)'
 	@touch $@
 
@@ -68,8 +68,8 @@ constraints: $(READY) ## Write the versions that are installed to tests/constrai
 clean: ## Remove the environment and all caches.
 	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(READY): pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml \
-		integrations/llama-index-tests/pyproject.toml tests/constraints.txt
+$(READY): pyproject.toml integrations/sandbox/pyproject.toml integrations/langchain/pyproject.toml \
+		integrations/llama-index/pyproject.toml integrations/llama-index-vision-tests/pyproject.toml tests/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "qwen-vl needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x "$(UV)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv

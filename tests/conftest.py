@@ -16,7 +16,7 @@ from PIL import Image
 import forked
 from langchain_qwen_vl import ChatQwenVL
 from native_wire import to_compatible
-from qwen_vl.sandbox import RecordedRequest, Sandbox
+from qwen_vl_sandbox import RecordedRequest, Sandbox
 
 
 def pytest_collection_finish() -> None:

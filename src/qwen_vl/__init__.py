@@ -27,9 +27,6 @@ if TYPE_CHECKING:
         Url,
         Video,
     )
-    from qwen_vl.coordinates import CoordinateFrame, find_frame
-    from qwen_vl.counting import count_tokens
-    from qwen_vl.drawing import draw_grounding, draw_timeline
     from qwen_vl.errors import (
         ConfigurationError,
         ContentError,
@@ -37,18 +34,21 @@ if TYPE_CHECKING:
         QwenVLError,
         ServiceError,
     )
-    from qwen_vl.grounder import Grounder
-    from qwen_vl.grounding import Box, Grounding, Point
-    from qwen_vl.grounding_answers import ground_ocr_result, read_grounding
-    from qwen_vl.models import ModelFacts, find_model
-    from qwen_vl.ocr import OcrResult, OcrWord, read_ocr_result
-    from qwen_vl.ocr_reader import OcrPage, OcrReader
+    from qwen_vl.grounding.coordinates import CoordinateFrame, find_frame
+    from qwen_vl.grounding.drawing import draw_grounding, draw_timeline
+    from qwen_vl.grounding.grounder import Grounder
+    from qwen_vl.grounding.parse_boxes import ground_ocr_result, read_grounding
+    from qwen_vl.grounding.parse_timeline import TimeFrame, read_timeline
+    from qwen_vl.grounding.results import Box, Grounding, Point
+    from qwen_vl.grounding.timeline import Event, Timeline
+    from qwen_vl.ocr.reader import OcrPage, OcrReader
+    from qwen_vl.ocr.results import OcrResult, OcrWord, read_ocr_result
     from qwen_vl.reply import Delta, Reply, Usage
-    from qwen_vl.request import MediaPolicy, Request
+    from qwen_vl.request.types import MediaPolicy, Request
     from qwen_vl.settings import QwenVLSettings
-    from qwen_vl.timeline_answers import TimeFrame, read_timeline
-    from qwen_vl.timelines import Event, Timeline
-    from qwen_vl.tokens import count_image_tokens, count_video_tokens, sample_frame_count
+    from qwen_vl.specs.models import ModelFacts, find_model
+    from qwen_vl.specs.vision import count_image_tokens, count_video_tokens, sample_frame_count
+    from qwen_vl.tokens.conversation import count_tokens
 
     __version__: str
 
@@ -117,23 +117,23 @@ _NAMES_BY_MODULE = {
         "Audio Document Frames Image Inline LocalFile OpenFile Pixels Reasoning Text ToolCall "
         "ToolResult Turn Url Video"
     ),
-    "coordinates": "CoordinateFrame find_frame",
-    "counting": "count_tokens",
-    "drawing": "draw_grounding draw_timeline",
+    "grounding.coordinates": "CoordinateFrame find_frame",
+    "tokens.conversation": "count_tokens",
+    "grounding.drawing": "draw_grounding draw_timeline",
     "errors": "ConfigurationError ContentError MediaError QwenVLError ServiceError",
-    "grounder": "Grounder",
-    "grounding": "Box Grounding Point",
-    "grounding_answers": "ground_ocr_result read_grounding",
-    "models": "ModelFacts find_model",
-    "ocr": "OcrResult OcrWord read_ocr_result",
-    "ocr_reader": "OcrPage OcrReader",
+    "grounding.grounder": "Grounder",
+    "grounding.results": "Box Grounding Point",
+    "grounding.parse_boxes": "ground_ocr_result read_grounding",
+    "specs.models": "ModelFacts find_model",
+    "ocr.results": "OcrResult OcrWord read_ocr_result",
+    "ocr.reader": "OcrPage OcrReader",
     "reply": "Delta Facts Reply Usage",
-    "request": "MediaPolicy Request",
+    "request.types": "MediaPolicy Request",
     "connection": "Connection",
     "settings": "QwenVLSettings",
-    "timeline_answers": "TimeFrame read_timeline",
-    "timelines": "Event Timeline",
-    "tokens": "count_image_tokens count_video_tokens sample_frame_count",
+    "grounding.parse_timeline": "TimeFrame read_timeline",
+    "grounding.timeline": "Event Timeline",
+    "specs.vision": "count_image_tokens count_video_tokens sample_frame_count",
 }
 _HOMES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

@@ -9,7 +9,7 @@ def main() -> None:
     Its libraries are an extra: a server that only asks questions does not need them.
     """
     try:
-        from qwen_vl.cli import app  # noqa: PLC0415 - what it imports may be missing.
+        from qwen_vl.cli.app import app  # noqa: PLC0415 - what it imports may be missing.
     except ModuleNotFoundError as error:
         if error.name not in {"typer", "rich"}:
             raise

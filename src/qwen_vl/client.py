@@ -10,12 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from qwen_vl.connection import Connection
-from qwen_vl.endpoints import hide_password, to_native_url
 from qwen_vl.errors import ServiceError
 from qwen_vl.media import needs_io, prepare_media, wants_upload
-from qwen_vl.media.upload.policy import UploadPolicy
+from qwen_vl.media.upload.send import UploadPolicy
 from qwen_vl.media.upload.storage import TemporaryStorage, name_account
-from qwen_vl.pool import Pool
 from qwen_vl.process_local import (
     Process,
     ProcessBoundAsyncIterator,
@@ -24,7 +22,8 @@ from qwen_vl.process_local import (
     current_process,
 )
 from qwen_vl.reply import Delta, Reply, ReplyBuilder
-from qwen_vl.request import Request
+from qwen_vl.request.types import Request
+from qwen_vl.specs.endpoints import hide_password, to_native_url
 from qwen_vl.transport import (
     Address,
     Answer,
@@ -36,6 +35,7 @@ from qwen_vl.transport import (
     open_transport,
 )
 from qwen_vl.transport.drain import adrain, drain
+from qwen_vl.transport.lifetime import Pool
 from qwen_vl.wire.events import EventDecoder
 from qwen_vl.wire.protocols import find_wire
 
@@ -50,7 +50,7 @@ class QwenVLClient:
         >>> from pydantic import SecretStr
         >>> from qwen_vl.content import Image, LocalFile, Text, Turn
         >>> from qwen_vl.samples import CHELSEA
-        >>> from qwen_vl.sandbox import Sandbox
+        >>> from qwen_vl_sandbox import Sandbox
         >>> with Sandbox() as sandbox:
         ...     client = QwenVLClient(
         ...         Connection(base_url=sandbox.base_url, api_key=SecretStr("sk-sandbox"))
@@ -359,3 +359,50 @@ def _checked(reply: Reply) -> Reply:
             stacklevel=2,
         )
     return reply
+
+
+class _Clients:
+    """The clients of one process."""
+
+    def __init__(self) -> None:
+        self.sync: tuple[Connection, QwenVLClient] | None = None
+        self.asynchronous: tuple[Connection, AsyncQwenVLClient] | None = None
+        # Threads that begin together would each open connections of their own.
+        self.making = threading.Lock()
+
+
+class ClientCache:
+    """The clients of one model object: made at their first use, made again when it changes.
+
+    Deep copies and pickles of the object begin without any, since connections cannot be copied,
+    and so does a forked child, whose connections would be its parent's.
+    Shallow copies share the cache, and may use it from other threads: whoever asks gets a client
+    of the connection asked for, whatever another has put here in the meantime.
+    """
+
+    def __init__(self) -> None:
+        self._clients = ProcessLocal(_Clients)
+
+    def sync(self, connection: Connection) -> QwenVLClient:
+        """Give the client of this connection."""
+        clients = self._clients.get()
+        with clients.making:
+            held = clients.sync
+            if held is None or held[0] != connection:
+                clients.sync = held = (connection, QwenVLClient(connection))
+            return held[1]
+
+    def asynchronous(self, connection: Connection) -> AsyncQwenVLClient:
+        """Give the asynchronous client of this connection."""
+        clients = self._clients.get()
+        with clients.making:
+            held = clients.asynchronous
+            if held is None or held[0] != connection:
+                clients.asynchronous = held = (connection, AsyncQwenVLClient(connection))
+            return held[1]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ClientCache":
+        return ClientCache()
+
+    def __reduce__(self) -> tuple[type["ClientCache"], tuple[()]]:
+        return ClientCache, ()

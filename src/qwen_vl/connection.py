@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from qwen_vl.dialects import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
-from qwen_vl.endpoints import resolve_base_url
 from qwen_vl.errors import ConfigurationError
+from qwen_vl.specs.endpoints import resolve_base_url
+from qwen_vl.specs.servers import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
 
 API_KEY_VARIABLE = "DASHSCOPE_API_KEY"
 _NO_KEY = "none"

@@ -11,8 +11,6 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
-from qwen_vl.cache_marks import settle_cache_marks
-from qwen_vl.combinations import mention_json, settle_parameters, thinks
 from qwen_vl.connection import (
     Connection,
     api_key_from_environment,
@@ -20,12 +18,23 @@ from qwen_vl.connection import (
     find_base_url,
 )
 from qwen_vl.content import Turn, VideoMode
-from qwen_vl.dialects import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.models import DEFAULT_MODEL, MIN_FRAMES
-from qwen_vl.ocr import OcrTask
-from qwen_vl.ocr_tasks import add_prompt, check_task, keep_places, to_ocr_options
-from qwen_vl.parameters import (
+from qwen_vl.request.cache_control import settle_cache_marks
+from qwen_vl.request.ocr import OcrTask, add_prompt, check_task, keep_places, to_ocr_options
+from qwen_vl.request.rules import mention_json, settle_parameters, thinks
+from qwen_vl.request.types import (
+    DEFAULT_MAX_INLINE_BYTES,
+    DEFAULT_MAX_TOTAL_INLINE_BYTES,
+    DEFAULT_PDF_DPI,
+    DEFAULT_PDF_MAX_PAGES,
+    Knobs,
+    MediaPolicy,
+    Request,
+    ToolMediaErrors,
+    apply_knobs,
+)
+from qwen_vl.specs.models import DEFAULT_MODEL, MIN_FRAMES
+from qwen_vl.specs.parameters import (
     CALL_PARAMETERS,
     CUTTING,
     KNOBS,
@@ -38,17 +47,7 @@ from qwen_vl.parameters import (
     check_secrets,
     check_tool_media_errors,
 )
-from qwen_vl.request import (
-    DEFAULT_MAX_INLINE_BYTES,
-    DEFAULT_MAX_TOTAL_INLINE_BYTES,
-    DEFAULT_PDF_DPI,
-    DEFAULT_PDF_MAX_PAGES,
-    Knobs,
-    MediaPolicy,
-    Request,
-    ToolMediaErrors,
-    apply_knobs,
-)
+from qwen_vl.specs.servers import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
 
 
 class QwenVLSettings(BaseModel):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

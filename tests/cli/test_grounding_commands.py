@@ -11,7 +11,7 @@ import pytest
 import webvtt
 from PIL import Image
 
-from qwen_vl.drawing.labels import PALETTE
+from qwen_vl.grounding.drawing.labels import PALETTE
 
 # Pictures and videos are made, sent and drawn on.
 pytestmark = pytest.mark.slow

@@ -13,16 +13,15 @@ import openai
 import pytest
 from pydantic import SecretStr
 
-from qwen_vl.client import AsyncQwenVLClient, QwenVLClient
-from qwen_vl.client_cache import ClientCache
+from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
 from qwen_vl.connection import Connection
 from qwen_vl.content import Image, LocalFile, OpenFile, Text, Turn, Url
 from qwen_vl.errors import APIConnectionError, ConfigurationError
-from qwen_vl.pool import Uninterrupted, open_ends
-from qwen_vl.request import Request
+from qwen_vl.request.types import Request
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox
 from qwen_vl.settings import QwenVLSettings
+from qwen_vl.transport.lifetime import Uninterrupted, open_ends
+from qwen_vl_sandbox import Sandbox
 
 
 @pytest.fixture

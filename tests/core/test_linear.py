@@ -9,30 +9,28 @@ import pytest
 from PIL import ImageFont
 
 from linear import TEXTS, Read, check_growth
-from qwen_vl.answer_json import find_fences, find_json, load_json
 from qwen_vl.content import Inline, LocalFile, Url, to_source
-from qwen_vl.coordinates import CoordinateFrame
-from qwen_vl.drawing.fonts import find_font
-from qwen_vl.drawing.labels import Lettering
-from qwen_vl.drawing.storyboard import _wrap
-from qwen_vl.endpoints import hide_password
-from qwen_vl.grounding_answers import read_grounding
-from qwen_vl.media.damage import find_damage
-from qwen_vl.media.document import read_page_numbers
+from qwen_vl.grounding.coordinates import CoordinateFrame
+from qwen_vl.grounding.drawing.fonts import find_font
+from qwen_vl.grounding.drawing.labels import Lettering
+from qwen_vl.grounding.drawing.storyboard import _wrap
+from qwen_vl.grounding.parse_boxes import read_grounding
+from qwen_vl.grounding.parse_timeline import read_timeline
+from qwen_vl.grounding.timeline import Event, Timeline, read_range, read_seconds
+from qwen_vl.media.image import find_damage
+from qwen_vl.media.load import check_remote, load
+from qwen_vl.media.pdf import read_page_numbers
 from qwen_vl.media.sniff import describe
-from qwen_vl.media.source import check_remote, load
-from qwen_vl.media.upload.policy import UploadPolicy
-from qwen_vl.media.upload.send import _read_refusal
-from qwen_vl.models import find_model
-from qwen_vl.ocr import read_ocr_result
-from qwen_vl.request import MediaPolicy
-from qwen_vl.timeline_answers import read_timeline
-from qwen_vl.timelines import Event, Timeline
-from qwen_vl.timestamps import read_range, read_seconds
-from qwen_vl.tokens import estimate_text_tokens
+from qwen_vl.media.upload.send import UploadPolicy, _read_refusal
+from qwen_vl.ocr.results import read_ocr_result
+from qwen_vl.parsing import find_fences, find_json, load_json
+from qwen_vl.request.types import MediaPolicy
+from qwen_vl.specs.endpoints import hide_password
+from qwen_vl.specs.models import find_model
+from qwen_vl.tokens.text import estimate_text_tokens
 from qwen_vl.transport.retries import seconds_to_wait
+from qwen_vl.wire.encode import encode_arguments
 from qwen_vl.wire.errors import decode_error
-from qwen_vl.wire.messages import encode_arguments
 
 FRAME = CoordinateFrame(space="normalized", picture=(640, 480), scale=(1000, 1000))
 POLICY = MediaPolicy(media_roots=())

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from qwen_vl.models import CURRENT_MODELS, DEFAULT_MODEL, NEWEST, find_model, may_think
-from qwen_vl.tokens import count_image_tokens, smart_resize
+from qwen_vl.specs.models import CURRENT_MODELS, DEFAULT_MODEL, NEWEST, find_model, may_think
+from qwen_vl.specs.vision import count_image_tokens, smart_resize
 
 
 @pytest.mark.parametrize(

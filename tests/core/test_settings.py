@@ -7,9 +7,9 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from qwen_vl.content import Image, Text, Turn, Url, Video
-from qwen_vl.endpoints import resolve_base_url
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.settings import QwenVLSettings
+from qwen_vl.specs.endpoints import resolve_base_url
 
 BEIJING = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 SINGAPORE = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from langchain_qwen_vl import ChatQwenVL, frames_block, video_block
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 MakeChat = Callable[..., ChatQwenVL]
 

@@ -14,7 +14,7 @@ from PIL import Image
 from langchain_qwen_vl import ChatQwenVL
 from qwen_vl import errors
 from qwen_vl.samples import CHELSEA, ROCKET
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 WHERE = "messages[0].content[1]"
 

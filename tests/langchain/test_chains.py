@@ -13,7 +13,7 @@ from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 from langchain_qwen_vl import ChatQwenVL, QwenVLRateLimitError
 from qwen_vl.errors import RateLimitError
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 MakeChat = Callable[..., ChatQwenVL]
 PNG = base64.b64encode(CHELSEA.read_bytes()).decode()

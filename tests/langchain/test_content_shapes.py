@@ -24,7 +24,7 @@ from PIL import Image
 from langchain_qwen_vl import ChatQwenVL, frames_block, video_block
 from native_wire import as_sent_by
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE, ROCKET
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 URL = "https://example.com/dog_and_girl.jpeg"
 VIDEO_URL = "https://example.com/walk.mp4"

@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.errors import UnsupportedContentError
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 Ask = Callable[..., AIMessage]
 MARK = {"type": "ephemeral"}

@@ -24,11 +24,11 @@ from langchain_core.messages import (
 from langchain_core.tools import tool
 
 from langchain_qwen_vl import ChatQwenVL
-from langchain_qwen_vl.counting import count_message_tokens
+from langchain_qwen_vl.messages import count_message_tokens
 from qwen_vl.errors import MediaNotFoundError
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE, ROCKET
-from qwen_vl.sandbox import Sandbox
 from qwen_vl.settings import QwenVLSettings
+from qwen_vl_sandbox import Sandbox
 
 CAT_TOKENS = 128
 CAT = {"type": "image", "image": CHELSEA}

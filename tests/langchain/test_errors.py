@@ -11,7 +11,7 @@ from langchain_core import exceptions as langchain
 from langchain_qwen_vl import ChatQwenVL, QwenVLTimeoutError
 from qwen_vl import errors
 from qwen_vl.errors import ServiceError
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer
 
 MakeChat = Callable[..., ChatQwenVL]
 

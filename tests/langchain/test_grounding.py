@@ -14,10 +14,10 @@ from PIL import Image
 
 from langchain_qwen_vl import ChatQwenVL, locate_tool, timeline_tool
 from qwen_vl.errors import ConfigurationError, ServiceError
-from qwen_vl.grounding import Grounding
+from qwen_vl.grounding.results import Grounding
+from qwen_vl.grounding.timeline import Timeline
 from qwen_vl.samples import BIG_BUCK_BUNNY
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
-from qwen_vl.timelines import Timeline
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 MakeChat = Callable[..., ChatQwenVL]
 RED, BLUE = (64, 48, 192, 240), (320, 96, 512, 192)

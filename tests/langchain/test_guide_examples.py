@@ -9,7 +9,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from langchain_qwen_vl import ChatQwenVL
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "wire_examples").glob("*.json"))
 

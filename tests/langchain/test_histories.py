@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.errors import UnsupportedContentError
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 PNG = base64.b64encode(CHELSEA.read_bytes()).decode()
 

@@ -14,7 +14,7 @@ from PIL import Image
 from langchain_qwen_vl import ChatQwenVL
 from llama_index.llms.qwen_vl import QwenVL, image_block
 from qwen_vl.errors import MediaTooLargeError
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 pytestmark = [pytest.mark.media_alone, pytest.mark.slow]
 

@@ -3,13 +3,12 @@
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from langchain_qwen_vl.chunks import to_chunk
-from langchain_qwen_vl.json_safe import to_safe_message
-from langchain_qwen_vl.messages import to_message, to_turns
+from langchain_qwen_vl.messages import to_chunk, to_message, to_turns
+from langchain_qwen_vl.tracing import to_safe_message
 from linear import TEXTS, Read, check_growth
 from qwen_vl.content import ToolCall
 from qwen_vl.reply import Delta, Reply, ToolCallDelta
-from qwen_vl.request import MediaPolicy
+from qwen_vl.request.types import MediaPolicy
 
 
 def read_history(text: str) -> None:

@@ -12,7 +12,7 @@ from langchain_qwen_vl import video_block as langchain_video_block
 from llama_index.llms.qwen_vl import QwenVL, video_block
 from qwen_vl.errors import MediaOptionError, UnsupportedContentError
 from qwen_vl.samples import BIG_BUCK_BUNNY
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 QUESTION = {"type": "text", "text": "What happens?"}
 CUT = {"start": 1, "end": 4, "max_frames": 4}

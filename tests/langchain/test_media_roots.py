@@ -13,7 +13,7 @@ from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.content import LocalFileUrl
 from qwen_vl.errors import MediaAccessError, MediaFormatError
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 MakeChat = Callable[..., ChatQwenVL]
 

@@ -25,8 +25,8 @@ from qwen_vl.errors import (
     RateLimitError,
 )
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
 from qwen_vl.wire.protocols import find_wire
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 DOG = "https://help-static-aliyun-doc.aliyuncs.com/file-manage-files/zh-CN/20241022/emyrja/dog_and_girl.jpeg"
 TIGER = "https://dashscope.oss-cn-beijing.aliyuncs.com/images/tiger.png"

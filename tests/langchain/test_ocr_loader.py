@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from langchain_qwen_vl import ChatQwenVL, QwenVLOCRLoader
 from qwen_vl.errors import ConfigurationError, MediaNotFoundError
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 MakeChat = Callable[..., ChatQwenVL]
 

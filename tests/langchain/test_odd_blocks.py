@@ -10,7 +10,7 @@ from langchain_core.messages import HumanMessage
 from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.errors import MediaFormatError, UnsupportedContentError
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 MP4 = BIG_BUCK_BUNNY.read_bytes()
 MP4_URL = f"data:video/mp4;base64,{base64.b64encode(MP4).decode()}"

@@ -8,7 +8,7 @@ from langchain_core.language_models import ModelProfile
 
 from langchain_qwen_vl import ChatQwenVL
 from langchain_qwen_vl.profiles import profile_of
-from qwen_vl.models import CURRENT_MODELS, DEFAULT_MODEL, find_model
+from qwen_vl.specs.models import CURRENT_MODELS, DEFAULT_MODEL, find_model
 
 KEYS_SINCE_1_6 = frozenset(
     {

@@ -14,7 +14,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from langchain_qwen_vl import ChatQwenVL, __version__
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer
 
 MakeChat = Callable[..., ChatQwenVL]
 

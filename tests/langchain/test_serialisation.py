@@ -24,7 +24,7 @@ from langchain_qwen_vl.messages import to_turns
 from qwen_vl import content
 from qwen_vl.errors import ConfigurationError, MediaAccessError
 from qwen_vl.samples import CHELSEA, COFFEE, ROCKET
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 MakeChat = Callable[..., ChatQwenVL]
 KEY = "sk-very-secret-0123456789"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 
 @pytest.fixture(autouse=True)

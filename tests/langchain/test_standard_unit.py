@@ -14,7 +14,7 @@ def _allow_our_class(monkeypatch: pytest.MonkeyPatch) -> None:
     # no third-party class can pass `test_serdes` without this; users name the class instead (see
     # test_serialisation.py).
     load = sys.modules["langchain_core.load.load"]
-    path = ("langchain_qwen_vl", "chat_model", "ChatQwenVL")
+    path = ("langchain_qwen_vl", "chat_models", "ChatQwenVL")
     monkeypatch.setitem(load.ALL_SERIALIZABLE_MAPPINGS, path, path)
     monkeypatch.setattr(load, "_default_class_paths_cache", {})
 

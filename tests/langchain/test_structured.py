@@ -13,7 +13,7 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 MakeChat = Callable[..., ChatQwenVL]
 

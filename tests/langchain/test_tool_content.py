@@ -17,7 +17,7 @@ from PIL import Image
 from langchain_qwen_vl import ChatQwenVL
 from qwen_vl import errors
 from qwen_vl.samples import CHELSEA, ROCKET
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 MakeChat = Callable[..., ChatQwenVL]
 

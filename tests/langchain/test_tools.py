@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
-from qwen_vl.sandbox.dialects import DialectName
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox.specs.servers import DialectName
 
 MakeChat = Callable[..., ChatQwenVL]
 

@@ -11,11 +11,11 @@ from pydantic import BaseModel
 
 from langchain_qwen_vl import ChatQwenVL
 from llama_index.llms.qwen_vl import QwenVL
-from qwen_vl.grounder import Grounder
-from qwen_vl.models import find_model
+from qwen_vl.grounding.grounder import Grounder
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.tokens import count_image_tokens
+from qwen_vl.specs.models import find_model
+from qwen_vl.specs.vision import count_image_tokens
 
 pytestmark = [
     pytest.mark.live,

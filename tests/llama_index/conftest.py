@@ -7,7 +7,7 @@ import pytest
 from llama_index.core.memory import Memory
 
 from llama_index.llms.qwen_vl import QwenVL
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 
 @pytest.fixture

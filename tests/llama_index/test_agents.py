@@ -18,7 +18,7 @@ from llama_index.core.tools import FunctionTool
 
 from llama_index.llms.qwen_vl import QwenVL, frames_block, image_block, video_block
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 MakeLlm = Callable[..., QwenVL]
 QUESTION = ChatMessage([image_block(CHELSEA), TextBlock(text="What is on the left?")])

@@ -41,7 +41,7 @@ from qwen_vl.errors import (
     UnsupportedContentError,
 )
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, ROCKET
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 PNG = CHELSEA.read_bytes()
 MP4 = BIG_BUCK_BUNNY.read_bytes()

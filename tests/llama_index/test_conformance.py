@@ -8,7 +8,7 @@ from llama_index.core.llms import LLM
 
 from llama_index.llms.qwen_vl import QwenVL
 from llama_index_vision_tests import LLMUnitTests, VisionLLMTests
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 KEY = "sk-conformance-0123456789"
 

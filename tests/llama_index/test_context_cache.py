@@ -21,7 +21,7 @@ from PIL import Image
 from llama_index.llms.qwen_vl import QwenVL, image_block
 from qwen_vl.errors import UnsupportedContentError
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 Ask = Callable[..., ChatResponse]
 POINT = CachePoint(cache_control=CacheControl(type="ephemeral"))

@@ -32,7 +32,7 @@ from llama_index.core.tools import QueryEngineTool
 
 from llama_index.llms.qwen_vl import QwenVL, image_block
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 DIMENSIONS = 8
 CAT = "https://example.com/cat.png"

@@ -13,7 +13,7 @@ from llama_index.llms.qwen_vl import QwenVL
 from qwen_vl import errors
 from qwen_vl.errors import ConfigurationError, QwenVLError, ServiceError
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 MakeLlm = Callable[..., QwenVL]
 ENDPOINTS = (

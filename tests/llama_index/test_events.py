@@ -21,7 +21,7 @@ from llama_index.llms.qwen_vl import QwenVL
 from llama_index.multi_modal_llms.qwen_vl import QwenVLMultiModal
 from qwen_vl.errors import InvalidRequestError
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 MakeLlm = Callable[..., QwenVL]
 CHATS = ("chat", "achat", "stream_chat", "astream_chat")

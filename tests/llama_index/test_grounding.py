@@ -11,10 +11,10 @@ from PIL import Image
 
 from llama_index.llms.qwen_vl import QwenVL, locate_tool, timeline_tool
 from qwen_vl.errors import AuthenticationError, MediaAccessError, MediaNotFoundError
-from qwen_vl.grounding import Grounding
+from qwen_vl.grounding.results import Grounding
+from qwen_vl.grounding.timeline import Timeline
 from qwen_vl.samples import BIG_BUCK_BUNNY
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
-from qwen_vl.timelines import Timeline
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 MakeLlm = Callable[..., QwenVL]
 RED = (64, 48, 192, 240)

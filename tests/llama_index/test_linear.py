@@ -7,7 +7,7 @@ from llama_index.core.schema import TextNode
 
 from linear import TEXTS, Read, check_growth
 from llama_index.llms.qwen_vl.messages import to_turns
-from llama_index.llms.qwen_vl.nodes import to_media_blocks
+from llama_index.llms.qwen_vl.nodes.read import to_media_blocks
 from llama_index.llms.qwen_vl.responses import select_tools, to_chat_response
 from qwen_vl.content import ToolCall
 from qwen_vl.reply import Reply

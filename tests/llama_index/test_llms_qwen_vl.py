@@ -17,7 +17,7 @@ from llama_index.core.multi_modal_llms import MultiModalLLM, MultiModalLLMMetada
 from llama_index.llms.qwen_vl import QwenVL
 from llama_index.multi_modal_llms.qwen_vl import QwenVLMultiModal
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.models import CURRENT_MODELS
+from qwen_vl.specs.models import CURRENT_MODELS
 
 MakeLlm = Callable[..., QwenVL]
 PACKAGE = Path(__file__).parents[2] / "integrations/llama-index"

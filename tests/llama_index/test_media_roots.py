@@ -34,10 +34,10 @@ from llama_index.core.schema import (
 )
 
 from llama_index.llms.qwen_vl import QwenVL
-from llama_index.llms.qwen_vl.postprocessor import QwenMediaPostprocessor
+from llama_index.llms.qwen_vl.nodes.postprocessor import QwenMediaPostprocessor
 from qwen_vl.errors import MediaAccessError, MediaFormatError
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 MakeLlm = Callable[..., QwenVL]
 

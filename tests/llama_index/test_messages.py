@@ -22,7 +22,7 @@ from llama_index.llms.qwen_vl import QwenVL
 from llama_index.llms.qwen_vl.messages import to_turns
 from qwen_vl.errors import UnsupportedContentError
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 CAT = "https://example.com/cat.png"
 PICTURE = {"type": "image_url", "image_url": {"url": CAT}}

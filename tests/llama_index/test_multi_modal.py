@@ -22,7 +22,7 @@ from llama_index.llms.qwen_vl import QwenVL
 from llama_index.multi_modal_llms.qwen_vl import QwenVLMultiModal
 from qwen_vl.errors import ConfigurationError, MediaNotFoundError, UnsupportedContentError
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 CAT = "https://example.com/cat.png"
 PICTURE = {"type": "image_url", "image_url": {"url": CAT}}

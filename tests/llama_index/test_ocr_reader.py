@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 from llama_index.llms.qwen_vl import QwenVL, QwenVLOCRReader
 from qwen_vl.errors import ConfigurationError, MediaNotFoundError, RateLimitError
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 MakeLLM = Callable[..., QwenVL]
 Load = Callable[..., list[Document]]

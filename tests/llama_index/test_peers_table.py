@@ -35,7 +35,7 @@ from pydantic import BaseModel
 from llama_index.llms.qwen_vl import QwenVL, frames_block
 from qwen_vl import errors
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 PAGE = Path(__file__).parents[2] / "docs/llama-index.md"
 PNG, MP4 = CHELSEA.read_bytes(), BIG_BUCK_BUNNY.read_bytes()

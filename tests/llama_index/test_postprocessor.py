@@ -31,7 +31,7 @@ from llama_index.core.schema import (
 )
 
 from llama_index.llms.qwen_vl import QwenVL
-from llama_index.llms.qwen_vl.postprocessor import QwenMediaPostprocessor
+from llama_index.llms.qwen_vl.nodes.postprocessor import QwenMediaPostprocessor
 from qwen_vl.errors import (
     ConfigurationError,
     ContentError,
@@ -43,7 +43,7 @@ from qwen_vl.errors import (
     UnsupportedContentError,
 )
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 CAT_URL = "https://example.com/cat.png"
 WALK_URL = "https://example.com/walk.mp4?signature=a%2Bb%3D"

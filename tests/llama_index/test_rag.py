@@ -37,9 +37,9 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from llama_index.llms.qwen_vl import QwenVL
-from llama_index.llms.qwen_vl.postprocessor import QwenMediaPostprocessor
+from llama_index.llms.qwen_vl.nodes.postprocessor import QwenMediaPostprocessor
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 # Qdrant's client leaves a database in memory unclosed, which Python tells of from 3.13 on.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")

@@ -17,7 +17,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.llms.qwen_vl import QwenVL, image_block
 from qwen_vl.errors import AnswerFormatError
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 CAT = [ChatMessage([image_block(CHELSEA), TextBlock(text="What is this?")])]
 LOOK = ScriptedAnswer(

@@ -21,7 +21,7 @@ from langchain_qwen_vl import ChatQwenVL
 from langchain_qwen_vl import frames_block as langchain_frames_block
 from llama_index.llms.qwen_vl import QwenVL, frames_block, image_block, video_block
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE, ROCKET
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 CAT = "https://example.com/cat.png"
 WALK = "https://example.com/walk.mp4"

@@ -17,7 +17,7 @@ from llama_index.core.llms.utils import resolve_llm
 from llama_index.llms.qwen_vl import QwenVL
 from llama_index.multi_modal_llms.qwen_vl import QwenVLMultiModal
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 KEY = "sk-hidden-9876"
 SETTINGS = {

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from llama_index.llms.qwen_vl import QwenVL
 from qwen_vl import client
 from qwen_vl.connection import Connection
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer
 from qwen_vl.transport import Transport
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer
 
 HELLO = [ChatMessage("Hello")]
 LONG = ScriptedAnswer(text=tuple(f"{number} " for number in range(100)))

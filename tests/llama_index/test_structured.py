@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from llama_index.llms.qwen_vl import QwenVL, image_block
 from qwen_vl.errors import AnswerFormatError
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 
 class Animal(BaseModel):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
 from llama_index.llms.qwen_vl import QwenVL
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 _T = TypeVar("_T")
 

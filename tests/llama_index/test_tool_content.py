@@ -27,7 +27,7 @@ from PIL import Image
 from llama_index.llms.qwen_vl import QwenVL
 from qwen_vl import errors
 from qwen_vl.samples import CHELSEA, ROCKET
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 MakeLlm = Callable[..., QwenVL]
 

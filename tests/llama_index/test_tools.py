@@ -9,7 +9,7 @@ from llama_index.core.tools import FunctionTool
 
 from llama_index.llms.qwen_vl import QwenVL
 from qwen_vl.errors import AnswerFormatError, ConfigurationError
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 MakeLlm = Callable[..., QwenVL]
 

@@ -13,7 +13,7 @@ import pybase64
 import pytest
 from PIL import Image
 
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 CHAT_PATH = "/compatible-mode/v1/chat/completions"
 

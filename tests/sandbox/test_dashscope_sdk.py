@@ -13,7 +13,7 @@ from dashscope.v2.client import AsyncClient, Client
 from dashscope.v2.errors import BadRequestError, ContentFilterError, RateLimitError
 
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer
 
 MODEL = "qwen3-vl-plus"
 TOOL = {

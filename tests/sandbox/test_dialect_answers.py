@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from qwen_vl.samples import BIG_BUCK_BUNNY
-from qwen_vl.sandbox.dialects import DIALECTS
+from qwen_vl_sandbox.specs.servers import DIALECTS
 
 MODEL = "Qwen/Qwen3-VL-8B-Instruct"
 OLDER = "Qwen/Qwen2.5-VL-7B-Instruct"

@@ -9,7 +9,7 @@ import openai
 import orjson
 import pytest
 
-from qwen_vl.sandbox import Fault, Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Fault, Sandbox, ScriptedAnswer, ToolCall
 
 BODY = {"model": "qwen3-vl-plus", "messages": [{"role": "user", "content": "Hi"}]}
 STREAM = {**BODY, "stream": True}

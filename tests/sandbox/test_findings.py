@@ -11,9 +11,9 @@ import pybase64
 import pytest
 from PIL import Image
 
-from qwen_vl.sandbox import Sandbox
-from qwen_vl.sandbox.places import find_places
-from qwen_vl.sandbox.sources import Content
+from qwen_vl_sandbox import Sandbox
+from qwen_vl_sandbox.media.colors import find_places
+from qwen_vl_sandbox.media.fetch import Content
 
 BOX = (192, 108, 960, 540)
 BOXES = "Detect all {} boxes in the image and output their bbox coordinates in JSON format."

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from qwen_vl.samples import BIG_BUCK_BUNNY
-from qwen_vl.sandbox.media import see_picture, see_video
-from qwen_vl.sandbox.models import model_facts
-from qwen_vl.sandbox.refusals import Refusal
-from qwen_vl.sandbox.sources import Content
+from qwen_vl_sandbox.errors.refusal import Refusal
+from qwen_vl_sandbox.media.fetch import Content
+from qwen_vl_sandbox.media.inspect import see_picture, see_video
+from qwen_vl_sandbox.specs.models import model_facts
 
 
 def filmed(seconds: int, container: str = "mp4") -> Content:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
-from qwen_vl.sandbox import Sandbox, ScriptedAnswer, ToolCall
+from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 PATH = "/api/v1/services/aigc/multimodal-generation/generation"
 SSE = {"X-DashScope-SSE": "enable"}

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 PATH = "/api/v1/services/aigc/multimodal-generation/generation"
 SSE = {"X-DashScope-SSE": "enable"}

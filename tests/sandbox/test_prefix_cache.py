@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from qwen_vl.sandbox import Sandbox
-from qwen_vl.sandbox.engine import CacheUse, receive
-from qwen_vl.sandbox.native_protocol import NativeProtocol
-from qwen_vl.sandbox.prefix_cache import KEPT_SECONDS, PrefixCache
-from qwen_vl.sandbox.uploads import Storage
+from qwen_vl_sandbox import Sandbox
+from qwen_vl_sandbox.media.hosted import CacheUse, receive
+from qwen_vl_sandbox.prefix_cache import KEPT_SECONDS, PrefixCache
+from qwen_vl_sandbox.protocols.native import NativeProtocol
+from qwen_vl_sandbox.storage import Storage
 
 PATH = "/api/v1/services/aigc/multimodal-generation/generation"
 MARK = {"cache_control": {"type": "ephemeral"}}

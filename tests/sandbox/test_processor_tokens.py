@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from qwen_vl.sandbox.processor_tokens import (
+from qwen_vl_sandbox.media.self_hosted_tokens import (
     PROCESSORS,
     Family,
     Frames,
@@ -21,7 +21,9 @@ from qwen_vl.sandbox.processor_tokens import (
     video_tokens,
 )
 
-TABLE = orjson.loads((Path(__file__).parents[1] / "core/self_hosted_token_table.json").read_bytes())
+TABLE = orjson.loads(
+    (Path(__file__).parents[1] / "core/tokens/self_hosted_token_table.json").read_bytes()
+)
 PICTURES = [(family, row) for family, rows in TABLE["images"].items() for row in rows]
 VIDEOS = [
     (family, row)

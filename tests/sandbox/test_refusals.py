@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, ROCKET
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 TOOL = {"type": "function", "function": {"name": "zoom"}}
 FORCED = {"type": "function", "function": {"name": "zoom"}}

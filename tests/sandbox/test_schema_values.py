@@ -12,16 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qwen_vl.sandbox.colours import Colour
-from qwen_vl.sandbox.conversation import Tool
-from qwen_vl.sandbox.dialect_protocol import DialectProtocol
-from qwen_vl.sandbox.dialects import DIALECTS
-from qwen_vl.sandbox.native_protocol import NativeProtocol
-from qwen_vl.sandbox.openai_protocol import OpenAIProtocol
-from qwen_vl.sandbox.patterns import matching_text
-from qwen_vl.sandbox.refusals import Refusal
-from qwen_vl.sandbox.schema_values import value_for
-from qwen_vl.sandbox.tool_answers import find_arguments
+from qwen_vl_sandbox.answers.tools import find_arguments
+from qwen_vl_sandbox.errors.refusal import Refusal
+from qwen_vl_sandbox.json_schema import matching_text, value_for
+from qwen_vl_sandbox.media.colors import Colour
+from qwen_vl_sandbox.protocols.native import NativeProtocol
+from qwen_vl_sandbox.protocols.openai import OpenAIProtocol
+from qwen_vl_sandbox.protocols.self_hosted import DialectProtocol
+from qwen_vl_sandbox.reading.conversation import Tool
+from qwen_vl_sandbox.specs.servers import DIALECTS
 
 
 class Shade(enum.Enum):

@@ -10,7 +10,7 @@ import pydantic
 import pytest
 
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE, ROCKET
-from qwen_vl.sandbox import Sandbox
+from qwen_vl_sandbox import Sandbox
 
 DataUrl = Callable[[Path, str], str]
 CROP = {

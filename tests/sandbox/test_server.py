@@ -18,8 +18,8 @@ import openai
 import pytest
 
 from qwen_vl.samples import CHELSEA
-from qwen_vl.sandbox import RecordedRequest, Sandbox, serve
-from qwen_vl.sandbox import __main__ as command
+from qwen_vl_sandbox import RecordedRequest, Sandbox, serve
+from qwen_vl_sandbox import __main__ as command
 
 BODY = {"model": "qwen3-vl-plus", "messages": [{"role": "user", "content": "你好"}]}
 Post = Callable[..., Any]
@@ -154,7 +154,7 @@ def test_fixture_starts_each_test_afresh(qwen_vl_sandbox: Sandbox, post: Post, t
 def test_plugin_brings_nothing_heavy() -> None:
     """Every pytest run imports it."""
     code = (
-        "import sys, qwen_vl.sandbox.pytest_plugin\n"
+        "import sys, qwen_vl_sandbox.pytest_plugin\n"
         "heavy = {'starlette', 'uvicorn', 'av', 'PIL', 'openai', 'pydantic'}\n"
         "print(heavy & sys.modules.keys())"
     )
@@ -167,15 +167,15 @@ def test_missing_extra_is_named(missing: str) -> None:
     code = (
         # `multipart` is an older name of `python_multipart` that its package still has.
         f"import sys; sys.modules[{missing!r}] = sys.modules['multipart'] = None\n"
-        "try:\n    from qwen_vl.sandbox import Sandbox\n"
+        "try:\n    from qwen_vl_sandbox import Sandbox\n"
         "except ImportError as error:\n    print(error)"
     )
     assert 'pip install "qwen-vl[sandbox]"' in run_python("-c", code)
 
 
 def test_module_runs_until_interrupted() -> None:
-    """`python -m qwen_vl.sandbox` says where it listens and ends at Ctrl-C."""
-    arguments = [sys.executable, "-W", "error", "-m", "qwen_vl.sandbox", "--port", "0"]
+    """`python -m qwen_vl_sandbox` says where it listens and ends at Ctrl-C."""
+    arguments = [sys.executable, "-W", "error", "-m", "qwen_vl_sandbox", "--port", "0"]
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

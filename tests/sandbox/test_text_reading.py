@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from qwen_vl.sandbox.text_reading import PROMPTS
+from qwen_vl_sandbox.answers.ocr import PROMPTS
 
 Post = Callable[..., Any]
 HONEST = "I am the qwen-vl sandbox, not a model."

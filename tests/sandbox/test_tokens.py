@@ -2,8 +2,7 @@
 
 import pytest
 
-from qwen_vl.sandbox.models import model_facts
-from qwen_vl.sandbox.tokens import (
+from qwen_vl_sandbox.media.hosted_tokens import (
     Budget,
     Clip,
     picture_tokens,
@@ -13,6 +12,7 @@ from qwen_vl.sandbox.tokens import (
     text_tokens,
     video_tokens,
 )
+from qwen_vl_sandbox.specs.models import model_facts
 
 OLD = Budget(patch=28, min_pixels=3_136, max_pixels=1_003_520)
 NEW = Budget(patch=32, min_pixels=65_536, max_pixels=2_621_440)

@@ -16,9 +16,9 @@ from dashscope.common.error import UploadFileException
 from dashscope.utils.oss_utils import OssUtils
 
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
-from qwen_vl.sandbox import Fault, Sandbox, Upload
-from qwen_vl.sandbox.refusals import Refusal
-from qwen_vl.sandbox.uploads import KEPT_SECONDS, POLICY_EXPIRED, POLICY_SECONDS, Storage
+from qwen_vl_sandbox import Fault, Sandbox, Upload
+from qwen_vl_sandbox.errors.refusal import Refusal
+from qwen_vl_sandbox.storage import KEPT_SECONDS, POLICY_EXPIRED, POLICY_SECONDS, Storage
 
 MODEL = "qwen3-vl-plus"
 KEY = {"Authorization": "Bearer sk-test-key"}

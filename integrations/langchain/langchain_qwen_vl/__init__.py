@@ -4,9 +4,9 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-from langchain_qwen_vl import translator
-from langchain_qwen_vl.chat_model import ChatQwenVL
-from langchain_qwen_vl.constructors import frames_block, video_block
+from langchain_qwen_vl import block_translator
+from langchain_qwen_vl.block_builders import frames_block, video_block
+from langchain_qwen_vl.chat_models import ChatQwenVL
 
 __version__ = version("langchain-qwen-vl")
 
@@ -33,12 +33,12 @@ __all__ = [
     "video_block",
 ]
 
-translator.register()
+block_translator.register()
 
 
 _HOMES = {
-    "QwenVLOCRLoader": "ocr",
-    "to_ocr_result": "ocr",
+    "QwenVLOCRLoader": "document_loaders",
+    "to_ocr_result": "document_loaders",
     "locate_tool": "grounding",
     "timeline_tool": "grounding",
 }

@@ -33,8 +33,8 @@ from qwen_vl.content import (
 )
 from qwen_vl.errors import ContentError, UnsupportedContentError
 from qwen_vl.media import sniff
-from qwen_vl.media.document import PDF_TYPE
-from qwen_vl.media.source import is_remote
+from qwen_vl.media.load import is_remote
+from qwen_vl.media.pdf import PDF_TYPE
 
 Block: TypeAlias = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.tools import tool
 from rich.console import Console
 
-from langchain_qwen_vl.chat_model import ChatQwenVL
+from langchain_qwen_vl.chat_models import ChatQwenVL
 from qwen_vl import demonstration as demo
 
 QUESTIONS: Sequence[tuple[str, str, Sequence[Path]]] = (

@@ -7,13 +7,13 @@ any other, with its callbacks, traces and cache.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.tools import StructuredTool, ToolException
 from pydantic import BaseModel, Field
 from typing_extensions import override
 
-from langchain_qwen_vl.chat_model import ChatQwenVL
 from qwen_vl.content import (
     DataUrl,
     Frames,
@@ -27,10 +27,10 @@ from qwen_vl.content import (
     Video,
 )
 from qwen_vl.errors import AnswerFormatError, ConfigurationError, ContentError
-from qwen_vl.grounder import Answer, Question, QuestionAsker
-from qwen_vl.grounding import Grounding
-from qwen_vl.grounding_tools import GroundingTool
-from qwen_vl.timelines import Timeline
+from qwen_vl.grounding.grounder import Answer, GroundingTool, Question, QuestionAsker
+from qwen_vl.grounding.results import Grounding
+from qwen_vl.grounding.timeline import Timeline
+from qwen_vl.settings import QwenVLSettings
 
 _Found = TypeVar("_Found", Grounding, Timeline)
 
@@ -46,8 +46,8 @@ class ChatAsker(QuestionAsker):
         config: LangChain's, for each call of the model.
     """
 
-    def __init__(self, model: ChatQwenVL, config: RunnableConfig | None = None) -> None:
-        super().__init__(model)
+    def __init__(self, model: BaseChatModel, config: RunnableConfig | None = None) -> None:
+        super().__init__(_settings_of(model))
         self._model = model
         self._config = config
 
@@ -62,7 +62,7 @@ class ChatAsker(QuestionAsker):
         return _to_answer(await self._model.ainvoke([message], self._config, **question.options))
 
 
-def as_locator(model: ChatQwenVL, **options: Any) -> Runnable[dict[str, Any], Grounding]:
+def as_locator(model: BaseChatModel, **options: Any) -> Runnable[dict[str, Any], Grounding]:
     """Make a runnable that finds things in pictures; see `ChatQwenVL.as_locator`.
 
     Args:
@@ -81,7 +81,7 @@ def as_locator(model: ChatQwenVL, **options: Any) -> Runnable[dict[str, Any], Gr
     return RunnableLambda(find, afunc=afind, name="locate")
 
 
-def as_timeline_finder(model: ChatQwenVL, **options: Any) -> Runnable[dict[str, Any], Timeline]:
+def as_timeline_finder(model: BaseChatModel, **options: Any) -> Runnable[dict[str, Any], Timeline]:
     """Make a runnable that finds events in videos; see `ChatQwenVL.as_timeline_finder`.
 
     Args:
@@ -111,7 +111,7 @@ class _TimelineArguments(BaseModel):
 
 
 def locate_tool(
-    model: ChatQwenVL, images: Mapping[str, object] | None = None, **options: Any
+    model: BaseChatModel, images: Mapping[str, object] | None = None, **options: Any
 ) -> StructuredTool:
     """Make a tool with which an agent finds things in pictures.
 
@@ -126,8 +126,9 @@ def locate_tool(
         **options: As of `ask_places`, for every call.
 
     Example:
+        >>> from langchain_qwen_vl import ChatQwenVL
         >>> from PIL import Image
-        >>> from qwen_vl.sandbox import Sandbox
+        >>> from qwen_vl_sandbox import Sandbox
         >>> picture = Image.new("RGB", (640, 480), "white")
         >>> picture.paste("red", (64, 48, 192, 240))
         >>> with Sandbox() as sandbox:
@@ -147,7 +148,7 @@ def locate_tool(
 
 
 def timeline_tool(
-    model: ChatQwenVL, videos: Mapping[str, object] | None = None, **options: Any
+    model: BaseChatModel, videos: Mapping[str, object] | None = None, **options: Any
 ) -> StructuredTool:
     """Make a tool with which an agent finds out when things happen in videos.
 
@@ -194,6 +195,12 @@ def _make_tool(
         handle_tool_error=True,
         **described,
     )
+
+
+def _settings_of(model: BaseChatModel) -> QwenVLSettings:
+    if not isinstance(model, QwenVLSettings):
+        raise ConfigurationError(f"Pass a ChatQwenVL, not a {type(model).__name__}.")
+    return model
 
 
 def _take(given: Any, kind: str) -> tuple[object, Any, dict[str, Any]]:

@@ -1,21 +1,21 @@
 """What each model can do, in LangChain's words.
 
-Everything comes from `qwen_vl.models`; there is no second table. Only keys that the oldest
+Everything comes from `qwen_vl.specs.models`; there is no second table. Only keys that the oldest
 supported `langchain-core` knows are given, since it warns of others.
 """
 
 from langchain_core.language_models import ModelProfile
 
-from qwen_vl.combinations import choose_structured_method
-from qwen_vl.dialects import (
+from qwen_vl.media import reads_pdf
+from qwen_vl.request.rules import choose_structured_method
+from qwen_vl.specs.models import DEFAULT_REASONING_EFFORT, REASONING_EFFORTS, ModelFacts, find_model
+from qwen_vl.specs.servers import (
     DEFAULT_DIALECT,
     DEFAULT_PROTOCOL,
     Dialect,
     Protocol,
     find_dialect,
 )
-from qwen_vl.media import reads_pdf
-from qwen_vl.models import DEFAULT_REASONING_EFFORT, REASONING_EFFORTS, ModelFacts, find_model
 
 
 def profile_of(

@@ -24,10 +24,10 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from typing_extensions import override
 
 from langchain_qwen_vl.tools import to_tools
-from qwen_vl.answer_json import parse_whole_json
-from qwen_vl.combinations import StructuredMethod, to_json_schema_format
 from qwen_vl.errors import AnswerFormatError, ConfigurationError
+from qwen_vl.parsing import parse_whole_json
 from qwen_vl.reply import describe_cut
+from qwen_vl.request.rules import StructuredMethod, to_json_schema_format
 
 Schema: TypeAlias = dict[str, Any] | type
 Asked: TypeAlias = Runnable[LanguageModelInput, AIMessage]

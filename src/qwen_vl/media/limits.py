@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from typing import Any, Never
 
 from qwen_vl.content import Audio, Frames, Image, Media, Url, Video
-from qwen_vl.dialects import DEFAULT_DIALECT, Dialect
 from qwen_vl.errors import (
     FrameCountError,
     MediaOptionError,
     RequestTooLargeError,
     UnsupportedContentError,
 )
-from qwen_vl.media.source import is_remote
-from qwen_vl.models import (
+from qwen_vl.media.load import is_remote
+from qwen_vl.specs.models import (
     MAX_FPS,
     MAX_INLINE_IMAGES,
     MAX_VIDEOS,
@@ -24,6 +23,7 @@ from qwen_vl.models import (
     ModelFacts,
     find_model,
 )
+from qwen_vl.specs.servers import DEFAULT_DIALECT, Dialect
 
 _OTHER_MODEL = "Choose a model that takes it: qwen3-vl-plus, for instance."
 _SEVERAL = "Spread them over several requests."

@@ -2,12 +2,10 @@
 
 from qwen_vl.content import DataUrl, Inline, LocalFile, OpenFile, Pixels, Source, Url
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
-from qwen_vl.media.base64_text import decode_head, read_data_url
+from qwen_vl.media.data_url import decode_head, read_data_url
+from qwen_vl.media.encode import read_pixel_size
 from qwen_vl.media.image import read_image_header
-from qwen_vl.media.pixels import read_pixel_size
-from qwen_vl.media.ready import find_video_type
-from qwen_vl.media.sniff import sniff
-from qwen_vl.media.source import (
+from qwen_vl.media.load import (
     check_remote,
     check_seekable,
     is_remote,
@@ -15,10 +13,12 @@ from qwen_vl.media.source import (
     open_local,
     read_open_file,
 )
+from qwen_vl.media.part import find_video_type
+from qwen_vl.media.sniff import sniff
 from qwen_vl.media.video.container import HEAD_BYTES, has_av
 from qwen_vl.media.video.file import open_file
 from qwen_vl.media.video.probe import Clip, probe
-from qwen_vl.request import MediaPolicy
+from qwen_vl.request.types import MediaPolicy
 
 _HEAD_BYTES = 32_768
 """Enough for the header of most JPEG files, which have their thumbnail before it."""

@@ -24,16 +24,15 @@ from qwen_vl.content import (
     Url,
     Video,
 )
-from qwen_vl.dialects import find_dialect
 from qwen_vl.errors import (
     ConfigurationError,
     ContentError,
     MediaTooLargeError,
     RequestTooLargeError,
 )
-from qwen_vl.media.document import expand_documents, holds_document, measure_pages
+from qwen_vl.media.downscale import Resize
 from qwen_vl.media.limits import Budget, check_counts, check_part, is_remote_source
-from qwen_vl.media.ready import (
+from qwen_vl.media.part import (
     Ready,
     check_image,
     ready_audio,
@@ -41,18 +40,18 @@ from qwen_vl.media.ready import (
     ready_jpeg,
     ready_video,
 )
-from qwen_vl.media.shrink import Resize
+from qwen_vl.media.pdf import expand_documents, holds_document, measure_pages
 from qwen_vl.media.tool_content import ToolNotes, is_link
-from qwen_vl.media.upload.storage import TemporaryStorage
-from qwen_vl.media.upload.video import check_upload, upload_video
-from qwen_vl.media.video.choice import Cut, find_reason_to_cut, settle_cut
+from qwen_vl.media.upload.storage import TemporaryStorage, check_upload, upload_video
 from qwen_vl.media.video.container import has_av
 from qwen_vl.media.video.cut import CutJob, cut_video
 from qwen_vl.media.video.file import open_file
+from qwen_vl.media.video.mode import Cut, find_reason_to_cut, settle_cut
 from qwen_vl.media.video.probe import check_plays, probe
-from qwen_vl.models import MAX_INLINE_IMAGES, MIN_FRAMES, find_model, is_service_model
-from qwen_vl.request import Request
-from qwen_vl.tokens import resize_frame, resize_image, smart_resize
+from qwen_vl.request.types import Request
+from qwen_vl.specs.models import MAX_INLINE_IMAGES, MIN_FRAMES, find_model, is_service_model
+from qwen_vl.specs.servers import find_dialect
+from qwen_vl.specs.vision import resize_frame, resize_image, smart_resize
 
 _Holder = TypeVar("_Holder", Turn, ToolResult)
 

@@ -28,10 +28,10 @@ from qwen_vl.errors import (
     MediaFormatError,
     RequestTooLargeError,
 )
-from qwen_vl.media.shrink import MAX_FILE_BYTES
+from qwen_vl.media.downscale import MAX_FILE_BYTES
+from qwen_vl.media.load import load
 from qwen_vl.media.sniff import SVG, describe, is_text, sniff
-from qwen_vl.media.source import load
-from qwen_vl.request import MediaPolicy
+from qwen_vl.request.types import MediaPolicy
 
 MAX_TEXT_CHARS = 50_000
 """Maximum number of characters of one text file; about 12,000 tokens of English."""

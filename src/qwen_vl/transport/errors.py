@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from qwen_vl.endpoints import explain_refused_key
 from qwen_vl.errors import (
     APIConnectionError,
     APITimeoutError,
     AuthenticationError,
     QwenVLError,
 )
+from qwen_vl.specs.endpoints import explain_refused_key
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.events import EventDecoder
 

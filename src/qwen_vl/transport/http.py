@@ -16,7 +16,7 @@ import httpx
 
 from qwen_vl.connection import Connection
 from qwen_vl.process_local import ProcessLocal
-from qwen_vl.transport import Answer, AsyncStream, AsyncTransport, Post, Stream, Transport
+from qwen_vl.transport.base import Answer, AsyncStream, AsyncTransport, Post, Stream, Transport
 from qwen_vl.transport.retries import is_passing, seconds_to_wait
 from qwen_vl.wire.body import Body
 

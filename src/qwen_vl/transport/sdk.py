@@ -12,7 +12,7 @@ import openai
 
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.process_local import Process, current_process
-from qwen_vl.transport import Answer, AsyncStream, AsyncTransport, Post, Stream, Transport
+from qwen_vl.transport.base import Answer, AsyncStream, AsyncTransport, Post, Stream, Transport
 
 
 class SdkTransport(Transport):

@@ -19,7 +19,7 @@ from qwen_vl.errors import (
     ServerError,
     ServiceError,
 )
-from qwen_vl.wire.fields import Json, as_text, find_request_id, load_json
+from qwen_vl.wire.json import Json, as_text, find_request_id, load_json
 
 _BY_STATUS: Mapping[int, type[ServiceError]] = {
     401: AuthenticationError,

@@ -13,7 +13,7 @@ from qwen_vl.content import Replacement
 from qwen_vl.errors import PartialResponseError, ServiceError
 from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta, Usage
 from qwen_vl.wire.errors import decode_error
-from qwen_vl.wire.fields import Json, find_request_id, is_truncated, load_json
+from qwen_vl.wire.json import Json, find_request_id, is_truncated, load_json
 from qwen_vl.wire.tool_calls import ToolCallAssembler
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

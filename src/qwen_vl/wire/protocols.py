@@ -4,15 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 
-from qwen_vl.dialects import Protocol
-from qwen_vl.endpoints import hide_password, to_native_url
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.reply import Reply
-from qwen_vl.request import Request
-from qwen_vl.wire import dashscope, openai
+from qwen_vl.request.types import Request
+from qwen_vl.specs.endpoints import hide_password, to_native_url
+from qwen_vl.specs.servers import Protocol
+from qwen_vl.wire import native, openai
 from qwen_vl.wire.body import Body
+from qwen_vl.wire.encode import uses_oss
 from qwen_vl.wire.events import EventDecoder
-from qwen_vl.wire.messages import uses_oss
 
 _NATIVE_PATH = "/services/aigc/multimodal-generation/generation"
 
@@ -88,17 +88,17 @@ class NativeWire(Wire):
 
     def encode(self, request: Request) -> Body:
         """Write the body of a request whose media is ready."""
-        return dashscope.encode_request(request)
+        return native.encode_request(request)
 
     def decode(self, body: bytes, headers: Mapping[str, str], request: Request) -> Reply:
         """Read a whole answer."""
-        reply = dashscope.decode_reply(body, headers, model=request.model)
+        reply = native.decode_reply(body, headers, model=request.model)
         return _with_replaced(reply, request)
 
     def decoder(self, headers: Mapping[str, str], request: Request) -> EventDecoder:
         """Make what reads a stream."""
         is_incremental = request.parameters.get("incremental_output", True)
-        return dashscope.StreamDecoder(
+        return native.StreamDecoder(
             headers,
             model=request.model,
             is_incremental=bool(is_incremental),

@@ -11,7 +11,7 @@ from secrets import token_hex
 
 from qwen_vl.content import ToolCall
 from qwen_vl.reply import ToolCallDelta
-from qwen_vl.wire.fields import Json, as_count, as_object, as_text
+from qwen_vl.wire.json import Json, as_count, as_object, as_text
 
 _MARK = re.compile(r'[\[\]{}"\\]')
 # What some servers send before the arguments that follow.

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from qwen_vl.content import Source, Video
 from qwen_vl.errors import MediaTooLargeError, ServiceError
+from qwen_vl.media.part import find_video_type
 from qwen_vl.media.upload.cache import UploadCache
-from qwen_vl.media.upload.policy import UploadPolicy
-from qwen_vl.media.upload.send import UploadCancelled, WatchedFile, send_file
+from qwen_vl.media.upload.send import UploadCancelled, UploadPolicy, WatchedFile, send_file
+from qwen_vl.media.video.container import HEAD_BYTES
+from qwen_vl.media.video.file import open_file
+from qwen_vl.request.types import MediaPolicy
 
 _PIECE_BYTES = 2**20
 _FIRST_PAUSE_SECONDS = 0.5
@@ -238,3 +242,44 @@ def _check_length(job: _Job, policy: UploadPolicy) -> None:
             'frames (video_mode="frames").'
         ),
     )
+
+
+def check_upload(part: Video, source: Source, policy: MediaPolicy) -> None:
+    """Look at the head of a video that will be uploaded, so that nothing is sent in vain.
+
+    Args:
+        part: The video.
+        source: Its source: a file, an open file, or bytes.
+        policy: Which files may be read.
+
+    Raises:
+        MediaError: It is not there, may not be read, or is no video.
+    """
+    with open_file(source, policy, part.where) as file:
+        file.seek(0)
+        find_video_type(file.read(HEAD_BYTES), part.where)
+
+
+def upload_video(
+    part: Video, source: Source, policy: MediaPolicy, storage: TemporaryStorage, model: str
+) -> str:
+    """Put a video into the service's temporary storage, whole, in memory that does not grow.
+
+    Args:
+        part: The video.
+        source: Its source: a file, an open file, or bytes.
+        policy: Which files may be read.
+        storage: Where it is put.
+        model: The model that will read it.
+
+    Returns:
+        Its address, `oss://…`.
+
+    Raises:
+        MediaError: It cannot be read, is no video, or longer than the storage takes.
+        ServiceError: It could not be stored.
+    """
+    with open_file(source, policy, part.where) as file:
+        file.seek(0)
+        media_type = find_video_type(file.read(HEAD_BYTES), part.where)
+        return storage.put(file, media_type, model, part.where)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
-from qwen_vl.media.ready import find_video_type
+from qwen_vl.media.part import find_video_type
 
 HEAD_BYTES = 1_024
 """What `sniff` needs to tell the type of a file."""

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qwen_vl.content import Frames, Source, Video
 from qwen_vl.errors import MissingExtraError
-from qwen_vl.media.base64_text import Loaded, to_data_url
-from qwen_vl.media.video.album import Album
-from qwen_vl.media.video.choice import Cut
+from qwen_vl.media.data_url import Loaded, to_data_url
 from qwen_vl.media.video.container import has_av, open_video
 from qwen_vl.media.video.file import open_file
+from qwen_vl.media.video.frame_buffer import Album
+from qwen_vl.media.video.mode import Cut
 from qwen_vl.media.video.probe import Clip, probe
 from qwen_vl.media.video.reader import FrameReader
-from qwen_vl.media.video.schedule import Schedule, make_schedule
-from qwen_vl.models import MAX_FPS, MAX_INLINE_IMAGES, MIN_FPS, ModelFacts
-from qwen_vl.request import MediaPolicy
-from qwen_vl.tokens import DEFAULT_FPS, resize_frame
+from qwen_vl.media.video.sampling import Schedule, make_schedule
+from qwen_vl.request.types import MediaPolicy
+from qwen_vl.specs.models import MAX_FPS, MAX_INLINE_IMAGES, MIN_FPS, ModelFacts
+from qwen_vl.specs.vision import DEFAULT_FPS, resize_frame
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -9,17 +9,17 @@ from typing import BinaryIO
 
 from qwen_vl.content import DataUrl, Inline, LocalFile, OpenFile, Pixels, Source, Url
 from qwen_vl.errors import MediaAccessError
-from qwen_vl.media.ready import refuse_pixels
-from qwen_vl.media.sniff import sniff
-from qwen_vl.media.source import (
+from qwen_vl.media.load import (
     check_seekable,
     is_seekable,
     load,
     open_local,
     read_open_file,
 )
+from qwen_vl.media.part import refuse_pixels
+from qwen_vl.media.sniff import sniff
 from qwen_vl.media.video.container import HEAD_BYTES
-from qwen_vl.request import MediaPolicy
+from qwen_vl.request.types import MediaPolicy
 
 # What stands in memory already has no length that would be too much to look at.
 _ANY_LENGTH = 2**62

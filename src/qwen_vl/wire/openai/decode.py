@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from qwen_vl.reply import Reply, Usage, is_cut
 from qwen_vl.wire.errors import decode_error
-from qwen_vl.wire.fields import (
+from qwen_vl.wire.json import (
     Json,
     as_count,
     as_object,

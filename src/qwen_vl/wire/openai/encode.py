@@ -6,13 +6,13 @@ other places, see `own_servers`.
 """
 
 from qwen_vl.content import Audio, Frames, Image, Text, Video
-from qwen_vl.dialects import DEFAULT_DIALECT
 from qwen_vl.errors import MediaTooLargeError
-from qwen_vl.models import MAX_BODY_BYTES
-from qwen_vl.request import Request
+from qwen_vl.request.types import Request
+from qwen_vl.specs.models import MAX_BODY_BYTES
+from qwen_vl.specs.servers import DEFAULT_DIALECT
 from qwen_vl.wire.body import Body
-from qwen_vl.wire.messages import Form, Json, encode_turns, given, to_address, write_body
-from qwen_vl.wire.openai.own_servers import encode_for_own_server
+from qwen_vl.wire.encode import Form, Json, encode_turns, given, to_address, write_body
+from qwen_vl.wire.openai.self_hosted import encode_for_own_server
 
 
 def encode_request(request: Request) -> Body:

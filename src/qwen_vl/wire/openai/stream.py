@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from qwen_vl.content import Replacement
 from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta, is_cut
 from qwen_vl.wire.events import EventDecoder
-from qwen_vl.wire.fields import (
+from qwen_vl.wire.json import (
     Json,
     as_object,
     as_text,

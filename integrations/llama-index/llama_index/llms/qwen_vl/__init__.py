@@ -4,15 +4,15 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from llama_index.llms.qwen_vl.constructors import (
+from llama_index.llms.qwen_vl.base import QwenVL
+from llama_index.llms.qwen_vl.block_builders import (
     document_block,
     frames_block,
     image_block,
     video_block,
 )
-from llama_index.llms.qwen_vl.llm import QwenVL
-from llama_index.llms.qwen_vl.ocr import QwenVLOCRReader, to_ocr_result
-from llama_index.llms.qwen_vl.postprocessor import QwenMediaPostprocessor
+from llama_index.llms.qwen_vl.nodes.postprocessor import QwenMediaPostprocessor
+from llama_index.llms.qwen_vl.readers import QwenVLOCRReader, to_ocr_result
 
 if TYPE_CHECKING:
     from llama_index.llms.qwen_vl.grounding import locate_tool, timeline_tool

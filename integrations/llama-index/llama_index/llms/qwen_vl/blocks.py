@@ -25,7 +25,7 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from llama_index.llms.qwen_vl.carriers import (
+from llama_index.llms.qwen_vl.block_options import (
     FRAMES_TYPE,
     Options,
     read_data_url,
@@ -56,7 +56,7 @@ from qwen_vl.content import (
 )
 from qwen_vl.errors import ContentError, MediaFormatError, UnsupportedContentError
 from qwen_vl.media import sniff
-from qwen_vl.media.base64_text import decode_base64, decode_head
+from qwen_vl.media.data_url import decode_base64, decode_head
 from qwen_vl.media.tool_content import is_link
 
 # Base64 of what addresses begin with: `data:`, `http`, `oss:`, `file:`. No picture or video does.

@@ -9,8 +9,8 @@ from llama_index.core.agent.workflow import FunctionAgent, ToolCallResult
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock, VideoBlock
 from rich.console import Console
 
-from llama_index.llms.qwen_vl.constructors import image_block, video_block
-from llama_index.llms.qwen_vl.llm import QwenVL
+from llama_index.llms.qwen_vl.base import QwenVL
+from llama_index.llms.qwen_vl.block_builders import image_block, video_block
 from qwen_vl import demonstration as demo
 
 _N_QUESTIONS = 3

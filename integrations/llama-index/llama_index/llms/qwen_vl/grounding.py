@@ -16,11 +16,11 @@ from llama_index.core.base.llms.types import (
     TextBlock,
     VideoBlock,
 )
+from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools import FunctionTool
 from typing_extensions import override
 
-from llama_index.llms.qwen_vl.constructors import frames_block, image_block, video_block
-from llama_index.llms.qwen_vl.llm import QwenVL
+from llama_index.llms.qwen_vl.block_builders import frames_block, image_block, video_block
 from qwen_vl.content import (
     DataUrl,
     Frames,
@@ -33,8 +33,9 @@ from qwen_vl.content import (
     Url,
     Video,
 )
-from qwen_vl.grounder import Answer, Question, QuestionAsker
-from qwen_vl.grounding_tools import GroundingTool
+from qwen_vl.errors import ConfigurationError
+from qwen_vl.grounding.grounder import Answer, GroundingTool, Question, QuestionAsker
+from qwen_vl.settings import QwenVLSettings
 
 
 class LlmAsker(QuestionAsker):
@@ -44,8 +45,8 @@ class LlmAsker(QuestionAsker):
         llm: Whom to ask.
     """
 
-    def __init__(self, llm: QwenVL) -> None:
-        super().__init__(llm)
+    def __init__(self, llm: FunctionCallingLLM) -> None:
+        super().__init__(_settings_of(llm))
         self._llm = llm
 
     @override
@@ -58,7 +59,7 @@ class LlmAsker(QuestionAsker):
 
 
 def locate_tool(
-    llm: QwenVL, images: Mapping[str, object] | None = None, **options: Any
+    llm: FunctionCallingLLM, images: Mapping[str, object] | None = None, **options: Any
 ) -> FunctionTool:
     """Make a tool with which an agent finds things in pictures.
 
@@ -72,8 +73,9 @@ def locate_tool(
         **options: As of `ask_places`, for every call.
 
     Example:
+        >>> from llama_index.llms.qwen_vl import QwenVL
         >>> from PIL import Image
-        >>> from qwen_vl.sandbox import Sandbox
+        >>> from qwen_vl_sandbox import Sandbox
         >>> picture = Image.new("RGB", (640, 480), "white")
         >>> picture.paste("red", (64, 48, 192, 240))
         >>> with Sandbox() as sandbox:
@@ -88,7 +90,7 @@ def locate_tool(
 
 
 def timeline_tool(
-    llm: QwenVL, videos: Mapping[str, object] | None = None, **options: Any
+    llm: FunctionCallingLLM, videos: Mapping[str, object] | None = None, **options: Any
 ) -> FunctionTool:
     """Make a tool with which an agent finds out when things happen in videos.
 
@@ -108,6 +110,12 @@ def timeline_tool(
         name="timeline",
         description=tool.describe_timeline(),
     )
+
+
+def _settings_of(llm: FunctionCallingLLM) -> QwenVLSettings:
+    if not isinstance(llm, QwenVLSettings):
+        raise ConfigurationError(f"Pass a QwenVL, not a {type(llm).__name__}.")
+    return llm
 
 
 def _to_answer(response: ChatResponse) -> Answer:

@@ -19,11 +19,11 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
-from qwen_vl.answer_json import parse_arguments
 from qwen_vl.content import ToolCall
 from qwen_vl.errors import AnswerFormatError
-from qwen_vl.moulds import Mould
+from qwen_vl.parsing import parse_arguments
 from qwen_vl.process_local import ProcessBoundAsyncIterator, ProcessBoundIterator
+from qwen_vl.prototype import Mould
 from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage, describe_cut, to_dicts
 
 

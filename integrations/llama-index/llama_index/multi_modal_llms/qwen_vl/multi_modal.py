@@ -11,13 +11,13 @@ from llama_index.core.base.llms.types import CompletionResponse, LLMMetadata
 from llama_index.core.multi_modal_llms import MultiModalLLM, MultiModalLLMMetadata
 
 from llama_index.llms.qwen_vl import QwenVL
-from llama_index.llms.qwen_vl.nodes import ImageDocuments
+from llama_index.llms.qwen_vl.nodes.read import ImageDocuments
 from llama_index.llms.qwen_vl.responses import (
     acomplete_each,
     complete_each,
     to_completion_response,
 )
-from qwen_vl.models import find_model
+from qwen_vl.specs.models import find_model
 
 
 class QwenVLMultiModalMetadata(LLMMetadata, MultiModalLLMMetadata):
@@ -37,7 +37,7 @@ class QwenVLMultiModal(QwenVL, MultiModalLLM):
     Example:
         >>> from llama_index.core.schema import ImageDocument
         >>> from qwen_vl.samples import CHELSEA
-        >>> from qwen_vl.sandbox import Sandbox
+        >>> from qwen_vl_sandbox import Sandbox
         >>> with Sandbox() as sandbox:
         ...     llm = QwenVLMultiModal(api_base=sandbox.base_url, api_key="sk-sandbox")
         ...     answer = llm.complete("What is this?", [ImageDocument(image_path=str(CHELSEA))])

@@ -1,0 +1,531 @@
+"""`ChatQwenVL`: Qwen VL as a LangChain chat model."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing, contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManager,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.globals import get_llm_cache
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.prompt_values import PromptValue
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langchain_core.utils import get_pydantic_field_names
+from langchain_core.utils.utils import _build_model_kwargs
+from pydantic import ConfigDict, PrivateAttr, model_validator
+from typing_extensions import override
+
+from langchain_qwen_vl.messages import (
+    PROVIDER,
+    count_message_tokens,
+    to_generation_chunk,
+    to_message,
+    to_turns,
+)
+from langchain_qwen_vl.profiles import profile_of
+from langchain_qwen_vl.structured import (
+    Schema,
+    bind_schema,
+    to_response_format,
+    to_structured_runnable,
+)
+from langchain_qwen_vl.tools import Tool, to_tools
+from langchain_qwen_vl.tracing import (
+    SafePrompt,
+    SerializedMemory,
+    holds_raw_values,
+    to_safe_message,
+)
+from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
+from qwen_vl.connection import API_KEY_VARIABLE
+from qwen_vl.errors import ServiceError
+from qwen_vl.grounding.methods import GroundingMethods
+from qwen_vl.reply import Reply
+from qwen_vl.request.rules import StructuredMethod, choose_structured_method
+from qwen_vl.request.types import Request
+from qwen_vl.settings import QwenVLSettings
+from qwen_vl.specs.parameters import ToolChoice, to_tool_choice
+from qwen_vl.tokens.text import estimate_text_tokens
+
+if TYPE_CHECKING:
+    from qwen_vl.grounding.grounder import QuestionAsker
+    from qwen_vl.grounding.results import Grounding
+    from qwen_vl.grounding.timeline import Timeline
+
+# LangChain's own, not the service's.
+_FRAMEWORK_OPTIONS = ("stream", "ls_structured_output_format", "structured_output_format")
+_IDENTIFYING_FIELDS = (
+    *("model", "base_url", "region", "workspace"),
+    *("min_pixels", "max_pixels", "total_pixels", "fps", "video_mode", "max_frames", "extra_body"),
+    *("ocr_task", "result_schema"),
+)
+
+
+class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
+    """Qwen VL as a LangChain chat model that takes pictures and videos.
+
+    Pictures and videos go into a message's content in any shape that LangChain knows: v1 and v0
+    blocks, `image_url`, the service's `video_url` and frame lists, Anthropic's and Gemini's
+    forms. Their sources may be URLs, `data:` URLs, bytes, Base64, a `pathlib.Path`, a file object,
+    a `PIL.Image` or an array. Pixel limits and `fps` stand beside them, in `extras`, or here.
+
+    Args:
+        **kwargs: The fields of `QwenVLSettings` and of LangChain's `BaseChatModel`. Names that
+            are neither go into `model_kwargs` with a warning.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> from qwen_vl.samples import CHELSEA
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> with Sandbox() as sandbox:
+        ...     model = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox")
+        ...     question = HumanMessage(
+        ...         [
+        ...             {"type": "image", "image": CHELSEA},
+        ...             {"type": "text", "text": "What is this?"},
+        ...         ]
+        ...     )
+        ...     answer = model.invoke([question])
+        >>> answer.usage_metadata["input_token_details"]["image"]
+        128
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True)
+
+    streaming: bool = False
+    """Whether `invoke` streams underneath, so that callbacks see the tokens as they come."""
+
+    _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
+    _serialized_memory: SerializedMemory = PrivateAttr(default_factory=SerializedMemory)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move_unknown_to_model_kwargs(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return _build_model_kwargs(dict(values), get_pydantic_field_names(cls))
+
+    @model_validator(mode="after")
+    def _set_qwen_vl_version(self) -> "ChatQwenVL":
+        self._add_version("langchain-qwen-vl", version("langchain-qwen-vl"))
+        return self
+
+    @property
+    @override
+    def _llm_type(self) -> str:
+        return "chat-qwen-vl"
+
+    @property
+    @override
+    def _identifying_params(self) -> Mapping[str, Any]:
+        fields = {name: getattr(self, name) for name in _IDENTIFYING_FIELDS}
+        return {**{k: v for k, v in fields.items() if v is not None}, **self.parameters}
+
+    @property
+    @override
+    def lc_secrets(self) -> dict[str, str]:
+        return {"api_key": API_KEY_VARIABLE}
+
+    @classmethod
+    @override
+    def is_lc_serializable(cls) -> bool:
+        return True
+
+    @override
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = PROVIDER
+        max_tokens = kwargs.get("max_tokens", self.max_tokens)
+        if max_tokens is not None:
+            params["ls_max_tokens"] = max_tokens
+        return params
+
+    @override
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return profile_of(self.model, protocol=self.protocol, dialect=self.dialect)
+
+    @override
+    def get_num_tokens(self, text: str) -> int:
+        """Estimate the tokens of a text, offline.
+
+        Args:
+            text: Any text.
+        """
+        return self._count_text(text)
+
+    @override
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Tool] | None = None
+    ) -> int:
+        """Count the tokens of a conversation before it is sent, offline.
+
+        Pictures and videos count by the service's own rule from their sizes; text is estimated.
+
+        Args:
+            messages: The conversation.
+            tools: Tools that would be bound.
+
+        Raises:
+            MediaError: A picture or video cannot be read or is none.
+        """
+        return count_message_tokens(messages, self, tools=tools, count_text=self._count_text)
+
+    @override
+    def get_token_ids(self, text: str) -> list[int]:
+        """Give the ids of a text's tokens, by `custom_get_token_ids` alone.
+
+        Args:
+            text: Any text.
+
+        Raises:
+            NotImplementedError: There is none; Qwen's tokenizer is not part of this package.
+        """
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        raise NotImplementedError("Pass custom_get_token_ids=…; to count, use get_num_tokens.")
+
+    def _count_text(self, text: str) -> int:
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        return estimate_text_tokens(text)
+
+    @override
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        if isinstance(model_input, SafePrompt):
+            return model_input
+        return self._make_safe(super()._convert_input(model_input), is_watched=True)
+
+    def _convert(
+        self, model_input: LanguageModelInput, config: RunnableConfig | None
+    ) -> PromptValue:
+        prompt = super()._convert_input(model_input)
+        is_watched = not holds_raw_values(prompt.to_messages()) or self._is_watched(config)
+        return self._make_safe(prompt, is_watched=is_watched)
+
+    async def _convert_off_loop(
+        self, model_input: LanguageModelInput, config: RunnableConfig | None
+    ) -> PromptValue:
+        prompt = super()._convert_input(model_input)
+        if holds_raw_values(prompt.to_messages()):
+            return await asyncio.to_thread(self._convert, prompt, config)
+        return prompt
+
+    def _make_safe(self, prompt: PromptValue, *, is_watched: bool) -> PromptValue:
+        messages, policy = prompt.to_messages(), self.media_policy
+        safe = [
+            to_safe_message(message, f"messages[{index}]", policy, is_watched=is_watched)
+            for index, message in enumerate(messages)
+        ]
+        if all(new is old for new, old in zip(safe, messages, strict=True)):
+            return prompt
+        return SafePrompt(messages=safe)
+
+    def _is_watched(self, config: RunnableConfig | None) -> bool:
+        """Tell whether callbacks, tracers or a cache will see the messages."""
+        caches = get_llm_cache() is not None if self.cache is None else self.cache is not False
+        given = ensure_config(config).get("callbacks")
+        return caches or bool(
+            CallbackManager.configure(given, self.callbacks, self.verbose).handlers
+        )
+
+    @override
+    def invoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        return super().invoke(self._convert(input, config), config, stop=stop, **kwargs)
+
+    @override
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        prompt = self._convert(input, config)
+        yield from super().stream(prompt, config, stop=stop, **kwargs)
+
+    @override
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        prompt = await self._convert_off_loop(input, config)
+        return await super().ainvoke(prompt, config, stop=stop, **kwargs)
+
+    @override
+    async def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        prompt = await self._convert_off_loop(input, config)
+        stream: Any = super().astream(prompt, config, stop=stop, **kwargs)
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    @property
+    @override
+    def _serialized(self) -> dict[str, Any]:
+        return self._serialized_memory.recall(self)
+
+    @override
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = self._make_request(messages, stop, kwargs, stream=None)
+        with langchain_errors():
+            return _to_result(self._client().ask(request))
+
+    @override
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = self._make_request(messages, stop, kwargs, stream=None)
+        with langchain_errors():
+            return _to_result(await self._async_client().ask(request))
+
+    @override
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        request = self._make_request(messages, stop, kwargs, stream=True)
+        # Whoever gives the stream up frees its connection at once.
+        with langchain_errors(), closing(self._client().stream(request)) as deltas:
+            for delta in deltas:
+                chunk = to_generation_chunk(delta)
+                if run_manager:
+                    run_manager.on_llm_new_token(delta.text, chunk=chunk)
+                yield chunk
+
+    @override
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        request = self._make_request(messages, stop, kwargs, stream=True)
+        with langchain_errors():
+            async with aclosing(self._async_client().stream(request)) as deltas:
+                async for delta in deltas:
+                    chunk = to_generation_chunk(delta)
+                    if run_manager:
+                        await run_manager.on_llm_new_token(delta.text, chunk=chunk)
+                    yield chunk
+
+    @override
+    def bind_tools(
+        self,
+        tools: Sequence[Tool],
+        *,
+        tool_choice: ToolChoice | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Give the model tools that it may ask for.
+
+        Args:
+            tools: Tools, functions, pydantic classes, TypedDicts, JSON schemas or Anthropic-style
+                dicts.
+            tool_choice: `"auto"`, `"none"`, `"any"` or `"required"` or `True` (any of them), a
+                tool's name, or the service's own dict.
+            strict: Whether arguments must follow the schema to the letter.
+            parallel_tool_calls: Whether several calls may come at once; the service's own default
+                is that they may not.
+            **kwargs: Further options of each call.
+
+        Raises:
+            ConfigurationError: `tool_choice` names none of the tools.
+        """
+        converted = to_tools(tools, strict=strict)
+        if tool_choice is not None and converted:
+            kwargs["tool_choice"] = to_tool_choice(tool_choice, converted)
+        if parallel_tool_calls is not None:
+            kwargs["parallel_tool_calls"] = parallel_tool_calls
+        return self.bind(**({"tools": converted} if converted else {}), **kwargs)
+
+    @override
+    def with_structured_output(
+        self,
+        schema: Schema | None = None,
+        *,
+        method: StructuredMethod | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Have answers follow a schema.
+
+        Thinking is turned off for those requests alone in which the service refuses it, and never
+        on this object.
+
+        Args:
+            schema: A pydantic class (v2 or v1), a TypedDict, or a JSON schema. May be left out
+                with `method="json_mode"`, for any JSON.
+            method: `"json_schema"` (the service holds the model to the schema), `"json_mode"`
+                (the schema is told in words), `"function_calling"`; where none is given, the
+                best that the model has.
+            include_raw: Whether to give a dict of `raw`, `parsed` and `parsing_error` instead of
+                raising where an answer cannot be read.
+            strict: Whether answers must follow the schema to the letter.
+            **kwargs: Further options of each call.
+
+        Raises:
+            ConfigurationError: The method needs a schema and has none.
+
+        Example:
+            >>> from pydantic import BaseModel
+            >>> from qwen_vl_sandbox import Sandbox
+            >>> class Animal(BaseModel):
+            ...     name: str
+            >>> with Sandbox() as sandbox:
+            ...     model = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox")
+            ...     animal = model.with_structured_output(Animal).invoke("Name an animal.")
+            >>> type(animal).__name__
+            'Animal'
+        """
+        method = method or choose_structured_method(
+            kwargs.get("model") or self.model, protocol=self.protocol, dialect=self.dialect
+        )
+        options = {
+            **kwargs,
+            "ls_structured_output_format": {
+                "kwargs": {"method": method, "strict": strict},
+                "schema": schema,
+            },
+        }
+        asked, parser = bind_schema(self, schema, method=method, strict=strict, options=options)
+        return to_structured_runnable(asked, parser, include_raw=include_raw)
+
+    @override
+    def _asker(self) -> "QuestionAsker":
+        # Imported at the first use: programs that never locate anything do not wait for it.
+        from langchain_qwen_vl.grounding import ChatAsker  # noqa: PLC0415
+
+        return ChatAsker(self)
+
+    def as_locator(self, **options: Any) -> "Runnable[dict[str, Any], Grounding]":
+        """Return a runnable that takes `{"image": …, "what": …}` and returns a `Grounding`.
+
+        Args:
+            **options: Of `locate`, for every call; options beside the image take precedence.
+
+        Example:
+            >>> from PIL import Image
+            >>> from qwen_vl_sandbox import Sandbox
+            >>> desk = Image.new("RGB", (640, 480), "white")
+            >>> desk.paste("red", (64, 48, 192, 240))
+            >>> with Sandbox() as sandbox:
+            ...     model = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox")
+            ...     found = model.as_locator().invoke({"image": desk, "what": "red things"})
+            >>> found.boxes[0].xyxy
+            (64.0, 48.0, 192.0, 240.0)
+        """
+        from langchain_qwen_vl.grounding import as_locator  # noqa: PLC0415
+
+        return as_locator(self, **options)
+
+    def as_timeline_finder(self, **options: Any) -> "Runnable[dict[str, Any], Timeline]":
+        """Return a runnable that takes `{"video": …, "what": …}` and returns a `Timeline`.
+
+        Args:
+            **options: Of `timeline`, for every call; options beside the video take precedence.
+        """
+        from langchain_qwen_vl.grounding import as_timeline_finder  # noqa: PLC0415
+
+        return as_timeline_finder(self, **options)
+
+    def _make_request(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        *,
+        stream: bool | None,
+    ) -> Request:
+        options = {name: held for name, held in kwargs.items() if name not in _FRAMEWORK_OPTIONS}
+        if stop is not None:
+            options["stop"] = stop
+        if options.get("tools"):
+            options["tools"] = to_tools(options["tools"])
+        if options.get("tool_choice") is not None:
+            options["tool_choice"] = to_tool_choice(
+                options["tool_choice"], options.get("tools") or []
+            )
+        if options.get("response_format") is not None:
+            options["response_format"] = to_response_format(options["response_format"])
+        return self.make_request(to_turns(messages), stream=stream, **options)
+
+    def _client(self) -> QwenVLClient:
+        return self._clients.sync(self.connection())
+
+    def _async_client(self) -> AsyncQwenVLClient:
+        return self._clients.asynchronous(self.connection())
+
+    @override
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+        given = [output for output in llm_outputs if output]
+        totals = {
+            name: sum(output["token_usage"].get(name) or 0 for output in given)
+            for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+        }
+        return {"token_usage": totals, "model_name": given[0]["model_name"]} if given else {}
+
+
+def _to_result(reply: Reply) -> ChatResult:
+    return ChatResult(
+        generations=[ChatGeneration(message=to_message(reply))],
+        llm_output={
+            "token_usage": dict(reply.usage.raw) if reply.usage else {},
+            "model_name": reply.model,
+        },
+    )
+
+
+@contextmanager
+def langchain_errors() -> Iterator[None]:
+    """Raise errors of the service as LangChain's own too."""
+    try:
+        yield
+    except ServiceError as error:
+        from langchain_qwen_vl.errors import to_langchain_error  # noqa: PLC0415 - imports openai.
+
+        raise to_langchain_error(error) from error

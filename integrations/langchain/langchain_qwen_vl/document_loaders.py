@@ -1,0 +1,116 @@
+"""The tasks of the OCR models: their results typed, and a document loader that reads by them."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from langchain_core.document_loaders import BaseLoader
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage
+from typing_extensions import override
+
+from langchain_qwen_vl.chat_models import ChatQwenVL, langchain_errors
+from qwen_vl.ocr.reader import DEFAULT_CONCURRENCY, OcrPage, OcrReader
+from qwen_vl.ocr.results import OcrResult, read_ocr_result
+from qwen_vl.request.ocr import OcrTask
+from qwen_vl.specs.models import DEFAULT_OCR_MODEL
+
+FilePath: TypeAlias = str | Path
+
+
+def to_ocr_result(message: AIMessage, task: OcrTask) -> OcrResult:
+    """Read from an answer what a task found.
+
+    Args:
+        message: The answer, or the sum of the chunks of a stream.
+        task: The `ocr_task` that was asked for.
+
+    Raises:
+        AnswerFormatError: The answer has not the form that the task promises.
+
+    Example:
+        >>> answer = AIMessage('{"total": "12.50"}')
+        >>> to_ocr_result(answer, "key_information_extraction").values
+        {'total': '12.50'}
+    """
+    return read_ocr_result(task, str(message.text), message.response_metadata.get("ocr_result"))
+
+
+class QwenVLOCRLoader(BaseLoader):
+    """Loads pictures and PDF files as documents, one for each page.
+
+    `page_content` is what was read; `metadata` has `source`, `page` (from 1 on), `total_pages`
+    and `task`, and `words`, `values` or `tables` where the task finds any.
+
+    Args:
+        file_path: Pictures and PDF files, one or several: paths, or addresses of pictures.
+        model: Whom to ask, with all that is set there: key, region, protocol, `pdf_dpi`,
+            `pdf_max_pages`, `media_roots`. `ChatQwenVL(model="qwen-vl-ocr")` where none is given.
+        task: What to do with each page; plain text where nothing says otherwise.
+        result_schema: What `"key_information_extraction"` shall find.
+        pages: Which pages of each PDF, from 1 on: `[1, 2, 7]` or `"1-2,7"`.
+        dpi: Dots per inch at which they are rendered.
+        max_concurrency: Most pages that `alazy_load` asks about at the same time.
+
+    Raises:
+        ConfigurationError: The task cannot be asked for.
+
+    Example:
+        >>> from qwen_vl.samples import CHELSEA
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> with Sandbox() as sandbox:
+        ...     model = ChatQwenVL(
+        ...         model="qwen-vl-ocr", base_url=sandbox.base_url, api_key="sk-sandbox"
+        ...     )
+        ...     (document,) = QwenVLOCRLoader(CHELSEA, model).load()
+        >>> document.metadata["page"], document.metadata["task"]
+        (1, 'text_recognition')
+    """
+
+    def __init__(
+        self,
+        file_path: FilePath | Iterable[FilePath],
+        model: ChatQwenVL | None = None,
+        *,
+        task: OcrTask | None = None,
+        result_schema: Mapping[str, Any] | None = None,
+        pages: str | Sequence[int] | None = None,
+        dpi: float | None = None,
+        max_concurrency: int = DEFAULT_CONCURRENCY,
+    ) -> None:
+        self._sources = [file_path] if isinstance(file_path, str | Path) else list(file_path)
+        self._reader = OcrReader(
+            model or ChatQwenVL(model=DEFAULT_OCR_MODEL),
+            task=task,
+            result_schema=result_schema,
+            pages=pages,
+            dpi=dpi,
+            max_concurrency=max_concurrency,
+        )
+
+    @override
+    def lazy_load(self) -> Iterator[Document]:
+        """Load one page after the other, each when it is wanted.
+
+        Raises:
+            MediaError: A file cannot be read, or is neither picture nor PDF.
+            AnswerFormatError: An answer has not the form of the task.
+            QwenVLServiceError: The endpoint answered with an error, or not at all.
+        """
+        with langchain_errors():
+            for page in self._reader.read(self._sources):
+                yield _to_document(page)
+
+    @override
+    async def alazy_load(self) -> AsyncIterator[Document]:
+        """Load several pages at the same time, and give them in order; see `lazy_load`."""
+        pages: Any = self._reader.aread(self._sources)
+        with langchain_errors():
+            async with aclosing(pages):
+                async for page in pages:
+                    yield _to_document(page)
+
+
+def _to_document(page: OcrPage) -> Document:
+    return Document(page_content=page.result.text, metadata=page.to_metadata())

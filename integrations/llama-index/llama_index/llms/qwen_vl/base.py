@@ -1,0 +1,370 @@
+"""`QwenVL`: Qwen VL as a LlamaIndex LLM that sees."""
+
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    LLMMetadata,
+    MessageRole,
+    TextBlock,
+)
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.tools.types import BaseTool
+from llama_index.core.types import PydanticProgramMode
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+from typing_extensions import override
+
+from llama_index.llms.qwen_vl.arguments import resolve_arguments, to_metadata
+from llama_index.llms.qwen_vl.messages import to_turns
+from llama_index.llms.qwen_vl.nodes.read import ImageDocuments, to_media_blocks
+from llama_index.llms.qwen_vl.responses import (
+    acomplete_each,
+    arespond,
+    complete_each,
+    find_cut,
+    keep_first_call,
+    respond,
+    select_tools,
+    to_chat_response,
+    to_completion_response,
+)
+from llama_index.llms.qwen_vl.structured import AnswerForm, StructuredPrediction
+from llama_index.llms.qwen_vl.tools import to_tools
+from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
+from qwen_vl.connection import api_key_from_environment
+from qwen_vl.errors import AnswerFormatError, ConfigurationError
+from qwen_vl.grounding.methods import GroundingMethods
+from qwen_vl.request.rules import choose_structured_method
+from qwen_vl.request.types import Request
+from qwen_vl.settings import QwenVLSettings
+from qwen_vl.specs.parameters import ToolChoice, check_secrets, to_tool_choice
+
+if TYPE_CHECKING:
+    from qwen_vl.grounding.grounder import QuestionAsker
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
+    """Qwen VL as a LlamaIndex LLM that takes pictures and videos.
+
+    Pictures and videos are blocks of a message: `ImageBlock` and `VideoBlock` with an address
+    (`https:`, `oss:`, `data:`), a path, bytes or an open file. `image_block`, `video_block` and
+    `frames_block` make blocks with pixel limits, any `fps`, or frames.
+
+    Args:
+        model: Model id; `model_name` means the same.
+        **kwargs: The fields of `QwenVLSettings` (`api_base` means `base_url`) and of LlamaIndex's
+            `LLM`.
+
+    Raises:
+        ConfigurationError: A keyword that is no field.
+
+    Example:
+        >>> from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
+        >>> from qwen_vl.samples import CHELSEA
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> with Sandbox() as sandbox:
+        ...     llm = QwenVL(api_base=sandbox.base_url, api_key="sk-sandbox")
+        ...     picture = ImageBlock(path=CHELSEA)
+        ...     response = llm.chat([ChatMessage([picture, TextBlock(text="What is this?")])])
+        ...     found = llm.locate(CHELSEA, "red things")
+        >>> response.additional_kwargs["image_tokens"]
+        128
+        >>> (found.width, found.height)
+        (451, 300)
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    api_key: SecretStr | None = Field(
+        default_factory=api_key_from_environment, exclude=True, repr=False
+    )
+    """API key; read from `DASHSCOPE_API_KEY` where none is given. Never shown or dumped."""
+
+    additional_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Options of every call that have no field of their own, such as `tools` or `extra_body`."""
+
+    context_window: int | None = Field(default=None, ge=1)
+    """Tokens of input and output together, where the model's own figure shall not hold."""
+
+    is_function_calling_model: bool | None = None
+    """Whether the model calls tools, where what is known of it shall not hold."""
+
+    _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
+
+    def __init__(self, model: str | None = None, **kwargs: Any) -> None:
+        fields = resolve_arguments({"model": model, **kwargs}, type(self).model_fields)
+        super().__init__(**fields)
+
+    @field_validator("additional_kwargs")
+    @classmethod
+    def _refuse_secret_options(cls, values: dict[str, Any]) -> dict[str, Any]:
+        check_secrets(values)
+        return values
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name the class in what is stored of it.
+
+        `MultiModalVectorStoreIndex` warns of LLMs without "multi" in this name.
+        """
+        return "qwen_vl_multi_modal"
+
+    @property
+    def model_name(self) -> str:
+        """Model id, by the name that some of LlamaIndex's classes have for it."""
+        return self.model
+
+    @model_name.setter
+    def model_name(self, model: str) -> None:
+        self.model = model
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What the model can do, and how many tokens it takes and gives."""
+        return to_metadata(
+            self.model,
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            context_window=self.context_window,
+            is_function_calling_model=self.is_function_calling_model,
+            dialect=self.dialect,
+        )
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a conversation.
+
+        Args:
+            messages: What was said, pictures and videos among it.
+            **kwargs: Options of this call, by the names of the fields, and `tools`,
+                `tool_choice`, `response_format`, `extra_headers` and the like.
+
+        Raises:
+            ContentError: A block cannot be sent; nothing was.
+            ServiceError: The endpoint answered with an error, or not at all.
+        """
+        return self._chat(messages, **kwargs)
+
+    @llm_chat_callback()
+    def stream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> Generator[ChatResponse, None, None]:
+        """Answer a conversation in pieces; see `chat`.
+
+        Each response holds all that has come, its `delta` the new text and its
+        `additional_kwargs["thinking_delta"]` the new thinking. The last has the token counts.
+        """
+        return self._stream_chat(messages, **kwargs)
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a conversation; see `chat`."""
+        return await self._achat(messages, **kwargs)
+
+    @llm_chat_callback()
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> AsyncGenerator[ChatResponse, None]:
+        """Answer a conversation in pieces; see `stream_chat`."""
+        return self._astream_chat(messages, **kwargs)
+
+    @llm_completion_callback()
+    def complete(
+        self,
+        prompt: str,
+        formatted: bool = False,
+        *,
+        image_documents: ImageDocuments | None = None,
+        **kwargs: Any,
+    ) -> CompletionResponse:
+        """Answer a text, and pictures with it.
+
+        Args:
+            prompt: The text.
+            formatted: Whether `completion_to_prompt` has been applied to it.
+            image_documents: Pictures and videos that stand before the text: nodes, documents,
+                blocks, addresses or paths.
+            **kwargs: Options of this call, as in `chat`.
+        """
+        messages = self._to_messages(prompt, formatted, image_documents)
+        return to_completion_response(self._chat(messages, **kwargs))
+
+    @llm_completion_callback()
+    def stream_complete(
+        self,
+        prompt: str,
+        formatted: bool = False,
+        *,
+        image_documents: ImageDocuments | None = None,
+        **kwargs: Any,
+    ) -> Generator[CompletionResponse, None, None]:
+        """Answer a text in pieces; see `complete` and `stream_chat`."""
+        messages = self._to_messages(prompt, formatted, image_documents)
+        return complete_each(self._stream_chat(messages, **kwargs))
+
+    @llm_completion_callback()
+    async def acomplete(
+        self,
+        prompt: str,
+        formatted: bool = False,
+        *,
+        image_documents: ImageDocuments | None = None,
+        **kwargs: Any,
+    ) -> CompletionResponse:
+        """Answer a text; see `complete`."""
+        messages = self._to_messages(prompt, formatted, image_documents)
+        return to_completion_response(await self._achat(messages, **kwargs))
+
+    @llm_completion_callback()
+    async def astream_complete(
+        self,
+        prompt: str,
+        formatted: bool = False,
+        *,
+        image_documents: ImageDocuments | None = None,
+        **kwargs: Any,
+    ) -> AsyncGenerator[CompletionResponse, None]:
+        """Answer a text in pieces; see `complete` and `stream_chat`."""
+        messages = self._to_messages(prompt, formatted, image_documents)
+        return acomplete_each(self._astream_chat(messages, **kwargs))
+
+    def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        request = self._make_request(messages, kwargs, stream=None)
+        return to_chat_response(self._client().ask(request))
+
+    async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        request = self._make_request(messages, kwargs, stream=None)
+        return to_chat_response(await self._async_client().ask(request))
+
+    def _stream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> Generator[ChatResponse, None, None]:
+        request = self._make_request(messages, kwargs, stream=True)
+        return respond(self._client().stream(request))
+
+    def _astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> AsyncGenerator[ChatResponse, None]:
+        request = self._make_request(messages, kwargs, stream=True)
+        return arespond(self._async_client().stream(request))
+
+    @override
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: ToolChoice | None = None,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        converted = to_tools(tools, strict=strict)
+        messages = list(chat_history or ())
+        if user_msg is not None:
+            messages.append(ChatMessage(user_msg) if isinstance(user_msg, str) else user_msg)
+        options: dict[str, Any] = {"messages": messages, **kwargs}
+        if not converted:
+            return options
+        if tool_choice is None and tool_required:
+            tool_choice = "required"
+        if tool_choice is not None:
+            options["tool_choice"] = to_tool_choice(tool_choice, converted)
+        if allow_parallel_tool_calls:
+            # Without a word the service asks for one at a time (Function calling page, 2026-07).
+            options["parallel_tool_calls"] = True
+        return {**options, "tools": converted}
+
+    @override
+    def _validate_chat_with_tools_response(
+        self,
+        response: ChatResponse,
+        tools: Sequence[BaseTool],
+        allow_parallel_tool_calls: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponse:
+        return response if allow_parallel_tool_calls else keep_first_call(response)
+
+    @override
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """Read which tools a response asks for.
+
+        Args:
+            response: Of any chat method; while a stream runs, arguments may be partial.
+            error_on_no_tool_call: Whether to raise where there is none.
+            **kwargs: Not used.
+
+        Raises:
+            AnswerFormatError: There is none, or the arguments of one are no JSON object.
+        """
+        calls = select_tools(response)
+        if not calls and error_on_no_tool_call:
+            raise AnswerFormatError(
+                find_cut(response) or "The model answered in words instead of calling a tool.",
+                text=response.message.content or "",
+            )
+        return calls
+
+    def _choose_form(
+        self, output_cls: type[_Model], llm_kwargs: Mapping[str, Any] | None
+    ) -> AnswerForm[_Model] | None:
+        """Choose how answers are held to a class; `None` where the user has chosen a program."""
+        if self.pydantic_program_mode == PydanticProgramMode.DEFAULT:
+            method = choose_structured_method(
+                (llm_kwargs or {}).get("model") or self.model,
+                protocol=self.protocol,
+                dialect=self.dialect,
+            )
+            if method != "json_schema" and self.is_function_calling_model is not None:
+                # The user's word on the model, who may know better.
+                method = "function_calling" if self.is_function_calling_model else "json_mode"
+            return AnswerForm(output_cls, method)
+        if self.pydantic_program_mode == PydanticProgramMode.FUNCTION:
+            return AnswerForm(output_cls, "function_calling")
+        return None
+
+    def _to_messages(
+        self, prompt: str, formatted: object, image_documents: ImageDocuments | None
+    ) -> list[ChatMessage]:
+        if not isinstance(formatted, bool):
+            raise ConfigurationError(
+                "The second argument of complete is `formatted`. Pass pictures by their name, "
+                "image_documents=[…], or use QwenVLMultiModal."
+            )
+        if not isinstance(prompt, str):
+            raise ConfigurationError(
+                f"A {type(prompt).__name__} is no prompt of complete, which takes a text. Pass "
+                "messages to chat, and templates to predict."
+            )
+        to_prompt = None if formatted else self.completion_to_prompt
+        text = to_prompt(prompt) if to_prompt else prompt
+        blocks = [*to_media_blocks(image_documents or ()), TextBlock(text=text)]
+        return [ChatMessage(role=MessageRole.USER, blocks=blocks)]
+
+    @override
+    def _asker(self) -> "QuestionAsker":
+        # Imported at the first use: programs that never locate anything do not wait for it.
+        from llama_index.llms.qwen_vl.grounding import LlmAsker  # noqa: PLC0415
+
+        return LlmAsker(self)
+
+    def _make_request(
+        self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool | None
+    ) -> Request:
+        options = {**self.additional_kwargs, **kwargs}
+        return self.make_request(to_turns(messages), stream=stream, **options)
+
+    def _client(self) -> QwenVLClient:
+        return self._clients.sync(self.connection())
+
+    def _async_client(self) -> AsyncQwenVLClient:
+        return self._clients.asynchronous(self.connection())

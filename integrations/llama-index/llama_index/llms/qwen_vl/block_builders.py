@@ -1,0 +1,265 @@
+"""Blocks that say what LlamaIndex's own constructors cannot: pixel limits, `fps` below one, frames.
+
+They are plain `ImageBlock` and `VideoBlock` objects and may go wherever these may: messages, tools'
+results, `Memory`, nodes, the engines with `multimodal=True`. `qwen_vl.carriers` tells how.
+"""
+
+import mimetypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeAlias
+
+from llama_index.core.base.llms.types import DocumentBlock, ImageBlock, VideoBlock
+
+from llama_index.llms.qwen_vl.block_options import (
+    FRAMES_TYPE,
+    Options,
+    write_fragment,
+    write_frames,
+    write_page_options,
+    write_parameters,
+)
+from qwen_vl.content import Inline, LocalFile, OpenFile, Pixels, Url, VideoMode, to_source
+from qwen_vl.errors import MediaNotFoundError, UnsupportedContentError
+from qwen_vl.media import sniff, to_json_safe
+from qwen_vl.media.downscale import MAX_FILE_BYTES
+from qwen_vl.media.load import load, read_open_file
+from qwen_vl.media.pdf import PDF_TYPE
+from qwen_vl.request.types import MediaPolicy
+
+Media: TypeAlias = str | bytes | Path | BinaryIO
+Picture: TypeAlias = Any
+"""Those, a `PIL.Image.Image`, or a numpy array of `uint8`: height x width (x 1, 3 or 4)."""
+
+_Kind = Literal["image", "video"]
+_FALLBACK_TYPES = {"image": "image/png", "video": "video/mp4"}
+_ARTICLES = {"image": "An", "video": "A"}
+
+
+def image_block(
+    image: Picture,
+    *,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    detail: str | None = None,
+) -> ImageBlock:
+    """Make a block of a picture.
+
+    Args:
+        image: Its address (`https:`, `http:`, `oss:`, `data:`), bytes, path, an open file, a
+            decoded picture or array.
+        min_pixels: Least pixels that the model looks at: a smaller picture is enlarged.
+        max_pixels: Most pixels that the model looks at: a larger one is shrunk.
+        detail: Passed on as it is.
+
+    Raises:
+        MediaError: There is no such file, or the bytes are no picture.
+        UnsupportedContentError: A value that nothing can be made of.
+
+    Example:
+        >>> str(image_block("https://example.com/cat.png", max_pixels=655360).url)
+        'https://example.com/cat.png#max_pixels=655360'
+    """
+    options = Options(min_pixels=min_pixels, max_pixels=max_pixels)
+    where, media_type = _locate(image, "image", options)
+    return ImageBlock(**where, image_mimetype=media_type, detail=detail)
+
+
+def video_block(  # noqa: PLR0913 - what may stand beside a video.
+    video: Media,
+    *,
+    fps: float | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    total_pixels: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    max_frames: int | None = None,
+    video_mode: VideoMode | None = None,
+) -> VideoBlock:
+    """Make a block of a video.
+
+    Args:
+        video: Its address (`https:`, `http:`, `oss:`, `data:`), bytes, path or an open file.
+        fps: Frames per second to look at, 0.1 to 10.
+        min_pixels: Least pixels of a frame.
+        max_pixels: Most pixels of a frame.
+        total_pixels: Most pixels of all frames together.
+        start: Seconds from the beginning of a local video at which to begin to look.
+        end: Seconds from the beginning of a local video at which to stop.
+        max_frames: Most frames to take of a local video.
+        video_mode: How a local video is sent: `"inline"`, `"frames"`, `"upload"` or `"auto"`.
+
+    Raises:
+        MediaError: There is no such file, or the bytes are no video.
+        UnsupportedContentError: A value that nothing can be made of.
+
+    Example:
+        >>> str(video_block("https://example.com/walk.mp4", fps=0.5).url)
+        'https://example.com/walk.mp4#fps=0.5'
+    """
+    options = Options(
+        fps=fps,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        total_pixels=total_pixels,
+        start=start,
+        end=end,
+        max_frames=max_frames,
+        video_mode=video_mode,
+    )
+    where, media_type = _locate(video, "video", options)
+    return VideoBlock(**where, video_mimetype=media_type)
+
+
+def frames_block(
+    frames: Sequence[Picture],
+    *,
+    fps: float | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    total_pixels: int | None = None,
+) -> VideoBlock:
+    """Make a block of a video that is given as its frames.
+
+    Paths are read here and now: a block that holds them would be text, which nobody may read
+    files by.
+
+    Args:
+        frames: Four or more pictures in order: addresses, paths, bytes, `PIL.Image` or arrays.
+        fps: At how many frames per second they were taken.
+        min_pixels: Least pixels of a frame.
+        max_pixels: Most pixels of a frame.
+        total_pixels: Most pixels of all frames together.
+
+    Raises:
+        MediaError: A frame is no picture, or there is no such file.
+        UnsupportedContentError: A frame is of a kind that nothing can be made of.
+
+    Example:
+        >>> urls = [f"https://example.com/{number}.jpg" for number in range(4)]
+        >>> frames_block(urls, fps=2).video_mimetype
+        'video/x-qwen-frames+json'
+    """
+    options = Options(
+        fps=fps, min_pixels=min_pixels, max_pixels=max_pixels, total_pixels=total_pixels
+    )
+    addresses = [_frame(frame, f"frames[{index}]") for index, frame in enumerate(frames)]
+    return VideoBlock(video=write_frames(addresses, options), video_mimetype=FRAMES_TYPE)
+
+
+def document_block(
+    document: Media,
+    *,
+    pages: str | Sequence[int] | None = None,
+    dpi: float | None = None,
+    title: str | None = None,
+) -> DocumentBlock:
+    """Make a block of a PDF, whose pages are sent as pictures.
+
+    Args:
+        document: Its bytes, path or an open file.
+        pages: Numbers from 1 on, as `[1, 2, 7]` or `"1-2,7"`; `None` for all.
+        dpi: Dots per inch to render at; the LLM's `pdf_dpi` where none is given.
+        title: Stands in the label of each page; a path's name where none is given.
+
+    Raises:
+        MediaError: There is no such file.
+        UnsupportedContentError: A value that nothing can be made of.
+
+    Example:
+        >>> document_block(b"%PDF-1.7", pages="1-2,7").document_mimetype
+        'application/pdf;pages=1-2,7'
+    """
+    media_type = write_page_options(PDF_TYPE, pages, dpi)
+    match to_source(document):
+        case LocalFile(path=path, is_trusted=True):
+            _check_exists(path, "document")
+            where: dict[str, Any] = {"path": path}
+            title = title or path.name
+        case Inline(data=data):
+            where = {"data": data.encode() if isinstance(data, str) else data}
+        case OpenFile(file=file):
+            where = {"data": read_open_file(file, None, "document")}
+        case _:
+            raise UnsupportedContentError(
+                f"A document cannot be made of {_describe(document)}.",
+                where="document",
+                remedy="Pass bytes, a pathlib.Path or an open binary file.",
+            )
+    return DocumentBlock(**where, document_mimetype=media_type, title=title)
+
+
+def _locate(media: Picture, kind: _Kind, options: Options) -> tuple[dict[str, Any], str | None]:
+    """Find the fields that say where media is, and its type with the options in it."""
+    match to_source(media):
+        case Url(address=address) if address[:5].lower() == "data:":
+            return _from_data_url(address, kind, options)
+        case Url(address=address):
+            return {"url": write_fragment(address, options)}, None
+        case LocalFile(path=path, is_trusted=True):
+            _check_exists(path, kind)
+            return {"path": path}, _with_options(mimetypes.guess_type(path)[0], kind, options)
+        case LocalFile() if media[:5].lower() == "file:":
+            return {"url": write_fragment(media, options)}, None
+        case OpenFile(file=file):
+            # A block that holds an open file can neither be stored nor shown to an engine.
+            data = read_open_file(file, None, kind)
+            return {kind: data}, _with_options(sniff(data), kind, options)
+        case Inline(data=data):
+            if isinstance(data, str):
+                return {kind: data.encode()}, _with_options(None, kind, options)
+            return {kind: data}, _with_options(sniff(data), kind, options)
+        case Pixels() if kind == "image":
+            return _from_data_url(str(to_json_safe(media, kind, kind)), kind, options)
+    raise UnsupportedContentError(
+        f"{_ARTICLES[kind]} {kind} cannot be made of {_describe(media)}.",
+        where=kind,
+        remedy="Pass an address, bytes, a pathlib.Path or an open binary file.",
+    )
+
+
+def _from_data_url(
+    address: str, kind: _Kind, options: Options
+) -> tuple[dict[str, Any], str | None]:
+    header, _, text = address.partition(",")
+    if not header.lower().endswith(";base64"):
+        # Percent-encoded: rare, and the block keeps it as it is.
+        return {"url": address}, None
+    media_type = header[len("data:") : -len(";base64")]
+    return {kind: text.encode()}, _with_options(media_type or None, kind, options)
+
+
+def _with_options(media_type: str | None, kind: _Kind, options: Options) -> str | None:
+    if not options.given():
+        return media_type
+    # What the bytes say counts in the end; a type must be there for the options to stand behind.
+    return write_parameters(media_type or _FALLBACK_TYPES[kind], options)
+
+
+def _frame(frame: Picture, where: str) -> str:
+    source = to_source(frame)
+    if isinstance(source, LocalFile) and source.is_trusted:
+        frame = load(source, MediaPolicy(max_inline_bytes=MAX_FILE_BYTES), where).data
+    if isinstance(frame, str):
+        return frame
+    text = to_json_safe(frame, "image", where)
+    if text is None:
+        raise UnsupportedContentError(
+            f"A frame cannot be made of {_describe(frame)}.",
+            where=where,
+            remedy="Pass addresses, paths, bytes or decoded pictures.",
+        )
+    return text
+
+
+def _check_exists(path: Path, where: str) -> None:
+    # The block's own complaint would be an error of pydantic's.
+    if not path.is_file():
+        raise MediaNotFoundError(f"There is no file {path}.", where=where, value=str(path))
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}"
+    return f"a value of type {type(value).__name__}"

@@ -1,0 +1,1 @@
+"""Images and videos of nodes, as they were stored."""

@@ -1,0 +1,181 @@
+"""`QwenMediaPostprocessor`: pictures and videos of retrieved nodes, as they were stored."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from llama_index.core.base.llms.types import AudioBlock, BaseContentBlock, TextBlock
+from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_validator
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import (
+    BaseNode,
+    MetadataMode,
+    Node,
+    NodeWithScore,
+    QueryBundle,
+    TextNode,
+)
+
+from llama_index.llms.qwen_vl.nodes.blocks import NodeBlock, to_node_block
+from llama_index.llms.qwen_vl.nodes.read import METADATA_KEYS, read_media, read_node_audio
+from qwen_vl.errors import ConfigurationError
+from qwen_vl.request.types import MediaPolicy
+from qwen_vl.specs.models import DEFAULT_MODEL
+
+
+class QwenMediaPostprocessor(BaseNodePostprocessor):
+    """Hands the pictures and videos of retrieved nodes to `QwenVL` as they were stored.
+
+    Query engines with `multimodal=True` download all media themselves and send it as Base64:
+    `oss:` addresses fail there, and `fps` and pixel limits are lost. Behind this postprocessor the
+    engine gets nodes that answer with their addresses: nothing is downloaded, `https:`, `http:`,
+    `oss:` and `data:` addresses, frames, `fps` and pixel limits arrive as they were stored, and
+    the engine packs by the tokens that the model really makes of them. Text, scores, ids, metadata
+    and relationships stay, and so do the nodes that were retrieved; nodes without pictures and
+    videos pass as they are.
+
+    Media is found in `ImageNode`, `ImageDocument`, and the `image_resource` and `video_resource` of
+    `Node` and `Document`; where those hold none, in the metadata: `image_url` or `image_path`;
+    `video_url`, `video_path` or `video_frames`, a list of addresses and paths. `fps`, `min_pixels`,
+    `max_pixels` and `total_pixels` stand beside them. The language model does not see these keys
+    as text.
+
+    What a store holds may come from anywhere, so `QwenVL` reads paths, wherever they stand in a
+    node, only inside its own `media_roots`. Nothing is read here, except to count tokens.
+
+    Args:
+        model: Whose tokens are counted: the model of the engine's `QwenVL`. What lies behind an
+            address counts as the largest picture that the model looks at, a video as a minute.
+        keys: Other metadata keys than these: `{"image_path": "file_path"}`.
+        media_roots: Folders whose files may be opened to count their tokens: those of the engine's
+            `QwenVL`. Other files count like what lies behind an address.
+
+    Raises:
+        ConfigurationError: `keys` names something that is not read.
+
+    Example:
+        >>> node = TextNode(
+        ...     text="A walk in the park",
+        ...     metadata={"video_url": "https://example.com/walk.mp4", "fps": 0.5},
+        ... )
+        >>> (found,) = QwenMediaPostprocessor().postprocess_nodes([NodeWithScore(node=node)])
+        >>> [block.block_type for block in found.node.get_content_blocks()]
+        ['text', 'video']
+        >>> found.node.get_content_blocks()[1].inline_url()
+        'https://example.com/walk.mp4#fps=0.5'
+    """
+
+    model: str = Field(default=DEFAULT_MODEL, description="Model whose tokens are counted.")
+    keys: dict[str, str] = Field(
+        default_factory=dict, description="Metadata keys that differ from their names here."
+    )
+
+    media_roots: list[str] | None = Field(
+        default=None, description="Folders whose files may be opened to count their tokens."
+    )
+
+    @field_validator("media_roots", mode="before")
+    @classmethod
+    def _to_texts(cls, roots: Sequence[str | Path] | None) -> Any:
+        return [str(root) for root in roots] if isinstance(roots, list | tuple) else roots
+
+    @field_validator("keys")
+    @classmethod
+    def _refuse_unknown_keys(cls, keys: dict[str, str]) -> dict[str, str]:
+        unknown = sorted(set(keys) - set(METADATA_KEYS))
+        if unknown:
+            raise ConfigurationError(
+                f"keys has {', '.join(map(repr, unknown))}; what is read of metadata is "
+                f"{', '.join(METADATA_KEYS)}."
+            )
+        return keys
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name the class in what is stored of it."""
+        return "QwenMediaPostprocessor"
+
+    def _postprocess_nodes(
+        self,
+        nodes: list[NodeWithScore],
+        query_bundle: QueryBundle | None = None,  # noqa: ARG002 - of the interface.
+    ) -> list[NodeWithScore]:
+        keys = {name: self.keys.get(name, name) for name in METADATA_KEYS}
+        return [self._with_media(node, keys) for node in nodes]
+
+    def _with_media(self, scored: NodeWithScore, keys: Mapping[str, str]) -> NodeWithScore:
+        node = scored.node
+        where = f"node {node.node_id!r}"
+        audio = read_node_audio(node)
+        media = (*read_media(node, keys), *([audio] if audio else []))
+        if not media:
+            return scored
+        roots = self.media_roots
+        policy = MediaPolicy(media_roots=None if roots is None else tuple(map(Path, roots)))
+        blocks = tuple(to_node_block(block, self.model, where, policy) for block in media)
+        return NodeWithScore(node=attach(node, blocks, tuple(keys.values())), score=scored.score)
+
+
+def attach(node: BaseNode, blocks: tuple[NodeBlock, ...], hidden: tuple[str, ...]) -> BaseNode:
+    """Copy a node, with blocks in the place of its own pictures and videos.
+
+    Args:
+        node: A node; it stays as it is.
+        blocks: What the copy gives to engines.
+        hidden: Metadata keys that the language model shall not see as text: there an address is
+            noise, and a `data:` one costs more than its picture.
+    """
+    made: Any = _class_with_media(type(node)).model_construct(
+        node.model_fields_set,
+        **{
+            **node.__dict__,
+            "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, *hidden],
+        },
+    )
+    made.attach(node, blocks, hidden)
+    return made  # type: ignore[no-any-return]
+
+
+class _MediaNode:
+    """What is put before a node's own class."""
+
+    _attached: tuple[BaseNode, tuple[NodeBlock, ...], tuple[str, ...]]
+
+    def attach(self, *attached: Any) -> None:
+        """Keep what `attach` was called with."""
+        self._attached = attached
+
+    def get_content_blocks(
+        self, metadata_mode: MetadataMode = MetadataMode.NONE
+    ) -> list[BaseContentBlock]:
+        """Give the text, and what was attached."""
+        _, blocks, _ = self._attached
+        node: Any = self
+        if isinstance(node, Node):
+            # Its own method makes blocks of the rest: text, and audio that is no local file.
+            attached = {"image_resource": None, "video_resource": None}
+            if any(isinstance(block, AudioBlock) for block in blocks):
+                attached["audio_resource"] = None
+            bare = node.model_copy(update=attached)
+            words = Node.get_content_blocks(bare, metadata_mode)
+        else:
+            words = TextNode.get_content_blocks(node, metadata_mode)
+        kept = [block for block in words if not isinstance(block, TextBlock) or block.text]
+        return [*kept, *blocks]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # The class is made while the program runs, and pickle finds none by its name.
+        return attach, self._attached
+
+
+@cache
+def _class_with_media(kind: Any) -> Any:
+    """Make a class that is `kind` to all who ask: engines look for `TextNode`, stores for names."""
+    names = {
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+        "__doc__": kind.__doc__,
+        "_attached": PrivateAttr(),
+    }
+    return type(kind)(kind.__name__, (_MediaNode, kind), names)

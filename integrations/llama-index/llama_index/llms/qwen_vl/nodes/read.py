@@ -1,0 +1,348 @@
+"""The pictures and videos that a node holds, in its own fields or in its metadata.
+
+Vector stores and `persist()` lose the bytes of a `MediaResource`, and refuse its address; metadata
+survives everywhere. No file is opened here, and nothing fetched.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from llama_index.core.base.llms.types import AudioBlock, ImageBlock, VideoBlock
+from llama_index.core.schema import BaseNode, ImageNode, MediaResource, Node, NodeWithScore
+
+from llama_index.llms.qwen_vl.block_builders import frames_block, image_block, video_block
+from llama_index.llms.qwen_vl.block_options import Options, write_fragment, write_parameters
+from qwen_vl.errors import (
+    ContentError,
+    MediaFormatError,
+    MediaOptionError,
+    UnsupportedContentError,
+)
+
+Media: TypeAlias = ImageBlock | VideoBlock
+ImageDocuments: TypeAlias = Sequence[Any]
+"""Pictures as older code passes them: nodes, documents, blocks, addresses, paths."""
+
+
+def to_media_blocks(documents: ImageDocuments) -> list[Media]:
+    """Find the pictures and videos that older code passes as `image_documents`.
+
+    Args:
+        documents: `ImageNode`, `ImageDocument`, `Node`, `NodeWithScore`, `ImageBlock`,
+            `VideoBlock`, addresses or `pathlib.Path`, or one of them. The text of nodes is not
+            taken. A path in a node that a retriever found or a store loaded is read only inside
+            `media_roots`: the program did not choose it.
+
+    Raises:
+        UnsupportedContentError: Something holds neither picture nor video.
+        MediaError: There is no such file.
+
+    Example:
+        >>> node = ImageNode(image_url="https://example.com/cat.png")
+        >>> str(to_media_blocks([node])[0].url)
+        'https://example.com/cat.png'
+    """
+    blocks: list[Media] = []
+    for index, document in enumerate([documents] if _is_one(documents) else documents):
+        where = f"image_documents[{index}]"
+        found = list(_find(document, where))
+        if not found:
+            raise UnsupportedContentError(
+                f"A {type(document).__name__} that holds neither picture nor video.",
+                where=where,
+                remedy="Pass ImageNode, ImageDocument, ImageBlock, VideoBlock, addresses or paths.",
+            )
+        blocks += found
+    return blocks
+
+
+def read_node_media(node: object, *, is_trusted: bool = False) -> Iterator[Media]:
+    """Find the pictures and videos that a node's own fields hold.
+
+    Args:
+        node: An `ImageNode`, an `ImageDocument`, or a `Node` with resources.
+        is_trusted: Whether the program made the node, so that a path in it is its own choice.
+            Any other path becomes a `file:` URL, which the LLM reads inside its `media_roots`.
+
+    Raises:
+        MediaError: There is no such file; only where `is_trusted`.
+    """
+    match node:
+        case ImageNode(image_url=str(address)) if address:
+            yield image_block(address)
+        case ImageNode(image=str(text)) if text:
+            yield ImageBlock(image=text.encode(), image_mimetype=node.image_mimetype)
+        case ImageNode(image_path=str(path)) if path:
+            yield image_block(_to_reference(Path(path), is_trusted=is_trusted))
+        case Node():
+            if node.image_resource is not None:
+                yield from _read_image(node.image_resource, is_trusted=is_trusted)
+            if node.video_resource is not None:
+                yield from _read_video(node.video_resource, is_trusted=is_trusted)
+
+
+def read_node_audio(node: object) -> AudioBlock | None:
+    """Find the audio file that a node names by its path.
+
+    LlamaIndex's own block would read it. Other audio stays with LlamaIndex.
+
+    Args:
+        node: Any node.
+    """
+    resource = node.audio_resource if isinstance(node, Node) else None
+    if resource is None or resource.url is not None or resource.data or resource.path is None:
+        return None
+    return AudioBlock(url=str(_to_reference(resource.path, is_trusted=False)))
+
+
+def _to_reference(path: Path, *, is_trusted: bool) -> Path | str:
+    return path if is_trusted else path.absolute().as_uri()
+
+
+def _is_own(node: object) -> bool:
+    """Tell whether the program can have made a node.
+
+    What a store loads has every field set; a program leaves most of them out.
+    """
+    return not (isinstance(node, BaseNode) and node.model_fields_set >= _fields_of(type(node)))
+
+
+def _fields_of(kind: type[BaseNode]) -> set[str]:
+    return {name for name, held in kind.model_fields.items() if not held.exclude}
+
+
+def _is_one(documents: object) -> bool:
+    return isinstance(documents, str | Path | ImageBlock | VideoBlock | BaseNode | NodeWithScore)
+
+
+def _find(document: object, where: str) -> Iterator[Media]:
+    match document:
+        case ImageBlock() | VideoBlock():
+            yield document
+        case NodeWithScore():
+            yield from read_node_media(document.node)
+        case str() | Path():
+            yield image_block(document)
+        case list() | tuple():
+            raise UnsupportedContentError("A list within the list.", where=where)
+        case _:
+            yield from read_node_media(document, is_trusted=_is_own(document))
+
+
+def _read_image(resource: MediaResource, *, is_trusted: bool) -> Iterator[ImageBlock]:
+    if resource.url is not None:
+        yield image_block(str(resource.url))
+    elif resource.data:
+        yield ImageBlock(image=resource.data, image_mimetype=resource.mimetype)
+    elif resource.path is not None:
+        yield image_block(_to_reference(resource.path, is_trusted=is_trusted))
+
+
+def _read_video(resource: MediaResource, *, is_trusted: bool) -> Iterator[VideoBlock]:
+    if resource.url is not None:
+        yield video_block(str(resource.url))
+    elif resource.data:
+        yield VideoBlock(video=resource.data, video_mimetype=resource.mimetype)
+    elif resource.path is not None:
+        yield video_block(_to_reference(resource.path, is_trusted=is_trusted))
+
+
+SOURCE_KEYS = ("image_url", "image_path", "video_url", "video_path", "video_frames")
+OPTION_KEYS = ("fps", "min_pixels", "max_pixels", "total_pixels")
+METADATA_KEYS = SOURCE_KEYS + OPTION_KEYS
+
+_Kind: TypeAlias = Literal["image", "video"]
+
+_BLOCKS: Mapping[_Kind, type[Media]] = {"image": ImageBlock, "video": VideoBlock}
+_FALLBACK_TYPES = {"image": "image/png", "video": "video/mp4"}
+_SHOWN_CHARS = 80
+_ADDRESS = re.compile(r"(?:https?|oss|data|file):", re.IGNORECASE)
+
+
+def read_media(node: BaseNode, keys: Mapping[str, str]) -> tuple[Media, ...]:
+    """Find the picture and the video of a node.
+
+    The node's own fields come first; metadata counts where they hold nothing. `fps` and the pixel
+    limits always come from the metadata.
+
+    Args:
+        node: Any node.
+        keys: The metadata key of each of `METADATA_KEYS`.
+
+    Raises:
+        MediaError: A field is empty, there is no such file, or a metadata value is not what its
+            key promises.
+        UnsupportedContentError: The metadata names two pictures, or two videos.
+
+    Example:
+        >>> from llama_index.core.schema import TextNode
+        >>> node = TextNode(metadata={"video_url": "https://example.com/walk.mp4", "fps": 0.5})
+        >>> [str(block.url) for block in read_media(node, {key: key for key in METADATA_KEYS})]
+        ['https://example.com/walk.mp4#fps=0.5']
+    """
+    try:
+        return tuple(_read_media(node, keys))
+    except ContentError as error:
+        if not error.where.startswith("node "):
+            error.where = f"node {node.node_id!r}"
+        raise
+
+
+def _read_media(node: BaseNode, keys: Mapping[str, str]) -> Iterator[Media]:
+    own = list(read_node_media(node))
+    for kind in ("image", "video"):
+        block = next((block for block in own if isinstance(block, _BLOCKS[kind])), None)
+        name = None if block else _find_name(node, kind, keys)
+        if block:
+            yield _add_options(block, kind, _read_options(node, kind, keys))
+        elif name:
+            yield _read_named(node, name, keys[name], _read_options(node, kind, keys))
+        elif _has_field(node, kind):
+            raise MediaFormatError(
+                f"Its {kind} is empty.",
+                where=f"node {node.node_id!r}",
+                remedy="The bytes of a MediaResource are not stored with a node: keep an address "
+                f"or a path in its metadata, as {keys[f'{kind}_url']!r} or "
+                f"{keys[f'{kind}_path']!r}.",
+            )
+
+
+def _has_field(node: BaseNode, kind: _Kind) -> bool:
+    if isinstance(node, Node):
+        return getattr(node, f"{kind}_resource") is not None
+    return kind == "image" and isinstance(node, ImageNode)
+
+
+def _add_options(block: Media, kind: _Kind, options: Options) -> Media:
+    if not options.given():
+        return block
+    if block.url is not None:
+        return block.model_copy(update={"url": write_fragment(str(block.url), options)})
+    field = f"{kind}_mimetype"
+    media_type = write_parameters(getattr(block, field) or _FALLBACK_TYPES[kind], options)
+    return block.model_copy(update={field: media_type})
+
+
+def _find_name(node: BaseNode, kind: _Kind, keys: Mapping[str, str]) -> str | None:
+    given = [
+        name for name in SOURCE_KEYS if name.startswith(kind) and _get(node, keys[name]) is not None
+    ]
+    if len(given) > 1:
+        both = " and ".join(repr(keys[name]) for name in given)
+        raise UnsupportedContentError(
+            f"Its metadata has {both}, and a node has one {kind}.",
+            where=f"node {node.node_id!r}",
+            remedy="Keep one of them, or make a node of each.",
+        )
+    return given[0] if given else None
+
+
+def _read_named(node: BaseNode, name: str, key: str, options: Options) -> Media:
+    value, where = _get(node, key), _place(node, key)
+    if name == "video_frames":
+        frames = [_frame(frame, where) for frame in _frame_list(value, where)]
+        return frames_block(frames, **options.given())  # type: ignore[arg-type]
+    if not isinstance(value, str):
+        raise _wrong(value, "must be text", where)
+    is_address = _ADDRESS.match(value) is not None
+    if is_address and name.endswith("_path"):
+        raise _wrong(value, "is an address, and no path", where)
+    if not is_address and name.endswith("_url"):
+        raise _wrong(value, "is no address that the service takes", where)
+    make: Any = image_block if name.startswith("image") else video_block
+    block: Media = make(_to_address(value), **options.given())
+    return block
+
+
+def _frame_list(value: Any, where: str) -> list[Any]:
+    if isinstance(value, str):
+        # Some stores keep no lists in metadata.
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    if not isinstance(value, list):
+        raise _wrong(value, "must be a list, or the JSON text of one", where)
+    return value
+
+
+def _frame(frame: Any, where: str) -> str:
+    if not isinstance(frame, str) or not frame:
+        raise _wrong(frame, "is no frame: each is an address or a path, as text", where)
+    return _to_address(frame)
+
+
+def _to_address(text: str) -> str:
+    # Metadata may come from anywhere, so that a path in it is read within `media_roots` alone.
+    return text if _ADDRESS.match(text) else Path(text).absolute().as_uri()
+
+
+def _read_options(node: BaseNode, kind: _Kind, keys: Mapping[str, str]) -> Options:
+    options = Options(
+        min_pixels=_read_count(node, keys["min_pixels"]),
+        max_pixels=_read_count(node, keys["max_pixels"]),
+    )
+    if kind == "image":
+        # What else may stand under the other names beside a picture is its owner's.
+        return options
+    return replace(
+        options,
+        fps=_read_number(node, keys["fps"]),
+        total_pixels=_read_count(node, keys["total_pixels"]),
+    )
+
+
+def _read_count(node: BaseNode, key: str) -> int | None:
+    number = _read_number(node, key, "a whole number")
+    if number is None:
+        return None
+    if number != int(number):
+        raise _wrong_option(node, key, "a whole number")
+    # Some stores make floats of all numbers.
+    return int(number)
+
+
+def _read_number(node: BaseNode, key: str, wanted: str = "a number") -> float | None:
+    value = _get(node, key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise _wrong_option(node, key, wanted)
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def _get(node: BaseNode, key: str) -> Any:
+    value = node.metadata.get(key)
+    # Some stores give every node the keys of all, with nothing in them.
+    return None if isinstance(value, str | list) and not value else value
+
+
+def _place(node: BaseNode, key: str) -> str:
+    return f"node {node.node_id!r}: metadata[{key!r}]"
+
+
+def _wrong(value: Any, problem: str, where: str) -> MediaFormatError:
+    shown = repr(value)[:_SHOWN_CHARS]
+    return MediaFormatError(
+        f"{shown} {problem}.",
+        where=where,
+        value=shown,
+        remedy="Addresses stand under …_url, paths under …_path.",
+    )
+
+
+def _wrong_option(node: BaseNode, key: str, wanted: str) -> MediaOptionError:
+    value = node.metadata[key]
+    return MediaOptionError(
+        f"{value!r} is not {wanted}.",
+        where=_place(node, key),
+        value=value,
+        limit=wanted,
+        remedy="Correct it, or have another key read: QwenMediaPostprocessor(keys={…}).",
+    )

@@ -1,0 +1,168 @@
+"""The tasks of the OCR models: their results typed, and a reader that reads files by them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from io import BytesIO
+from pathlib import PurePath
+from typing import Any, TypeAlias
+
+from llama_index.core.base.llms.types import ChatResponse
+from llama_index.core.readers.base import BaseReader
+from llama_index.core.schema import Document
+from typing_extensions import override
+
+from llama_index.llms.qwen_vl.base import QwenVL
+from qwen_vl.ocr.reader import DEFAULT_CONCURRENCY, OcrPage, OcrReader
+from qwen_vl.ocr.results import OcrResult, read_ocr_result
+from qwen_vl.request.ocr import OcrTask
+from qwen_vl.specs.models import DEFAULT_OCR_MODEL
+
+File: TypeAlias = str | PurePath
+# Places, values and tables would be longer than the text, and are of use to programs alone.
+_FOR_PROGRAMS = ("words", "in_pixels", "values", "tables")
+
+
+def to_ocr_result(response: ChatResponse, task: OcrTask) -> OcrResult:
+    """Read from an answer what a task found.
+
+    Args:
+        response: The answer, or the last response of a stream.
+        task: The `ocr_task` that was asked for.
+
+    Raises:
+        AnswerFormatError: The answer has not the form that the task promises.
+
+    Example:
+        >>> from llama_index.core.llms import ChatMessage
+        >>> answer = ChatResponse(message=ChatMessage('{"total": "12.50"}', role="assistant"))
+        >>> to_ocr_result(answer, "key_information_extraction").values
+        {'total': '12.50'}
+    """
+    text = response.message.content or ""
+    return read_ocr_result(task, text, response.additional_kwargs.get("ocr_result"))
+
+
+class QwenVLOCRReader(BaseReader):
+    """Reads pictures and PDF files into documents, one for each page.
+
+    The text is what was read; the metadata has `source`, `page` (from 1 on), `total_pages` and
+    `task`, and `words`, `values` or `tables` where the task finds any. The latter are shown
+    neither to language nor to embedding models.
+
+    Args:
+        llm: Whom to ask, with all that is set there: key, region, protocol, `pdf_dpi`,
+            `pdf_max_pages`, `media_roots`. `QwenVL("qwen-vl-ocr")` where none is given.
+        task: What to do with each page; plain text where nothing says otherwise.
+        result_schema: What `"key_information_extraction"` shall find.
+        pages: Which pages of each PDF, from 1 on: `[1, 2, 7]` or `"1-2,7"`.
+        dpi: Dots per inch at which they are rendered.
+        max_concurrency: Most pages that the asynchronous methods ask about at the same time.
+
+    Raises:
+        ConfigurationError: The task cannot be asked for.
+
+    Example:
+        >>> from qwen_vl.samples import CHELSEA
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> with Sandbox() as sandbox:
+        ...     llm = QwenVL("qwen-vl-ocr", api_base=sandbox.base_url, api_key="sk-sandbox")
+        ...     (document,) = QwenVLOCRReader(llm).load_data(CHELSEA)
+        >>> document.metadata["page"], document.metadata["task"]
+        (1, 'text_recognition')
+    """
+
+    def __init__(
+        self,
+        llm: QwenVL | None = None,
+        *,
+        task: OcrTask | None = None,
+        result_schema: Mapping[str, Any] | None = None,
+        pages: str | Sequence[int] | None = None,
+        dpi: float | None = None,
+        max_concurrency: int = DEFAULT_CONCURRENCY,
+    ) -> None:
+        self._reader = OcrReader(
+            llm or QwenVL(DEFAULT_OCR_MODEL),
+            task=task,
+            result_schema=result_schema,
+            pages=pages,
+            dpi=dpi,
+            max_concurrency=max_concurrency,
+        )
+
+    @override
+    def lazy_load_data(
+        self,
+        file: File | Iterable[File],
+        extra_info: Mapping[str, Any] | None = None,
+        fs: Any = None,
+    ) -> Iterator[Document]:
+        """Read one page after the other, each when it is wanted.
+
+        `load_data` takes the same and gives a list, so that `SimpleDirectoryReader` can use it.
+
+        Args:
+            file: Pictures and PDF files, one or several: paths, or addresses of pictures.
+            extra_info: Put into the metadata of each page; what this package knows counts first.
+            fs: The `fsspec` file system that they are in, if it is not this machine's.
+
+        Raises:
+            MediaError: A file cannot be read, or is neither picture nor PDF.
+            AnswerFormatError: An answer has not the form of the task.
+            ServiceError: The endpoint answered with an error, or not at all.
+        """
+        for page in self._reader.read(_open_each(file, fs)):
+            yield _to_document(page, extra_info)
+
+    @override
+    async def alazy_load_data(
+        self,
+        file: File | Iterable[File],
+        extra_info: Mapping[str, Any] | None = None,
+        fs: Any = None,
+    ) -> Iterable[Document]:
+        """Read several pages at the same time; see `lazy_load_data`.
+
+        All pages are there when it returns: LlamaIndex goes over them without waiting.
+        """
+        return await self.aload_data(file, extra_info, fs)
+
+    @override
+    async def aload_data(
+        self,
+        file: File | Iterable[File],
+        extra_info: Mapping[str, Any] | None = None,
+        fs: Any = None,
+    ) -> list[Document]:
+        """Read several pages at the same time; see `lazy_load_data`."""
+        pages: Any = self._reader.aread(_open_each(file, fs))
+        async with aclosing(pages):
+            return [_to_document(page, extra_info) async for page in pages]
+
+
+class _NamedBytes(BytesIO):
+    """A file of another file system, which says where it is from."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self.name = name
+
+
+def _open_each(file: File | Iterable[File], fs: Any) -> Iterator[object]:
+    files = [file] if isinstance(file, str | PurePath) else file
+    for each in files:
+        if fs is None:
+            yield each
+            continue
+        with fs.open(str(each), "rb") as opened:
+            data = opened.read()
+        yield _NamedBytes(data, str(each))
+
+
+def _to_document(page: OcrPage, extra_info: Mapping[str, Any] | None) -> Document:
+    return Document(
+        text=page.result.text,
+        metadata={**(extra_info or {}), **page.to_metadata()},
+        excluded_embed_metadata_keys=list(_FOR_PROGRAMS),
+        excluded_llm_metadata_keys=list(_FOR_PROGRAMS),
+    )

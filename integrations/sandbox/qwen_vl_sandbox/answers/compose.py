@@ -1,0 +1,215 @@
+"""The honest answer: what was received, in the form that was asked for.
+
+Deterministic, and never a guess at what a model would say.
+"""
+
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from qwen_vl_sandbox.answers.grounding import write_findings
+from qwen_vl_sandbox.answers.ocr import find_task, read_text
+from qwen_vl_sandbox.answers.tools import choose_calls
+from qwen_vl_sandbox.json_schema import value_for
+from qwen_vl_sandbox.media.hosted import Receipt, Sight, arguments_text
+from qwen_vl_sandbox.media.hosted_tokens import pieces, text_tokens
+from qwen_vl_sandbox.reading.conversation import Conversation, Message, Options, ToolCall
+
+LONGEST_QUOTE = 2_000
+"""Characters of the text that an answer repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back, whichever protocol carries it."""
+
+    text: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str = "stop"
+    text_chunks: tuple[str, ...] | None = None
+    """Where a stream is cut; by a rule of the protocol if not given."""
+    reasoning_chunks: tuple[str, ...] | None = None
+    ocr_result: dict[str, Any] | None = None
+    """What a task of the text-reading models found, as values."""
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Tokens of the reasoning."""
+        return text_tokens(self.reasoning)
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens of the reasoning, the text and the calls."""
+        calls = sum(text_tokens(call.name + arguments_text(call)) for call in self.tool_calls)
+        return self.reasoning_tokens + text_tokens(self.text) + calls
+
+
+def compose(conversation: Conversation, receipt: Receipt) -> Answer:
+    """Write the honest answer to a conversation."""
+    options = conversation.options
+    if options.ocr is not None:
+        reading = read_text(options.ocr, receipt)
+        return replace(limited(Answer(reading.text), options), ocr_result=reading.result)
+    told = find_task(conversation)
+    if told is not None:
+        return limited(Answer(read_text(told, receipt).text), options)
+    reasoning = _reasoning(conversation, receipt) if options.thinking else ""
+    calls = choose_calls(conversation)
+    if calls:
+        called = Answer("", reasoning, calls, "tool_calls")
+        return _cut_calls(called, options.max_completion_tokens) if options.cuts_calls else called
+    text = _formatted(conversation, receipt) if options.exact is None else options.exact
+    return limited(Answer(text, reasoning), options)
+
+
+def limited(answer: Answer, options: Options) -> Answer:
+    """Cut an answer at the stop texts and at the token limits that were asked for."""
+    text, reasoning = _until_stop(answer.text, options.stop), answer.reasoning
+    finish = answer.finish_reason
+    if options.max_completion_tokens is not None:
+        room = options.max_completion_tokens
+        reasoning, reasoning_cut = _clipped(reasoning, room)
+        text, text_cut = _clipped(text, room - text_tokens(reasoning))
+        finish = "length" if reasoning_cut or text_cut else finish
+    if options.max_tokens is not None:
+        # `max_tokens` caps the answer only, never the reasoning (Native-API page, 2026-09).
+        text, text_cut = _clipped(text, options.max_tokens)
+        finish = "length" if text_cut else finish
+    return Answer(text, reasoning, answer.tool_calls, finish)
+
+
+def _cut_calls(answer: Answer, most: int | None) -> Answer:
+    """Cut calls that are longer than the limit: what is left of them is text."""
+    written = "".join(
+        f'<tool_call>\n{{"name": "{call.name}", "arguments": {arguments_text(call)}}}\n</tool_call>'
+        for call in answer.tool_calls
+    )
+    if most is None or answer.reasoning_tokens + text_tokens(written) <= most:
+        return answer
+    reasoning, _ = _clipped(answer.reasoning, most)
+    text, _ = _clipped(written, most - text_tokens(reasoning))
+    return Answer(text, reasoning, (), "length")
+
+
+def describe(sights: tuple[Sight, ...]) -> str:
+    """Say what media came, in order.
+
+    Example:
+        >>> describe((Sight("image", "PNG 451x300, 128 tokens", 128),))
+        'a picture: PNG 451x300, 128 tokens'
+    """
+    words = {"image": "picture", "video": "video", "audio": "sound"}
+    groups = []
+    for kind, word in words.items():
+        found = [sight.description for sight in sights if sight.kind == kind]
+        if len(found) == 1:
+            groups.append(f"a {word}: {found[0]}")
+        elif found:
+            numbered = "; ".join(f"({at}) {text}" for at, text in enumerate(found, 1))
+            groups.append(f"{len(found)} {word}s: {numbered}")
+    return "; ".join(groups)
+
+
+def _formatted(conversation: Conversation, receipt: Receipt) -> str:
+    options = conversation.options
+    findings = write_findings(conversation, receipt)
+    if findings is not None:
+        return findings
+    if options.answer_format == "text":
+        return _prose(conversation, receipt)
+    schema = options.schema or schema_in_words(conversation.messages)
+    if schema is not None:
+        seen = describe(receipt.sights) or "no media"
+        value = value_for(schema, f"sandbox, not a model; received {seen}")
+    else:
+        value = _as_object(conversation, receipt)
+    return orjson.dumps(value).decode()
+
+
+def schema_in_words(messages: tuple[Message, ...]) -> dict[str, Any] | None:
+    """Find the JSON schema of an object that a message asks to follow, as JSON mode has it.
+
+    Example:
+        >>> from qwen_vl_sandbox.reading.conversation import Text
+        >>> asked = Text('Follow this schema: {"type": "object", "properties": {}}')
+        >>> schema_in_words((Message("user", (asked,)),))
+        {'type': 'object', 'properties': {}}
+    """
+    for message in messages:
+        for found in re.finditer(r"\{", message.text):
+            try:
+                value, _ = json.JSONDecoder().raw_decode(message.text, found.start())
+            except (json.JSONDecodeError, RecursionError):
+                continue
+            if isinstance(value, dict) and isinstance(value.get("properties"), dict):
+                return value
+    return None
+
+
+def _as_object(conversation: Conversation, receipt: Receipt) -> dict[str, Any]:
+    return {
+        "from": "qwen-vl sandbox, not a model",
+        "received": [
+            {"kind": sight.kind, "description": sight.description, "tokens": sight.tokens}
+            for sight in receipt.sights
+        ],
+        "text": _quoted(last_user_text(conversation.messages)),
+    }
+
+
+def _prose(conversation: Conversation, receipt: Receipt) -> str:
+    opening = "I am the qwen-vl sandbox, not a model."
+    returned = _tool_results(conversation.messages)
+    if returned:
+        return f"{opening} The tools returned: {'; '.join(returned)}."
+    media = describe(receipt.sights)
+    text = f'the text: "{_quoted(last_user_text(conversation.messages))}"'
+    return f"{opening} I received {f'{media}; and ' if media else ''}{text}."
+
+
+def _tool_results(messages: tuple[Message, ...]) -> list[str]:
+    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    results: list[str] = []
+    for message in reversed(messages):
+        if message.role != "tool":
+            break
+        name = names.get(message.tool_call_id, "a tool")
+        results.insert(0, f'{name}: "{_quoted(message.text)}"')
+    return results
+
+
+def last_user_text(messages: tuple[Message, ...]) -> str:
+    """The words of the last user message."""
+    return next((message.text for message in reversed(messages) if message.role == "user"), "")
+
+
+def _reasoning(conversation: Conversation, receipt: Receipt) -> str:
+    media = describe(receipt.sights) or "no media"
+    text = (
+        f"The request holds {len(conversation.messages)} messages and {media}. "
+        "I am a sandbox and cannot think; I shall say what I received."
+    )
+    budget = conversation.options.thinking_budget
+    return text if budget is None else _clipped(text, budget)[0]
+
+
+def _quoted(text: str) -> str:
+    if len(text) <= LONGEST_QUOTE:
+        return text
+    return f"{text[:LONGEST_QUOTE]}… ({len(text)} characters)"
+
+
+def _until_stop(text: str, stops: tuple[str, ...]) -> str:
+    if not stops:
+        return text
+    return re.split("|".join(map(re.escape, stops)), text, maxsplit=1)[0]
+
+
+def _clipped(text: str, tokens: int) -> tuple[str, bool]:
+    if text_tokens(text) <= tokens:
+        return text, False
+    return "".join(pieces(text)[: max(tokens, 0)]), True

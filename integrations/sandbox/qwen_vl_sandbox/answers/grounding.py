@@ -1,0 +1,101 @@
+"""What was measured, as a model writes it: places in its own coordinates, times of a clock."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from qwen_vl_sandbox.media.colors import Place
+from qwen_vl_sandbox.media.hosted import Receipt, Sight
+from qwen_vl_sandbox.media.scenes import Scene
+from qwen_vl_sandbox.reading.conversation import Conversation
+from qwen_vl_sandbox.reading.grounding_question import Question, find_question
+from qwen_vl_sandbox.specs.models import coordinates_of
+
+_THOUSANDTHS = 1_000
+_SIXTY = 60
+
+
+def write_findings(conversation: Conversation, receipt: Receipt) -> str | None:
+    """Write what was asked for; `None` where nothing was, or no medium could be looked at."""
+    question = find_question(conversation)
+    if question is None:
+        return None
+    entries = _places(question, conversation, receipt)
+    if question.kind == "events":
+        entries = _events(receipt)
+    if entries is None:
+        return None
+    schema = conversation.options.schema
+    if schema is not None:
+        # An object, in the one list that the schema has.
+        properties = schema.get("properties", {})
+        lists = (name for name, rule in properties.items() if rule.get("type") == "array")
+        return orjson.dumps({next(lists, "results"): entries}).decode()
+    value: Any = {"events": entries} if question.kind == "events" else entries
+    written = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    return f"```json\n{written}\n```"
+
+
+def _places(
+    question: Question, conversation: Conversation, receipt: Receipt
+) -> list[dict[str, Any]] | None:
+    seen = next((sight for sight in reversed(receipt.sights) if sight.places is not None), None)
+    if seen is None or seen.places is None or seen.size is None:
+        return None
+    scale = _scale(question, conversation, seen, seen.size)
+    return [_entry(place, scale, wants_points=question.wants_points) for place in seen.places]
+
+
+def _scale(
+    question: Question, conversation: Conversation, seen: Sight, size: tuple[int, int]
+) -> Callable[[float, float], list[int]]:
+    wide, high = _THOUSANDTHS, _THOUSANDTHS
+    if question.in_pixels:
+        wide, high = size
+    elif coordinates_of(conversation.model) == "resized":
+        wide, high = seen.scaled or size
+
+    def to_own(x: float, y: float) -> list[int]:
+        return [round(x * wide / size[0]), round(y * high / size[1])]
+
+    return to_own
+
+
+def _entry(
+    place: Place, to_own: Callable[[float, float], list[int]], *, wants_points: bool
+) -> dict[str, Any]:
+    x1, y1, x2, y2 = place.box
+    if wants_points:
+        return {"point_2d": to_own((x1 + x2) / 2, (y1 + y2) / 2), "label": place.word}
+    return {"bbox_2d": [*to_own(x1, y1), *to_own(x2, y2)], "label": place.word}
+
+
+def _events(receipt: Receipt) -> list[dict[str, Any]] | None:
+    seen = next((sight for sight in reversed(receipt.sights) if sight.scenes is not None), None)
+    if seen is None or seen.scenes is None:
+        return None
+    return [_event(number, scene) for number, scene in enumerate(seen.scenes, 1)]
+
+
+def _event(number: int, scene: Scene) -> dict[str, Any]:
+    return {
+        "start_time": _clock(scene.start),
+        "end_time": _clock(scene.end),
+        "event": f"scene {number}, mean colour {scene.colour}",
+    }
+
+
+def _clock(seconds: float) -> str:
+    """Write HH:mm:ss, with milliseconds where it is not a whole second.
+
+    Example:
+        >>> _clock(65), _clock(2.5)
+        ('00:01:05', '00:00:02.500')
+    """
+    milliseconds = round(seconds * 1_000)
+    whole, rest = divmod(milliseconds, 1_000)
+    minutes, second = divmod(whole, _SIXTY)
+    hours, minute = divmod(minutes, _SIXTY)
+    clock = f"{hours:02}:{minute:02}:{second:02}"
+    return f"{clock}.{rest:03}" if rest else clock

@@ -1,0 +1,1 @@
+"""Errors in the forms of the service and the servers."""

@@ -1,0 +1,109 @@
+"""The endpoint that answers questions: checks, looks, answers, and fails as prescribed."""
+
+import asyncio
+import time
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from qwen_vl_sandbox.answers.compose import Answer, compose
+from qwen_vl_sandbox.errors.refusal import Refusal, refuse
+from qwen_vl_sandbox.faults import NO_FAULT, Fault, RawAnswer, ScriptedAnswer
+from qwen_vl_sandbox.http.requests import check_key, parsed, read_body, record
+from qwen_vl_sandbox.http.responses import (
+    error_answer,
+    fault_answer,
+    faulty,
+    streamed_answer,
+    whole_answer,
+)
+from qwen_vl_sandbox.media.hosted import Receipt, has_media
+from qwen_vl_sandbox.protocols.base import ChatProtocol, Reply
+from qwen_vl_sandbox.reading.conversation import Conversation
+from qwen_vl_sandbox.recorder import Ledger
+
+
+class ChatEndpoint:
+    """Answers for one ledger, in one protocol."""
+
+    def __init__(self, ledger: Ledger, protocol: ChatProtocol) -> None:
+        self._ledger = ledger
+        self._protocol = protocol
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request."""
+        request_id = str(uuid.uuid4())
+        try:
+            return await self._answer(request, request_id)
+        except Refusal as error:
+            return error_answer(error, request_id, self._protocol.errors)
+
+    async def _answer(self, request: Request, request_id: str) -> Response:
+        raw = await read_body(request)
+        body = parsed(raw)
+        protocol = self._protocol
+        record(self._ledger, request, raw, protocol.unknown_fields(body))
+        check_key(self._ledger, request)
+        fault = self._ledger.next_fault("chat") or NO_FAULT
+        if fault.is_an_error_answer:
+            await asyncio.sleep(fault.latency)
+            stream = protocol.wants_stream(body, request.headers)
+            return fault_answer(fault, request_id, protocol.errors, stream=stream)
+        if body is None:
+            refuse("The request body is not valid JSON.")
+        exchange = protocol.read(body, request.headers, strict=self._ledger.strict)
+        receipt = await self._receive(exchange.conversation)
+        # Taken before any waiting: a client that gives up must not take a later one's answer.
+        scripted = self._ledger.next_answer()
+        await asyncio.sleep(fault.latency)
+        headers = {"x-request-id": request_id}
+        if isinstance(scripted, RawAnswer):
+            return Response(scripted.body, scripted.status, {**headers, **scripted.headers})
+        if scripted is not None and scripted.partial:
+            headers["x-dashscope-partialresponse"] = "true"
+        answer = (
+            compose(exchange.conversation, receipt) if scripted is None else _as_answer(scripted)
+        )
+        usage: Any = None if scripted is None else scripted.usage
+        reply = Reply(exchange, receipt, answer, request_id, int(time.time()), usage)
+        if exchange.stream:
+            return self._stream(reply, fault, headers)
+        return whole_answer(
+            protocol.whole(reply), fault, request_id, protocol.errors, headers=headers
+        )
+
+    async def _receive(self, conversation: Conversation) -> Receipt:
+        storage = self._ledger.storage
+        if has_media(conversation):
+            receipt = await asyncio.to_thread(self._protocol.receive, conversation, storage)
+        else:
+            receipt = self._protocol.receive(conversation, storage)
+        return replace(receipt, cache=self._ledger.cache.use(conversation, receipt))
+
+    def _stream(self, reply: Reply, fault: Fault, headers: dict[str, str]) -> Response:
+        protocol = self._protocol
+        chunks = faulty(
+            protocol.events(reply),
+            fault,
+            broken=protocol.broken_event,
+            error=protocol.errors.event(fault.error(), reply.request_id),
+            end=protocol.end,
+        )
+        keep_alive = self._ledger.keep_alive
+        return streamed_answer(chunks, fault.chunk_delay, headers, keep_alive=keep_alive)
+
+
+def _as_answer(scripted: ScriptedAnswer) -> Answer:
+    text, reasoning = scripted.text or "", scripted.reasoning or ""
+    finish = "tool_calls" if scripted.tool_calls else "stop"
+    return Answer(
+        text="".join(text),
+        reasoning="".join(reasoning),
+        tool_calls=scripted.tool_calls,
+        finish_reason=scripted.finish_reason or finish,
+        text_chunks=text if isinstance(text, tuple) else None,
+        reasoning_chunks=reasoning if isinstance(reasoning, tuple) else None,
+    )

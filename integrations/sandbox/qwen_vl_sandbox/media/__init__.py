@@ -1,0 +1,1 @@
+"""Images and videos: fetched, decoded, measured and counted."""

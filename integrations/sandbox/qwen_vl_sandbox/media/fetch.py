@@ -1,0 +1,240 @@
+"""From an address in a request to the bytes behind it.
+
+Data URLs are decoded, loopback links are fetched, and uploaded files are read; nothing
+else is ever contacted.
+Other links are taken as unseen, and the answer says so.
+"""
+
+import http.client
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import SplitResult, urlsplit
+
+import pybase64
+
+from qwen_vl_sandbox.errors.refusal import ALGO, refuse
+from qwen_vl_sandbox.reading.conversation import Conversation
+from qwen_vl_sandbox.specs.models import MIB
+from qwen_vl_sandbox.storage import Storage, StoredFile
+
+Kind = Literal["image", "video"]
+
+MAX_BODY_BYTES = 64 * MIB
+"""Largest body (Rate-limit page, newest copy, 2026-11); above it the gateway says 413."""
+
+MAX_DECODED_BYTES = 16 * MIB
+"""Largest sum of all data URLs once decoded (the same page)."""
+
+MAX_INLINE_VIDEO_CHARS = 10 * MIB
+"""Longest Base64 text of a video (Vision page, 2026-08)."""
+
+MAX_INLINE_PICTURES = 250
+"""Most pictures sent as data URLs (Vision page, 2026-08)."""
+
+MAX_UPLOADED_PICTURE_BYTES = 10 * MIB
+"""Largest picture by local path, which the official SDK uploads (Vision page, 2026-08)."""
+
+FETCH_TIMEOUT_SECONDS = 5.0
+
+BAD_URL = ALGO + "The provided URL does not appear to be valid. Ensure it is correctly formatted."
+UNREACHABLE = ALGO + "Failed to download multimodal content"
+
+_HTTP_OK = 200
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[\w.+-]+)*);base64,", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes, with the media type their sender gave."""
+
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """A file on the disk, with the media type its sender gave."""
+
+    path: Path
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A link that the sandbox has not followed."""
+
+    url: str
+
+
+class Loader:
+    """Loads all media of one request and keeps count of what the request may hold.
+
+    Three generations of size rules are documented and cannot all hold. The newest are
+    applied: per data URL 20 MiB for the models from qwen3-vl on and 10 MiB for others
+    (Vision page, 2026-08), 16 MiB for all of them once decoded, else HTTP 413
+    (Rate-limit page, 2026-11). unsure: which of these the service checks first.
+    """
+
+    def __init__(self, conversation: Conversation, storage: Storage) -> None:
+        self._conversation = conversation
+        self._facts = conversation.facts
+        self._storage = storage
+        self._decoded_bytes = 0
+        self._inline_pictures = 0
+        self._linked_pictures = 0
+
+    def load_picture(self, url: str) -> Content | Unseen:
+        """Get the bytes of a picture.
+
+        Raises:
+            Refusal: The address is not one the service takes, or its content is too large.
+        """
+        self._check_count(url)
+        found = self._find_stored(url, "image")
+        if found is None:
+            return self._load(url, "image")
+        return Content(found.path.read_bytes(), found.media_type)
+
+    def load_video(self, url: str) -> Content | FileContent | Unseen:
+        """Get the bytes of a video; of an uploaded one its file.
+
+        Raises:
+            Refusal: The address is not one the service takes, or its content is too large.
+        """
+        found = self._find_stored(url, "video")
+        return self._load(url, "video") if found is None else found
+
+    def _load(self, url: str, kind: Kind) -> Content | Unseen:
+        if url.startswith("data:"):
+            return self._decode(url, kind)
+        address = _split(url)
+        host = address.hostname or ""
+        if host.endswith(".invalid"):
+            refuse(UNREACHABLE)
+        if address.scheme == "oss" or not is_loopback(host):
+            return Unseen(url)
+        return _fetch(address, kind, self._largest_file(kind))
+
+    def _check_count(self, url: str) -> None:
+        if url.startswith("data:"):
+            return
+        self._linked_pictures += 1
+        if self._linked_pictures > self._facts.max_picture_urls:
+            refuse(f"At most {self._facts.max_picture_urls} images by URL are supported.")
+
+    def _find_stored(self, url: str, kind: Kind) -> FileContent | None:
+        """Find an uploaded file; `None` if the address is no upload's."""
+        scheme, _, key = url.partition("://")
+        if scheme != "oss":
+            return None
+        if not self._conversation.resolves_oss:
+            # The Temp-URL page names this message for a missing header.
+            refuse(BAD_URL)
+        if not self._storage.is_own(key):
+            return None
+        found = self._storage.find(key, self._conversation.model, self._conversation.account)
+        if found is None:
+            # unsure: which message a file has that is unknown, too old, or bound to another
+            # model or account.
+            refuse(UNREACHABLE)
+        self._check_stored(found, kind)
+        return FileContent(found.path, found.media_type)
+
+    def _check_stored(self, found: StoredFile, kind: Kind) -> None:
+        if not found.media_type.startswith(f"{kind}/"):
+            refuse(f"{ALGO}Wrong Content-Type of multimodal url")
+        limit = self._largest_file(kind)
+        if kind == "image" and self._conversation.strict:
+            # unsure: the page gives this limit for a local path, which only the official SDK
+            # turns into an upload; behind a link the limit is twice that for newer models.
+            limit = MAX_UPLOADED_PICTURE_BYTES
+        if found.n_bytes > limit:
+            refuse(f"{ALGO}Multimodal file size is too large")
+
+    def _decode(self, url: str, kind: Kind) -> Content:
+        head = _DATA_URL.match(url)
+        if head is None:
+            refuse(BAD_URL)
+        limit = MAX_INLINE_VIDEO_CHARS if kind == "video" else self._facts.max_picture_bytes
+        if len(url) > limit:
+            refuse(f"{ALGO}Exceeded limit on max bytes per data-uri item : {limit}")
+        try:
+            data = pybase64.b64decode(url[head.end() :], validate=True)
+        except ValueError:
+            refuse(BAD_URL)
+        self._decoded_bytes += len(data)
+        if self._decoded_bytes > MAX_DECODED_BYTES:
+            refuse(
+                f"The decoded request body is larger than {MAX_DECODED_BYTES} bytes.", status=413
+            )
+        if kind == "image":
+            self._inline_pictures += 1
+            if self._inline_pictures > MAX_INLINE_PICTURES:
+                refuse(f"At most {MAX_INLINE_PICTURES} images by Base64 are supported.")
+        return Content(data, (head[1] or "").lower())
+
+    def _largest_file(self, kind: Kind) -> int:
+        if kind == "video" and self._facts.video is not None:
+            return self._facts.video.max_bytes
+        return self._facts.max_picture_bytes
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        address = urlsplit(url)
+        host = address.hostname
+    except ValueError:
+        refuse(BAD_URL)
+    # file:// is resolved by one SDK on the client's side and never taken over HTTP
+    # (Vision page, 2026-08).
+    if address.scheme not in {"http", "https", "oss"} or not host or " " in url.strip():
+        refuse(BAD_URL)
+    return address
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _fetch(address: SplitResult, kind: Kind, limit: int) -> Content:
+    secure = address.scheme == "https"
+    connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    try:
+        connection = connect(address.netloc.rpartition("@")[2], timeout=FETCH_TIMEOUT_SECONDS)
+    except http.client.InvalidURL:
+        refuse(BAD_URL)
+    try:
+        target = address.path or "/"
+        connection.request("GET", f"{target}?{address.query}" if address.query else target)
+        with connection.getresponse() as response:
+            return _checked(response, kind, limit)
+    except (OSError, http.client.HTTPException):
+        refuse(UNREACHABLE)
+    finally:
+        connection.close()
+
+
+def _checked(response: http.client.HTTPResponse, kind: Kind, limit: int) -> Content:
+    if response.status != _HTTP_OK:
+        refuse(UNREACHABLE)
+    length = response.getheader("Content-Length")
+    if length is None:
+        refuse(
+            "<500> InternalError.Algo: Missing Content-Length of multimodal url",
+            status=500,
+        )
+    media_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
+    if not media_type.startswith(f"{kind}/"):
+        refuse(f"{ALGO}Wrong Content-Type of multimodal url")
+    if int(length) > limit:
+        refuse(f"{ALGO}Multimodal file size is too large")
+    return Content(response.read(), media_type)

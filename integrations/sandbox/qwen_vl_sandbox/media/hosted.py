@@ -1,0 +1,303 @@
+"""From a conversation to what was received: media seen, tokens counted, limits kept.
+
+Knows no protocol: it reads `conversation` values and refuses with `Refusal`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from qwen_vl_sandbox.errors.refusal import refuse
+from qwen_vl_sandbox.media.colors import Place, find_places
+from qwen_vl_sandbox.media.fetch import Content, Loader, Unseen
+from qwen_vl_sandbox.media.hosted_tokens import (
+    Budget,
+    Clip,
+    picture_tokens,
+    resized,
+    sampled_frames,
+    text_tokens,
+    video_tokens,
+)
+from qwen_vl_sandbox.media.inspect import SeenPicture, see_picture, see_video
+from qwen_vl_sandbox.media.scenes import (
+    Scene,
+    find_scenes_of_file,
+    find_scenes_of_list,
+    spread_numbers,
+)
+from qwen_vl_sandbox.reading.conversation import (
+    Audio,
+    Conversation,
+    Message,
+    Options,
+    Picture,
+    Text,
+    ToolCall,
+    Video,
+)
+from qwen_vl_sandbox.reading.grounding_question import find_question
+from qwen_vl_sandbox.specs.models import ModelFacts, Pixels, VideoFacts
+from qwen_vl_sandbox.storage import Storage
+
+HIGH_RESOLUTION_PATCHES = 16_384
+"""Patches of a picture with `vl_high_resolution_images` (OpenAI-Chat page, 2026-10)."""
+
+TOKENS_PER_MESSAGE = 4
+"""What the sandbox counts for a message's frame."""
+
+NOMINAL_TOKENS = {"dog_and_girl.jpeg": 1247}
+"""Tokens of unseen pictures whose count the guide prints (Seed page, 2025); others are 0."""
+
+MAX_VIDEOS = 64
+"""Videos in one request (Vision page, 2026-08)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One picture, video or sound, as the sandbox saw it."""
+
+    kind: str
+    description: str
+    tokens: int
+    size: tuple[int, int] | None = None
+    """A picture's width and height as it came."""
+    scaled: tuple[int, int] | None = None
+    """A picture's width and height as the model sees it."""
+    places: tuple[Place, ...] | None = None
+    """What was found in a picture, where places were asked for."""
+    scenes: tuple[Scene, ...] | None = None
+    """What was found in a video, where events were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """What one request wrote to the context cache and found in it, in tokens."""
+
+    created: int
+    found: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Everything that a conversation brought."""
+
+    sights: tuple[Sight, ...]
+    text_tokens: int
+    cache: CacheUse | None = None
+    """What came of the `cache_control` markers; `None` if there were none."""
+
+    def tokens(self, kind: str) -> int:
+        """Tokens of one kind of media."""
+        return sum(sight.tokens for sight in self.sights if sight.kind == kind)
+
+    @property
+    def total(self) -> int:
+        """Tokens of the whole prompt."""
+        return self.text_tokens + sum(sight.tokens for sight in self.sights)
+
+
+def receive(conversation: Conversation, storage: Storage) -> Receipt:
+    """Look at all media of a conversation and count its tokens.
+
+    Args:
+        conversation: The request.
+        storage: Where `oss://` addresses lead.
+
+    Raises:
+        Refusal: Some medium is not acceptable, or the prompt is too long.
+    """
+    receipt = Receipt(
+        sights=tuple(_sights(conversation, storage)),
+        text_tokens=count_text(conversation),
+    )
+    facts = conversation.facts
+    longest = facts.max_input_thinking if conversation.options.thinking else facts.max_input
+    if receipt.total > longest:
+        refuse(f"Range of input length should be [1, {longest}]")
+    return receipt
+
+
+def has_media(conversation: Conversation) -> bool:
+    """Tell whether looking at the conversation takes more than a moment."""
+    return any(
+        isinstance(part, Picture | Video)
+        for message in conversation.messages
+        for part in message.parts
+    )
+
+
+def arguments_text(call: ToolCall) -> str:
+    """The arguments of a call as the JSON text that goes over the wire."""
+    if isinstance(call.arguments, Mapping):
+        return orjson.dumps(dict(call.arguments)).decode()
+    return call.arguments
+
+
+def count_text(conversation: Conversation) -> int:
+    """Count the words of all messages and tools."""
+    total = tool_tokens(conversation.options)
+    for message in conversation.messages:
+        words = (part.text for part in message.parts if isinstance(part, Text))
+        total += frame_tokens(message) + sum(map(text_tokens, words))
+    return total
+
+
+def frame_tokens(message: Message) -> int:
+    """Count what a message holds beside its parts."""
+    total = TOKENS_PER_MESSAGE + text_tokens(message.reasoning)
+    for call in message.tool_calls:
+        total += text_tokens(call.name) + text_tokens(arguments_text(call))
+    return total
+
+
+def tool_tokens(options: Options) -> int:
+    """Count the tools of a request."""
+    return sum(
+        text_tokens(tool.name + tool.description)
+        + text_tokens(orjson.dumps(tool.parameters).decode())
+        for tool in options.tools
+    )
+
+
+def _sights(conversation: Conversation, storage: Storage) -> Iterator[Sight]:
+    viewer = _Viewer(conversation, storage)
+    videos = 0
+    for message in conversation.messages:
+        videos += sum(isinstance(part, Video) for part in message.parts)
+        if videos > MAX_VIDEOS:
+            refuse(f"At most {MAX_VIDEOS} videos are supported.")
+        yield from viewer.see(message)
+
+
+class _Viewer:
+    def __init__(self, conversation: Conversation, storage: Storage) -> None:
+        self._facts: ModelFacts = conversation.facts
+        self._strict = conversation.strict
+        self._high_resolution = conversation.options.high_resolution
+        self._loader = Loader(conversation, storage)
+        self._question = find_question(conversation)
+
+    def see(self, message: Message) -> Iterator[Sight]:
+        for part in message.parts:
+            match part:
+                case Picture():
+                    yield self._see_picture(part)
+                case Video(source=str(url)):
+                    yield self._see_video(part, url)
+                case Video(source=tuple(urls)):
+                    yield self._see_frames(part, urls)
+                case Audio():
+                    yield Sight("audio", f"{part.format} not listened to", 0)
+
+    def _see_picture(self, part: Picture) -> Sight:
+        content = self._loader.load_picture(part.url)
+        if isinstance(content, Unseen):
+            tokens = _nominal_tokens(content.url)
+            return Sight(
+                "image", f"not fetched, {shown_address(content.url)}, {tokens} tokens", tokens
+            )
+        seen = see_picture(content, strict=self._strict)
+        budget = self._picture_budget(part)
+        tokens = picture_tokens(seen.width, seen.height, budget)
+        colour = f", mean colour {seen.colour}" if seen.colour else ""
+        size = f"{seen.format} {seen.width}x{seen.height}"
+        # unsure: whether tokens are counted before or after the text is set upright.
+        turned = ", to be set upright" if part.rotate else ""
+        return Sight(
+            "image",
+            f"{size}{colour}{turned}, {tokens} tokens",
+            tokens,
+            size=(seen.width, seen.height),
+            scaled=resized(seen.width, seen.height, budget),
+            places=self._find_places(content) if seen.colour else None,
+        )
+
+    def _find_places(self, content: Content) -> tuple[Place, ...] | None:
+        question = self._question
+        if question is None or question.kind != "places":
+            return None
+        return find_places(content, question.colours)
+
+    def _wants_events(self) -> bool:
+        return self._question is not None and self._question.kind == "events"
+
+    def _see_video(self, part: Video, url: str) -> Sight:
+        facts = self._video_facts()
+        content = self._loader.load_video(url)
+        if isinstance(content, Unseen):
+            return Sight("video", f"not fetched, {shown_address(url)}, 0 tokens", 0)
+        seen = see_video(content, facts)
+        most = part.max_frames or facts.max_frames
+        frames = sampled_frames(seen.clip, fps=part.fps, max_frames=most)
+        tokens = self._video_tokens(part, seen.clip, frames)
+        clip = seen.clip
+        description = (
+            f"{seen.format} {clip.width}x{clip.height}, {clip.seconds:.1f} s, {seen.fps:g} fps, "
+            f"{frames} frames sampled, mean colour at the start {seen.colour}, {tokens} tokens"
+        )
+        scenes = None
+        if self._wants_events():
+            numbers = spread_numbers(frames, clip.frames)
+            scenes = find_scenes_of_file(content, numbers, clip.seconds)
+        return Sight("video", description, tokens, scenes=scenes)
+
+    def _see_frames(self, part: Video, urls: tuple[str, ...]) -> Sight:
+        contents = [self._loader.load_picture(url) for url in urls]
+        seen = [
+            see_picture(content, strict=self._strict)
+            for content in contents
+            if isinstance(content, Content)
+        ]
+        count = f"{len(urls)} frames sent"
+        if not seen:
+            return Sight("video", f"{count}, not fetched, {shown_address(urls[0])}, 0 tokens", 0)
+        first = seen[0]
+        clip = Clip(first.width, first.height, len(urls) / part.fps, len(urls))
+        tokens = self._video_tokens(part, clip, len(urls))
+        description = (
+            f"{count}, {_frame_formats(seen)} {first.width}x{first.height}, {part.fps:g} fps, "
+            f"mean colour at the start {first.colour}, {tokens} tokens"
+        )
+        whole = [content for content in contents if isinstance(content, Content)]
+        scenes = find_scenes_of_list(whole, part.fps) if self._wants_events() else None
+        return Sight("video", description, tokens, scenes=scenes)
+
+    def _video_tokens(self, part: Video, clip: Clip, frames: int) -> int:
+        facts = self._video_facts()
+        budget = self._budget(facts.pixels, part)
+        return video_tokens(clip, frames, budget, part.total_pixels or facts.total_pixels)
+
+    def _picture_budget(self, part: Picture) -> Budget:
+        budget = self._budget(self._facts.picture, part)
+        if not self._high_resolution:
+            return budget
+        # The switch fixes the cap and ignores `max_pixels` (OpenAI-Chat page, 2026-10).
+        most = HIGH_RESOLUTION_PATCHES * self._facts.patch**2
+        return Budget(budget.patch, budget.min_pixels, most)
+
+    def _budget(self, pixels: Pixels, part: Picture | Video) -> Budget:
+        return Budget(
+            patch=self._facts.patch,
+            min_pixels=part.min_pixels or pixels.default_min,
+            max_pixels=part.max_pixels or pixels.default_max,
+        )
+
+    def _video_facts(self) -> VideoFacts:
+        return self._facts.video or refuse("The model does not support video input.")
+
+
+def _frame_formats(seen: list[SeenPicture]) -> str:
+    return "/".join(dict.fromkeys(picture.format for picture in seen))
+
+
+def _nominal_tokens(url: str) -> int:
+    name = url.partition("?")[0].rpartition("/")[2]
+    return NOMINAL_TOKENS.get(name, 0)
+
+
+def shown_address(url: str) -> str:
+    """Write an address without what may be secret in it."""
+    # A signed link keeps its secret in the query.
+    return url.partition("?")[0]

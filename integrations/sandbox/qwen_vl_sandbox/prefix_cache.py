@@ -1,0 +1,84 @@
+"""The explicit context cache: prefixes that end at a `cache_control` marker.
+
+Rules are those of the Cache page (2026-10). The implicit cache of the service is not
+imitated: without markers nothing counts as cached.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import orjson
+
+from qwen_vl_sandbox.media.hosted import CacheUse, Receipt, frame_tokens, tool_tokens
+from qwen_vl_sandbox.media.hosted_tokens import text_tokens
+from qwen_vl_sandbox.reading.conversation import Conversation, Part, Text
+
+SMALLEST_PREFIX = 1024
+"""Fewest tokens of a prefix. unsure: whether those of pictures count; they do here."""
+
+KEPT_SECONDS = 300.0
+LOOK_BACK = 20
+"""Blocks before a marker among which the end of a cached prefix is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    digest: str
+    tokens: int
+    """Tokens from the start of the prompt to the end of this block."""
+    is_marked: bool
+
+
+class PrefixCache:
+    """The cache of one sandbox.
+
+    Args:
+        clock: Gives the time, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends: dict[tuple[str, str, str], float] = {}
+
+    def use(self, conversation: Conversation, receipt: Receipt) -> CacheUse | None:
+        """Look a request's prefixes up and store them; `None` if it has no marker."""
+        if not any(message.cache_marks for message in conversation.messages):
+            return None
+        blocks = list(_blocks(conversation, receipt))
+        marked = [at for at, block in enumerate(blocks) if block.is_marked]
+        near = {at for mark in marked for at in range(max(mark - LOOK_BACK, 0), mark + 1)}
+        now = self._clock()
+        owner = (conversation.model, conversation.account)
+        known = [at for at in sorted(near) if self._ends.get((*owner, blocks[at].digest), 0) > now]
+        found = blocks[known[-1]].tokens if known else 0
+        keep = {*known[-1:], *(at for at in marked if blocks[at].tokens >= SMALLEST_PREFIX)}
+        for at in keep:
+            self._ends[*owner, blocks[at].digest] = now + KEPT_SECONDS
+        longest = max((blocks[at].tokens for at in keep), default=0)
+        return CacheUse(created=longest - found, found=found)
+
+    def clear(self) -> None:
+        """Forget all prefixes."""
+        self._ends.clear()
+
+
+def _blocks(conversation: Conversation, receipt: Receipt) -> Iterator[_Block]:
+    """Cut a prompt into its blocks: the parts of its messages."""
+    sights = iter(receipt.sights)
+    tools = orjson.dumps([[tool.name, tool.parameters] for tool in conversation.options.tools])
+    digest = hashlib.sha256(tools)
+    tokens = tool_tokens(conversation.options)
+    for message in conversation.messages:
+        digest.update(repr((message.role, message.reasoning, message.tool_calls)).encode())
+        tokens += frame_tokens(message)
+        for at, part in enumerate(message.parts):
+            digest.update(_identity(part))
+            tokens += text_tokens(part.text) if isinstance(part, Text) else next(sights).tokens
+            yield _Block(digest.hexdigest(), tokens, at in message.cache_marks)
+
+
+def _identity(part: Part) -> bytes:
+    # Where a part stands is no matter of its own: a turn more before it changes the prefix.
+    return repr(part if isinstance(part, Text) else replace(part, path="")).encode()

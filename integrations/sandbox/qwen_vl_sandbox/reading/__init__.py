@@ -1,0 +1,1 @@
+"""Request bodies, read as the service and the servers read them."""

@@ -1,0 +1,149 @@
+"""What a request says, whichever protocol it came by.
+
+A protocol module makes these values from its own wire; the engine reads nothing else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from qwen_vl_sandbox.specs.models import ModelFacts
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture's address, with its pixel knobs; `path` says where it stood."""
+
+    path: str
+    url: str
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    rotate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A video's address or its list of frames, with its knobs."""
+
+    path: str
+    source: str | tuple[str, ...]
+    fps: float = 2.0
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    total_pixels: int | None = None
+    max_frames: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A sound's address or data; the sandbox does not listen to it."""
+
+    path: str
+    data: str
+    format: str
+
+
+Part = Text | Picture | Video | Audio
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool by the model.
+
+    Args:
+        name: The tool's name.
+        arguments: A mapping, or the exact JSON text to send (which may be broken).
+        id: The call's id; made up if not given.
+
+    Example:
+        >>> ToolCall("crop", {"x": 1}).name
+        'crop'
+    """
+
+    name: str
+    arguments: Mapping[str, Any] | str = field(default_factory=dict)
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message."""
+
+    role: Role
+    parts: tuple[Part, ...]
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    cache_marks: tuple[int, ...] = ()
+    """Which parts carry `cache_control`."""
+
+    @property
+    def text(self) -> str:
+        """All words of the message."""
+        return "\n".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that the model may call."""
+
+    name: str
+    parameters: dict[str, Any]
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OcrTask:
+    """A task of the text-reading models; `result_schema` names the values to find."""
+
+    task: str
+    result_schema: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the request asks of the answer."""
+
+    thinking: bool
+    thinking_budget: int | None = None
+    answer_format: Literal["text", "json_object", "json_schema"] = "text"
+    schema: dict[str, Any] | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: Literal["auto", "none", "required"] | Tool = "auto"
+    parallel_tool_calls: bool = False
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    logprobs: bool = False
+    top_logprobs: int = 0
+    high_resolution: bool = False
+    image_sizes: bool = False
+    """Whether the answer tells the size that each picture was scaled to."""
+    ocr: OcrTask | None = None
+    cuts_calls: bool = False
+    """Whether a call longer than the limit comes as text, cut."""
+    exact: str | None = None
+    """The whole text of the answer, where the request leaves no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A whole request: the model, the messages and the options."""
+
+    model: str
+    facts: ModelFacts
+    messages: tuple[Message, ...]
+    options: Options
+    strict: bool = True
+    account: str = ""
+    """Whose key it came with, as `uploads.account_of` names it."""
+    resolves_oss: bool = False

@@ -1,0 +1,81 @@
+"""Questions for places in a picture and for events in a video, as the guides put them.
+
+What is looked for are colours: they are all that the sandbox can find. Words that the questions
+are known by are those of the object location and video pages (2025-2026).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from qwen_vl_sandbox.reading.conversation import Conversation
+
+_PLACES = re.compile(
+    r"bbox_2d|point_2d|\b(?:bbox|point|box) coordinates?\b|(?:bbox|point)\s*(?:的)?\s*坐标",
+    re.IGNORECASE,
+)
+_POINTS = re.compile(
+    r"point_2d|\bpoint coordinates?\b|point\s*(?:的)?\s*坐标|点的形式", re.IGNORECASE
+)
+_PIXELS = re.compile(r"\bpixels\b|像素", re.IGNORECASE)
+_TIMES = re.compile(r"start_time.*end_time", re.IGNORECASE | re.DOTALL)
+
+COLOURS = {
+    "red": "红",
+    "orange": "橙",
+    "yellow": "黄",
+    "green": "绿",
+    "cyan": "青",
+    "blue": "蓝",
+    "purple": "紫",
+    "pink": "粉",
+}
+"""The colours that are looked for, by their names in English and in Chinese."""
+
+_WORDS = {word.lower(): name for name, chinese in COLOURS.items() for word in (name, chinese)}
+_COLOUR = re.compile(
+    rf"\b(?:{'|'.join(COLOURS)})\b|(?:{'|'.join(COLOURS.values())})色?", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked for.
+
+    Args:
+        kind: Places in a picture, or events in a video.
+        colours: What is looked for: each colour's name, and the word that was said for it.
+        wants_points: Whether a place is a point, and not a box.
+        in_pixels: Whether pixels of the picture as it came were asked for.
+    """
+
+    kind: Literal["places", "events"]
+    colours: tuple[tuple[str, str], ...] = ()
+    wants_points: bool = False
+    in_pixels: bool = False
+
+
+def find_question(conversation: Conversation) -> Question | None:
+    """Find out whether the last user message asks for places or events.
+
+    Example:
+        >>> from qwen_vl_sandbox.reading.conversation import Message, Options, Text
+        >>> from qwen_vl_sandbox.specs.models import NEWEST
+        >>> asked = Text("Detect all red balls in the image and output their bbox coordinates.")
+        >>> messages = (Message("user", (asked,)),)
+        >>> find_question(Conversation("qwen3-vl-plus", NEWEST, messages, Options(False))).colours
+        (('red', 'red'),)
+    """
+    users = (message for message in reversed(conversation.messages) if message.role == "user")
+    text = next((message.text for message in users), "")
+    if _TIMES.search(text):
+        return Question("events")
+    if not _PLACES.search(text):
+        return None
+    said = {_WORDS[word.lower().removesuffix("色")]: word for word in _COLOUR.findall(text)}
+    return Question(
+        "places",
+        tuple(said.items()),
+        wants_points=_POINTS.search(text) is not None,
+        in_pixels=_PIXELS.search(text) is not None,
+    )

@@ -1,0 +1,235 @@
+"""Reading `messages`, strictly: what both protocols have in common.
+
+Rules are those of the OpenAI-Chat page (2026-10), the Native-API page (2026-09), the
+Vision page (2026-08) and the Errors page (2026-07).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from qwen_vl_sandbox.errors.refusal import ALGO, refuse
+from qwen_vl_sandbox.reading.conversation import Message, Part, Picture, Role, Text, ToolCall, Video
+from qwen_vl_sandbox.reading.validation import Fields
+from qwen_vl_sandbox.specs.models import ModelFacts, Pixels, VideoFacts
+
+KNOBS = frozenset({"min_pixels", "max_pixels", "total_pixels", "fps", "max_frames"})
+"""Pixel and frame knobs; they stand beside the address they are for."""
+
+MIN_LIST = 4
+MIN_MAX_FRAMES = 4
+"""Smallest `max_frames`. unsure: no page prints it; fewer frames are never sampled."""
+
+
+class PartReader(ABC):
+    """Reads the parts of one request.
+
+    Args:
+        facts: What the model takes.
+        strict: As for `Sandbox`.
+    """
+
+    answers_in_parts = False
+    """Whether the protocol's own answers hold a list, which comes back empty with tool calls."""
+
+    def __init__(self, facts: ModelFacts, *, strict: bool) -> None:
+        self._facts = facts
+        self._strict = strict
+
+    @property
+    @abstractmethod
+    def fields(self) -> Mapping[str, frozenset[str]]:
+        """Documented fields by kind of part, its own and `cache_control` apart."""
+
+    @abstractmethod
+    def read(self, part: Any, path: str, role: str) -> Part:
+        """Read one part of a message of that role.
+
+        Raises:
+            Refusal: It is none that the service takes.
+        """
+
+    def _check_place(self, part: dict[str, Any], path: str, kind: str, role: str) -> None:
+        if role != "user" and kind != "text":
+            refuse(f"{path}: only user messages may hold {kind!r}; {role} messages hold text.")
+        if not self._strict:
+            return
+        # unsure: the service may ignore misplaced knobs; the page only shows where they stand.
+        inner = part.get(kind)
+        if isinstance(inner, dict) and (inside := KNOBS & inner.keys()):
+            refuse(f"{path}: {sorted(inside)} must stand beside {kind!r}, not inside it.")
+        if misplaced := (KNOBS & part.keys()) - self.fields[kind]:
+            refuse(f"{path}: {sorted(misplaced)} cannot be set on a {kind!r} part.")
+
+    def _text(self, part: dict[str, Any], path: str) -> Text:
+        text = Fields(part, path).string("text")
+        return Text(text) if text is not None else refuse(f"{path}.text is required.")
+
+    def _picture(self, part: dict[str, Any], path: str, url: str) -> Picture:
+        low, high = _pixel_range(part, path, self._facts.picture)
+        return Picture(path, url, low, high)
+
+    def _clip(self, part: dict[str, Any], path: str, source: str | tuple[str, ...]) -> Video:
+        facts = self._video_facts(path)
+        fields = Fields(part, path)
+        fps = fields.number("fps", 0.1, 10)
+        low, high = _pixel_range(part, path, facts.pixels)
+        total = fields.integer("total_pixels", 1, facts.total_pixels)
+        return Video(path, source, 2.0 if fps is None else fps, low, high, total)
+
+    def _frames(self, frames: Any, path: str) -> tuple[str, ...]:
+        if not isinstance(frames, list) or not all(isinstance(url, str) for url in frames):
+            refuse(f"{path}.video must be a list of strings.")
+        most = self._video_facts(path).longest_list
+        if not MIN_LIST <= len(frames) <= most:
+            # The spelling is the service's (Errors page, 2026-07).
+            refuse(f"{ALGO}the range of sequence images shoule be ({MIN_LIST}, {most})")
+        return tuple(frames)
+
+    def _video_facts(self, path: str) -> VideoFacts:
+        return self._facts.video or refuse(f"{path}: the model does not support video input.")
+
+
+def _pixel_range(part: dict[str, Any], path: str, pixels: Pixels) -> tuple[int | None, int | None]:
+    fields = Fields(part, path)
+    low = fields.integer("min_pixels", pixels.lowest, pixels.highest)
+    high = fields.integer("max_pixels", pixels.lowest, pixels.highest)
+    if (low or pixels.lowest) > (high or pixels.highest):
+        refuse(f"{path}: min_pixels must not be greater than max_pixels.")
+    return low, high
+
+
+MAX_CACHE_MARKERS = 4
+
+LONE_TOOL_MESSAGE = (
+    'messages with role "tool" must be a response to a preceeding message with "tool_calls".'
+)
+UNANSWERED_CALLS = (
+    'An assistant message with "tool_calls" must be followed by tool messages responding to each '
+    '"tool_call_id". The following tool_call_ids did not have response messages: '
+)
+
+
+def read_messages(value: Any, facts: ModelFacts, parts: PartReader) -> tuple[Message, ...]:
+    """Read and check all messages; `parts` reads their parts.
+
+    Raises:
+        Refusal: A message, or their order, is not one the service takes.
+    """
+    if not isinstance(value, list) or not value:
+        # unsure: the wording for a missing or empty list is not documented.
+        refuse("[] is too short - 'messages'")
+    reader = _Reader(facts, parts)
+    messages = tuple(reader.read(item, f"messages[{at}]") for at, item in enumerate(value))
+    _check_partial(value)
+    _check_tool_pairs(messages)
+    return messages
+
+
+def is_partial(value: Any) -> bool:
+    """Tell whether the last message asks to be continued."""
+    last = value[-1] if isinstance(value, list) and value else None
+    return isinstance(last, dict) and bool(last.get("partial"))
+
+
+class _Reader:
+    def __init__(self, facts: ModelFacts, parts: PartReader) -> None:
+        self._facts = facts
+        self._part_reader = parts
+        self._cache_markers = 0
+
+    def read(self, item: Any, path: str) -> Message:
+        if not isinstance(item, dict):
+            refuse(f"{path} must be an object.")
+        role: Role = item.get("role", "")
+        if role not in get_args(Role):
+            refuse(f"{role!r} is not one of {list(get_args(Role))} - '{path}.role'")
+        fields = Fields(item, path)
+        return Message(
+            role=role,
+            parts=self._parts(item, path),
+            reasoning=fields.string("reasoning_content") or "",
+            tool_calls=_read_calls(item, path) if role == "assistant" else (),
+            tool_call_id=fields.string("tool_call_id"),
+            cache_marks=self._cache_marks(item, path),
+        )
+
+    def _parts(self, item: dict[str, Any], path: str) -> tuple[Part, ...]:
+        content, role = item.get("content"), item["role"]
+        if isinstance(content, str):
+            return (Text(content),)
+        empty = content is None or (content == [] and self._part_reader.answers_in_parts)
+        if empty and role == "assistant" and item.get("tool_calls"):
+            return ()
+        if role == "tool":
+            refuse(f"{path}.content of a tool message must be a string.")
+        if role == "user" and not self._facts.sees:
+            refuse(f"{ALGO}input content must be a string")
+        if not isinstance(content, list) or not content:
+            refuse(f"{path}.content must be a string or a list of parts that is not empty.")
+        return tuple(
+            self._part_reader.read(part, f"{path}.content[{at}]", role)
+            for at, part in enumerate(content)
+        )
+
+    def _cache_marks(self, item: dict[str, Any], path: str) -> tuple[int, ...]:
+        content = item.get("content")
+        if not isinstance(content, list):
+            return ()
+        marks = []
+        for at, part in enumerate(content):
+            marker = part.get("cache_control")
+            if marker is None:
+                continue
+            if marker != {"type": "ephemeral"}:
+                refuse(f"{path}.content[{at}].cache_control must be {{'type': 'ephemeral'}}.")
+            marks.append(at)
+        self._cache_markers += len(marks)
+        if self._cache_markers > MAX_CACHE_MARKERS:
+            refuse(f"At most {MAX_CACHE_MARKERS} cache_control markers are supported.")
+        return tuple(marks)
+
+
+def _read_calls(item: dict[str, Any], path: str) -> tuple[ToolCall, ...]:
+    calls = item.get("tool_calls")
+    if calls is None:
+        return ()
+    if not isinstance(calls, list):
+        refuse(f"{path}.tool_calls must be a list.")
+    return tuple(_read_call(call, f"{path}.tool_calls[{at}]") for at, call in enumerate(calls))
+
+
+def _read_call(call: Any, path: str) -> ToolCall:
+    if not isinstance(call, dict) or call.get("type", "function") != "function":
+        refuse(f"{path} must be an object of type 'function'.")
+    function = call.get("function")
+    if not isinstance(function, dict):
+        refuse(f"{path}.function must be an object.")
+    fields = Fields(function, f"{path}.function")
+    identity, name = Fields(call, path).string("id"), fields.string("name")
+    if not identity or not name:
+        refuse(f"{path} needs an id and a function name.")
+    return ToolCall(name, fields.string("arguments") or "", identity)
+
+
+def _check_partial(value: list[dict[str, Any]]) -> None:
+    for at, item in enumerate(value):
+        if not Fields(item, f"messages[{at}]").boolean("partial"):
+            continue
+        if item["role"] != "assistant" or at != len(value) - 1:
+            refuse(f"messages[{at}].partial is for the last message, from the assistant.")
+
+
+def _check_tool_pairs(messages: tuple[Message, ...]) -> None:
+    open_ids: list[str] = []
+    for message in messages:
+        if message.role == "tool":
+            if message.tool_call_id not in open_ids:
+                refuse(LONE_TOOL_MESSAGE)
+            open_ids.remove(message.tool_call_id)
+            continue
+        if open_ids:
+            refuse(UNANSWERED_CALLS + ", ".join(open_ids))
+        open_ids = [str(call.id) for call in message.tool_calls]
+    if open_ids:
+        refuse(UNANSWERED_CALLS + ", ".join(open_ids))

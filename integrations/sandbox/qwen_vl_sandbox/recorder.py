@@ -1,0 +1,109 @@
+"""What the sandbox remembers of each request, and what it was told to do next."""
+
+from collections import defaultdict, deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from qwen_vl_sandbox.faults import Endpoint, Fault, RawAnswer, ScriptedAnswer
+from qwen_vl_sandbox.prefix_cache import PrefixCache
+from qwen_vl_sandbox.storage import Storage
+
+SHOWN_KEY_CHARACTERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRequest:
+    """One request as it arrived.
+
+    Args:
+        method: HTTP method.
+        path: Path, without the query.
+        headers: Headers, names in lower case; of the key only the last four characters.
+        body: The body's bytes; empty for a file on its way to the storage host.
+        unknown_fields: Fields that no page of the service documents, as paths such as
+            `frequency_penalty` or `messages[0].content[1].detail`; the service is taken
+            to ignore them.
+        query: What stands behind the `?` of the address.
+
+    Example:
+        >>> RecordedRequest("POST", "/", {}, b'{"model": "qwen3-vl-plus"}').json["model"]
+        'qwen3-vl-plus'
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    unknown_fields: tuple[str, ...] = ()
+    query: str = ""
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return orjson.loads(self.body)
+
+
+class Ledger:
+    """Everything that the server's thread and its user share."""
+
+    def __init__(
+        self,
+        *,
+        api_keys: Collection[str] | None,
+        strict: bool,
+        keep_alive: bool,
+        needs_key: bool = True,
+    ) -> None:
+        self.strict = strict
+        self.keep_alive = keep_alive
+        self.requests: list[RecordedRequest] = []
+        self.script: deque[ScriptedAnswer | RawAnswer] = deque()
+        self.storage = Storage()
+        self.cache = PrefixCache()
+        self._faults: defaultdict[Endpoint, deque[Fault]] = defaultdict(deque)
+        self._needs_key = needs_key
+        self._api_keys = None if api_keys is None else frozenset(api_keys)
+
+    def accepts(self, authorization: str) -> bool:
+        """Tell whether an `Authorization` header holds a key that may pass."""
+        if self._api_keys is None and not self._needs_key:
+            return True
+        scheme, _, key = authorization.partition(" ")
+        key = key.strip()
+        if scheme.lower() != "bearer" or not key:
+            return False
+        return self._api_keys is None or key in self._api_keys
+
+    def plan(self, fault: Fault) -> None:
+        """Let the next requests fail."""
+        self._faults[fault.endpoint].extend([fault] * fault.times)
+
+    def next_fault(self, endpoint: Endpoint) -> Fault | None:
+        """The fault that befalls this request, if any."""
+        faults = self._faults[endpoint]
+        return faults.popleft() if faults else None
+
+    def next_answer(self) -> ScriptedAnswer | RawAnswer | None:
+        """The answer prescribed for this request, if any."""
+        return self.script.popleft() if self.script else None
+
+    def clear(self) -> None:
+        """Forget all requests, uploads, cached prefixes, scripted answers and faults."""
+        self.requests.clear()
+        self.script.clear()
+        self._faults.clear()
+        self.storage.clear()
+        self.cache.clear()
+
+
+def redacted(headers: Mapping[str, str]) -> dict[str, str]:
+    """Copy headers without the key, of which the last four characters stay."""
+    copy = {name.lower(): value for name, value in headers.items()}
+    if "authorization" in copy:
+        scheme, _, key = copy["authorization"].partition(" ")
+        shown = key[-SHOWN_KEY_CHARACTERS:] if len(key) > 2 * SHOWN_KEY_CHARACTERS else ""
+        copy["authorization"] = f"{scheme} …{shown}"
+    return copy

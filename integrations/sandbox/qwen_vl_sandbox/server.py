@@ -1,0 +1,317 @@
+"""The sandbox as an object: a server in a thread, its recorder and its script."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Collection, Mapping
+from types import TracebackType
+from typing import Self, Unpack, get_args
+
+import uvicorn
+from starlette.applications import Starlette
+
+from qwen_vl_sandbox.faults import Fault, FaultSettings, RawAnswer, ScriptedAnswer
+from qwen_vl_sandbox.http.app import build_app
+from qwen_vl_sandbox.recorder import Ledger, RecordedRequest
+from qwen_vl_sandbox.specs.servers import DIALECTS, DialectName
+from qwen_vl_sandbox.storage import Upload
+
+HOST = "127.0.0.1"
+BASE_PATH = "/compatible-mode/v1"
+NATIVE_BASE_PATH = "/api/v1"
+DIALECT_BASE_PATH = "/v1"
+START_TIMEOUT_SECONDS = 10.0
+
+
+class Sandbox:
+    """A local endpoint that speaks as the service documents itself.
+
+    It decodes the media it is sent, counts their tokens, refuses what the service
+    refuses, and answers by saying what it received: an honest double, never a model.
+    It contacts no address but loopback ones.
+
+    Args:
+        port: Port to listen on; 0 takes a free one.
+        host: Address to listen on.
+        api_keys: Keys that may pass; any key that is not empty if not given.
+        strict: Also refuses where the documentation leaves open what the service does,
+            such as pixel knobs in the wrong place; without it these requests pass.
+        keep_alive: Sends one comment line in each stream, as the service may.
+        dialect: Which server to imitate: the service, or one that holds the model itself
+            (`vllm`, `sglang`, `llamacpp`, `ollama`). The latter need a key only if
+            `api_keys` are given.
+
+    Example:
+        >>> from openai import OpenAI
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> with Sandbox() as sandbox, OpenAI(base_url=sandbox.base_url, api_key="any") as client:
+        ...     reply = client.chat.completions.create(
+        ...         model="qwen3-vl-plus", messages=[{"role": "user", "content": "你好"}]
+        ...     )
+        >>> print(reply.choices[0].message.content)
+        I am the qwen-vl sandbox, not a model. I received the text: "你好".
+        >>> sandbox.last_request.json["model"]
+        'qwen3-vl-plus'
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        host: str = HOST,
+        api_keys: Collection[str] | None = None,
+        strict: bool = True,
+        keep_alive: bool = True,
+        dialect: DialectName = "dashscope",
+    ) -> None:
+        if dialect not in get_args(DialectName):
+            known = ", ".join(get_args(DialectName))
+            raise ValueError(f"The dialect {dialect!r} is not one of {known}.")
+        self._dialect = DIALECTS.get(dialect)
+        is_open = self._dialect is not None and not self._dialect.checks_keys
+        self._ledger = Ledger(
+            api_keys=None if is_open else api_keys,
+            strict=strict,
+            # The other servers send no comment lines.
+            keep_alive=keep_alive and self._dialect is None,
+            needs_key=self._dialect is None,
+        )
+        self._host = host
+        self._port = port
+        self._running: _Running | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start to listen; the endpoint is ready when this returns.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        if self._running is None:
+            app = build_app(self._ledger, self._dialect)
+            self._running = _Running(app, self._host, self._port)
+            self._port = self._running.port
+
+    def stop(self) -> None:
+        """Stop to listen; what was recorded stays, uploaded files do not.
+
+        In a forked child this does nothing: the server and the files are the parent's.
+        """
+        if self._running is not None and self._running.pid != os.getpid():
+            return
+        if self._running is not None:
+            self._running.stop()
+            self._running = None
+        self._ledger.storage.drop_files()
+
+    @property
+    def url(self) -> str:
+        """The root, such as `http://127.0.0.1:8000`.
+
+        Raises:
+            RuntimeError: The port is not known before the start.
+        """
+        if not self._port:
+            raise RuntimeError("The sandbox has not been started: use `with Sandbox() as sandbox`.")
+        return f"http://{self._host}:{self._port}"
+
+    @property
+    def base_url(self) -> str:
+        """The base URL for a client, such as `http://127.0.0.1:8000/compatible-mode/v1`.
+
+        Of a dialect other than the service's it ends in `/v1` alone.
+        """
+        return self.url + (BASE_PATH if self._dialect is None else DIALECT_BASE_PATH)
+
+    @property
+    def native_base_url(self) -> str:
+        """The base URL of the native protocol, such as `http://127.0.0.1:8000/api/v1`.
+
+        Raises:
+            RuntimeError: The dialect has no native protocol.
+        """
+        if self._dialect is not None:
+            raise RuntimeError(f"The dialect {self._dialect.name!r} has no native protocol.")
+        return self.url + NATIVE_BASE_PATH
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """All requests so far, the oldest first."""
+        return list(self._ledger.requests)
+
+    @property
+    def last_request(self) -> RecordedRequest:
+        """The newest request.
+
+        Raises:
+            LookupError: No request has come.
+        """
+        if not self._ledger.requests:
+            raise LookupError("The sandbox has received no request.")
+        return self._ledger.requests[-1]
+
+    @property
+    def uploads(self) -> list[Upload]:
+        """All files uploaded so far, the oldest first."""
+        return self._ledger.storage.uploads
+
+    def expire_uploads(self) -> None:
+        """Let all files uploaded so far count as older than 48 hours."""
+        self._ledger.storage.expire()
+
+    def clear(self) -> None:
+        """Forget all requests, uploads, cached prefixes, scripted answers and faults."""
+        self._ledger.clear()
+
+    def script(self, *answers: ScriptedAnswer | str) -> None:
+        """Prescribe the next answers, in order; a `str` is an answer's text.
+
+        Example:
+            >>> sandbox = Sandbox()
+            >>> sandbox.script("a cat", ScriptedAnswer(text="cut off", finish_reason="length"))
+        """
+        for answer in answers:
+            scripted = ScriptedAnswer(text=answer) if isinstance(answer, str) else answer
+            self._ledger.script.append(scripted)
+
+    def script_raw(
+        self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Prescribe the next answer as exact bytes.
+
+        Args:
+            body: The HTTP body.
+            status: HTTP status.
+            headers: Headers; JSON is the content type if none is given.
+        """
+        given = {"content-type": "application/json"} if headers is None else dict(headers)
+        self._ledger.script.append(RawAnswer(status, body, given))
+
+    def fail(self, fault: Fault | None = None, /, **settings: Unpack[FaultSettings]) -> None:
+        """Let the next requests fail, in order of the calls.
+
+        Args:
+            fault: The fault, or its settings as keyword arguments.
+            **settings: As for `Fault`.
+
+        Example:
+            >>> sandbox = Sandbox()
+            >>> sandbox.fail(status=429, retry_after=0.1, times=2)
+            >>> sandbox.fail(cut_after_chunks=3)
+        """
+        self._ledger.plan(Fault(**settings) if fault is None else fault)
+
+
+class _Running:
+    """A server in its thread, from the bound socket to the joined thread."""
+
+    def __init__(self, app: Starlette, host: str, port: int) -> None:
+        self.pid = os.getpid()
+        self._logger = logging.getLogger("uvicorn.error")
+        self._level = self._logger.level
+        self._socket = _listening(host, port)
+        self.port = int(self._socket.getsockname()[1])
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            lifespan="off",
+            log_config=None,
+            # A connection cut on purpose is an exception to uvicorn, and no news here.
+            log_level="critical",
+            http="h11",
+            loop="asyncio",
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            ws="none",
+        )
+        self._server = _Server(config)
+        self._thread = threading.Thread(target=self._run, name="qwen-vl-sandbox", daemon=True)
+        self._thread.start()
+        if not self._server.ready.wait(START_TIMEOUT_SECONDS):
+            raise RuntimeError("The sandbox did not start.")
+
+    def stop(self) -> None:
+        self._server.end()
+        self._thread.join()
+        self._socket.close()
+        self._logger.setLevel(self._level)
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._socket]))
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    # asyncio turns off Nagle's delay only where the protocol is named; with it every
+    # answer on a kept connection takes 40 ms.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":
+            # Elsewhere the option would let two servers share a port.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+class _Server(uvicorn.Server):
+    """Tells when it is ready, and ends at once instead of at the next tick."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended: asyncio.Event | None = None
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        self.ready.set()
+        await self._ended.wait()
+
+    def end(self) -> None:
+        """Ask the server to end; safe from any thread."""
+        self.should_exit = True
+        if self._loop is not None and self._ended is not None:
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+
+def serve(
+    port: int = 8000,
+    host: str = HOST,
+    *,
+    strict: bool = True,
+    dialect: DialectName = "dashscope",
+) -> None:
+    """Run the sandbox until Ctrl-C.
+
+    Args:
+        port: Port to listen on; 0 takes a free one.
+        host: Address to listen on.
+        strict: As for `Sandbox`.
+        dialect: Likewise.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    made = Sandbox(port, host=host, strict=strict, dialect=dialect)
+    with contextlib.suppress(KeyboardInterrupt), made as sandbox:
+        sys.stdout.write(f"The qwen-vl sandbox listens at {sandbox.base_url} (Ctrl-C ends it)\n")
+        sys.stdout.flush()
+        threading.Event().wait()

@@ -1,0 +1,278 @@
+"""What the sandbox knows of each model: limits, pixels, thinking, tools, schemas.
+
+A table by pattern, first match wins; an unknown id gets the newest behaviour. The
+facts are those of the OpenAI-Chat page (2026-10), the Vision page (2026-08), the
+Structured page (2026-10) and the model-retirement notice (2026-07); nothing here is
+shared with the encoder's own table, so that each can prove the other wrong.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal
+
+from qwen_vl_sandbox.errors.refusal import refuse
+
+ThinkingMode = Literal["always", "default_on", "default_off", "never"]
+
+CoordinateSpace = Literal["normalized", "resized"]
+"""What places in answers count in: thousandths, or pixels of the picture as the model sees it."""
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """How many pixels one kind of media may have, per picture or per frame."""
+
+    lowest: int
+    """The smallest `min_pixels` that may be asked for."""
+    default_min: int
+    default_max: int
+    highest: int
+    """The largest `max_pixels` that may be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What a model takes in the way of videos."""
+
+    pixels: Pixels
+    total_pixels: int
+    """Default and largest sum over all sampled frames."""
+    max_frames: int
+    """Most frames sampled from a file."""
+    longest_list: int
+    """Most pictures in a frame list; the fewest are always 4."""
+    max_seconds: float
+    max_bytes: int
+    """Largest file behind a link."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What one model accepts."""
+
+    patch: int
+    """Side of the square behind one visual token, in pixels: 28 or 32."""
+    picture: Pixels
+    video: VideoFacts | None
+    max_picture_bytes: int = 20 * MIB
+    """Largest picture, behind a link or as a data URL (Vision page, 2026-08)."""
+    max_picture_urls: int = 256
+    sees: bool = True
+    """Whether the model takes anything but text."""
+    hears: bool = False
+    reads: bool = False
+    """Whether it is one of the text-reading models, with `ocr_options`."""
+    streams_increments: bool = False
+    """Default of `incremental_output` (Native-API page, 2026-09)."""
+    is_on_text_path: bool = False
+    """Which of the two native addresses it has: text generation or multimodal."""
+    thinking: ThinkingMode = "default_on"
+    thinks_only_in_streams: bool = False
+    max_thinking_tokens: int = 262_144
+    takes_effort: bool = False
+    tools: bool = True
+    json_object: bool = True
+    json_while_thinking: bool = True
+    json_schema: bool = False
+    logprobs: bool = False
+    max_input: int = 991_808
+    max_input_thinking: int = 983_616
+    max_output: int = 65_536
+
+
+_NEW_FRAMES = Pixels(4_096, 65_536, 655_360, 2_048_000)
+_MIDDLE_FRAMES = Pixels(4_096, 65_536, 655_360, 786_432)
+_OLD_FRAMES = Pixels(3_136, 50_176, 501_760, 602_112)
+_NEW_PICTURE = Pixels(65_536, 65_536, 2_621_440, 16_777_216)
+_LATE_VL_PICTURE = Pixels(4_096, 4_096, 1_310_720, 16_777_216)
+_OLD_PICTURE = Pixels(3_136, 3_136, 1_003_520, 12_845_056)
+_OMNI_PICTURE = Pixels(24_576, 24_576, 1_310_720, 16_777_216)
+# unsure: no cap on max_pixels is printed for qwen-vl-ocr; the 32 px family's is taken.
+_OCR_PICTURE = Pixels(3_072, 3_072, 8_388_608, 16_777_216)
+
+# unsure: max_frames of 3.8 is inferred from 3.7 (Native-API page, 2026-09).
+_NEW_VIDEO = VideoFacts(_NEW_FRAMES, 819_200_000, 8000, 8000, 2 * HOUR, 2 * GIB)
+_VL3_VIDEO = VideoFacts(_NEW_FRAMES, 134_217_728, 2000, 2000, HOUR, 2 * GIB)
+_OPEN_VL3_VIDEO = VideoFacts(_MIDDLE_FRAMES, 67_108_864, 512, 512, HOUR / 3, 2 * GIB)
+_VL_PLUS_VIDEO = VideoFacts(_MIDDLE_FRAMES, 67_108_864, 512, 512, HOUR / 6, GIB)
+# unsure: max_frames of the 28 px family is not printed; the frame list's limit is taken.
+_VL25_VIDEO = VideoFacts(_OLD_FRAMES, 51_380_224, 512, 512, HOUR / 6, GIB)
+_OLDEST_VIDEO = VideoFacts(_OLD_FRAMES, 51_380_224, 80, 80, 40.0, 150 * MIB)
+# unsure: length and frame limits of the omni models; those of 3.5 to 3.8 are taken.
+_OMNI_VIDEO = replace(_NEW_VIDEO, total_pixels=184_549_376)
+
+NEWEST = ModelFacts(
+    patch=32,
+    picture=_NEW_PICTURE,
+    video=_NEW_VIDEO,
+    max_picture_urls=2048,
+    takes_effort=True,
+    json_schema=True,
+    max_output=131_072,
+)
+"""qwen3.8-max, and what an unknown id is taken for."""
+
+# unsure: qwen3.7-plus's and qwen3.6-plus's longest reasoning is not printed.
+_G37_FLASH = replace(NEWEST, takes_effort=False, max_picture_urls=256)
+_G37 = replace(_G37_FLASH, max_output=65_536)
+_G37_PLUS = replace(_G37, max_picture_urls=2048)
+_G36 = replace(_G37, json_while_thinking=False, json_schema=False, max_thinking_tokens=131_072)
+_G35 = replace(_G36, max_thinking_tokens=81_920)
+_OPEN_38 = replace(NEWEST, json_schema=False, max_picture_urls=256, max_output=65_536)
+_OMNI = replace(_G35, picture=_OMNI_PICTURE, video=_OMNI_VIDEO, hears=True, max_picture_urls=2048)
+
+_VL3 = replace(
+    _G35,
+    video=_VL3_VIDEO,
+    thinking="default_off",
+    # The Native-API page (2026-09) says that "Qwen3 commercial thinking" must stream.
+    # unsure: other pages are silent on qwen3-vl-plus without streaming.
+    thinks_only_in_streams=True,
+    logprobs=True,
+    streams_increments=True,
+    max_input=260_096,
+    max_input_thinking=258_048,
+    max_output=32_768,
+)
+_VL3_235B = replace(_VL3, max_input=129_024, max_input_thinking=126_976)
+_VL3_OPEN = replace(_VL3_235B, video=_OPEN_VL3_VIDEO)
+_VL_LATE = replace(
+    _VL3_OPEN,
+    picture=_LATE_VL_PICTURE,
+    max_picture_bytes=10 * MIB,
+    thinking="never",
+    tools=False,
+    logprobs=False,
+    streams_increments=False,
+)
+_VL25 = replace(_VL_LATE, patch=28, picture=_OLD_PICTURE, video=_VL25_VIDEO)
+_QVQ = replace(
+    _VL25,
+    thinking="always",
+    thinks_only_in_streams=True,
+    json_object=False,
+    streams_increments=True,
+)
+_OCR = replace(
+    _VL_LATE,
+    picture=_OCR_PICTURE,
+    video=None,
+    reads=True,
+    json_object=False,
+    max_input=30_000,
+    max_input_thinking=30_000,
+    max_output=8_192,
+)
+_TEXT = replace(_G36, sees=False, video=None, thinking="default_off", is_on_text_path=True)
+
+_TABLE: tuple[tuple[str, ModelFacts], ...] = (
+    (r"qwen3\.8-omni.*", replace(_OMNI, takes_effort=True)),
+    (r".*omni.*", _OMNI),
+    (r"qwen3\.8-(max|flash).*", NEWEST),
+    (r"qwen3\.8-2\.4t.*", replace(_OPEN_38, thinking="always")),
+    (r"qwen3\.8-\d.*", _OPEN_38),
+    # unsure: third-party cards say that the bare id takes text only, its snapshot pictures.
+    (r"qwen3\.7-max", replace(_G37, sees=False, video=None)),
+    (r"qwen3\.7-plus.*", _G37_PLUS),
+    (r"qwen3\.7-flash.*", _G37_FLASH),
+    (r"qwen3\.7.*", _G37),
+    (r"qwen3\.6.*", _G36),
+    # unsure: the parameters of qwen3.5-ocr are not printed; those of qwen-vl-ocr are taken.
+    (r"(qwen-vl-ocr|qwen-vl-ocr-2025-11-20|qwen3\.5-ocr.*)", _OCR),
+    (r"qwen-vl-ocr.*", replace(_OCR, patch=28, picture=_OLD_PICTURE)),
+    (r"qwen3\.5.*", _G35),
+    (r"qwen3-vl-(plus|flash).*", _VL3),
+    (r"qwen3-vl-235b.*thinking.*", replace(_VL3_235B, thinking="always")),
+    (r"qwen3-vl-235b.*", replace(_VL3_235B, thinking="never")),
+    (r"qwen3-vl-.*thinking.*", replace(_VL3_OPEN, thinking="always")),
+    (r"qwen3-vl-.*", replace(_VL3_OPEN, thinking="never")),
+    (r"qwen-vl-max(-latest|-2025-08-13|-0813)?", _VL_LATE),
+    (
+        r"qwen-vl-plus(-latest|-2025-08-15|-0815|-2025-07-10|-0710)?",
+        replace(_VL_LATE, video=_VL_PLUS_VIDEO),
+    ),
+    (r"qwen-vl-(max|plus)-(2025|0).*|qwen2\.5-vl.*", _VL25),
+    (r"qvq.*", _QVQ),
+    (r"qwen2-vl.*|qwen-vl.*", replace(_VL25, video=_OLDEST_VIDEO)),
+    (r"qwq.*", replace(_TEXT, thinking="always", thinks_only_in_streams=True)),
+    (r"qwen3-.*thinking.*", replace(_TEXT, thinking="always", thinks_only_in_streams=True)),
+    (r"qwen3-(max|coder).*|qwen-(plus|max|turbo|flash|long|coder).*", _TEXT),
+    (r"qwen(1\.5|2|2\.5|3)-\d.*|deepseek.*", _TEXT),
+)
+
+RETIRED = frozenset(
+    {"qwen-vl-max", "qwen-vl-plus", "qvq-max", "qwq-plus", "qwen-max", "qwen-turbo"}
+)
+"""Gone since 2026-07-13, with 404 "Model not exist." (retirement notice, 2026-07)."""
+
+FORBIDDEN = frozenset({"qwen-vl-max-latest", "qwen-vl-plus-latest"})
+"""Answered with 403 since then. unsure: measured for `qwen-vl-max-latest` alone."""
+
+# unsure: qwen3-vl-flash, qwen3-vl-plus-2025-09-23 and some open qwen3-vl ids may be gone
+# since 2026-10-10; a reseller says so and no official list, so they are answered here.
+
+LISTED = (
+    "qwen3.8-max",
+    "qwen3.8-flash",
+    "qwen3.8-omni-flash",
+    "qwen3.7-plus",
+    "qwen3.7-flash",
+    "qwen3.6-plus",
+    "qwen3.6-flash",
+    "qwen3.5-plus",
+    "qwen3.5-flash",
+    "qwen3-vl-plus",
+    "qwen-vl-ocr",
+)
+"""The ids that `GET /models` names."""
+
+
+@lru_cache(maxsize=256)
+def model_facts(model: str) -> ModelFacts:
+    """Find what a model accepts; an unknown id is taken for the newest model.
+
+    Example:
+        >>> model_facts("qwen3-vl-plus").patch, model_facts("qwen2.5-vl-72b-instruct").patch
+        (32, 28)
+        >>> model_facts("qwen9-max") is NEWEST
+        True
+    """
+    for pattern, facts in _TABLE:
+        if re.fullmatch(pattern, model):
+            return facts
+    return NEWEST
+
+
+def coordinates_of(model: str) -> CoordinateSpace:
+    """Tell what the places in a model's answers count in.
+
+    Qwen2.5-VL and what was made of it counts pixels, Qwen3-VL and later thousandths (Vision page,
+    2026-08). unsure: of Qwen2-VL, 3.5, 3.6 and 3.7 no page says anything.
+
+    Example:
+        >>> coordinates_of("qwen3-vl-plus"), coordinates_of("Qwen/Qwen2.5-VL-7B-Instruct")
+        ('normalized', 'resized')
+    """
+    name = model.rpartition("/")[2].lower()
+    is_old = re.search(r"qwen-?2[._]5-?vl|qvq|qwen-vl-(max|plus)", name)
+    return "resized" if is_old else "normalized"
+
+
+def admitted_facts(model: Any) -> ModelFacts:
+    """Find what a model accepts, if the service still has it.
+
+    Raises:
+        Refusal: No model is named, or it is retired.
+    """
+    if not isinstance(model, str) or not model:
+        refuse("you must provide a model parameter")
+    if model in RETIRED:
+        refuse("Model not exist.", status=404)
+    if model in FORBIDDEN:
+        refuse("Model access denied.", status=403, native_code="Model.AccessDenied")
+    return model_facts(model)

@@ -1,0 +1,1 @@
+"""Boxes, points and timelines: asked for, read from answers, and drawn."""

@@ -1,0 +1,332 @@
+"""Reads boxes and points from answers, in any of the forms that models give them."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from qwen_vl.errors import AnswerFormatError, CoordinateSpaceError
+from qwen_vl.grounding.coordinates import CoordinateFrame
+from qwen_vl.grounding.results import Box, Corners, Grounding, Point
+from qwen_vl.ocr.results import OcrResult, to_corners
+from qwen_vl.parsing import find_json, find_text
+
+_BOX_KEYS = ("bbox_2d", "bbox", "box", "bounding_box", "bboxes", "boxes")
+_POINT_KEYS = ("point_2d", "point", "points", "points_2d")
+_QUAD_KEYS = ("location", "quad", "polygon", "rotate_rect")
+_PLACE_KEYS = (*_BOX_KEYS, *_POINT_KEYS, *_QUAD_KEYS)
+_LABEL_KEYS = ("label", "name", "category", "class", "object", "text", "description")
+# Keys that say nothing of what is in them.
+_PLAIN_KEYS = frozenset({"answer", "data", "detections", "items", "objects", "results"})
+# As objects: the keys of the four edges, by the names that annotation formats have for them.
+_EDGES = (
+    ("x1", "y1", "x2", "y2"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("left", "top", "right", "bottom"),
+)
+_AXES = ("x", "y")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_NUMBERS_ALONE = re.compile(r"[\s\d.,;()\[\]eE+-]+")
+_N_POINT, _N_BOX, _N_RECT, _N_QUAD = 2, 4, 5, 8
+# Containers stand in one another two or three deep.
+_DEEPEST = 16
+
+_Kind: TypeAlias = Literal["box", "point", "quad"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One place as the model wrote it: 2 numbers, 4, or the 8 of four corners."""
+
+    numbers: tuple[float, ...]
+    label: str
+    entry: Mapping[str, Any]
+
+    @property
+    def pairs(self) -> tuple[tuple[float, float], ...]:
+        return tuple(zip(self.numbers[::2], self.numbers[1::2], strict=True))
+
+
+@dataclass(slots=True)
+class _Finds:
+    """What has been read so far."""
+
+    text: str
+    places: list[_Place] = field(default_factory=list)
+    not_found: list[str] = field(default_factory=list)
+    has_container: bool = False
+
+
+def read_grounding(text: str, frame: CoordinateFrame) -> Grounding:
+    """Read boxes and points from an answer.
+
+    Taken are JSON in a fence or bare, with prose around it, as one object, a list, or objects
+    that hold lists; `bbox_2d`, `bbox` or `box`, `point_2d` or `point`, the OCR models' `location`
+    of 8 numbers and `rotate_rect`; labels under their usual names, or as the key that a box stands
+    under; numbers that are text; corners in the wrong order; and lists that break off, of which
+    the whole entries are kept. What lies outside of the picture is clipped, and marked.
+
+    Args:
+        text: The answer.
+        frame: What its coordinates count in, from `find_frame`.
+
+    Raises:
+        CoordinateSpaceError: The numbers are too large for that space, or fractions of 1; the
+            space is not guessed from them.
+        AnswerFormatError: There are no places in it, or one is not made of numbers.
+
+    Example:
+        >>> from qwen_vl.grounding.coordinates import find_frame
+        >>> answer = '[{"bbox_2d": [250, 500, 750, 1000], "label": "cup"}]'
+        >>> read_grounding(answer, find_frame("qwen3-vl-plus", (600, 400))).boxes
+        (Box(x1=150.0, y1=200.0, x2=450.0, y2=400.0, label='cup', is_clipped=False, corners=None),)
+    """
+    found = find_json(text)
+    finds = _Finds(text)
+    for value in found.values:
+        _walk(value, "", finds, 0)
+    is_empty = not (finds.places or finds.not_found)
+    if is_empty and (found.is_cut_off or not finds.has_container):
+        problem = (
+            "The answer breaks off before its first place is whole."
+            if found.is_cut_off
+            else "The answer holds no boxes and no points in JSON."
+        )
+        raise AnswerFormatError(problem, text=text)
+    _check_space(finds, frame)
+    return Grounding(
+        boxes=tuple(
+            _to_box(place, frame) for place in finds.places if len(place.numbers) > _N_POINT
+        ),
+        points=tuple(
+            _to_point(place, frame) for place in finds.places if len(place.numbers) == _N_POINT
+        ),
+        width=frame.picture[0],
+        height=frame.picture[1],
+        space=frame.space,
+        not_found=tuple(finds.not_found),
+        is_cut_off=found.is_cut_off,
+        text=text,
+    )
+
+
+def ground_ocr_result(result: OcrResult, frame: CoordinateFrame) -> Grounding:
+    """Give the lines of text that an OCR model found as boxes.
+
+    Args:
+        result: Of `advanced_recognition`.
+        frame: From `find_frame`, with `space="sent"` where `result.in_pixels`, else with
+            `space="normalized"`.
+
+    Raises:
+        CoordinateSpaceError: The numbers are too large for that space.
+
+    Example:
+        >>> from qwen_vl.grounding.coordinates import find_frame
+        >>> from qwen_vl.ocr.results import OcrWord
+        >>> word = OcrWord(text="Hi", location=((10, 10), (50, 10), (50, 30), (10, 30)))
+        >>> result = OcrResult(
+        ...     task="advanced_recognition", text="Hi", words=(word,), in_pixels=True
+        ... )
+        >>> frame = find_frame("qwen-vl-ocr", (200, 100), space="sent", sent=(100, 50))
+        >>> ground_ocr_result(result, frame).boxes[0].xyxy
+        (20.0, 20.0, 100.0, 60.0)
+    """
+    finds = _Finds(result.text)
+    for word in result.words:
+        numbers = tuple(float(value) for corner in word.corners for value in corner)
+        finds.places.append(_Place(numbers, word.text, {"text": word.text}))
+    _check_space(finds, frame)
+    return Grounding(
+        boxes=tuple(_to_box(place, frame) for place in finds.places),
+        width=frame.picture[0],
+        height=frame.picture[1],
+        space=frame.space,
+        text=result.text,
+    )
+
+
+def _walk(value: Any, label: str, finds: _Finds, depth: int) -> None:
+    """Look for places in a value; what stands around them, such as counts, is passed over."""
+    if depth > _DEEPEST:
+        raise AnswerFormatError("The answer's JSON is nested too deeply.", text=finds.text)
+    if isinstance(value, dict):
+        _walk_object(value, label, finds, depth)
+    elif isinstance(value, list):
+        if _is_numbers(value):
+            # Alone it may be a reference, as in "see [1]".
+            if depth or len(value) in {_N_POINT, _N_BOX, _N_QUAD}:
+                _add(value, _kind_of(value), label, {}, finds)
+            return
+        finds.has_container = finds.has_container or not value
+        for inner in value:
+            _walk(inner, label, finds, depth + 1)
+
+
+def _walk_object(entry: dict[str, Any], label: str, finds: _Finds, depth: int) -> None:
+    own_label = find_text(entry, _LABEL_KEYS)
+    own = label if own_label is None else own_label
+    keys = [key for key in _PLACE_KEYS if key in entry]
+    if not keys and (edges := _edges_of(entry)):
+        _add(edges, _kind_of(edges), own, entry, finds)
+        return
+    holds_objects = any(_holds_objects(entry[key]) for key in keys)
+    if keys and not holds_objects:
+        for key in _preferred(keys, entry):
+            _read_place(key, entry[key], own, entry, finds)
+        # Its parts, if it has any; a list of numbers beside it may be anything.
+        for key, inner in entry.items():
+            if key not in _PLACE_KEYS and _holds_places(inner):
+                _walk(inner, "", finds, depth + 1)
+        return
+    finds.has_container = finds.has_container or not entry
+    for key, inner in entry.items():
+        if isinstance(inner, dict | list):
+            # A list under a name of its own, {"cats": [...]}, names what is in it; where the
+            # entries name themselves, that counts.
+            is_name = own_label is None and key not in (*_PLACE_KEYS, *_PLAIN_KEYS)
+            _walk(inner, key if is_name else own, finds, depth + 1)
+
+
+def _holds_objects(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(inner, dict) for inner in value)
+
+
+def _holds_places(value: Any, depth: int = 0) -> bool:
+    if isinstance(value, dict):
+        inner = list(value.values())
+        return any(key in value for key in _PLACE_KEYS) or _holds_places(inner, depth + 1)
+    is_list = isinstance(value, list) and depth < _DEEPEST
+    return is_list and any(_holds_places(inner, depth + 1) for inner in value)
+
+
+def _preferred(keys: list[str], entry: Mapping[str, Any]) -> list[str]:
+    """Choose among the forms of one place: `location` and `rotate_rect` say the same.
+
+    Words and single numbers under such names are something else, such as a player's points, where
+    there is a place beside them.
+    """
+    keys = [key for key in keys if isinstance(entry[key], dict | list)] or keys
+    quads = [key for key in keys if key in _QUAD_KEYS]
+    boxes = [key for key in keys if key in _BOX_KEYS]
+    points = [key for key in keys if key in _POINT_KEYS]
+    return [*(boxes or quads)[:1], *points[:1]]
+
+
+def _read_place(key: str, value: Any, label: str, entry: dict[str, Any], finds: _Finds) -> None:
+    if value is None or value in ([], {}, ""):
+        if label:
+            finds.not_found.append(label)
+        finds.has_container = True
+        return
+    kind: _Kind = "point" if key in _POINT_KEYS else "quad" if key in _QUAD_KEYS else "box"
+    if isinstance(value, str) and _NUMBERS_ALONE.fullmatch(value):
+        value = _NUMBER.findall(value)
+    if isinstance(value, dict):
+        value = _edges_of(value) or value
+    pairs = _flatten(value, kind)
+    if pairs is not None:
+        _add(pairs, kind, label, entry, finds)
+        return
+    if isinstance(value, list) and all(isinstance(inner, list) for inner in value):
+        for inner in value:
+            _add(_flatten(inner, kind) or inner, kind, label, entry, finds)
+        return
+    _add(value, kind, label, entry, finds)
+
+
+def _flatten(value: Any, kind: _Kind) -> list[Any] | None:
+    """Write corners that stand in lists of their own one behind the other."""
+    if _is_numbers(value):
+        return list(value)
+    n_pairs = {"box": _N_BOX, "quad": _N_QUAD, "point": _N_POINT}[kind] // 2
+    if not isinstance(value, list) or len(value) != n_pairs:
+        return None
+    if all(isinstance(pair, list) and len(pair) == _N_POINT for pair in value):
+        return [number for pair in value for number in pair]
+    return None
+
+
+def _edges_of(value: Mapping[str, Any]) -> list[Any] | None:
+    for names in (*_EDGES, _AXES):
+        if all(name in value for name in names):
+            has_size = names is _AXES and {"width", "height", "w", "h"} & value.keys()
+            return None if has_size else [value[name] for name in names]
+    return None
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_number, value))
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    is_text = isinstance(value, str) and _NUMBER.fullmatch(value.strip())
+    return bool(is_text) or isinstance(value, int | float)
+
+
+def _kind_of(numbers: list[Any]) -> _Kind:
+    return {_N_POINT: "point", _N_QUAD: "quad"}.get(len(numbers), "box")  # type: ignore[return-value]
+
+
+def _add(value: Any, kind: _Kind, label: str, entry: Mapping[str, Any], finds: _Finds) -> None:
+    counts = {"point": (_N_POINT,), "box": (_N_BOX,), "quad": (_N_QUAD, _N_RECT, _N_BOX)}[kind]
+    numbers = tuple(map(float, value)) if _is_numbers(value) else ()
+    if len(numbers) not in counts or not all(map(math.isfinite, numbers)):
+        wanted = " or ".join(map(str, counts))
+        raise AnswerFormatError(f"A place is {value!r}, not {wanted} numbers.", text=finds.text)
+    if len(numbers) == _N_RECT:
+        x, y, width, height, angle = numbers
+        corners = to_corners((x, y, width, height, angle))
+        numbers = tuple(number for corner in corners for number in corner)
+    finds.places.append(_Place(numbers, label, entry))
+
+
+def _check_space(finds: _Finds, frame: CoordinateFrame) -> None:
+    numbers = [number for place in finds.places for number in place.numbers]
+    is_fraction = any(number != int(number) for number in numbers)
+    if is_fraction and all(0 <= number <= 1 for number in numbers):
+        raise CoordinateSpaceError(
+            f"The answer's places are fractions of 1, but {frame} were expected.", text=finds.text
+        )
+    for place in finds.places:
+        beyond = next((pair for pair in place.pairs if frame.is_beyond(*pair)), None)
+        if beyond:
+            raise CoordinateSpaceError(
+                f"A place is at {beyond[0]:g}, {beyond[1]:g}, which is not within {frame}. If the "
+                "model counts in something else, say so with space=…",
+                text=finds.text,
+            )
+
+
+def _to_box(place: _Place, frame: CoordinateFrame) -> Box:
+    corners = [frame.to_pixels(x, y) for x, y in place.pairs]
+    low = min(x for x, _ in corners), min(y for _, y in corners)
+    high = max(x for x, _ in corners), max(y for _, y in corners)
+    (x1, y1), (x2, y2) = frame.clip(*low), frame.clip(*high)
+    turned: Corners | None = tuple(corners) if len(corners) == _N_QUAD // 2 else None
+    return Box(
+        x1=x1,
+        y1=y1,
+        x2=x2,
+        y2=y2,
+        label=place.label,
+        is_clipped=(x1, y1, x2, y2) != (*low, *high),
+        corners=turned,
+        entry=place.entry,
+    )
+
+
+def _to_point(place: _Place, frame: CoordinateFrame) -> Point:
+    x, y = frame.to_pixels(*place.pairs[0])
+    clipped = frame.clip(x, y)
+    return Point(
+        x=clipped[0],
+        y=clipped[1],
+        label=place.label,
+        is_clipped=clipped != (x, y),
+        entry=place.entry,
+    )

@@ -1,0 +1,404 @@
+"""Bytes from where they are: memory, an open file, or a file that the policy lets be read."""
+
+import io
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Never
+
+from qwen_vl.content import DataUrl, Inline, LocalFile, OpenFile, Source, Url, to_source
+from qwen_vl.errors import (
+    MediaAccessError,
+    MediaFormatError,
+    MediaNotFoundError,
+    MediaTooLargeError,
+)
+from qwen_vl.media.data_url import (
+    Loaded,
+    decode_base64,
+    decode_data_url,
+    decode_head,
+    excerpt,
+    read_data_url,
+)
+from qwen_vl.media.sniff import UNKNOWN, describe, sniff
+from qwen_vl.request.types import MediaPolicy
+
+_REMOTE = re.compile(r"(https?|oss):", re.IGNORECASE)
+_HOSTED = re.compile(
+    r"https?://(?:[^/?#@]*@)?(?:\[[^\]/?#]+\]|[^/?#:@\[\]\s]+)(?::\d*)?(?:[/?#]|$)", re.IGNORECASE
+)
+_STORED = re.compile(r"oss://[^/\s]+/[^/]", re.IGNORECASE)
+_SPACED_ADDRESS = re.compile(r"\s+(?:https?|oss|data|file):", re.IGNORECASE)
+_MIB = 2**20
+_LONGEST_NAME = 255
+_LONGEST_PATH = 4_096
+_SHOWN_CHARS = 100
+_LONGEST_PREFIX = 1_024
+
+_TRUST = (
+    "Pass a pathlib.Path if the program itself chose this file, or set media_roots=[...] "
+    "to the folders that messages may name files from."
+)
+_INSIDE = "Move the file into one of the folders of media_roots, or add its folder there."
+_REENCODE = "Give an https:// address, the picture's bytes, their Base64, or a pathlib.Path."
+_WHOLE_FILE = "Open it with mode 'rb', or give its bytes."
+
+
+def is_remote(address: str) -> bool:
+    """Tell whether an address is fetched by the service: `http:`, `https:` or `oss:`."""
+    return _REMOTE.match(address) is not None
+
+
+def check_remote(address: str, where: str) -> None:
+    """Check an address that goes out as it is.
+
+    Raises:
+        MediaFormatError: It has no host, no key, or whitespace around it.
+    """
+    if address[-1:].isspace():
+        _refuse_spaced(address, where)
+    if not (_HOSTED.match(address) or _STORED.match(address)):
+        wanted = "bucket and key" if address[:3].lower() == "oss" else "host"
+        raise MediaFormatError(
+            f"The address {excerpt(address)} has no {wanted}.",
+            where=where,
+            value=excerpt(address),
+            remedy="Give a whole address: https://example.com/cat.png, or oss://bucket/key.",
+        )
+
+
+def load(
+    source: Url | Inline | LocalFile | OpenFile | DataUrl, policy: MediaPolicy, where: str
+) -> Loaded:
+    """Read media whole, unless it is longer than the policy lets be inlined.
+
+    Args:
+        source: Where it is; a `Url` must be a `data:` address.
+        policy: Which files may be read, and how much.
+        where: The part, for errors.
+
+    Raises:
+        MediaAccessError: The file may not be read.
+        MediaNotFoundError: There is no such file.
+        MediaFormatError: Empty, wrong Base64, or no address at all.
+        MediaTooLargeError: More bytes than `policy.max_inline_bytes`.
+    """
+    match source:
+        case DataUrl():
+            loaded = Loaded(read_data_url(source), source.base64)
+        case Url():
+            loaded = _load_address(source.address, policy, where)
+        case Inline():
+            loaded = _load_inline(source.data, policy, where)
+        case LocalFile():
+            loaded = Loaded(_load_file(source, policy, where))
+        case OpenFile():
+            loaded = Loaded(_load_open_file(source.file, policy, where))
+    if not loaded.data:
+        raise MediaFormatError(
+            "There is nothing in it: 0 bytes.",
+            where=where,
+            value=0,
+            remedy="Give a file with a picture or video in it.",
+        )
+    check_inline_bytes(len(loaded.data), policy.max_inline_bytes, where)
+    return loaded
+
+
+def _load_address(address: str, policy: MediaPolicy, where: str) -> Loaded:
+    if address[:1].isspace():
+        _refuse_spaced(address, where)
+    if address[:5].lower() != "data:":
+        raise MediaFormatError(
+            f"{excerpt(address)} is no address that the service takes.",
+            where=where,
+            value=excerpt(address),
+            remedy="Give https://, http://, oss:// or data:; a file as a pathlib.Path.",
+        )
+    _check_text_length(address, policy, where)
+    return decode_data_url(address, where)
+
+
+def _load_inline(data: bytes | str, policy: MediaPolicy, where: str) -> Loaded:
+    if isinstance(data, str):
+        if data[:5].lower() == "data:":
+            return _load_address(data, policy, where)
+        _check_text_length(data, policy, where)
+        return decode_base64(data, where)
+    data = bytes(data)
+    if sniff(data) is not None:
+        return Loaded(data)
+    if data[:5].lower() == b"data:":
+        return _load_address(data.decode("utf-8", errors="replace"), policy, where)
+    head = decode_head(data)
+    # Any short text may be Base64 of something; of a kind that is known here, it is no accident.
+    if sniff(head) is not None or describe(head) not in {UNKNOWN, "text"}:
+        _check_text_length(data, policy, where)
+        return decode_base64(data, where)
+    return Loaded(data)
+
+
+def _load_open_file(file: BinaryIO, policy: MediaPolicy, where: str) -> bytes:
+    data = read_open_file(file, policy.max_inline_bytes + 1, where)
+    check_inline_bytes(len(data), policy.max_inline_bytes, where, "at least ")
+    return data
+
+
+def read_open_file(file: BinaryIO, limit: int | None, where: str) -> bytes:
+    """Read a file object from its start, and leave it where it was if it can be wound back.
+
+    Args:
+        file: A binary file object.
+        limit: Most bytes to read; `None` for all.
+        where: The part, for errors.
+
+    Raises:
+        MediaAccessError: It cannot be read.
+        MediaFormatError: It gives text.
+    """
+    if isinstance(file, io.TextIOBase):
+        _refuse_text_file(where)
+    try:
+        if not is_seekable(file):
+            return _read_at_most(file, limit, where)
+        position = file.tell()
+        file.seek(0)
+        try:
+            return _read_at_most(file, limit, where)
+        finally:
+            file.seek(position)
+    except (OSError, ValueError) as error:
+        raise MediaAccessError(
+            f"The file object cannot be read: {error}.",
+            where=where,
+            remedy="Give a file that is open for reading, or its bytes.",
+        ) from error
+
+
+def is_seekable(file: BinaryIO) -> bool:
+    """Tell whether a file object can be read twice."""
+    seekable = getattr(file, "seekable", None)
+    return bool(seekable()) if callable(seekable) else False
+
+
+def check_seekable(file: BinaryIO, where: str) -> None:
+    """Check that a file object can be looked at before it is read.
+
+    Raises:
+        MediaAccessError: It can be read but once.
+    """
+    if not is_seekable(file):
+        raise MediaAccessError(
+            "The file object can be read but once, and looking at its header would use it up.",
+            where=where,
+            value=type(file).__name__,
+            remedy="Read it first, and give its bytes.",
+        )
+
+
+def _read_at_most(file: BinaryIO, limit: int | None, where: str) -> bytes:
+    """Read to the end, or to `limit`; a pipe gives its bytes in pieces."""
+    pieces: list[bytes] = []
+    left = sys.maxsize if limit is None else limit
+    while left > 0:
+        piece: object = file.read(-1 if limit is None else left)
+        if not isinstance(piece, bytes | bytearray):
+            _refuse_text_file(where, found=type(piece).__name__)
+        if not piece:
+            break
+        pieces.append(bytes(piece))
+        left -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+@contextmanager
+def open_local(source: LocalFile, policy: MediaPolicy, where: str) -> Iterator[BinaryIO]:
+    """Open a file that the policy lets be read; what goes wrong in reading it is told likewise.
+
+    Args:
+        source: The file.
+        policy: Which files may be read.
+        where: The part, for errors.
+
+    Raises:
+        MediaAccessError: The file may not be read.
+        MediaNotFoundError: There is no such file.
+    """
+    shown = _shown(source.path)
+    try:
+        path = _allowed_path(source, policy, where)
+        # Looked at before it is opened: opening a pipe would wait for its other end.
+        _check_regular(path.stat().st_mode, shown, where)
+        # The path has no links left, and must not have got one since.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        if policy.media_roots is not None:
+            flags |= getattr(os, "O_NOFOLLOW", 0)
+        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor, no path
+            _check_regular(os.fstat(file.fileno()).st_mode, shown, where)
+            yield file
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MediaNotFoundError(
+            f"There is no file {shown}.",
+            where=where,
+            value=str(source.path),
+            remedy="Check the path; relative ones count from the working folder, ~ is not read.",
+        ) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        raise MediaAccessError(
+            f"The file {shown} cannot be read: {getattr(error, 'strerror', None) or error}.",
+            where=where,
+            value=str(source.path),
+            remedy="Check that the path is meant, and that this program may read it.",
+        ) from error
+
+
+def _load_file(source: LocalFile, policy: MediaPolicy, where: str) -> bytes:
+    with open_local(source, policy, where) as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        check_inline_bytes(n_bytes, policy.max_inline_bytes, where)
+        return file.read(n_bytes)
+
+
+def _allowed_path(source: LocalFile, policy: MediaPolicy, where: str) -> Path:
+    """Give the path that may be read.
+
+    With roots it comes without links and `..`, so that what is checked is what is opened. Someone
+    who may rename folders inside a root can still swap one between the check and the opening.
+    """
+    if not source.is_trusted:
+        _check_path_text(str(source.path), where)
+    if policy.media_roots is None:
+        if source.is_trusted:
+            return source.path
+        _refuse_access(source, "is named by text, and media_roots is not set", _TRUST, where)
+    failure: Exception | None = None
+    try:
+        path = source.path.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        failure = error
+        path = _guess(source.path)
+    if not any(path.is_relative_to(_guess(root)) for root in policy.media_roots):
+        _refuse_access(source, "is outside media_roots", _INSIDE, where)
+    if failure:
+        raise failure
+    return path
+
+
+def _guess(path: Path) -> Path:
+    """Resolve a path as far as it exists; a file is never opened by this name alone."""
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        return Path()
+
+
+def _refuse_access(source: LocalFile, reason: str, remedy: str, where: str) -> Never:
+    # Whether the file exists is not looked at, and so not told.
+    raise MediaAccessError(
+        f"The file {_shown(source.path)} may not be read: it {reason}.",
+        where=where,
+        value=str(source.path),
+        remedy=remedy,
+    )
+
+
+def _shown(path: Path) -> str:
+    """Cut a path to its end, which tells one file from another."""
+    text = str(path)
+    return repr(text if len(text) <= _SHOWN_CHARS else f"…{text[-_SHOWN_CHARS:]}")
+
+
+def _check_path_text(text: str, where: str) -> None:
+    """Refuse text that became a path only because it was nothing else."""
+    if _SPACED_ADDRESS.match(text):
+        _refuse_spaced(text, where)
+    if len(text) > _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in text.split("/")):
+        raise MediaFormatError(
+            f"{excerpt(text)} is no address, no Base64, and too long for a path.",
+            where=where,
+            value=excerpt(text),
+            remedy=_REENCODE,
+        )
+
+
+def _refuse_spaced(address: str, where: str) -> Never:
+    raise MediaFormatError(
+        f"There is whitespace around the address {excerpt(address.strip())}.",
+        where=where,
+        value=excerpt(address),
+        remedy="Strip it.",
+    )
+
+
+def _refuse_text_file(where: str, found: str = "str") -> Never:
+    raise MediaFormatError(
+        f"Reading the file object gives {found}, not bytes.",
+        where=where,
+        value=found,
+        remedy=_WHOLE_FILE,
+    )
+
+
+def _check_regular(mode: int, shown: str, where: str) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+    raise MediaAccessError(
+        f"{shown} is {kind}, not a file.",
+        where=where,
+        value=shown,
+        remedy="Give the path of a picture or video file.",
+    )
+
+
+def _check_text_length(text: str | bytes, policy: MediaPolicy, where: str) -> None:
+    """Refuse before decoding what is too long in any spelling: `%20` is 3 characters a byte."""
+    if len(text) > policy.max_inline_bytes * 3 + _LONGEST_PREFIX:
+        check_inline_bytes(len(text) // 4 * 3, policy.max_inline_bytes, where, "about ")
+
+
+def check_inline_bytes(n_bytes: int, limit: int, where: str, about: str = "") -> None:
+    """Check the length of what is inlined.
+
+    Raises:
+        MediaTooLargeError: More raw bytes than `limit`.
+    """
+    if n_bytes <= limit:
+        return
+    raise MediaTooLargeError(
+        f"It has {about}{n_bytes:,} bytes; inline, at most {limit:,} ({limit / _MIB:.1f} MiB) "
+        "are taken.",
+        where=where,
+        value=n_bytes,
+        limit=limit,
+        remedy=(
+            "Put it where the service can fetch it and give its https:// address, make it "
+            "smaller, or give a video as a list of frames."
+        ),
+    )
+
+
+def require_source(value: object, where: str) -> Source:
+    """Tell where a picture or video comes from; see `qwen_vl.content.to_source`.
+
+    Args:
+        value: An address, a path, bytes, an open file or a decoded picture.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: It is none of these.
+    """
+    source = to_source(value)
+    if source is None:
+        raise MediaFormatError(
+            f"A {type(value).__name__} is neither picture nor video.",
+            where=where,
+            value=type(value).__name__,
+            remedy="Pass a path, bytes, an open file, a decoded picture or an address.",
+        )
+    return source

@@ -1,0 +1,55 @@
+"""Single frames of a video as pictures, for people to look at."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from qwen_vl.content import Source
+from qwen_vl.errors import MissingExtraError
+from qwen_vl.media.video.container import has_av, open_video
+from qwen_vl.media.video.cut import to_picture
+from qwen_vl.media.video.file import open_file
+from qwen_vl.media.video.probe import probe
+from qwen_vl.media.video.reader import FrameReader
+from qwen_vl.request.types import MediaPolicy
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+
+def take_stills(
+    source: Source, policy: MediaPolicy, times: Sequence[float], *, width: int, where: str
+) -> list["Picture"]:
+    """Give the frames that are shown at some times.
+
+    Args:
+        source: A video: a file, an open file, or bytes.
+        policy: Which files may be read.
+        times: Seconds from the video's beginning, in any order; behind its end stands its last
+            frame.
+        width: Pixels of the pictures; no picture is enlarged.
+        where: What it is, for errors.
+
+    Returns:
+        Pictures in RGB, in the order of the times.
+
+    Raises:
+        MissingExtraError: PyAV is not installed.
+        MediaError: The video cannot be read.
+    """
+    if not has_av():
+        raise MissingExtraError("Taking frames of a video", extra="video")
+    from av.video.reformatter import VideoReformatter  # noqa: PLC0415 - an extra, slow to import
+
+    stills: dict[float, Picture] = {}
+    scaler = VideoReformatter()
+    with open_file(source, policy, where) as file:
+        clip = probe(file, where)
+        wide = min(width, clip.width)
+        size = (wide, max(1, round(clip.height * wide / clip.width)))
+        with open_video(file, where) as (container, stream):
+            reader = FrameReader(container, stream, where)
+            for time in sorted(set(times)):
+                shown = min(time, max(clip.seconds - 1 / clip.rate, 0.0))
+                frame = reader.frame_at(shown, 0.5 / clip.rate)
+                stills[time] = to_picture(frame, scaler, size)
+    return [stills[time] for time in times]

@@ -1,0 +1,1 @@
+"""Results of the OCR tasks, and readers of images and PDF pages."""

@@ -1,0 +1,303 @@
+"""Reads pictures and PDF pages one after another, by a task of the OCR models."""
+
+import asyncio
+import warnings
+from collections import deque
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qwen_vl.client import ClientCache
+from qwen_vl.content import (
+    DataUrl,
+    Document,
+    Image,
+    Inline,
+    LocalFile,
+    OpenFile,
+    Pixels,
+    Source,
+    Turn,
+    Url,
+    to_source,
+)
+from qwen_vl.errors import ConfigurationError, MediaFormatError, QwenVLError
+from qwen_vl.media.downscale import MAX_FILE_BYTES
+from qwen_vl.media.load import is_remote, load
+from qwen_vl.media.pdf import PDF_TYPE, find_page_resize, find_pages, render_pages
+from qwen_vl.media.sniff import sniff
+from qwen_vl.ocr.results import OcrResult, read_ocr_result
+from qwen_vl.reply import Reply
+from qwen_vl.request.ocr import OcrTask
+from qwen_vl.request.types import Request
+from qwen_vl.settings import QwenVLSettings
+
+DEFAULT_CONCURRENCY = 4
+"""Pages that an asynchronous reader asks about at the same time."""
+
+_LONGEST_ADDRESS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OcrPage:
+    """What was read of one page or picture.
+
+    Args:
+        source: Where it is from: a path or an address, or what kind of thing it was.
+        page: Number of the page, from 1 on; 1 for a picture.
+        n_pages: Pages of the whole document, those that were not asked for too.
+        result: What was found.
+    """
+
+    source: str
+    page: int
+    n_pages: int
+    result: OcrResult
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Give all but the text as JSON has it; for `words` and more see `OcrResult.to_metadata`.
+
+        Example:
+            >>> result = OcrResult(task="text_recognition", text="Hello")
+            >>> OcrPage(source="a.pdf", page=2, n_pages=3, result=result).to_metadata()
+            {'source': 'a.pdf', 'page': 2, 'total_pages': 3, 'task': 'text_recognition'}
+        """
+        place = {"source": self.source, "page": self.page, "total_pages": self.n_pages}
+        return {**place, **self.result.to_metadata()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sheet:
+    """One page or picture that is yet to be read."""
+
+    source: str
+    page: int
+    n_pages: int
+    held: Image | Document
+
+
+class OcrReader:
+    """Reads pictures and PDF pages: one request for each of them.
+
+    Args:
+        settings: The model to ask, how to reach it, and how pages are rendered: `pdf_dpi`,
+            `pdf_max_pages`, `media_roots`, `shrink_images`. A task among them holds where none
+            is given here.
+        task: What to do with each; plain text where nothing says otherwise.
+        result_schema: What `"key_information_extraction"` shall find.
+        pages: Which pages of each PDF: `[1, 2, 7]` or `"1-2,7"`; all of them where none are given.
+        dpi: Dots per inch at which they are rendered; `pdf_dpi` where none is given. Places count
+            in pixels of the page at this resolution, up to 16.7 megapixels: what would be larger
+            (A4 beyond 410 dots per inch) is rendered at that size.
+        max_concurrency: Most pages that `aread` asks about at the same time.
+
+    Raises:
+        ConfigurationError: `max_concurrency` is less than 1, or the task cannot be asked for.
+
+    Example:
+        >>> from qwen_vl.samples import CHELSEA
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> with Sandbox() as sandbox:
+        ...     settings = QwenVLSettings(
+        ...         model="qwen-vl-ocr", base_url=sandbox.base_url, api_key="sk-sandbox"
+        ...     )
+        ...     (page,) = OcrReader(settings).read([CHELSEA])
+        >>> page.result.text
+        'sandbox, not a model; received PNG 451x300...'
+    """
+
+    def __init__(
+        self,
+        settings: QwenVLSettings,
+        *,
+        task: OcrTask | None = None,
+        result_schema: Mapping[str, Any] | None = None,
+        pages: str | Sequence[int] | None = None,
+        dpi: float | None = None,
+        max_concurrency: int = DEFAULT_CONCURRENCY,
+    ) -> None:
+        if max_concurrency < 1:
+            raise ConfigurationError(
+                f"max_concurrency is {max_concurrency}; at least one page must be asked about."
+            )
+        self._settings = settings
+        self._task: OcrTask = task or settings.ocr_task or "text_recognition"
+        # A schema of the model belongs to the model's own task.
+        is_own = result_schema is None and self._task == settings.ocr_task
+        self._schema = settings.result_schema if is_own else result_schema
+        self._pages = pages
+        self._dpi = dpi
+        self._max_concurrency = max_concurrency
+        self._clients = ClientCache()
+        # What is wrong with the task is told before the first file is opened.
+        self._make_request(Turn(role="user", parts=()))
+
+    def read(self, sources: Iterable[object]) -> Iterator[OcrPage]:
+        """Read one page after the other, in order, each when it is wanted.
+
+        Args:
+            sources: Pictures and PDF documents: paths, addresses of pictures, bytes, open files,
+                decoded pictures. Text is an address or else a path, which counts as the program's
+                own word; `media_roots` binds it all the same.
+
+        Raises:
+            MediaError: A file cannot be read, or is neither picture nor PDF.
+            MissingExtraError: A PDF is to be read, and pypdfium2 is not installed.
+            AnswerFormatError: An answer has not the form of the task.
+            ServiceError: The endpoint answered with an error, or not at all. A note on any of
+                these names the page.
+        """
+        for sheet in self._find_sheets(sources):
+            with _noted(sheet):
+                request = self._prepare(sheet)
+                reply = self._clients.sync(self._settings.connection()).ask(request)
+                page = self._to_page(sheet, reply)
+            yield page
+
+    async def aread(self, sources: Iterable[object]) -> AsyncIterator[OcrPage]:
+        """Read several pages at the same time, and give them in order; see `read`.
+
+        Files are read and pages rendered in threads. At most `max_concurrency` pages are under way
+        or wait to be taken. Whoever gives up on the way ends the requests that are under way.
+
+        Args:
+            sources: As of `read`.
+        """
+        sheets = self._find_sheets(sources)
+        running: deque[asyncio.Future[OcrPage]] = deque()
+        is_over = False
+        try:
+            while running or not is_over:
+                while not is_over and len(running) < self._max_concurrency:
+                    following = await _find_next(sheets)
+                    if following is None:
+                        is_over = True
+                    elif isinstance(following, QwenVLError):
+                        # What was found before it comes first, as it does in `read`.
+                        is_over = True
+                        running.append(_failed(following))
+                    else:
+                        running.append(asyncio.ensure_future(self._aread_sheet(following)))
+                if running:
+                    yield await running.popleft()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _aread_sheet(self, sheet: _Sheet) -> OcrPage:
+        with _noted(sheet):
+            request = await asyncio.to_thread(self._prepare, sheet)
+            client = self._clients.asynchronous(self._settings.connection())
+            return self._to_page(sheet, await client.ask(request))
+
+    def _find_sheets(self, sources: Iterable[object]) -> Generator[_Sheet, None, None]:
+        for index, value in enumerate(sources):
+            where = f"sources[{index}]"
+            source = _to_source(value, where)
+            name = _name(source)
+            held = self._open(source, where)
+            if isinstance(held, Image):
+                yield _Sheet(source=name, page=1, n_pages=1, held=held)
+                continue
+            numbers, n_pages = find_pages(held, self._settings.media_policy)
+            for number in numbers:
+                page = replace(held, pages=[number])
+                yield _Sheet(source=name, page=number, n_pages=n_pages, held=page)
+
+    def _open(self, source: Source, where: str) -> Image | Document:
+        """Read a source, to tell pictures from documents; the client never fetches addresses."""
+        document = Document(source=source, pages=self._pages, dpi=self._dpi, where=where)
+        if isinstance(source, Pixels):
+            return Image(source=source, where=where)
+        if isinstance(source, Url) and is_remote(source.address):
+            is_pdf = source.address.partition("?")[0].lower().endswith(".pdf")
+            return document if is_pdf else Image(source=source, where=where)
+        policy = self._settings.media_policy
+        longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
+        data = load(source, replace(policy, max_inline_bytes=longest), where).data
+        if sniff(data) == PDF_TYPE:
+            return replace(document, source=Inline(data))
+        return Image(source=Inline(data), where=where)
+
+    def _prepare(self, sheet: _Sheet) -> Request:
+        """Make the request of one page, which is rendered now."""
+        held = sheet.held
+        request = self._make_request(Turn(role="user", parts=(held,)))
+        if isinstance(held, Image):
+            return request
+        # Without the label that stands before it in a conversation.
+        _, image = render_pages(held, request.policy, find_page_resize(request))
+        return self._make_request(Turn(role="user", parts=(image,)))
+
+    def _make_request(self, turn: Turn) -> Request:
+        return self._settings.make_request(
+            (turn,), stream=None, ocr_task=self._task, result_schema=self._schema
+        )
+
+    def _to_page(self, sheet: _Sheet, reply: Reply) -> OcrPage:
+        if reply.finish_reason == "length":
+            warnings.warn(
+                f"Page {sheet.page} of {sheet.source} holds more than the model may write in one "
+                "answer, which is cut off. Raise max_tokens, or cut the picture into parts.",
+                UserWarning,
+                stacklevel=2,
+            )
+        result = read_ocr_result(self._task, reply.text, reply.ocr_result)
+        return OcrPage(source=sheet.source, page=sheet.page, n_pages=sheet.n_pages, result=result)
+
+
+async def _find_next(sheets: Generator[_Sheet, None, None]) -> _Sheet | QwenVLError | None:
+    try:
+        return await asyncio.to_thread(next, sheets, None)
+    except QwenVLError as error:
+        return error
+
+
+def _failed(error: QwenVLError) -> asyncio.Future[OcrPage]:
+    future: asyncio.Future[OcrPage] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future
+
+
+@contextmanager
+def _noted(sheet: _Sheet) -> Iterator[None]:
+    try:
+        yield
+    except QwenVLError as error:
+        error.add_note(f"Page {sheet.page} of {sheet.n_pages} of {sheet.source}.")
+        raise
+
+
+def _to_source(value: object, where: str) -> Source:
+    source = to_source(value)
+    if isinstance(value, str) and not isinstance(source, Url):
+        # No text of a message: whoever calls a reader names files. Base64 is no name of any.
+        path = source.path if isinstance(source, LocalFile) else Path(value)
+        return LocalFile(path, is_trusted=True)
+    if source is None:
+        raise MediaFormatError(
+            f"A {type(value).__name__} is nothing to read.",
+            where=where,
+            value=type(value).__name__,
+            remedy="Pass paths, addresses, bytes, open files or decoded pictures.",
+        )
+    return source
+
+
+def _name(source: Source) -> str:
+    match source:
+        case LocalFile():
+            return str(source.path)
+        case Url():
+            address = source.address
+            return address if len(address) <= _LONGEST_ADDRESS else f"{address[:60]}…"
+        case OpenFile():
+            name = getattr(source.file, "name", None)
+            return name if isinstance(name, str) else "an open file"
+        case Inline() | DataUrl():
+            return "bytes"
+        case Pixels():
+            return "a decoded picture"

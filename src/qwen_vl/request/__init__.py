@@ -1,0 +1,1 @@
+"""What is asked: the request, and the rules by which options become one."""

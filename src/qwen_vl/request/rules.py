@@ -1,0 +1,266 @@
+"""What the service refuses together, and what one request does about it.
+
+Forced tools and JSON mode do not go with thinking at every model, and JSON mode wants the word
+"json" (OpenAI-Chat page, 2026-10; Structured output page, 2026-10). All of it is settled for the
+one request that is about to be sent; no setting of anyone's is changed.
+"""
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import orjson
+
+from qwen_vl.content import Part, Text, Turn
+from qwen_vl.errors import ConfigurationError
+from qwen_vl.specs.models import ModelFacts, find_model, may_think
+from qwen_vl.specs.servers import (
+    DEFAULT_DIALECT,
+    DEFAULT_PROTOCOL,
+    Dialect,
+    Protocol,
+)
+
+StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
+
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+# Structured output page, 2026-10.
+_MAX_NAME_CHARS = 64
+_THINKING_PARAMETERS = ("thinking_budget", "reasoning_effort")
+
+
+def choose_structured_method(
+    model: str,
+    *,
+    protocol: Protocol = DEFAULT_PROTOCOL,
+    dialect: Dialect = DEFAULT_DIALECT,
+) -> StructuredMethod:
+    """Choose how a model is best held to a schema (Structured output page, 2026-10).
+
+    Servers of one's own take a schema for every model. unsure: whether the native protocol takes
+    one, which its page does not list; tools are called there.
+
+    Args:
+        model: Model id.
+        protocol: How the hosted service is spoken to.
+        dialect: Which server is asked.
+
+    Example:
+        >>> choose_structured_method("qwen3.7-plus"), choose_structured_method("qwen3-vl-plus")
+        ('json_schema', 'function_calling')
+    """
+    if dialect != DEFAULT_DIALECT:
+        return "json_schema"
+    facts = find_model(model)
+    takes_schema = facts.accepts_json_schema and protocol == "openai"
+    if takes_schema and facts.thinking != "always":
+        return "json_schema"
+    return "function_calling" if facts.accepts_tools else "json_mode"
+
+
+def to_json_schema_format(schema: Mapping[str, Any], *, strict: bool = True) -> dict[str, Any]:
+    """Make the `response_format` that holds an answer to a schema.
+
+    Args:
+        schema: A JSON schema; its title becomes the name.
+        strict: Whether answers must follow it to the letter.
+
+    Raises:
+        ConfigurationError: It describes something else than an object.
+
+    Example:
+        >>> to_json_schema_format({"title": "Cat", "type": "object"})["json_schema"]["name"]
+        'Cat'
+    """
+    schema = to_object_schema(schema)
+    held = {"name": to_schema_name(schema), "schema": schema, "strict": strict}
+    return {"type": "json_schema", "json_schema": held}
+
+
+def to_object_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Write out the root of a schema, which answers and arguments of tools must have.
+
+    The schema of a class that refers to itself is but a reference to one of its own definitions.
+
+    Args:
+        schema: A JSON schema; it stays as it is.
+
+    Raises:
+        ConfigurationError: It describes something else than an object.
+
+    Example:
+        >>> tree = {"type": "object", "title": "Tree", "properties": {}}
+        >>> to_object_schema({"$defs": {"Tree": tree}, "$ref": "#/$defs/Tree"})["title"]
+        'Tree'
+    """
+    held = dict(schema)
+    reference = held.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/$defs/"):
+        root = held["$defs"][reference.removeprefix("#/$defs/")]
+        held = {**root, **{name: value for name, value in held.items() if name != "$ref"}}
+    if held.get("type", "object") != "object":
+        raise ConfigurationError(
+            f"The schema {to_schema_name(held)!r} describes a value of the type {held['type']!r}; "
+            "the service takes schemas of objects. Make it a field of a class."
+        )
+    return held
+
+
+def to_schema_name(schema: Mapping[str, Any]) -> str:
+    """Give a schema a name that the service takes: letters, digits, `_` and `-`, at most 64.
+
+    Args:
+        schema: A JSON schema.
+    """
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))
+    return name[:_MAX_NAME_CHARS]
+
+
+def settle_parameters(model: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the thinking parameters, and turn thinking off where the request allows none.
+
+    Args:
+        model: Model id.
+        parameters: The body's parameters; they stay as they are.
+
+    Returns:
+        The parameters to send.
+
+    Raises:
+        ConfigurationError: Two of them contradict each other, or the model has no such mode.
+
+    Example:
+        >>> settle_parameters("qwen3.8-max", {"tool_choice": "required"})
+        {'tool_choice': 'required', 'enable_thinking': False}
+    """
+    facts = find_model(model)
+    _check_thinking(model, facts, parameters)
+    if not thinks(model, parameters):
+        return dict(parameters)
+    is_always = facts.thinking == "always"
+    if _is_forced(parameters.get("tool_choice")):
+        if is_always:
+            warnings.warn(
+                f"{model} always thinks, and the service forces no tool while a model thinks: "
+                "tool_choice 'auto' is sent, so that it may answer in words.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return {**parameters, "tool_choice": "auto"}
+        return _without_thinking(parameters, "a forced tool")
+    if _is_json_mode(parameters) and not facts.accepts_json_while_thinking:
+        if is_always:
+            raise ConfigurationError(
+                f"{model} always thinks, and has no JSON mode while it thinks. Use function "
+                "calling, or ask for JSON in words."
+            )
+        return _without_thinking(parameters, "JSON mode")
+    return dict(parameters)
+
+
+def thinks(model: str, parameters: Mapping[str, Any]) -> bool:
+    """Tell whether a request may make its model think.
+
+    Args:
+        model: Model id.
+        parameters: The body's parameters.
+    """
+    is_off = parameters.get("reasoning_effort") == "none"
+    return not is_off and may_think(model, parameters.get("enable_thinking"))
+
+
+def mention_json(
+    turns: Sequence[Turn],
+    parameters: Mapping[str, Any],
+    model: str,
+    schema: Mapping[str, Any] | None = None,
+) -> tuple[Turn, ...]:
+    """See to it that a request for JSON mode says "json", as the service demands.
+
+    Args:
+        turns: The conversation; it stays as it is.
+        parameters: The body's parameters.
+        model: Model id.
+        schema: A JSON schema that the answer shall follow, told to the model in words.
+
+    Returns:
+        The conversation, with an instruction in its system message where one was needed.
+    """
+    if not _is_json_mode(parameters) or (schema is None and _says_json(turns)):
+        return tuple(turns)
+    words = "Answer in JSON."
+    if schema is not None:
+        follow = orjson.dumps(schema).decode()
+        words = f"Answer with one JSON object that follows this JSON schema:\n{follow}"
+    return _instruct(turns, words, find_model(model))
+
+
+def _check_thinking(model: str, facts: ModelFacts, parameters: Mapping[str, Any]) -> None:
+    effort = parameters.get("reasoning_effort")
+    if effort is not None and effort not in _EFFORTS:
+        raise ConfigurationError(
+            f"reasoning_effort is {effort!r}; it must be one of {', '.join(_EFFORTS)}."
+        )
+    if effort is not None and "thinking_budget" in parameters:
+        raise ConfigurationError(
+            "thinking_budget and reasoning_effort exclude each other. Pass one of them."
+        )
+    is_off = parameters.get("enable_thinking") is False or effort == "none"
+    if facts.thinking == "always" and is_off:
+        raise ConfigurationError(
+            f"{model} always thinks; its thinking cannot be turned off. Leave enable_thinking out, "
+            "or choose another model."
+        )
+    if parameters.get("enable_thinking") and effort == "none":
+        raise ConfigurationError(
+            "enable_thinking is on and reasoning_effort is 'none'. Pass one of them."
+        )
+
+
+def _is_forced(tool_choice: object) -> bool:
+    return tool_choice == "required" or isinstance(tool_choice, Mapping)
+
+
+def _is_json_mode(parameters: Mapping[str, Any]) -> bool:
+    response_format = parameters.get("response_format")
+    return isinstance(response_format, Mapping) and response_format.get("type") == "json_object"
+
+
+def _without_thinking(parameters: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    if parameters.get("enable_thinking"):
+        warnings.warn(
+            f"The service refuses {reason} while a model thinks: this one request is sent with "
+            "enable_thinking off.",
+            UserWarning,
+            stacklevel=2,
+        )
+    kept = {name: held for name, held in parameters.items() if name not in _THINKING_PARAMETERS}
+    return {**kept, "enable_thinking": False}
+
+
+def _says_json(turns: Sequence[Turn]) -> bool:
+    texts = (part.text for turn in turns for part in turn.parts if isinstance(part, Text))
+    return any("json" in text.lower() for text in texts)
+
+
+def _instruct(turns: Sequence[Turn], words: str, facts: ModelFacts) -> tuple[Turn, ...]:
+    index = next((at for at, turn in enumerate(turns) if turn.role == "system"), None)
+    if index is not None:
+        return _with_part(turns, index, Text(text=f"\n\n{words}"))
+    if facts.accepts_system:
+        return (Turn(role="system", parts=(Text(text=words),)), *turns)
+    last_user = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=None)
+    if last_user is None:
+        return (*turns, Turn(role="user", parts=(Text(text=words),)))
+    return _with_part(turns, last_user, Text(text=words))
+
+
+def _with_part(turns: Sequence[Turn], index: int, part: Part) -> tuple[Turn, ...]:
+    turn = turns[index]
+    parts: tuple[Part, ...] = (*turn.parts, part)
+    if len(turn.parts) == 1 and isinstance(turn.parts[0], Text) and isinstance(part, Text):
+        # One text stays one text: a system message of several is taken by fewer servers.
+        parts = (replace(turn.parts[0], text=f"{turn.parts[0].text}\n{part.text.strip()}"),)
+    return (*turns[:index], replace(turn, parts=parts), *turns[index + 1 :])

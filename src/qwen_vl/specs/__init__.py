@@ -1,0 +1,1 @@
+"""Facts about models, servers, endpoints and parameters; no behavior of this package."""

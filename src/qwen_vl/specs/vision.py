@@ -1,0 +1,287 @@
+"""How many tokens pictures and videos cost, from their sizes alone, and words, by an estimate.
+
+The rules for pictures and videos are the hosted service's (Vision page, 2026-08); self-hosted
+servers have their own.
+"""
+
+import math
+
+from qwen_vl.specs.models import MIN_FRAMES, ModelFacts
+
+DEFAULT_FPS = 2.0
+"""Frames per second of a video that brings no `fps` (Native-API page, 2026-09)."""
+
+MARKER_TOKENS = 2
+"""The begin and end markers around each picture or video.
+
+`usage` of older models leaves them out (1247 = 29 x 43 in the guide's example), that of newer
+ones has them (2503 = 41 x 61 + 2), so a count is right to within 2.
+"""
+
+
+def smart_resize(
+    width: int, height: int, *, factor: int, min_pixels: int, max_pixels: int
+) -> tuple[int, int]:
+    """Give the size at which the model looks at a picture.
+
+    Both sides become multiples of `factor`, the area comes between the limits, and the shape is
+    kept as far as that allows.
+
+    Args:
+        width: Pixels.
+        height: Pixels.
+        factor: Pixels along one side of a visual token, 28 or 32.
+        min_pixels: Least area.
+        max_pixels: Most area.
+
+    Returns:
+        Width and height in pixels.
+
+    Example:
+        >>> smart_resize(1920, 1080, factor=32, min_pixels=65_536, max_pixels=2_621_440)
+        (1920, 1088)
+    """
+    wide = max(factor, round(width / factor) * factor)
+    high = max(factor, round(height / factor) * factor)
+    if wide * high > max_pixels:
+        shrink = math.sqrt(width * height / max_pixels)
+        wide = max(factor, math.floor(width / shrink / factor) * factor)
+        high = max(factor, math.floor(height / shrink / factor) * factor)
+    elif wide * high < min_pixels:
+        enlarge = math.sqrt(min_pixels / (width * height))
+        wide = math.ceil(width * enlarge / factor) * factor
+        high = math.ceil(height * enlarge / factor) * factor
+    return wide, high
+
+
+def count_image_tokens(
+    width: int,
+    height: int,
+    facts: ModelFacts,
+    *,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    high_resolution: bool = False,
+) -> int:
+    """Count the tokens of a picture, its two markers included.
+
+    Args:
+        width: Pixels.
+        height: Pixels.
+        facts: The model that looks, from `find_model`.
+        min_pixels: As given with the picture; the model's own where `None`.
+        max_pixels: As given with the picture; the model's own where `None`.
+        high_resolution: Whether `vl_high_resolution_images` is on, which overrides `max_pixels`.
+
+    Example:
+        >>> from qwen_vl.specs.models import find_model
+        >>> count_image_tokens(1920, 1080, find_model("qwen3-vl-plus"))
+        2042
+    """
+    wide, high = resize_image(
+        width,
+        height,
+        facts,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        high_resolution=high_resolution,
+    )
+    return count_squares(wide, high, 1, facts)
+
+
+def count_squares(width: int, height: int, n_frames: int, facts: ModelFacts) -> int:
+    """Count the tokens of a picture or video that has been scaled, its two markers included.
+
+    Args:
+        width: Pixels, as of `resize_image` or `resize_frame`.
+        height: Pixels.
+        n_frames: Frames that are seen; two share their tokens. 1 for a picture.
+        facts: The model that looks.
+
+    Example:
+        >>> from qwen_vl.specs.models import find_model
+        >>> count_squares(1056, 576, 120, find_model("qwen3-vl-plus"))
+        35642
+    """
+    squares = width // facts.factor * (height // facts.factor)
+    return math.ceil(n_frames / 2) * squares + MARKER_TOKENS
+
+
+def resize_image(
+    width: int,
+    height: int,
+    facts: ModelFacts,
+    *,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    high_resolution: bool = False,
+) -> tuple[int, int]:
+    """Give the size at which a model looks at a picture; arguments as of `count_image_tokens`.
+
+    Returns:
+        Width and height in pixels.
+
+    Example:
+        >>> from qwen_vl.specs.models import find_model
+        >>> resize_image(3840, 2160, find_model("qwen3-vl-plus"))
+        (2144, 1184)
+    """
+    return smart_resize(
+        width,
+        height,
+        factor=facts.factor,
+        min_pixels=min_pixels or facts.image_min_pixels,
+        max_pixels=_most_image_pixels(facts, max_pixels, high_resolution=high_resolution),
+    )
+
+
+def most_image_tokens(
+    facts: ModelFacts, *, max_pixels: int | None = None, high_resolution: bool = False
+) -> int:
+    """Count the tokens of the costliest picture, for pictures of unknown size.
+
+    Args:
+        facts: The model that looks.
+        max_pixels: As given with the picture; the model's own where `None`.
+        high_resolution: Whether `vl_high_resolution_images` is on.
+
+    Example:
+        >>> from qwen_vl.specs.models import find_model
+        >>> most_image_tokens(find_model("qwen3-vl-plus"))
+        2562
+    """
+    most = _most_image_pixels(facts, max_pixels, high_resolution=high_resolution)
+    return most // facts.factor**2 + MARKER_TOKENS
+
+
+def sample_frame_count(
+    seconds: float, n_frames: int, *, fps: float = DEFAULT_FPS, max_frames: int
+) -> int:
+    """Count the frames that the service takes from a video file.
+
+    A last part of a second counts only if it is longer than one step of sampling.
+
+    Args:
+        seconds: How long the video is.
+        n_frames: How many frames it has.
+        fps: Frames per second to look at.
+        max_frames: Most frames, `ModelFacts.max_frames`.
+
+    Returns:
+        At least 4 frames, unless the video has fewer; at least 1 in any case.
+
+    Example:
+        >>> sample_frame_count(5.28, 132, fps=2, max_frames=2000)
+        10
+        >>> sample_frame_count(7200, 180_000, fps=2, max_frames=2000)
+        2000
+    """
+    whole = math.floor(seconds)
+    counted = seconds if seconds - whole > 1 / fps else whole
+    most = min(max_frames, n_frames) // 2 * 2
+    return max(1, int(min(max(counted * fps, MIN_FRAMES), most)))
+
+
+def resize_frame(
+    width: int,
+    height: int,
+    n_frames: int,
+    facts: ModelFacts,
+    *,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    total_pixels: int | None = None,
+) -> tuple[int, int]:
+    """Give the size at which a model looks at a video's frames; see `count_video_tokens`.
+
+    Returns:
+        Width and height in pixels.
+
+    Example:
+        >>> from qwen_vl.specs.models import find_model
+        >>> resize_frame(1920, 1080, 120, find_model("qwen3-vl-plus"))
+        (1056, 576)
+    """
+    return smart_resize(
+        width,
+        height,
+        factor=facts.factor,
+        # The page's sample code has 4 squares here, but the service's own default counts.
+        min_pixels=min_pixels or facts.frame_default_min_pixels,
+        max_pixels=_most_frame_pixels(n_frames, facts, max_pixels, total_pixels),
+    )
+
+
+def count_video_tokens(
+    width: int,
+    height: int,
+    n_frames: int,
+    facts: ModelFacts,
+    *,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    total_pixels: int | None = None,
+) -> int:
+    """Count the tokens of a video, its two markers included. Two frames share their tokens.
+
+    Args:
+        width: Pixels of a frame.
+        height: Pixels of a frame.
+        n_frames: Frames that are seen: from `sample_frame_count`, or the length of a list.
+        facts: The model that looks, from `find_model`.
+        min_pixels: Of a frame, as given with the video; the model's own where `None`.
+        max_pixels: Of a frame, as given with the video; the model's own where `None`.
+        total_pixels: Of all frames, as given with the video; the model's own where `None`.
+
+    Example:
+        >>> from qwen_vl.specs.models import find_model
+        >>> count_video_tokens(1920, 1080, 120, find_model("qwen3-vl-plus"))
+        35642
+    """
+    wide, high = resize_frame(
+        width,
+        height,
+        n_frames,
+        facts,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        total_pixels=total_pixels,
+    )
+    return count_squares(wide, high, n_frames, facts)
+
+
+def most_video_tokens(
+    n_frames: int,
+    facts: ModelFacts,
+    *,
+    max_pixels: int | None = None,
+    total_pixels: int | None = None,
+) -> int:
+    """Count the tokens of the costliest video of so many frames, for frames of unknown size.
+
+    Args:
+        n_frames: Frames that are seen.
+        facts: The model that looks.
+        max_pixels: Of a frame, as given with the video; the model's own where `None`.
+        total_pixels: Of all frames, as given with the video; the model's own where `None`.
+
+    Example:
+        >>> from qwen_vl.specs.models import find_model
+        >>> most_video_tokens(120, find_model("qwen3-vl-plus"))
+        38402
+    """
+    pair = _most_frame_pixels(n_frames, facts, max_pixels, total_pixels) // facts.factor**2
+    return math.ceil(n_frames / 2) * pair + MARKER_TOKENS
+
+
+def _most_image_pixels(facts: ModelFacts, max_pixels: int | None, *, high_resolution: bool) -> int:
+    return facts.image_pixels_limit if high_resolution else max_pixels or facts.image_max_pixels
+
+
+def _most_frame_pixels(
+    n_frames: int, facts: ModelFacts, max_pixels: int | None, total_pixels: int | None
+) -> int:
+    share = (total_pixels or facts.total_pixels_limit) / n_frames * 2
+    # However many frames there are, each keeps 4 squares and a little.
+    least = int(1.05 * 4 * facts.factor**2)
+    return int(max(min(max_pixels or facts.frame_default_max_pixels, share), least))

@@ -1,0 +1,349 @@
+"""From turns to messages: what every protocol and every server has in common.
+
+How a part is written is a `Form`'s to say; where it may stand, and in which order, is said here.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, assert_never
+
+import orjson
+
+from qwen_vl.content import (
+    Audio,
+    DataUrl,
+    Document,
+    File,
+    Frames,
+    Image,
+    Part,
+    Reasoning,
+    Source,
+    Text,
+    ToolCall,
+    ToolPart,
+    ToolResult,
+    Turn,
+    Unsupported,
+    Url,
+    Video,
+)
+from qwen_vl.errors import ConfigurationError, QwenVLError, UnsupportedContentError
+from qwen_vl.request.types import Request
+from qwen_vl.specs.models import find_model
+from qwen_vl.wire.body import Attachment, Body
+
+Json: TypeAlias = dict[str, Any]
+
+
+class Form(ABC):
+    """How one protocol writes the parts of a message."""
+
+    reasoning = "reasoning_content"
+    """Name of earlier reasoning in an assistant's message."""
+
+    @abstractmethod
+    def text(self, text: Text) -> Json:
+        """Write words."""
+
+    @abstractmethod
+    def image(self, image: Image) -> Json:
+        """Write a picture."""
+
+    @abstractmethod
+    def video(self, video: Video) -> list[Json]:
+        """Write a video: one part, or several pictures."""
+
+    @abstractmethod
+    def audio(self, audio: Audio) -> Json:
+        """Write a sound."""
+
+    @abstractmethod
+    def spoken(self, parts: list[Json]) -> str | list[Json]:
+        """Write the content of a system's or a user's message."""
+
+    @abstractmethod
+    def answered(self, texts: list[Json]) -> str | list[Json]:
+        """Write the content of an assistant's message."""
+
+
+def encode_turns(request: Request, form: Form) -> list[Json]:
+    """Write the messages.
+
+    The media of tool results follows the whole run of tool messages in one user message, since a
+    tool message takes text alone and the results of parallel calls must stand together.
+
+    Args:
+        request: What to ask.
+        form: How the parts are written.
+
+    Raises:
+        UnsupportedContentError: A part stands in a turn that has no place for it.
+    """
+    messages: list[Json] = []
+    tool_media: list[Json] = []
+    first_reasoned = find_first_reasoned(request)
+    for index, turn in enumerate(request.turns):
+        if tool_media and turn.role != "tool":
+            messages.append({"role": "user", "content": tool_media})
+            tool_media = []
+        match turn.role:
+            case "system" | "user":
+                messages.append(_encode_spoken(turn, form))
+            case "assistant":
+                with_reasoning = index >= first_reasoned
+                messages.append(_encode_assistant(turn, form, with_reasoning=with_reasoning))
+            case "tool":
+                for result in turn.parts:
+                    message, media = _encode_tool_result(result, form)
+                    messages.append(message)
+                    tool_media += media
+            case _:
+                assert_never(turn.role)
+    if tool_media:
+        messages.append({"role": "user", "content": tool_media})
+    return messages
+
+
+def find_first_reasoned(request: Request) -> int:
+    """Find from which turn on reasoning is sent back: all of it, or that since the last question.
+
+    Args:
+        request: What to ask.
+    """
+    asked = request.parameters.get("preserve_thinking")
+    if find_model(request.model).preserves_thinking if asked is None else asked:
+        return 0
+    # Within the tool loop of the last question every thinking model reads its reasoning again
+    # (Function calling page, 2026-07).
+    questions = (index for index, turn in enumerate(request.turns) if turn.role == "user")
+    return max(questions, default=-1) + 1
+
+
+def write_body(request: Request, body: Json) -> Body:
+    """Write a body as JSON.
+
+    Args:
+        request: Where it comes from, for errors.
+        body: What to write.
+
+    Raises:
+        UnsupportedContentError: A text is no Unicode.
+        ConfigurationError: A parameter is nothing that JSON has.
+    """
+    try:
+        return Body.write(body)
+    except orjson.JSONEncodeError as error:
+        raise _unwritable(request, error) from error
+
+
+def encode_arguments(arguments: str) -> str:
+    r"""Encode the arguments of a past tool call, so that every server can read them.
+
+    Servers parse what a model wrote, for their chat templates want a mapping. Arguments that are
+    not a JSON object (cut off at `max_tokens`, say) would be an error at every later turn of the
+    conversation with SGLang, llama.cpp, Ollama and vLLM before 0.26; later versions of vLLM
+    replace them with `{}`, and the model no longer sees what it wrote.
+
+    Args:
+        arguments: The text that the model wrote, valid or not.
+
+    Returns:
+        The same text if it is a JSON object, `{}` if it is empty, or else an object that holds it
+        as `_invalid_arguments`.
+
+    Example:
+        >>> encode_arguments('{"city": "Paris"}')
+        '{"city": "Paris"}'
+        >>> encode_arguments('{"city": "Par')
+        '{"_invalid_arguments":"{\\"city\\": \\"Par"}'
+    """
+    if not arguments.strip():
+        return "{}"
+    try:
+        # No server is stricter: NaN, half of a surrogate pair, numbers beyond a double and
+        # thousands of nested lists are refused by some of them, and here.
+        is_object = isinstance(orjson.loads(arguments), dict)
+    except orjson.JSONDecodeError:
+        is_object = False
+    if is_object:
+        return arguments
+    text = arguments.encode("utf-8", "backslashreplace").decode()
+    return orjson.dumps({"_invalid_arguments": text}).decode()
+
+
+def to_address(source: Source) -> str | Attachment:
+    """Give what stands in a body for the address of media that was made ready."""
+    match source:
+        case Url():
+            return source.address
+        case DataUrl():
+            return Attachment(source)
+    raise TypeError(f"Media was not made ready: {type(source).__name__}")
+
+
+def given(**values: object) -> Json:
+    """Leave out what is `None`."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def uses_oss(turns: Iterable[Turn]) -> bool:
+    """Tell whether any media lies in the service's temporary storage.
+
+    Its addresses need the header `X-DashScope-OssResourceResolve: enable` (Temp-URL page).
+
+    Args:
+        turns: The conversation.
+    """
+    return any(_is_oss(part) for turn in turns for part in turn.parts)
+
+
+def name_kind(part: Part | ToolPart) -> str:
+    """Name the kind of a part, for errors."""
+    names: Mapping[type[Any], str] = {
+        Text: "text",
+        Image: "picture",
+        Video: "video",
+        Audio: "sound",
+        Document: "document",
+        Reasoning: "reasoning",
+        ToolCall: "tool call",
+        ToolResult: "tool result",
+        File: "file",
+        Unsupported: "content",
+    }
+    return names[type(part)]
+
+
+def _encode_spoken(turn: Turn, form: Form) -> Json:
+    parts = [part for spoken in turn.parts for part in _encode_part(spoken, turn, form)]
+    return {"role": turn.role, **given(name=turn.name), "content": form.spoken(parts)}
+
+
+def _encode_assistant(turn: Turn, form: Form, *, with_reasoning: bool) -> Json:
+    texts: list[Json] = []
+    reasoning: list[str] = []
+    calls: list[Json] = []
+    for part in turn.parts:
+        match part:
+            case Text():
+                texts.append(form.text(part))
+            case Reasoning():
+                reasoning.append(part.text)
+            case ToolCall():
+                calls.append(_encode_tool_call(part))
+            case _:
+                raise _misplaced(part, turn)
+    return {
+        "role": "assistant",
+        **given(name=turn.name),
+        "content": form.answered(texts),
+        **({form.reasoning: "".join(reasoning)} if with_reasoning and any(reasoning) else {}),
+        **({"tool_calls": calls} if calls else {}),
+        **({"partial": True} if turn.is_partial else {}),
+    }
+
+
+def _encode_tool_result(result: Part, form: Form) -> tuple[Json, list[Json]]:
+    if not isinstance(result, ToolResult):
+        raise UnsupportedContentError(
+            f"A tool message holds a {name_kind(result)} outside of a result.",
+            where=result.where,
+            remedy="Answer a tool call with its id.",
+        )
+    for part in result.parts:
+        if isinstance(part, Document | File | Unsupported):
+            raise TypeError(f"Media was not made ready: {type(part).__name__}")
+    texts = [part.text for part in result.parts if isinstance(part, Text)]
+    shown = [part for part in result.parts if isinstance(part, Image | Video)]
+    note = f"The pictures or videos of this result follow in the next message ({len(shown)})."
+    content = "\n".join([*texts, *([note] if shown else [])])
+    message = {"role": "tool", "tool_call_id": result.tool_call_id, "content": content}
+    if not shown:
+        return message, []
+    label = form.text(Text(text=f"From tool call {result.tool_call_id}:"))
+    media = ([form.image(part)] if isinstance(part, Image) else form.video(part) for part in shown)
+    return message, [label, *(part for parts in media for part in parts)]
+
+
+def _encode_part(part: Part, turn: Turn, form: Form) -> Sequence[Json]:
+    match part:
+        case Text():
+            return (form.text(part),)
+        case Image() if turn.role == "user":
+            return (form.image(part),)
+        case Video() if turn.role == "user":
+            return form.video(part)
+        case Audio() if turn.role == "user":
+            return (form.audio(part),)
+        case Image() | Video() | Audio() | Reasoning() | ToolCall() | ToolResult():
+            raise _misplaced(part, turn)
+        case Document():
+            raise TypeError("Media was not made ready: Document")
+        case _:
+            assert_never(part)
+
+
+def _encode_tool_call(call: ToolCall) -> Json:
+    function = {"name": call.name, "arguments": encode_arguments(call.arguments)}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _misplaced(part: Part, turn: Turn) -> UnsupportedContentError:
+    match part:
+        case Reasoning() | ToolCall():
+            place = "an assistant's"
+        case ToolResult():
+            place = "a tool's"
+        case _:
+            place = "a user"
+    return UnsupportedContentError(
+        f"The service takes no {name_kind(part)} in a message of the {turn.role}.",
+        where=part.where,
+        remedy=f"Put it in {place} message.",
+    )
+
+
+def _unwritable(request: Request, error: Exception) -> QwenVLError:
+    """Find what it is that JSON has no form for."""
+    for name, value in request.parameters.items():
+        if not _is_writable(value):
+            return ConfigurationError(f"{name} cannot be sent as JSON: {error}.")
+    for turn in request.turns:
+        for part in turn.parts:
+            inner = part.parts if isinstance(part, ToolResult) else ()
+            for place in (*inner, part):
+                if not _is_writable(place):
+                    return UnsupportedContentError(
+                        f"The {name_kind(place)} cannot be sent as JSON: {error}.",
+                        where=place.where,
+                        remedy='For text: text.encode("utf-8", "replace").decode().',
+                    )
+    return ConfigurationError(f"The request cannot be sent as JSON: {error}.")
+
+
+def _is_writable(value: object) -> bool:
+    try:
+        orjson.dumps(value, default=_pass_over_bytes)
+    except orjson.JSONEncodeError:
+        return False
+    return True
+
+
+def _pass_over_bytes(value: object) -> None:
+    """Let the media of a part be: it is not what cannot be written."""
+    if not isinstance(value, bytes | memoryview):
+        raise TypeError
+
+
+def _is_oss(part: Part | ToolPart) -> bool:
+    match part:
+        case Image() | Audio():
+            sources: tuple[Source, ...] = (part.source,)
+        case Video():
+            sources = part.source.frames if isinstance(part.source, Frames) else (part.source,)
+        case ToolResult():
+            return any(_is_oss(inner) for inner in part.parts)
+        case _:
+            return False
+    return any(isinstance(s, Url) and s.address[:6].lower() == "oss://" for s in sources)

@@ -1,0 +1,109 @@
+"""From a request to the body that the native protocol takes (Native-API page, 2026-09).
+
+A part's key is its type, what stands beside it is the same as in the other protocol, and all
+parameters stand in an object of their own.
+"""
+
+from typing import Any
+
+from qwen_vl.content import Audio, Frames, Image, Text, Video
+from qwen_vl.request.types import Request
+from qwen_vl.wire.body import Body
+from qwen_vl.wire.encode import Form, Json, encode_turns, given, to_address, write_body
+
+# Streams end with their usage here, wanted or not, and are asked for by a header.
+_OTHER_PROTOCOL = frozenset({"stream_options"})
+
+
+def encode_request(request: Request) -> Body:
+    """Write the body of a request whose media is ready.
+
+    Args:
+        request: What to ask; every source is a `Url` or a `DataUrl`.
+
+    Returns:
+        JSON in UTF-8, in pieces.
+
+    Raises:
+        UnsupportedContentError: A part stands in a turn that has no place for it, or its text is
+            no Unicode.
+        ConfigurationError: A parameter is nothing that JSON has.
+
+    Example:
+        >>> from qwen_vl.content import Turn
+        >>> turn = Turn(role="user", parts=(Text(text="Hello"),))
+        >>> bytes(encode_request(Request(model="qwen3-vl-plus", turns=(turn,))))
+        b'{"model":"qwen3-vl-plus","input":{"messages":[{"role":"user","content":\
+[{"text":"Hello"}]}]},"parameters":{}}'
+    """
+    parameters = {
+        # Thinking demands it, and other models would send each time all that was said so far.
+        **({"incremental_output": True} if request.stream else {}),
+        **{name: held for name, held in request.parameters.items() if name not in _OTHER_PROTOCOL},
+    }
+    if parameters.get("tools"):
+        parameters["tools"] = [_describe(tool) for tool in parameters["tools"]]
+    body = {
+        "model": request.model,
+        "input": {"messages": encode_turns(request, _FORM)},
+        "parameters": parameters,
+    }
+    return write_body(request, body)
+
+
+def _describe(tool: Any) -> Any:
+    """Give a tool a description, which the page calls required: its name, where it has none."""
+    function = tool.get("function") if isinstance(tool, dict) else None
+    if not isinstance(function, dict) or function.get("description"):
+        return tool
+    return {**tool, "function": {**function, "description": str(function.get("name"))}}
+
+
+class NativeForm(Form):
+    """How the native protocol writes parts."""
+
+    def text(self, text: Text) -> Json:
+        """Write words."""
+        return {"text": text.text, **given(cache_control=text.cache_control)}
+
+    def image(self, image: Image) -> Json:
+        """Write a picture. `detail` has no place here, and no page gives it a meaning."""
+        return {
+            "image": to_address(image.source),
+            **given(
+                min_pixels=image.min_pixels,
+                max_pixels=image.max_pixels,
+                enable_rotate=image.enable_rotate,
+                cache_control=image.cache_control,
+            ),
+        }
+
+    def video(self, video: Video) -> list[Json]:
+        """Write a video."""
+        if isinstance(video.source, Frames):
+            form: Json = {"video": [to_address(frame) for frame in video.source.frames]}
+        else:
+            form = {"video": to_address(video.source), **given(max_frames=video.max_frames)}
+        beside = given(
+            fps=video.fps,
+            min_pixels=video.min_pixels,
+            max_pixels=video.max_pixels,
+            total_pixels=video.total_pixels,
+            cache_control=video.cache_control,
+        )
+        return [{**form, **beside}]
+
+    def audio(self, audio: Audio) -> Json:
+        """Write a sound; its format has no place here."""
+        return {"audio": to_address(audio.source)}
+
+    def spoken(self, parts: list[Json]) -> str | list[Json]:
+        """Write the content of a system's or a user's message: always a list."""
+        return parts or ""
+
+    def answered(self, texts: list[Json]) -> str | list[Json]:
+        """Write the content of an assistant's message: empty where it but calls tools."""
+        return [text for text in texts if text["text"]] or ""
+
+
+_FORM = NativeForm()

@@ -1,0 +1,121 @@
+"""From the bytes of a stream to deltas.
+
+The service's habits (Native-API and Streaming pages, 2026): each event is a whole answer's body,
+with what is new or with all so far; the finish reason is the text "null" until the last; usage
+comes with every event, as running totals; nothing but the connection's end says that it is over.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from qwen_vl.content import Replacement
+from qwen_vl.reply import Delta, Reply, is_cut
+from qwen_vl.wire.events import EventDecoder
+from qwen_vl.wire.json import (
+    Json,
+    as_object,
+    as_text,
+    decode_finish_reason,
+    decode_logprobs,
+    decode_reasoning,
+    decode_text,
+)
+from qwen_vl.wire.native.decode import (
+    decode_image_sizes,
+    decode_ocr_result,
+    decode_reply,
+    decode_usage,
+    find_choice,
+)
+from qwen_vl.wire.tool_calls import ToolCallAssembler, find_tool_calls
+
+
+class StreamDecoder(EventDecoder):
+    r"""Takes the bytes of one stream as they come and gives the deltas in them.
+
+    Args:
+        headers: The answer's headers.
+        model: The model that was asked: answers of this protocol do not name it.
+        is_incremental: Whether events hold what is new, not all so far: `incremental_output`.
+        replaced: Content from tools that was replaced by notes in the request.
+
+    Example:
+        >>> decoder = StreamDecoder({})
+        >>> message = b'{"content":[{"text":"A cat."}]}'
+        >>> choice = b'{"message":' + message + b',"finish_reason":"stop"}'
+        >>> event = b'id:1\nevent:result\ndata:{"output":{"choices":[' + choice + b']}}\n\n'
+        >>> [delta.text for delta in decoder.feed(event)]
+        ['A cat.']
+    """
+
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        *,
+        model: str | None = None,
+        is_incremental: bool = True,
+        replaced: tuple[Replacement, ...] = (),
+    ) -> None:
+        calls = ToolCallAssembler(is_cumulative=not is_incremental)
+        super().__init__(headers, calls, replaced)
+        self._model = model
+        self._so_far = None if is_incremental else _SoFar()
+
+    def tells_error(self, event: Json) -> bool:
+        """Tell whether an event is an error."""
+        return bool(event.get("code") and not event.get("output")) or bool(event.get("error"))
+
+    def ends_stream(self) -> bool:
+        """Tell whether the last event was the answer's end: this protocol has no `[DONE]`."""
+        return self.is_complete and self.has_usage
+
+    def decode_whole(self, body: bytes) -> Reply:
+        """Read a body that is no stream."""
+        return decode_reply(body, self._headers, model=self._model)
+
+    def decode_event(self, event: Json) -> Delta | None:
+        """Read one event."""
+        choice = find_choice(event)
+        if not choice:
+            raise self.broken("An event of the stream holds no answer where one should be")
+        message = as_object(choice.get("message"))
+        content = message.get("content")
+        calls = tuple(map(self.calls.add, find_tool_calls(message)))
+        reason = decode_finish_reason(choice)
+        if reason:
+            calls += tuple(self.calls.finish(is_cut=is_cut(reason)))
+        facts = self.new_facts(
+            reason,
+            model=self._model,
+            request_id=as_text(event.get("request_id")) or self._request_id,
+            image_hw=decode_image_sizes(content),
+            ocr_result=decode_ocr_result(content),
+        )
+        delta = Delta(
+            text=decode_text(content),
+            reasoning=decode_reasoning(message),
+            tool_calls=calls,
+            logprobs=decode_logprobs(choice.get("logprobs")),
+            facts=facts,
+        )
+        if self._so_far:
+            delta = self._so_far.tell_new(delta)
+        return self.settle(delta, decode_usage(event.get("usage")))
+
+
+class _SoFar:
+    """What earlier events have said, where each says it again."""
+
+    def __init__(self) -> None:
+        self._text = 0
+        self._reasoning = 0
+
+    def tell_new(self, delta: Delta) -> Delta:
+        new = replace(
+            delta,
+            text=delta.text[self._text :],
+            reasoning=delta.reasoning[self._reasoning :],
+        )
+        self._text = max(self._text, len(delta.text))
+        self._reasoning = max(self._reasoning, len(delta.reasoning))
+        return new

@@ -1,0 +1,312 @@
+"""Bodies for servers of one's own: what `qwen_vl.specs.servers` says of each, carried out.
+
+What a server cannot be told is refused where the answer would be another one, and warned of where
+the model only looks less closely or thinks as long as it likes. Nothing is sent to be passed over.
+"""
+
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from qwen_vl.content import Audio, DataUrl, Frames, Image, Source, Text, Video
+from qwen_vl.errors import ConfigurationError, UnsupportedContentError
+from qwen_vl.request.types import Request
+from qwen_vl.specs.models import find_model
+from qwen_vl.specs.servers import DialectFacts, find_dialect
+from qwen_vl.wire.body import Attachment
+from qwen_vl.wire.encode import Form, Json, encode_turns, given, to_address
+
+_REMOTE = re.compile(r"https?:", re.IGNORECASE)
+_STORED = re.compile(r"oss:", re.IGNORECASE)
+_OLLAMA_PICTURES = frozenset({"image/png", "image/jpeg", "image/webp"})
+# Both processors take a clip in pairs of frames.
+_FRAMES_PER_STEP = 2
+_SQUARES_OF_QWEN25 = 28
+
+
+def encode_for_own_server(request: Request) -> Json:
+    """Make the body for a server of one's own.
+
+    Args:
+        request: What to ask; its media is ready.
+
+    Raises:
+        UnsupportedContentError: The server takes no such part.
+        ConfigurationError: The server cannot do what is asked for.
+    """
+    facts = find_dialect(request.dialect)
+    form = OwnServerForm(
+        facts, is_clip_limited=find_model(request.model).factor != _SQUARES_OF_QWEN25
+    )
+    messages = encode_turns(request, form)
+    parameters = _translate(request, facts, form.unread)
+    for message in messages:
+        if message.pop("partial", False):
+            parameters.update(_go_on(facts))
+    if form.unread:
+        warnings.warn(
+            f"{facts.server} cannot be told {_list(form.unread)} in a request: it is left out.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return {
+        "model": request.model,
+        "messages": messages,
+        **({"stream": True} if request.stream else {}),
+        **form.parameters(),
+        **parameters,
+    }
+
+
+class OwnServerForm(Form):
+    """How one server of one's own has parts written, and what it wants said once for all of them.
+
+    Args:
+        facts: The server.
+        is_clip_limited: Whether limits of a video's pixels are those of all frames together, as
+            for Qwen3-VL, and not those of each.
+    """
+
+    def __init__(self, facts: DialectFacts, *, is_clip_limited: bool) -> None:
+        self._facts = facts
+        self._is_clip_limited = is_clip_limited
+        self._limits: dict[str, dict[str, tuple[int, str]]] = {}
+        self._media: dict[str, tuple[float, str]] = {}
+        self.reasoning = facts.reasoning
+        self.unread: set[str] = set()
+
+    def parameters(self) -> Json:
+        """Give what is said once for all parts."""
+        limits = {
+            kind: {name: value for name, (value, _) in held.items()}
+            for kind, held in self._limits.items()
+        }
+        media = {name: value for name, (value, _) in self._media.items()}
+        return given(
+            mm_processor_kwargs=limits or None,
+            media_io_kwargs={"video": media} if media else None,
+        )
+
+    def text(self, text: Text) -> Json:
+        """Write words."""
+        self._pass_over(cache_control=text.cache_control)
+        return {"type": "text", "text": text.text}
+
+    def image(self, image: Image) -> Json:
+        """Write a picture."""
+        address = self._address(image.source, "pictures", image.where)
+        self._limit("images_kwargs", image)
+        self._pass_over(cache_control=image.cache_control, enable_rotate=image.enable_rotate)
+        detail = image.detail if self._facts.takes_detail else None
+        if not self._facts.takes_detail:
+            self._pass_over(detail=image.detail)
+        return {"type": "image_url", "image_url": {"url": address, **given(detail=detail)}}
+
+    def video(self, video: Video) -> list[Json]:
+        """Write a video: a part of its own, or its frames as pictures."""
+        self._pass_over(cache_control=video.cache_control)
+        if isinstance(video.source, Frames):
+            if self._facts.frames == "pictures":
+                return self._pictures(video, video.source)
+            address: str | Attachment = self._join(video.source, video.where)
+            # unsure: from vLLM's source, not measured: it looks at 32 of them otherwise.
+            self._settle(self._media, "num_frames", -1, video.where)
+        else:
+            address = self._address(video.source, "videos", video.where)
+        self._limit_clip(video)
+        if self._facts.fps is None:
+            self._pass_over(fps=video.fps)
+        elif video.fps is not None:
+            self._settle(self._media, "fps", video.fps, video.where)
+        match self._facts.video:
+            case "video_url":
+                return [{"type": "video_url", "video_url": {"url": address}}]
+            case "input_video":
+                return [{"type": "input_video", "input_video": _held(address)}]
+            case None:
+                raise self._refusal(
+                    "no video files",
+                    video.where,
+                    'Give a local file, of which frames are sent: video_mode="frames" or "auto".',
+                )
+
+    def audio(self, audio: Audio) -> Json:
+        """Refuse a sound: no server of one's own was found to take the service's form."""
+        raise self._refusal("no sounds in the service's form", audio.where, "Leave it out.")
+
+    def spoken(self, parts: list[Json]) -> str | list[Json]:
+        """Write the content of a system's or a user's message: words alone as they are."""
+        if len(parts) == 1 and parts[0]["type"] == "text":
+            return str(parts[0]["text"])
+        return parts or ""
+
+    def answered(self, texts: list[Json]) -> str | list[Json]:
+        """Write the content of an assistant's message."""
+        return "".join(text["text"] for text in texts)
+
+    def _address(self, source: Source, kind: str, where: str) -> str | Attachment:
+        address = to_address(source)
+        if isinstance(address, Attachment):
+            self._check_type(address.url, kind, where)
+            return address
+        if _STORED.match(address):
+            raise self._refusal(
+                "no oss:// addresses", where, "They are the hosted service's own; give the file."
+            )
+        if _REMOTE.match(address) and not self._facts.takes_addresses:
+            raise self._refusal(
+                f"no {kind} by address", where, "Download it, and give its bytes or a pathlib.Path."
+            )
+        return address
+
+    def _check_type(self, url: DataUrl, kind: str, where: str) -> None:
+        is_odd = kind == "pictures" and url.media_type not in _OLLAMA_PICTURES
+        if is_odd and not self._facts.takes_addresses:
+            raise self._refusal(f"no {url.media_type}", where, "Give it as PNG, JPEG or WEBP.")
+
+    def _join(self, frames: Frames, where: str) -> str:
+        pictures = [
+            frame.address.removeprefix(frame.prefix)
+            for frame in frames.frames
+            if isinstance(frame, DataUrl) and frame.media_type == "image/jpeg"
+        ]
+        if len(pictures) < len(frames.frames):
+            raise self._refusal(
+                "a list of frames only as JPEG within the request",
+                where,
+                "Give the frames as files or bytes.",
+            )
+        return "data:video/jpeg;base64," + ",".join(pictures)
+
+    def _pictures(self, video: Video, frames: Frames) -> list[Json]:
+        # The only way that is left to say it.
+        rate = "" if video.fps is None else f", taken at {video.fps:g} per second"
+        label = f"The next {len(frames.frames)} pictures are frames of a video{rate}, in order."
+        pictures = (
+            Image(
+                source=frame,
+                min_pixels=video.min_pixels,
+                max_pixels=video.max_pixels,
+                where=f"{video.where}.video[{number}]",
+            )
+            for number, frame in enumerate(frames.frames)
+        )
+        self._pass_over(total_pixels=video.total_pixels)
+        return [{"type": "text", "text": label}, *map(self.image, pictures)]
+
+    def _limit(self, kind: str, image: Image) -> None:
+        limits = given(min_pixels=image.min_pixels, max_pixels=image.max_pixels)
+        if self._facts.pixels is None:
+            if isinstance(image.source, DataUrl):
+                # Larger pictures were shrunk to it before they came here.
+                limits.pop("max_pixels", None)
+            self._pass_over(**limits)
+            return
+        for name, value in limits.items():
+            self._settle(self._limits.setdefault(kind, {}), name, value, image.where)
+
+    def _limit_clip(self, video: Video) -> None:
+        """Say how many pixels a clip may have, as far as it can be said."""
+        names = ("min_pixels", "max_pixels", "total_pixels")
+        limits = given(**{name: getattr(video, name) for name in names})
+        if self._facts.pixels is None:
+            self._pass_over(**limits)
+            return
+        total = limits.pop("total_pixels", None)
+        if self._is_clip_limited:
+            limits = self._clip_limits(video, limits, total)
+        else:
+            self._pass_over(total_pixels=total)
+        for name, value in limits.items():
+            self._settle(self._limits.setdefault("videos_kwargs", {}), name, value, video.where)
+
+    def _clip_limits(self, video: Video, each: Json, total: int | None) -> Json:
+        # `total_pixels` is the service's, of pairs of frames; here every frame counts.
+        most = None if total is None else total * _FRAMES_PER_STEP
+        if isinstance(video.source, Frames):
+            n_frames = len(video.source.frames)
+            limits = {name: value * n_frames for name, value in each.items()}
+            if most is not None:
+                limits["max_pixels"] = min(limits.get("max_pixels", most), most)
+            return limits
+        # How many frames there are, only the server will know.
+        self._pass_over(**each)
+        return given(max_pixels=most)
+
+    def _settle(self, held: dict[str, tuple[Any, str]], name: str, value: Any, where: str) -> None:
+        first, place = held.setdefault(name, (value, where))
+        if first != value:
+            raise UnsupportedContentError(
+                f"{self._facts.server} takes one {name} for all parts of a kind in a request; this "
+                f"one has {value}, and {place} has {first}.",
+                where=where,
+                remedy="Give all the same, or ask in several requests.",
+            )
+
+    def _pass_over(self, **options: object) -> None:
+        self.unread.update(name for name, value in options.items() if value is not None)
+
+    def _refusal(self, what: str, where: str, remedy: str) -> UnsupportedContentError:
+        return UnsupportedContentError(
+            f"{self._facts.server} takes {what}.", where=where, remedy=remedy
+        )
+
+
+def _translate(request: Request, facts: DialectFacts, unread: set[str]) -> Json:
+    """Put the parameters where the server reads them."""
+    given_parameters = dict(request.parameters)
+    template = dict(given_parameters.pop("chat_template_kwargs", None) or {})
+    parameters: Json = {}
+    for name, value in given_parameters.items():
+        if name in facts.template_parameters:
+            template.setdefault(name, value)
+        elif name == "enable_thinking":
+            parameters.setdefault(facts.thinking, "medium" if value else "none")
+        elif name == "thinking_budget":
+            if facts.thinking_budget is None:
+                unread.add(name)
+            else:
+                parameters[facts.thinking_budget] = value
+        elif name in facts.unread:
+            unread.add(name)
+        else:
+            parameters[facts.renamed.get(name, name)] = value
+    if template:
+        parameters["chat_template_kwargs"] = template
+    return _force_tools(parameters, facts, unread)
+
+
+def _force_tools(parameters: Json, facts: DialectFacts, unread: set[str]) -> Json:
+    choice = parameters.get("tool_choice")
+    if not (isinstance(choice, Mapping) or choice == "required"):
+        return parameters
+    if facts.forced_tools == "no":
+        unread.add("tool_choice")
+        return {name: value for name, value in parameters.items() if name != "tool_choice"}
+    if facts.forced_tools == "required" and isinstance(choice, Mapping):
+        # The only tool that is offered is as good as one that is named.
+        wanted = choice.get("function", {}).get("name")
+        tools = [tool for tool in parameters.get("tools", ()) if tool["function"]["name"] == wanted]
+        return {**parameters, "tools": tools, "tool_choice": "required"}
+    return parameters
+
+
+def _go_on(facts: DialectFacts) -> Mapping[str, bool]:
+    if facts.partial is None:
+        raise ConfigurationError(
+            f"{facts.server} cannot go on with an assistant's message. End with a user's."
+        )
+    return facts.partial
+
+
+def _held(address: str | Attachment) -> Json:
+    if isinstance(address, Attachment):
+        return {"data": Attachment(address.url, is_bare=True)}
+    if _REMOTE.match(address):
+        return {"url": address}
+    return {"data": address.partition(",")[2]}
+
+
+def _list(names: set[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,250 @@
+"""What is drawn stands where it should, can be read, and leaves the original as it was."""
+
+import io
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image, ImageFont
+
+from qwen_vl.errors import ConfigurationError, MediaAccessError, MediaFormatError
+from qwen_vl.grounding.drawing import draw_grounding, draw_timeline, find_font
+from qwen_vl.grounding.drawing.labels import PALETTE, Lettering, ink_on, place_label
+from qwen_vl.grounding.results import Box, Grounding, Point
+from qwen_vl.grounding.timeline import Event, Timeline
+from qwen_vl.samples import CHELSEA
+
+WHITE, GREY = (255, 255, 255), (128, 128, 128)
+
+
+def found(*places: Box | Point, size: tuple[int, int] = (400, 300)) -> Grounding:
+    return Grounding(
+        boxes=tuple(place for place in places if isinstance(place, Box)),
+        points=tuple(place for place in places if isinstance(place, Point)),
+        width=size[0],
+        height=size[1],
+        space="normalized",
+    )
+
+
+def test_lines_stand_on_the_edges_of_the_box() -> None:
+    picture = Image.new("RGB", (400, 300), GREY)
+    drawn = draw_grounding(picture, found(Box(x1=100, y1=80, x2=200, y2=180)))
+    pixels = np.asarray(drawn)
+    changed = np.argwhere((pixels != GREY).any(axis=2))
+    # One pixel of dark edge around it.
+    assert changed.min(axis=0).tolist() == [79, 99]
+    assert changed.max(axis=0).tolist() == [180, 200]
+    for place in ((100, 130), (199, 130), (150, 80), (150, 179)):
+        assert drawn.getpixel(place) == PALETTE[0]
+    assert drawn.getpixel((150, 130)) == GREY
+    assert picture.getcolors() == [(400 * 300, GREY)]
+
+
+def test_dot_stands_on_the_point() -> None:
+    drawn = draw_grounding(Image.new("RGB", (400, 300), GREY), found(Point(x=200, y=150)))
+    changed = np.argwhere((np.asarray(drawn) != GREY).any(axis=2))
+    middle = (changed.min(axis=0) + changed.max(axis=0)) / 2
+    assert middle.tolist() == [150, 200]
+    assert drawn.getpixel((200, 150)) == PALETTE[0]
+
+
+def test_turned_box_is_drawn_turned() -> None:
+    corners = ((200.0, 50.0), (300.0, 150.0), (200.0, 250.0), (100.0, 150.0))
+    box = Box(x1=100, y1=50, x2=300, y2=250, corners=corners)
+    drawn = draw_grounding(Image.new("RGB", (400, 300), GREY), found(box))
+    assert drawn.getpixel((250, 100)) == drawn.getpixel((150, 200)) == PALETTE[0]
+    assert drawn.getpixel((110, 60)) == GREY
+
+
+def test_each_label_has_a_colour_of_its_own() -> None:
+    boxes = [
+        Box(x1=x, y1=100, x2=x + 50, y2=150, label=label)
+        for x, label in ((10, "cat"), (110, "dog"), (210, "cat"))
+    ]
+    drawn = draw_grounding(Image.new("RGB", (400, 300), GREY), found(*boxes))
+    assert [drawn.getpixel((x, 125)) for x in (10, 110, 210)] == [
+        *(PALETTE[0], PALETTE[1]),
+        PALETTE[0],
+    ]
+
+
+@pytest.mark.parametrize("ground", ["black", "white", "#ff5a36", "#808080"])
+def test_words_stand_out_on_any_ground(ground: str) -> None:
+    picture = Image.new("RGB", (400, 300), ground)
+    box = Box(x1=100, y1=80, x2=300, y2=200, label="cat 猫")
+    plate = np.asarray(draw_grounding(picture, found(box)))[58:80, 101:140].reshape(-1, 3)
+    colours, counts = np.unique(plate, axis=0, return_counts=True)
+    # The words on their plate: contrast of 4.5 or more (WCAG 2.2, AA).
+    assert tuple(colours[counts.argmax()]) == PALETTE[0]
+    ink = ink_on(PALETTE[0])
+    assert (plate == ink).all(axis=1).any()
+    assert _contrast(PALETTE[0], ink) > 4.5
+
+
+def _contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    def luminance(colour: tuple[int, ...]) -> float:
+        linear = [
+            value / 255 / 12.92 if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4
+            for value in colour
+        ]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_every_colour_of_the_palette_carries_words() -> None:
+    assert all(_contrast(colour, ink_on(colour)) > 4.5 for colour in PALETTE)
+
+
+def test_chinese_labels_are_written_in_chinese() -> None:
+    font = find_font("猫cat", 20)
+    assert font is not None
+    assert bytes(font.getmask("猫")) not in {bytes(font.getmask("\U0010ffff")), b""}
+    assert bytes(font.getmask("猫")) != bytes(font.getmask("狗"))
+
+
+def test_label_without_a_font_is_a_number_and_told() -> None:
+    emoji = Box(x1=50, y1=50, x2=100, y2=100, label="\U0010fffd")
+    picture = Image.new("RGB", (400, 300))
+    with pytest.warns(UserWarning, match=r"#1 is '\\U0010fffd'.*qwen-vl\[fonts\]"):
+        with_number = draw_grounding(picture, found(emoji))
+    plain = Box(x1=50, y1=50, x2=100, y2=100, label="#1")
+    assert with_number.tobytes() == draw_grounding(picture, found(plain)).tobytes()
+
+
+def test_font_of_one_s_own_is_used(tmp_path: Path) -> None:
+    builtin = ImageFont.load_default(20)
+    assert isinstance(builtin, ImageFont.FreeTypeFont)
+    path = tmp_path / "own.ttf"
+    file = builtin.path
+    assert isinstance(file, io.BytesIO)
+    path.write_bytes(file.getvalue())
+    own = find_font("cat", 20, path)
+    assert own is not None
+    assert own.getname() == builtin.getname()
+    # What it has not is looked for elsewhere.
+    other = find_font("猫", 20, path)
+    assert other is not None
+    assert other.getname() != builtin.getname()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        find_font("cat", 20, tmp_path / "none.ttf")
+
+
+def test_labels_stay_in_the_picture_and_off_each_other() -> None:
+    picture = (400, 300)
+    taken: list[tuple[int, int, int, int]] = []
+    for anchor in ((0, 0, 400, 300), (0, 0, 390, 290), (380, 0, 400, 20), (2, 280, 30, 300)):
+        place = place_label((60, 20), anchor, picture, taken)
+        assert 0 <= place[0] < place[2] <= 400
+        assert 0 <= place[1] < place[3] <= 300
+        for other in taken:
+            apart = (place[0] >= other[2], other[0] >= place[2], place[1] >= other[3])
+            assert any((*apart, other[1] >= place[3]))
+        taken.append(place)
+
+
+def test_long_label_is_cut_to_the_picture() -> None:
+    label = Lettering(20).make("a very long label " * 20, 300)
+    assert label.size[0] <= 300
+    assert label.text.endswith("…")
+
+
+def test_label_of_more_signs_than_pillow_measures_is_cut() -> None:
+    label = Lettering(20).make("a\r" * 1_000_001, 300)
+    assert label.size[0] <= 300
+    assert label.text.endswith("…")
+
+
+def test_picture_of_another_size_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="451 x 300"):
+        draw_grounding(CHELSEA, found())
+
+
+def test_picture_may_come_in_many_forms() -> None:
+    nothing = found(size=(451, 300))
+    first = draw_grounding(CHELSEA, nothing)
+    with Image.open(CHELSEA) as opened:
+        opened.load()
+        array = np.asarray(opened)
+        for form in (CHELSEA.read_bytes(), io.BytesIO(CHELSEA.read_bytes()), opened, array):
+            assert draw_grounding(form, nothing).tobytes() == first.tobytes()
+
+
+def test_text_that_is_a_path_is_not_read() -> None:
+    with pytest.raises(MediaAccessError, match="media_roots"):
+        draw_grounding(str(CHELSEA), found(size=(451, 300)))
+    with pytest.raises(MediaFormatError, match="never fetched"):
+        draw_grounding("https://example.com/cat.png", found(size=(451, 300)))
+
+
+def test_transparent_picture_stands_on_white_and_a_turned_one_upright() -> None:
+    clear = Image.new("RGBA", (400, 300), (0, 0, 0, 0))
+    assert draw_grounding(clear, found()).getpixel((0, 0)) == WHITE
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.new("RGB", (300, 400), "red").save(buffer, "JPEG", exif=exif)
+    assert draw_grounding(buffer, found()).size == (400, 300)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of 6 seconds: red, green and blue, two seconds each, 10 frames a second."""
+    path = tmp_path_factory.mktemp("films") / "film.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for colour in ("red", "green", "blue"):
+            image = Image.new("RGB", (160, 120), colour)
+            for _ in range(20):
+                container.mux(stream.encode(av.VideoFrame.from_image(image)))
+        container.mux(stream.encode())
+    return path
+
+
+TIMELINE = Timeline(
+    events=(
+        Event(start=0, end=2, text="red"),
+        Event(start=2, end=4, text="绿色，很绿"),
+        Event(start=5.9, end=6, text=""),
+    ),
+    seconds=6,
+)
+
+
+def _stills(drawn: Image.Image) -> list[int]:
+    """Which of red, green and blue the frame of each card mostly is."""
+    pixels = np.asarray(drawn).astype(int)
+    return [int(pixels[150, 200 + 316 * column].argmax()) for column in range(3)]
+
+
+def test_storyboard_has_the_frames_of_the_events(film: Path) -> None:
+    drawn = draw_timeline(film, TIMELINE)
+    assert _stills(drawn) == [0, 1, 2]
+    assert drawn.width == 2 * 20 + 3 * 300 + 2 * 16
+    # The bar: each event as long as it lasts.
+    bar = [drawn.getpixel((20 + round(932 * second / 6), 29)) for second in (1, 3, 5, 5.95)]
+    assert bar == [PALETTE[0], PALETTE[1], (225, 225, 221), PALETTE[2]]
+
+
+def test_storyboard_of_a_list_of_frames() -> None:
+    frames = [Image.new("RGB", (160, 120), colour) for colour in ("red", "green", "blue")]
+    assert _stills(draw_timeline(frames, TIMELINE, fps=0.5)) == [0, 1, 2]
+    with pytest.raises(MediaFormatError, match="no frames"):
+        draw_timeline([], TIMELINE)
+
+
+def test_storyboard_wants_a_video(film: Path, tmp_path: Path) -> None:
+    shutil.copy(CHELSEA, tmp_path / "cat.mp4")
+    for wrong in (tmp_path / "cat.mp4", "https://example.com/a.mp4", 5):
+        with pytest.raises(MediaFormatError):
+            draw_timeline(wrong, TIMELINE)
+    many = Timeline(events=(Event(start=0, end=1),) * 201)
+    with pytest.raises(ConfigurationError, match="200"):
+        draw_timeline(film, many)
+    assert draw_timeline(film, Timeline(events=(), seconds=6)).width == 340
