@@ -80,7 +80,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is not about one protocol's own wire by both."""
     if "protocol" in metafunc.fixturenames:
         markers = map(metafunc.definition.get_closest_marker, ("openai_wire", "media_alone"))
-        metafunc.parametrize("protocol", ["openai"] if any(markers) else ["openai", "dashscope"])
+        metafunc.parametrize("protocol", ["openai"] if any(markers) else ["openai", "native"])
 
 
 @pytest.fixture
@@ -170,6 +170,6 @@ def script_answer(qwen_vl_sandbox: Sandbox, protocol: str) -> Callable[..., None
 
 @pytest.fixture(scope="session")
 def echo_url() -> Iterator[str]:
-    """Address of a server in a process of its own that answers what it was asked."""
+    """URL of a server in a process of its own that answers what it was asked."""
     with forked.serve() as port:
         yield f"http://127.0.0.1:{port}/v1"

@@ -100,13 +100,13 @@ def in_child(work: Callable[[], Any], fork: Callable[[], int] = os.fork) -> Any:
     try:
         with os.fdopen(reading, "rb") as pipe:
             is_there = select.select([pipe], [], [], _PATIENCE_SECONDS)[0]
-            told = json.loads(pipe.read() or b"null") if is_there else None
+            reported = json.loads(pipe.read() or b"null") if is_there else None
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    assert told is not None, "the child waits for ever, or ended without a word"
-    assert "error" not in told, told["error"]
-    return told["result"]
+    assert reported is not None, "the child waits for ever, or ended without a word"
+    assert "error" not in reported, reported["error"]
+    return reported["result"]
 
 
 def _do_and_exit(work: Callable[[], Any], writing: int) -> None:
@@ -115,12 +115,12 @@ def _do_and_exit(work: Callable[[], Any], writing: int) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            told = {"result": work()}
+            reported = {"result": work()}
         if complaints:
-            told = {"error": complaints}
+            reported = {"error": complaints}
     except BaseException:  # noqa: BLE001 - whatever it is, the parent shall know.
-        told = {"error": traceback.format_exc()}
-    os.write(writing, json.dumps(told).encode())
+        reported = {"error": traceback.format_exc()}
+    os.write(writing, json.dumps(reported).encode())
     os._exit(0)
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from qwen_vl.reply import Delta, Reply, Usage
     from qwen_vl.request.types import MediaPolicy, Request
     from qwen_vl.settings import QwenVLSettings
-    from qwen_vl.specs.models import ModelFacts, find_model
+    from qwen_vl.specs.models import ModelSpec, get_model_spec
     from qwen_vl.specs.vision import count_image_tokens, count_video_tokens, sample_frame_count
     from qwen_vl.tokens.conversation import count_tokens
 
@@ -63,7 +63,6 @@ __all__ = [
     "Delta",
     "Document",
     "Event",
-    "Facts",
     "Frames",
     "Grounder",
     "Grounding",
@@ -72,7 +71,7 @@ __all__ = [
     "LocalFile",
     "MediaError",
     "MediaPolicy",
-    "ModelFacts",
+    "ModelSpec",
     "OcrPage",
     "OcrReader",
     "OcrResult",
@@ -86,6 +85,7 @@ __all__ = [
     "Reasoning",
     "Reply",
     "Request",
+    "ResponseMetadata",
     "ServiceError",
     "Text",
     "TimeFrame",
@@ -103,7 +103,7 @@ __all__ = [
     "draw_grounding",
     "draw_timeline",
     "find_frame",
-    "find_model",
+    "get_model_spec",
     "ground_ocr_result",
     "read_grounding",
     "read_ocr_result",
@@ -124,10 +124,10 @@ _NAMES_BY_MODULE = {
     "grounding.grounder": "Grounder",
     "grounding.results": "Box Grounding Point",
     "grounding.parse_boxes": "ground_ocr_result read_grounding",
-    "specs.models": "ModelFacts find_model",
+    "specs.models": "ModelSpec get_model_spec",
     "ocr.results": "OcrResult OcrWord read_ocr_result",
     "ocr.reader": "OcrPage OcrReader",
-    "reply": "Delta Facts Reply Usage",
+    "reply": "Delta ResponseMetadata Reply Usage",
     "request.types": "MediaPolicy Request",
     "connection": "Connection",
     "settings": "QwenVLSettings",

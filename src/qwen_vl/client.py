@@ -25,9 +25,9 @@ from qwen_vl.reply import Delta, Reply, ReplyBuilder
 from qwen_vl.request.types import Request
 from qwen_vl.specs.endpoints import hide_password, to_native_url
 from qwen_vl.transport import (
-    Address,
     Answer,
     AsyncTransport,
+    Endpoint,
     Post,
     Transport,
     errors_translated,
@@ -55,8 +55,8 @@ class QwenVLClient:
         ...     client = QwenVLClient(
         ...         Connection(base_url=sandbox.base_url, api_key=SecretStr("sk-sandbox"))
         ...     )
-        ...     picture = Image(source=LocalFile(CHELSEA, is_trusted=True))
-        ...     turn = Turn(role="user", parts=(picture, Text(text="What is this?")))
+        ...     image = Image(source=LocalFile(CHELSEA, is_trusted=True))
+        ...     turn = Turn(role="user", parts=(image, Text(text="What is this?")))
         ...     reply = client.ask(Request(model="qwen3-vl-plus", turns=(turn,)))
         >>> reply.usage.image_tokens
         128
@@ -65,7 +65,7 @@ class QwenVLClient:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._state = ProcessLocal(_Opened)
-        self._address = _show_address(connection.openai_client or connection)
+        self._url = _show_url(connection.openai_client or connection)
 
     def ask(self, request: Request) -> Reply:
         """Get the whole answer.
@@ -89,7 +89,7 @@ class QwenVLClient:
             prepared = prepare_media(request, storage)
             post = _to_post(prepared, transport)
             try:
-                with errors_translated(self._address):
+                with errors_translated(self._url):
                     answer = transport.post(post)
                 return _checked(_read(answer, prepared))
             except ServiceError as error:
@@ -125,11 +125,11 @@ class QwenVLClient:
     ) -> Generator[Delta, None, None]:
         transport = self._transport()
         post = _to_post(request, transport)
-        with errors_translated(self._address):
+        with errors_translated(self._url):
             response = transport.stream(post)
         decoder = find_wire(request.protocol).decoder(response.headers, request)
         try:
-            with errors_translated(self._address, decoder):
+            with errors_translated(self._url, decoder):
                 chunks = response.iter_bytes()
                 for raw in chunks:
                     yield from decoder.feed(raw)
@@ -138,7 +138,7 @@ class QwenVLClient:
                         break
             yield from decoder.finish()
         finally:
-            _settle(storage, decoder)
+            _confirm_uploads(storage, decoder)
             response.close()
 
     def _open_storage(self, request: Request) -> TemporaryStorage | None:
@@ -150,7 +150,7 @@ class QwenVLClient:
             return None
 
         def fetch_policy(model: str) -> UploadPolicy:
-            with errors_translated(self._address):
+            with errors_translated(self._url):
                 answer = transport.get(url, _policy_parameters(model))
             return UploadPolicy.read(answer.content)
 
@@ -193,7 +193,7 @@ class AsyncQwenVLClient:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._address = _show_address(connection.async_openai_client or connection)
+        self._url = _show_url(connection.async_openai_client or connection)
         self._pools: ProcessLocal[dict[asyncio.AbstractEventLoop, Pool]] = ProcessLocal(dict)
 
     async def ask(self, request: Request) -> Reply:
@@ -209,7 +209,7 @@ class AsyncQwenVLClient:
             prepared = await _prepare(request, storage)
             post = _to_post(prepared, transport)
             try:
-                with errors_translated(self._address):
+                with errors_translated(self._url):
                     answer = await transport.post(post)
                 return _checked(_read(answer, prepared))
             except ServiceError as error:
@@ -228,10 +228,10 @@ class AsyncQwenVLClient:
                 transport = await self._transport()
                 prepared = await _prepare(request, storage)
                 post = _to_post(prepared, transport)
-                with errors_translated(self._address):
+                with errors_translated(self._url):
                     response = await transport.stream(post)
                 decoder = find_wire(request.protocol).decoder(response.headers, prepared)
-                with errors_translated(self._address, decoder):
+                with errors_translated(self._url, decoder):
                     chunks = response.aiter_bytes()
                     async for raw in chunks:
                         for delta in decoder.feed(raw):
@@ -242,7 +242,7 @@ class AsyncQwenVLClient:
                 for delta in decoder.finish():
                     yield delta
             except ServiceError as error:
-                _settle(storage, decoder)
+                _confirm_uploads(storage, decoder)
                 if storage is None or not storage.forgets(error):
                     raise
             else:
@@ -266,7 +266,7 @@ class AsyncQwenVLClient:
 
         def fetch_policy(_model: str) -> UploadPolicy:
             # Asked in the thread that prepares the media, answered by the loop's own connections.
-            with errors_translated(self._address):
+            with errors_translated(self._url):
                 body = asyncio.run_coroutine_threadsafe(fetch(), loop).result()
             return UploadPolicy.read(body)
 
@@ -290,10 +290,10 @@ def _forget_closed_loops(pools: dict[asyncio.AbstractEventLoop, Pool]) -> None:
             pool.forget()
 
 
-def _to_post(request: Request, address: Address) -> Post:
+def _to_post(request: Request, url: Endpoint) -> Post:
     """Write a request whose media is ready."""
     wire = find_wire(request.protocol)
-    path = wire.path(address.base_url)
+    path = wire.path(url.base_url)
     return Post(path, wire.encode(request), wire.headers(request), request.timeout)
 
 
@@ -301,17 +301,17 @@ def _read(answer: Answer, request: Request) -> Reply:
     return find_wire(request.protocol).decode(answer.content, answer.headers, request)
 
 
-def _show_address(client: Any) -> str:
+def _show_url(client: Any) -> str:
     return hide_password(str(client.base_url))
 
 
-def _settle(storage: TemporaryStorage | None, decoder: EventDecoder | None) -> None:
+def _confirm_uploads(storage: TemporaryStorage | None, decoder: EventDecoder | None) -> None:
     if storage is not None and decoder is not None and decoder.has_begun:
-        storage.settle()
+        storage.confirm()
 
 
-def _uploads_url(address: Address) -> str | None:
-    native = to_native_url(address.base_url)
+def _uploads_url(url: Endpoint) -> str | None:
+    native = to_native_url(url.base_url)
     return native and f"{native}/uploads"
 
 
@@ -320,13 +320,13 @@ def _policy_parameters(model: str) -> dict[str, str]:
 
 
 def _make_storage(
-    fetch_policy: Callable[[str], UploadPolicy], address: Address, request: Request
+    fetch_policy: Callable[[str], UploadPolicy], url: Endpoint, request: Request
 ) -> TemporaryStorage:
     return TemporaryStorage(
         fetch_policy,
-        name_account(address.base_url, address.api_key),
+        name_account(url.base_url, url.api_key),
         cache=request.policy.upload_cache,
-        max_retries=address.max_retries,
+        max_retries=url.max_retries,
     )
 
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.specs.endpoints import resolve_base_url
-from qwen_vl.specs.servers import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
+from qwen_vl.specs.servers import DEFAULT_PROTOCOL, DEFAULT_SERVER, Protocol, Server
 
 API_KEY_VARIABLE = "DASHSCOPE_API_KEY"
 _NO_KEY = "none"
@@ -68,7 +68,7 @@ def find_base_url(
     region: str | None,
     workspace: str | None,
     protocol: Protocol,
-    dialect: Dialect,
+    server: Server,
 ) -> str:
     """Find the address of an endpoint, from what is set and what the environment says.
 
@@ -77,7 +77,7 @@ def find_base_url(
         region: `"cn-beijing"`, `"ap-southeast-1"`, …
         workspace: A workspace id.
         protocol: How the hosted service is spoken to.
-        dialect: Which server is asked.
+        server: Which server is asked.
 
     Raises:
         ConfigurationError: The region is not known, a server of one's own has no address, or it
@@ -89,37 +89,37 @@ def find_base_url(
         ...     region=None,
         ...     workspace=None,
         ...     protocol="openai",
-        ...     dialect="vllm",
+        ...     server="vllm",
         ... )
         'http://localhost:8000/v1'
     """
-    if dialect == DEFAULT_DIALECT:
+    if server == DEFAULT_SERVER:
         return resolve_base_url(
             base_url=base_url, region=region, workspace=workspace, environ=os.environ
         )
     if protocol != DEFAULT_PROTOCOL:
         raise ConfigurationError(
-            f"dialect {dialect!r} and protocol {protocol!r} exclude each other: servers of your "
+            f"server {server!r} and protocol {protocol!r} exclude each other: servers of your "
             "own speak the OpenAI-compatible protocol."
         )
     if base_url is None:
         # What the environment says of the hosted service is nothing to send elsewhere.
         raise ConfigurationError(
-            f"dialect {dialect!r} is a server of your own: pass its address, as "
+            f"server {server!r} is a server of your own: pass its address, as "
             'base_url="http://localhost:8000/v1".'
         )
     return resolve_base_url(base_url=base_url, region=None, workspace=None, environ={})
 
 
-def find_api_key(api_key: SecretStr | None, dialect: Dialect, *, is_set: bool) -> SecretStr | None:
+def find_api_key(api_key: SecretStr | None, server: Server, *, is_set: bool) -> SecretStr | None:
     """Find the key that is sent.
 
     Args:
         api_key: As the settings hold it.
-        dialect: Which server is asked.
+        server: Which server is asked.
         is_set: Whether the program itself gave it, and not the environment.
     """
-    if dialect == DEFAULT_DIALECT:
+    if server == DEFAULT_SERVER:
         return api_key or api_key_from_environment()
     # The key of the hosted service is not for other servers, most of which want none.
     return api_key if is_set and api_key else SecretStr(_NO_KEY)

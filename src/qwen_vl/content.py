@@ -25,7 +25,7 @@ or by an address, after it was put into the service's temporary storage."""
 _BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\-_\s]+={0,2}\s*")
 _JPEG_BASE64 = "/9j/"
 # Addresses that the service does not take (ftp://, s3://) are told as such, not as missing files.
-_ADDRESS = re.compile(r"(?:https?|oss|data):|(?!file:)[a-z][a-z0-9+.\-]+://", re.IGNORECASE)
+_URL = re.compile(r"(?:https?|oss|data):|(?!file:)[a-z][a-z0-9+.\-]+://", re.IGNORECASE)
 # Long enough to meet a dot or a colon in any path, short enough to cost nothing on 10 MB of Base64.
 _BASE64_PROBE_CHARS = 512
 
@@ -38,7 +38,7 @@ class Url:
     and need a request header, which the client adds.
     """
 
-    address: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +108,16 @@ class DataUrl:
         return f"data:{self.media_type};base64,"
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         """The whole address.
 
         Example:
-            >>> DataUrl("image/gif", b"GIF89a", None, 6).address
+            >>> DataUrl("image/gif", b"GIF89a", None, 6).url
             'data:image/gif;base64,R0lGODlh'
         """
-        return self.prefix + self.spell_base64()
+        return self.prefix + self.to_base64()
 
-    def spell_base64(self) -> str:
+    def to_base64(self) -> str:
         """Give the Base64 alone."""
         if self.base64 is not None:
             return str(self.base64, "ascii")
@@ -362,7 +362,7 @@ def to_source(value: object) -> Source | None:
 
     Example:
         >>> to_source("https://example.com/cat.png")
-        Url(address='https://example.com/cat.png')
+        Url(url='https://example.com/cat.png')
         >>> to_source("/etc/passwd").is_trusted
         False
     """
@@ -428,7 +428,7 @@ class LocalFileUrl(str):
 
 
 def _text_source(text: str) -> Source:
-    if _ADDRESS.match(text):
+    if _URL.match(text):
         return Url(text)
     if text[:7].lower() == "file://":
         return LocalFile(_file_url_path(text), is_trusted=False)

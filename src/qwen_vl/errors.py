@@ -235,12 +235,12 @@ class ServiceError(QwenVLError):
         return f"{shown} {self.advice}" if self.advice else shown
 
     def _describe(self) -> str:
-        facts = [
+        spec = [
             *([f"HTTP {self.status}"] if self.status else []),
             *([self.code] if self.code else []),
             *([f"request id {self.request_id}"] if self.request_id else []),
         ]
-        return f"{self.message} ({', '.join(facts)})" if facts else self.message
+        return f"{self.message} ({', '.join(spec)})" if spec else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)

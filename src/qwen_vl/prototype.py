@@ -11,8 +11,8 @@ from pydantic import BaseModel
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class Mould(Generic[_Model]):
-    """Casts objects of one class, equal to those that its constructor makes.
+class Prototype(Generic[_Model]):
+    """Copies objects of one class, equal to those that its constructor makes.
 
     `model_construct` does the same, and takes as long as validating.
 
@@ -24,7 +24,7 @@ class Mould(Generic[_Model]):
         >>> class Point(BaseModel):
         ...     x: int = 0
         ...     tags: list[str] = []
-        >>> Mould(Point()).cast(x=7)
+        >>> Prototype(Point()).copy_with(x=7)
         Point(x=7, tags=[])
     """
 
@@ -41,7 +41,7 @@ class Mould(Generic[_Model]):
             if isinstance(value, dict | list)
         ]
 
-    def cast(self, **values: Any) -> _Model:
+    def copy_with(self, **values: Any) -> _Model:
         """Make one.
 
         Args:

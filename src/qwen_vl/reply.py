@@ -53,7 +53,7 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class ResponseMetadata:
     """What holds for an answer as a whole; the names are those of `Reply`."""
 
     finish_reason: str | None = None
@@ -77,24 +77,24 @@ class Delta:
         reasoning: The next piece of what the model thinks.
         tool_calls: The next pieces of tool calls.
         logprobs: Of the text, as the service gives them.
-        facts: What it tells of the whole answer; `None` for most.
+        metadata: What it tells of the whole answer; `None` for most.
     """
 
     text: str = ""
     reasoning: str = ""
     tool_calls: tuple[ToolCallDelta, ...] = ()
     logprobs: Mapping[str, Any] | None = None
-    facts: Facts | None = None
+    metadata: ResponseMetadata | None = None
 
     @property
     def finish_reason(self) -> str | None:
         """Why the answer ended, if this is its end."""
-        return self.facts.finish_reason if self.facts else None
+        return self.metadata.finish_reason if self.metadata else None
 
     @property
     def usage(self) -> Usage | None:
         """What the answer cost, if this tells it."""
-        return self.facts.usage if self.facts else None
+        return self.metadata.usage if self.metadata else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +176,7 @@ def describe_cut(finish_reason: str | None, *, is_truncated: bool = False) -> st
     return f'The answer was cut off (finish_reason="{finish_reason}"). {limit}'.rstrip()
 
 
-_FACTS = tuple(field.name for field in fields(Facts))
+_METADATA = tuple(field.name for field in fields(ResponseMetadata))
 
 
 def to_dicts(replaced: Sequence[Replacement]) -> list[dict[str, str]]:
@@ -197,7 +197,8 @@ class ReplyBuilder:
 
     Example:
         >>> builder = ReplyBuilder()
-        >>> for delta in (Delta(text="A "), Delta(text="cat."), Delta(facts=Facts(model="qwen"))):
+        >>> metadata = ResponseMetadata(model="qwen")
+        >>> for delta in (Delta(text="A "), Delta(text="cat."), Delta(metadata=metadata)):
         ...     builder.add(delta)
         >>> builder.reply().text, builder.reply().model
         ('A cat.', 'qwen')
@@ -208,7 +209,7 @@ class ReplyBuilder:
         self._reasoning: list[str] = []
         self._calls: dict[int, list[ToolCallDelta]] = {}
         self._logprobs: list[Any] = []
-        self._facts: dict[str, Any] = {}
+        self._spec: dict[str, Any] = {}
 
     def add(self, delta: Delta) -> None:
         """Take in the next event."""
@@ -220,10 +221,10 @@ class ReplyBuilder:
             self._calls.setdefault(call.index, []).append(call)
         if delta.logprobs:
             self._logprobs += delta.logprobs.get("content") or ()
-        if delta.facts:
-            for name in _FACTS:
-                if value := getattr(delta.facts, name):
-                    self._facts[name] = value
+        if delta.metadata:
+            for name in _METADATA:
+                if value := getattr(delta.metadata, name):
+                    self._spec[name] = value
 
     @property
     def text(self) -> str:
@@ -247,7 +248,7 @@ class ReplyBuilder:
         """Give the reply that the events so far make."""
         self._calls = {index: [_join_pieces(held)] for index, held in self._calls.items()}
         return Reply(
-            **{"has_ended": False, **self._facts},
+            **{"has_ended": False, **self._spec},
             text=self.text,
             reasoning=self.reasoning,
             tool_calls=tuple(_to_call(self._calls[index][0]) for index in sorted(self._calls)),

@@ -19,27 +19,27 @@ from qwen_vl.connection import (
 )
 from qwen_vl.content import Turn, VideoMode
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.request.cache_control import settle_cache_marks
-from qwen_vl.request.ocr import OcrTask, add_prompt, check_task, keep_places, to_ocr_options
-from qwen_vl.request.rules import mention_json, settle_parameters, thinks
+from qwen_vl.request.cache_control import resolve_cache_control
+from qwen_vl.request.ocr import OcrTask, add_prompt, check_task, disable_downscaling, to_ocr_options
+from qwen_vl.request.rules import ensure_json_instruction, resolve_parameters, thinks
 from qwen_vl.request.types import (
     DEFAULT_MAX_INLINE_BYTES,
     DEFAULT_MAX_TOTAL_INLINE_BYTES,
     DEFAULT_PDF_DPI,
     DEFAULT_PDF_MAX_PAGES,
-    Knobs,
+    MediaOptions,
     MediaPolicy,
     Request,
     ToolMediaErrors,
-    apply_knobs,
+    apply_media_options,
 )
 from qwen_vl.specs.models import DEFAULT_MODEL, MIN_FRAMES
 from qwen_vl.specs.parameters import (
     CALL_PARAMETERS,
-    CUTTING,
-    KNOBS,
+    MEDIA_OPTIONS,
     OCR,
     PARAMETERS,
+    SAMPLING_OPTIONS,
     TOOL_MEDIA,
     check_answer_count,
     check_call,
@@ -47,7 +47,7 @@ from qwen_vl.specs.parameters import (
     check_secrets,
     check_tool_media_errors,
 )
-from qwen_vl.specs.servers import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
+from qwen_vl.specs.servers import DEFAULT_PROTOCOL, DEFAULT_SERVER, Protocol, Server
 
 
 class QwenVLSettings(BaseModel):
@@ -74,9 +74,9 @@ class QwenVLSettings(BaseModel):
 
     protocol: Protocol = DEFAULT_PROTOCOL
     """How the hosted service is spoken to: `"openai"`, by the OpenAI-compatible protocol, or
-    `"dashscope"`, by its own, which has a few options more."""
+    `"native"`, by its own, which has a few options more."""
 
-    dialect: Dialect = DEFAULT_DIALECT
+    server: Server = DEFAULT_SERVER
     """Which server is asked: `"dashscope"`, the hosted service, or one of your own: `"vllm"`,
     `"sglang"`, `"llamacpp"` or `"ollama"`, at `base_url`. The key of the hosted service is not
     sent there."""
@@ -152,7 +152,7 @@ class QwenVLSettings(BaseModel):
     `"document_parsing"`, `"formula_recognition"`, `"multi_lan"`. The native protocol has an option
     for it, which the OCR models alone read; else the service's own prompt for it is sent.
 
-    Pictures go out unshrunk with `"advanced_recognition"` unless `shrink_images` says otherwise:
+    Pictures go out unshrunk with `"advanced_recognition"` unless `downscale_images` says otherwise:
     the places count in pixels of the picture that is sent (OCR page, 2026).
     """
 
@@ -173,7 +173,7 @@ class QwenVLSettings(BaseModel):
     max_total_inline_bytes: int = Field(default=DEFAULT_MAX_TOTAL_INLINE_BYTES, ge=1)
     """Most bytes of all of them together."""
 
-    shrink_images: bool | None = None
+    downscale_images: bool | None = None
     """Whether pictures larger than the model looks at are shrunk to that size before they are sent.
 
     `None`: where that size is known, which is for the hosted service's models.
@@ -228,13 +228,13 @@ class QwenVLSettings(BaseModel):
 
     @field_validator("media_roots")
     @classmethod
-    def _spell_media_roots(cls, roots: Sequence[str | Path] | None) -> list[str] | None:
+    def _media_roots_as_text(cls, roots: Sequence[str | Path] | None) -> list[str] | None:
         # Frameworks dump settings as JSON, which has no paths.
         return None if roots is None else [str(root) for root in roots]
 
     @field_validator("upload_cache")
     @classmethod
-    def _spell_upload_cache(cls, cache: bool | str | Path) -> bool | str:
+    def _upload_cache_as_text(cls, cache: bool | str | Path) -> bool | str:
         return str(cache) if isinstance(cache, Path) else cache
 
     @field_validator("model_kwargs")
@@ -250,7 +250,7 @@ class QwenVLSettings(BaseModel):
             ConfigurationError: There is no key, or the region is unknown.
         """
         base_url, client = self.base_url, self.openai_client or self.async_openai_client
-        if base_url is None and client is not None and self.dialect != DEFAULT_DIALECT:
+        if base_url is None and client is not None and self.server != DEFAULT_SERVER:
             base_url = str(client.base_url)
         connection = Connection(
             base_url=find_base_url(
@@ -258,10 +258,10 @@ class QwenVLSettings(BaseModel):
                 region=self.region,
                 workspace=self.workspace,
                 protocol=self.protocol,
-                dialect=self.dialect,
+                server=self.server,
             ),
             api_key=find_api_key(
-                self.api_key, self.dialect, is_set="api_key" in self.model_fields_set
+                self.api_key, self.server, is_set="api_key" in self.model_fields_set
             ),
             timeout=self.timeout,
             max_retries=self.max_retries,
@@ -298,8 +298,8 @@ class QwenVLSettings(BaseModel):
             UnsupportedContentError: A `cache_control` marker of another kind than the service's,
                 or too many of them.
         """
-        knobs = {name: call.pop(name, getattr(self, name)) for name in KNOBS}
-        cutting = {name: call.pop(name, getattr(self, name)) for name in CUTTING}
+        options = {name: call.pop(name, getattr(self, name)) for name in MEDIA_OPTIONS}
+        cutting = {name: call.pop(name, getattr(self, name)) for name in SAMPLING_OPTIONS}
         cutting["video_mode"] = cutting["video_mode"] or self.video_mode
         for name in TOOL_MEDIA:
             cutting[name] = call.pop(name, None) or getattr(self, name)
@@ -310,27 +310,27 @@ class QwenVLSettings(BaseModel):
         stream_usage = call.pop("stream_usage", self.stream_usage)
         ocr_task, result_schema = (call.pop(name, getattr(self, name)) for name in OCR)
         parameters = self._gather_parameters(call)
-        if self.dialect == DEFAULT_DIALECT:
-            parameters = settle_parameters(model, parameters)
-            turns = settle_cache_marks(turns)
+        if self.server == DEFAULT_SERVER:
+            parameters = resolve_parameters(model, parameters)
+            turns = resolve_cache_control(turns)
         check_task(ocr_task, result_schema, model, self.protocol)
         if ocr_task:
             turns, parameters = self._ask_task(turns, parameters, ocr_task, result_schema)
         if stream is None:
-            stream = self.dialect == DEFAULT_DIALECT and thinks(model, parameters)
+            stream = self.server == DEFAULT_SERVER and thinks(model, parameters)
         if stream and stream_usage:
             parameters = {"stream_options": {"include_usage": True}, **parameters}
-        spoken = mention_json(turns, parameters, model, schema=response_schema)
+        spoken = ensure_json_instruction(turns, parameters, model, schema=response_schema)
         return Request(
             model=model,
-            turns=apply_knobs(spoken, Knobs(**knobs)),
+            turns=apply_media_options(spoken, MediaOptions(**options)),
             parameters=parameters,
             stream=stream,
             headers=headers,
-            policy=keep_places(replace(self.media_policy, **cutting), ocr_task),
+            policy=disable_downscaling(replace(self.media_policy, **cutting), ocr_task),
             timeout=timeout,
             protocol=self.protocol,
-            dialect=self.dialect,
+            server=self.server,
         )
 
     def _ask_task(
@@ -378,7 +378,7 @@ class QwenVLSettings(BaseModel):
             media_roots=None if roots is None else tuple(Path(root) for root in roots),
             max_inline_bytes=self.max_inline_bytes,
             max_total_inline_bytes=self.max_total_inline_bytes,
-            shrink_images=self.shrink_images,
+            downscale_images=self.downscale_images,
             pdf_dpi=self.pdf_dpi,
             pdf_max_pages=self.pdf_max_pages,
             video_mode=self.video_mode,

@@ -49,7 +49,7 @@ def _from_bytes(name: str, n_pictures: int = 1) -> Callable[[Contender, Path], C
     def prepare(contender: Contender, folder: Path) -> Call:
         data = (folder / name).read_bytes()
         return lambda: contender.ask(
-            [_question(contender, *(contender.picture(data) for _ in range(n_pictures)))]
+            [_question(contender, *(contender.image(data) for _ in range(n_pictures)))]
         )
 
     return prepare
@@ -68,7 +68,7 @@ def _from_file(name: str, n_pictures: int = 1) -> Callable[[Contender, Path], Ca
 def _from_message(name: str, n_pictures: int = 1) -> Callable[[Contender, Path], Call]:
     def prepare(contender: Contender, folder: Path) -> Call:
         data = (folder / name).read_bytes()
-        messages = [_question(contender, *(contender.picture(data) for _ in range(n_pictures)))]
+        messages = [_question(contender, *(contender.image(data) for _ in range(n_pictures)))]
         return lambda: contender.ask(messages)
 
     return prepare
@@ -110,15 +110,15 @@ def _converse(contender: Contender, n_messages: int, folder: Path) -> list[Any]:
     for index in range(0, n_messages, 2):
         parts = []
         if index % 20 == 0:
-            parts = [contender.picture(data)]
+            parts = [contender.image(data)]
         elif index % 20 == 10:
             parts = [contender.picture_at(ADDRESS)]
         messages += [_question(contender, *parts), contender.assistant(f"It is number {index}.")]
     return messages[:-1]
 
 
-def _question(contender: Contender, *pictures: Any) -> Any:
-    return contender.user(*pictures, contender.text(QUESTION))
+def _question(contender: Contender, *images: Any) -> Any:
+    return contender.user(*images, contender.text(QUESTION))
 
 
 WARMING = ("bytes-90kB", "stream-short")

@@ -11,7 +11,7 @@ _SHOWN = (
     *("address", "bytes-90kB", "bytes-5MB", "file-5MB", "block-5MB", "ten-90kB"),
     *("stream-plain", "stream-reasoning", "stream-arguments", "at-once-64", "history"),
 )
-_COLOURS = {"LangChain": "#1c7c54", "LlamaIndex": "#7a4fbf"}
+_COLORS = {"LangChain": "#1c7c54", "LlamaIndex": "#7a4fbf"}
 
 
 def draw_ratios(runs: Mapping[str, Figures], path: Path) -> None:
@@ -35,7 +35,7 @@ def draw_ratios(runs: Mapping[str, Figures], path: Path) -> None:
             if (ratio := find_ratio(figures, case, *_OURS[family])) is not None
         ]
         for place, (_, family, ratio) in enumerate(rows):
-            axis.barh(place, ratio, color=_COLOURS[family], height=0.72)
+            axis.barh(place, ratio, color=_COLORS[family], height=0.72)
             axis.text(ratio + 0.015, place, f"{ratio:.2f}x", va="center", fontsize=9)
         axis.set_yticks(range(len(rows)), [CASES[case].title for case, *_ in rows], fontsize=9)
         axis.invert_yaxis()
@@ -44,7 +44,7 @@ def draw_ratios(runs: Mapping[str, Figures], path: Path) -> None:
         axis.set_xlabel("CPU time, as a ratio to the peer's (dashed: 1x)")
         axis.set_title(title, loc="left", fontsize=11)
         axis.spines[["top", "right"]].set_visible(False)
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in _COLOURS.values()]
+    handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in _COLORS.values()]
     names = ["ChatQwenVL : ChatOpenAI", "QwenVL : OpenAILike"]
     figure.legend(handles, names, loc="lower center", ncols=2, frameon=False)
     figure.tight_layout(rect=(0, 0.05, 1, 1))

@@ -40,11 +40,11 @@ class Contender(ABC):
         """Make a part of a message."""
 
     @abstractmethod
-    def picture_at(self, address: str) -> Any:
+    def picture_at(self, url: str) -> Any:
         """Make a part of a picture that the service fetches."""
 
     @abstractmethod
-    def picture(self, data: bytes) -> Any:
+    def image(self, data: bytes) -> Any:
         """Make a part of a picture's bytes."""
 
     @abstractmethod

@@ -26,15 +26,15 @@ class LangChainContender(Contender):
     def text(self, text: str) -> Any:
         return {"type": "text", "text": text}
 
-    def picture_at(self, address: str) -> Any:
-        return {"type": "image_url", "image_url": {"url": address}}
+    def picture_at(self, url: str) -> Any:
+        return {"type": "image_url", "image_url": {"url": url}}
 
-    def picture(self, data: bytes, media_type: str = "image/png") -> Any:
-        address = f"data:{media_type};base64,{base64.b64encode(data).decode()}"
-        return {"type": "image_url", "image_url": {"url": address}}
+    def image(self, data: bytes, media_type: str = "image/png") -> Any:
+        url = f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+        return {"type": "image_url", "image_url": {"url": url}}
 
     def picture_file(self, path: Path) -> Any:
-        return self.picture(path.read_bytes(), media_type_of(path))
+        return self.image(path.read_bytes(), media_type_of(path))
 
     def ask(self, messages: list[Any]) -> object:
         return self.model.invoke(messages)
@@ -54,7 +54,7 @@ class ChatQwenVLContender(LangChainContender):
             model=MODEL, api_key=API_KEY, base_url=base_url, max_total_inline_bytes=2**30
         )
 
-    def picture(self, data: bytes, media_type: str = "image/png") -> Any:
+    def image(self, data: bytes, media_type: str = "image/png") -> Any:
         return {"type": "image", "image": data}
 
     def picture_file(self, path: Path) -> Any:
@@ -106,7 +106,7 @@ class IdleChatModelContender(LangChainContender):
         kind = base_url.split("/")[3]
         self.model = _IdleChatModel(n_chunks=int(kind.partition("-")[2] or 0))
 
-    def picture(self, data: bytes, media_type: str = "image/png") -> Any:
+    def image(self, data: bytes, media_type: str = "image/png") -> Any:
         return {"type": "image", "image": data}
 
     def picture_file(self, path: Path) -> Any:

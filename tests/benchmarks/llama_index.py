@@ -36,10 +36,10 @@ class LlamaIndexContender(Contender):
     def text(self, text: str) -> Any:
         return TextBlock(text=text)
 
-    def picture_at(self, address: str) -> Any:
-        return ImageBlock(url=address)
+    def picture_at(self, url: str) -> Any:
+        return ImageBlock(url=url)
 
-    def picture(self, data: bytes) -> Any:
+    def image(self, data: bytes) -> Any:
         return ImageBlock(image=data)
 
     def picture_file(self, path: Path) -> Any:

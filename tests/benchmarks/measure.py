@@ -150,7 +150,7 @@ def _workers(
             command = [sys.executable, "-m", "benchmarks.worker"]
             process = stack.enter_context(
                 subprocess.Popen(
-                    [*command, contender, server.address, str(folder)],
+                    [*command, contender, server.url, str(folder)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,

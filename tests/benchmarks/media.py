@@ -23,8 +23,8 @@ def make_pictures(folder: Path) -> None:
     """
     for name, side in _NOISE_SIDES.items():
         noise = random.Random(7).randbytes(side * side * 3)  # noqa: S311 - no secret.
-        picture = Image.frombytes("RGB", (side, side), noise)
-        picture.save(folder / f"{name}.png", compress_level=1)
+        image = Image.frombytes("RGB", (side, side), noise)
+        image.save(folder / f"{name}.png", compress_level=1)
     (folder / PHOTO).write_bytes(_make_photo())
 
 

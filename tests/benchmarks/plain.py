@@ -29,15 +29,15 @@ class OpenAIContender(Contender):
     def text(self, text: str) -> Any:
         return {"type": "text", "text": text}
 
-    def picture_at(self, address: str) -> Any:
-        return {"type": "image_url", "image_url": {"url": address}}
+    def picture_at(self, url: str) -> Any:
+        return {"type": "image_url", "image_url": {"url": url}}
 
-    def picture(self, data: bytes, media_type: str = "image/png") -> Any:
-        address = f"data:{media_type};base64,{base64.b64encode(data).decode()}"
-        return self.picture_at(address)
+    def image(self, data: bytes, media_type: str = "image/png") -> Any:
+        url = f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+        return self.picture_at(url)
 
     def picture_file(self, path: Path) -> Any:
-        return self.picture(path.read_bytes(), media_type_of(path))
+        return self.image(path.read_bytes(), media_type_of(path))
 
     def ask(self, messages: list[Any]) -> object:
         return self._client.chat.completions.create(model=MODEL, messages=messages)
@@ -63,7 +63,7 @@ class HttpxContender(OpenAIContender):
         self._http = httpx.Client(limits=limits, timeout=600)
         self._async_http = httpx.AsyncClient(limits=limits, timeout=600)
 
-    def picture(self, data: bytes, media_type: str = "image/png") -> Any:
+    def image(self, data: bytes, media_type: str = "image/png") -> Any:
         return self.picture_at(f"data:{media_type};base64,{pybase64.b64encode_as_string(data)}")
 
     def _encode(self, messages: list[Any]) -> dict[str, Any]:

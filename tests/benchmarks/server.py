@@ -127,7 +127,7 @@ class Loopback:
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
-        self.address = f"http://127.0.0.1:{pipe.recv()}"
+        self.url = f"http://127.0.0.1:{pipe.recv()}"
         """Followed by `/whole/v1` or, for streams, by `/plain-2000/v1`: kind and pieces."""
 
     def last_length(self) -> int:

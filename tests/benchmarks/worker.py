@@ -22,13 +22,13 @@ class Worker:
 
     Args:
         name: Of the contender.
-        address: Of the endpoint.
+        url: Of the endpoint.
         folder: Holds the pictures.
     """
 
-    def __init__(self, name: str, address: str, folder: Path) -> None:
+    def __init__(self, name: str, url: str, folder: Path) -> None:
         self._kind = ENTRIES[name].load()
-        self._address = address
+        self._url = url
         self._folder = folder
         self._contenders: dict[str, Contender] = {}
         self._calls: dict[str, Call] = {}
@@ -72,7 +72,7 @@ class Worker:
 
     def _contender(self, answer: str) -> Contender:
         if answer not in self._contenders:
-            self._contenders[answer] = self._kind(f"{self._address}/{answer}/v1")
+            self._contenders[answer] = self._kind(f"{self._url}/{answer}/v1")
         return self._contenders[answer]
 
     def _run(self, call: Call) -> None:

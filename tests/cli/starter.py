@@ -44,8 +44,8 @@ def _become(arguments: list[str], environment: dict[str, str], stdout: str, stde
         file = os.open(path, flags)
         os.dup2(file, number)
         os.close(file)
-    loaded = [name for name in sys.modules if name.partition(".")[0] == "qwen_vl"]
-    assert not loaded, f"{loaded} would not be imported anew"
+    media = [name for name in sys.modules if name.partition(".")[0] == "qwen_vl"]
+    assert not media, f"{media} would not be imported anew"
     sys.argv = ["qwen-vl", *arguments]
     runpy.run_module("qwen_vl", run_name="__main__", alter_sys=True)
 

@@ -21,10 +21,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def shapes(tmp_path: Path) -> Path:
-    picture = Image.new("RGB", (640, 480), "white")
-    picture.paste("red", (64, 48, 192, 240))
-    picture.paste("blue", (320, 96, 512, 192))
-    picture.save(tmp_path / "shapes.png")
+    image = Image.new("RGB", (640, 480), "white")
+    image.paste("red", (64, 48, 192, 240))
+    image.paste("blue", (320, 96, 512, 192))
+    image.save(tmp_path / "shapes.png")
     return tmp_path / "shapes.png"
 
 
@@ -34,9 +34,9 @@ def film(tmp_path: Path) -> Path:
     with av.open(str(tmp_path / "film.mp4"), "w") as container:
         stream = container.add_stream("mpeg4", rate=Fraction(10))
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
-        for colour in ("red", "blue"):
+        for color in ("red", "blue"):
             for _ in range(40):
-                frame = av.VideoFrame.from_image(Image.new("RGB", (160, 120), colour))
+                frame = av.VideoFrame.from_image(Image.new("RGB", (160, 120), color))
                 container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return tmp_path / "film.mp4"
@@ -88,11 +88,11 @@ def test_locate_tells_what_is_wrong(
     run: Run, shapes: Path, arguments: list[str], code: int, problem: str
 ) -> None:
     names = {"{shapes}": str(shapes), "{folder}": str(shapes.parent)}
-    given = [
+    values = [
         argument.replace("{folder}", names["{folder}"]).replace("{shapes}", names["{shapes}"])
         for argument in arguments
     ]
-    done = run("locate", *given, "--sandbox")
+    done = run("locate", *values, "--sandbox")
 
     assert done.returncode == code
     assert problem in done.stderr

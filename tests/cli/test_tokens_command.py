@@ -24,7 +24,7 @@ def run(run: Run) -> Run:
 def report(tmp_path: Path) -> Path:
     pytest.importorskip("pypdfium2", reason='needs: pip install "qwen-vl[pdf]"')
     path = tmp_path / "report.pdf"
-    pages = [Image.new("RGB", (1240, 1754), colour) for colour in ("white", "grey", "black")]
+    pages = [Image.new("RGB", (1240, 1754), color) for color in ("white", "grey", "black")]
     pages[0].save(path, save_all=True, append_images=pages[1:], resolution=150)
     return path
 
@@ -78,7 +78,7 @@ def test_json_lines_say_the_same(run: Run) -> None:
         },
         {
             "model": "qwen3-vl-plus",
-            "dialect": "dashscope",
+            "server": "dashscope",
             "files": 2,
             "total_tokens": 3_100,
             "total_price_cny": 0.0031,
@@ -88,7 +88,7 @@ def test_json_lines_say_the_same(run: Run) -> None:
 
 def test_servers_of_ones_own_count_by_their_rule(run: Run) -> None:
     model = "Qwen/Qwen3-VL-8B-Instruct"
-    done = run(CHELSEA, BIG_BUCK_BUNNY, "--dialect", "vllm", "--model", model)
+    done = run(CHELSEA, BIG_BUCK_BUNNY, "--server", "vllm", "--model", model)
     rows = _rows(done)
     # Ten frames of 40 x 22 squares in five pairs, each with a time stamp of 6 tokens and 2
     # markers, and 2 markers around them all.

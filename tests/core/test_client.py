@@ -100,7 +100,7 @@ def test_client_in_a_cycle_leaves_nothing_open(connection: Connection) -> None:
         for _ in range(5):
             client = QwenVLClient(connection)
             client.ask(question(Url("https://example.com/a.png")))
-            cycle = [client, client._transport()._crew.clients[0]._transport._pool]
+            cycle = [client, client._transport()._pool.clients[0]._transport._pool]
             cycle.append(cycle)
             del client, cycle
         gc.collect()
@@ -131,9 +131,9 @@ def test_cache_gives_each_thread_the_client_asked_for(connection: Connection) ->
 
     with ThreadPoolExecutor(8) as threads:
         # As shallow copies of one object, with another key each, would ask at the same time.
-        given = list(threads.map(cache.sync, wanted))
+        values = list(threads.map(cache.sync, wanted))
 
-    assert [client._connection for client in given] == wanted
+    assert [client._connection for client in values] == wanted
 
 
 def test_async_client_frees_the_loops_that_are_closed(connection: Connection) -> None:
@@ -169,7 +169,7 @@ def test_connections_are_closed_with_their_loop(connection: Connection, n_reques
         request = question(Url("https://example.com/a.png"))
         await asyncio.gather(*(client.ask(request) for _ in range(n_requests)))
         (pool,) = client._pools.get().values()
-        pools.extend(client._transport._pool for client in pool.transport._crew.clients)
+        pools.extend(client._transport._pool for client in pool.transport._pool.clients)
 
     asyncio.run(ask())
     gc.collect()
@@ -181,7 +181,7 @@ async def test_connections_are_closed_with_their_owner(connection: Connection) -
     client = AsyncQwenVLClient(connection)
     await client.ask(question(Url("https://example.com/a.png")))
     (held,) = client._pools.get().values()
-    pool, end = held.transport._crew.clients[0]._transport._pool, held._end
+    pool, end = held.transport._pool.clients[0]._transport._pool, held._end
     del client, held
     gc.collect()
     for _ in range(20):

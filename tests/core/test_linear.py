@@ -26,13 +26,13 @@ from qwen_vl.ocr.results import read_ocr_result
 from qwen_vl.parsing import find_fences, find_json, load_json
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl.specs.endpoints import hide_password
-from qwen_vl.specs.models import find_model
+from qwen_vl.specs.models import get_model_spec
 from qwen_vl.tokens.text import estimate_text_tokens
-from qwen_vl.transport.retries import seconds_to_wait
+from qwen_vl.transport.retries import retry_delay
 from qwen_vl.wire.encode import encode_arguments
 from qwen_vl.wire.errors import decode_error
 
-FRAME = CoordinateFrame(space="normalized", picture=(640, 480), scale=(1000, 1000))
+FRAME = CoordinateFrame(space="normalized", image=(640, 480), scale=(1000, 1000))
 POLICY = MediaPolicy(media_roots=())
 
 
@@ -62,7 +62,7 @@ READERS: dict[str, Read] = {
     ),
     "error of the storage": lambda text: _read_refusal(403, text),
     "leave to upload": lambda text: UploadPolicy.read(orjson.dumps({"data": {"policy": text}})),
-    "retry-after": lambda text: seconds_to_wait(0, {"retry-after": text, "retry-after-ms": text}),
+    "retry-after": lambda text: retry_delay(0, {"retry-after": text, "retry-after-ms": text}),
     "JSON": load_json,
     "JSON in prose": find_json,
     "fences": lambda text: list(find_fences(text)),
@@ -92,7 +92,7 @@ READERS: dict[str, Read] = {
     "PNG": lambda text: find_damage(text.encode(), "image/png"),
     "tokens": estimate_text_tokens,
     "password": hide_password,
-    "model": find_model.__wrapped__,
+    "model": get_model_spec.__wrapped__,
 }
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from qwen_vl.specs.models import CURRENT_MODELS, DEFAULT_MODEL, NEWEST, find_model, may_think
+from qwen_vl.specs.models import CURRENT_MODELS, DEFAULT_MODEL, NEWEST, get_model_spec, may_think
 from qwen_vl.specs.vision import count_image_tokens, smart_resize
 
 
 @pytest.mark.parametrize(
-    ("model", "facts"),
+    ("model", "spec"),
     [
         # Vision page (2026-08) and OpenAI-Chat page (2026-10).
         ("qwen3-vl-plus", {"factor": 32, "max_frames": 2000, "thinking": "off"}),
@@ -32,20 +32,20 @@ from qwen_vl.specs.vision import count_image_tokens, smart_resize
         ("qwen-vl-max-2024-08-09", {"factor": 28, "max_frames": 80}),
     ],
 )
-def test_model_has_the_facts_of_its_row(model: str, facts: dict[str, Any]) -> None:
-    found = find_model(model)
+def test_model_has_the_facts_of_its_row(model: str, spec: dict[str, Any]) -> None:
+    found = get_model_spec(model)
 
-    assert {name: getattr(found, name) for name in facts} == facts
+    assert {name: getattr(found, name) for name in spec} == spec
 
 
 def test_unknown_model_counts_as_the_newest() -> None:
-    assert find_model("my-finetune") is NEWEST
+    assert get_model_spec("my-finetune") is NEWEST
 
 
 def test_current_models_are_none_of_the_retired() -> None:
     assert DEFAULT_MODEL in CURRENT_MODELS
     for model in CURRENT_MODELS:
-        assert "retired" not in find_model(model).family
+        assert "retired" not in get_model_spec(model).family
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_model_may_think_by_default_or_when_asked(
 def test_picture_costs_what_the_rule_says(
     width: int, height: int, model: str, high_resolution: bool, tokens: int
 ) -> None:
-    facts = find_model(model)
+    spec = get_model_spec(model)
 
-    assert count_image_tokens(width, height, facts, high_resolution=high_resolution) == tokens
+    assert count_image_tokens(width, height, spec, high_resolution=high_resolution) == tokens
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from pydantic import BaseModel, PrivateAttr
 
 from langchain_qwen_vl.messages import to_chunk, to_generation_chunk
 from llama_index.llms.qwen_vl.responses import ResponseBuilder
-from qwen_vl.prototype import Mould
-from qwen_vl.reply import Delta, Facts, ToolCallDelta, Usage
+from qwen_vl.prototype import Prototype
+from qwen_vl.reply import Delta, ResponseMetadata, ToolCallDelta, Usage
 
 USAGE = Usage(input_tokens=3, output_tokens=2, total_tokens=5, image_tokens=1, raw={"a": 1})
 
@@ -66,7 +66,7 @@ def test_pieces_of_calls_are_langchains_own(
             {"content": "", "additional_kwargs": {"reasoning_content": "Hm."}},
         ),
         (
-            Delta(facts=Facts(usage=USAGE, finish_reason="stop")),
+            Delta(metadata=ResponseMetadata(usage=USAGE, finish_reason="stop")),
             {
                 "content": "",
                 "usage_metadata": {
@@ -111,7 +111,7 @@ def test_private_attributes_and_sets_of_fields() -> None:
         y: list[int] = []
         _z: dict[str, int] = PrivateAttr(default_factory=dict)
 
-    cast = Mould(Thing(x=1)).cast(x=7)
+    cast = Prototype(Thing(x=1)).copy_with(x=7)
     cast._z["a"] = 1
     assert cast.model_dump(exclude_unset=True) == {"x": 7}
-    assert Mould(Thing()).cast()._z == {}
+    assert Prototype(Thing()).copy_with()._z == {}

@@ -29,7 +29,7 @@ def resolve(
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("values", "expected"),
     [
         # Base URL page and OpenAI-Chat page, 2026-11-22.
         ({}, BEIJING),
@@ -59,13 +59,13 @@ def resolve(
     ],
 )
 def test_base_url_follows_region_workspace_and_address(
-    given: dict[str, Any], expected: str
+    values: dict[str, Any], expected: str
 ) -> None:
-    assert resolve(**given) == expected
+    assert resolve(**values) == expected
 
 
 @pytest.mark.parametrize(
-    ("environ", "given", "expected"),
+    ("environ", "values", "expected"),
     [
         ({"DASHSCOPE_COMPATIBLE_BASE_URL": SINGAPORE}, {}, SINGAPORE),
         ({"DASHSCOPE_API_BASE": SINGAPORE}, {}, SINGAPORE),
@@ -85,22 +85,24 @@ def test_base_url_follows_region_workspace_and_address(
     ],
 )
 def test_environment_counts_where_the_program_says_nothing(
-    environ: dict[str, str], given: dict[str, Any], expected: str
+    environ: dict[str, str], values: dict[str, Any], expected: str
 ) -> None:
-    assert resolve(environ, **given) == expected
+    assert resolve(environ, **values) == expected
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("values", "words"),
     [
         ({"region": "mars-1"}, "cn-beijing"),
         ({"region": "eu-central-1"}, "workspace"),
         ({"base_url": "dashscope.aliyuncs.com"}, "https://"),
     ],
 )
-def test_address_that_cannot_be_is_refused_with_what_can(given: dict[str, Any], words: str) -> None:
+def test_address_that_cannot_be_is_refused_with_what_can(
+    values: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        resolve(**given)
+        resolve(**values)
 
 
 def test_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

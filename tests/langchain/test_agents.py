@@ -23,17 +23,17 @@ from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 MakeChat = Callable[..., ChatQwenVL]
 
 
-def encoded(picture: Image.Image) -> str:
+def encoded(image: Image.Image) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 @tool
 def zoom(left: int, top: int, right: int, bottom: int) -> list[dict[str, Any]]:
     """Cut out a part of the picture, by its corners in pixels, and look at it."""
-    with Image.open(CHELSEA) as picture:
-        cut = picture.crop((left, top, right, bottom))
+    with Image.open(CHELSEA) as image:
+        cut = image.crop((left, top, right, bottom))
     return [
         {"type": "text", "text": f"The part from {left},{top} to {right},{bottom}."},
         {"type": "image", "base64": encoded(cut), "mime_type": "image/png"},
@@ -43,8 +43,8 @@ def zoom(left: int, top: int, right: int, bottom: int) -> list[dict[str, Any]]:
 @tool
 def watch(start: float, end: float) -> list[dict[str, Any]]:
     """Look at a time span of the video, in seconds."""
-    with Image.open(COFFEE) as picture:
-        frames = [picture.crop((0, 0, 100 + at, 100)) for at in range(4)]
+    with Image.open(COFFEE) as image:
+        frames = [image.crop((0, 0, 100 + at, 100)) for at in range(4)]
     return [frames_block(frames, fps=4 / (end - start))]
 
 

@@ -370,12 +370,12 @@ def test_oss_address_brings_its_header(chat: ChatQwenVL, qwen_vl_sandbox: Sandbo
 
 @pytest.mark.parametrize("key", ["image", "url"])
 def test_pil_picture_keeps_its_pixels(key: str, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
-    with Image.open(COFFEE) as picture:
-        picture.load()
-    chat.invoke([HumanMessage([{"type": "image", key: picture}])])
+    with Image.open(COFFEE) as image:
+        image.load()
+    chat.invoke([HumanMessage([{"type": "image", key: image}])])
 
     sent = _sent_picture(qwen_vl_sandbox)
-    assert np.array_equal(np.asarray(sent), np.asarray(picture))
+    assert np.array_equal(np.asarray(sent), np.asarray(image))
 
 
 def test_array_keeps_its_pixels(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:

@@ -98,7 +98,7 @@ def test_first_call_creates_and_second_finds(ask: Ask, messages: list[BaseMessag
 def test_pages_of_a_pdf_are_cached_to_the_last(
     ask: Ask, qwen_vl_sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    pages = [PillowImage.new("RGB", (1241, 1754), colour) for colour in ("red", "blue")]
+    pages = [PillowImage.new("RGB", (1241, 1754), color) for color in ("red", "blue")]
     path = tmp_path / "book.pdf"
     pages[0].save(path, "PDF", save_all=True, append_images=pages[1:], resolution=150)
     block = {

@@ -36,11 +36,11 @@ CAT = {"type": "image", "image": CHELSEA}
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> None:
+    def reject(*arguments: object) -> None:
         raise AssertionError(f"counting opened a connection: {arguments}")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", reject)
+    monkeypatch.setattr(socket, "getaddrinfo", reject)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def _asked(*blocks: Any, text: str = "What is this?") -> HumanMessage:
     return HumanMessage([*blocks, {"type": "text", "text": text}])
 
 
-def _pictures(n_turns: int) -> list[BaseMessage]:
+def _images(n_turns: int) -> list[BaseMessage]:
     """A conversation that shows a picture in every turn."""
     messages: list[BaseMessage] = [SystemMessage("Be brief.", id="system")]
     for number in range(n_turns):
@@ -120,7 +120,7 @@ def test_count_needs_no_network(lone: ChatQwenVL) -> None:
         {"type": "video", "url": "https://example.com/film.mp4", "fps": 1},
     )
 
-    assert lone.get_num_tokens_from_messages(_pictures(3)) > 3 * CAT_TOKENS
+    assert lone.get_num_tokens_from_messages(_images(3)) > 3 * CAT_TOKENS
     assert lone.get_num_tokens_from_messages([far]) > 2_562 + 30 * 640
 
 
@@ -174,7 +174,7 @@ def test_missing_file_is_told_as_in_sending(lone: ChatQwenVL) -> None:
 
 @pytest.mark.parametrize("n_kept", [1, 3, 5])
 def test_trimming_keeps_the_last_pictures_that_fit(n_kept: int, lone: ChatQwenVL) -> None:
-    messages = _pictures(8)
+    messages = _images(8)
     tail = messages[-2 * n_kept :]
     # LangChain counts the system message by itself.
     limit = sum(map(lone.get_num_tokens_from_messages, (messages[:1], tail)))
@@ -192,7 +192,7 @@ def test_trimming_keeps_the_last_pictures_that_fit(n_kept: int, lone: ChatQwenVL
 
 
 def test_trimming_keeps_the_first_messages_that_fit(lone: ChatQwenVL) -> None:
-    messages = _pictures(8)
+    messages = _images(8)
     limit = lone.get_num_tokens_from_messages(messages[:5])
 
     trimmed = trim_messages(messages, max_tokens=limit, token_counter=lone, strategy="first")
@@ -223,7 +223,7 @@ def test_long_conversation_of_pictures_is_summarised(
 ) -> None:
     model = make_chat()
     assert model.profile is not None
-    messages = [*_pictures(20)[1:], HumanMessage("What was the last picture?", id="last")]
+    messages = [*_images(20)[1:], HumanMessage("What was the last picture?", id="last")]
     share = 1_500 / model.profile["max_input_tokens"]
     middleware = SummarizationMiddleware(
         model,
@@ -253,7 +253,7 @@ def test_short_conversation_of_pictures_is_not_summarised(
     )
     agent = create_agent(model, middleware=[middleware])
 
-    answer = agent.invoke({"messages": [*_pictures(3)[1:], HumanMessage("And now?")]})
+    answer = agent.invoke({"messages": [*_images(3)[1:], HumanMessage("And now?")]})
 
     assert len(answer["messages"]) == 8
     assert len(qwen_vl_sandbox.requests) == 1

@@ -25,10 +25,10 @@ RED, BLUE = (64, 48, 192, 240), (320, 96, 512, 192)
 
 @pytest.fixture(scope="module")
 def desk() -> Image.Image:
-    picture = Image.new("RGB", (640, 480), "white")
-    picture.paste("red", RED)
-    picture.paste("blue", BLUE)
-    return picture
+    image = Image.new("RGB", (640, 480), "white")
+    image.paste("red", RED)
+    image.paste("blue", BLUE)
+    return image
 
 
 def test_locator_composes(chat: ChatQwenVL, desk: Image.Image) -> None:
@@ -57,12 +57,12 @@ def test_timeline_finder_composes(chat: ChatQwenVL) -> None:
 
 
 @pytest.mark.openai_wire
-@pytest.mark.parametrize("given", [{}, {"image": None, "what": "x"}, {"what": "x"}, "a cat"])
-def test_runnables_say_what_is_missing(chat: ChatQwenVL, given: Any) -> None:
+@pytest.mark.parametrize("values", [{}, {"image": None, "what": "x"}, {"what": "x"}, "a cat"])
+def test_runnables_say_what_is_missing(chat: ChatQwenVL, values: Any) -> None:
     with pytest.raises(ConfigurationError, match="Pass a dict"):
-        chat.as_locator().invoke(given)
+        chat.as_locator().invoke(values)
     with pytest.raises(ConfigurationError, match="Pass a dict"):
-        chat.as_timeline_finder().invoke(given)
+        chat.as_timeline_finder().invoke(values)
 
 
 def test_locator_wants_to_know_what(chat: ChatQwenVL, desk: Image.Image) -> None:
@@ -140,8 +140,8 @@ def test_what_a_model_writes_is_never_read_as_a_path(
     secret = tmp_path / "secret.png"
     Image.new("RGB", (64, 48), "red").save(secret)
     for tool, kind in ((locate_tool(chat), "image"), (timeline_tool(chat), "video")):
-        given = {kind: image.replace("{secret}", str(secret)), "what": "red things"}
-        call = {"name": tool.name, "args": given, "id": "1", "type": "tool_call"}
+        values = {kind: image.replace("{secret}", str(secret)), "what": "red things"}
+        call = {"name": tool.name, "args": values, "id": "1", "type": "tool_call"}
         message = tool.invoke(call)
         assert message.status == "error"
         assert "may not be read" in message.content

@@ -36,9 +36,9 @@ def test_body_equals_the_official_sdk_s(
 def test_body_equals_the_guide_s_in_langchain_s_own_blocks(
     chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
-    *pictures, question = _body(EXAMPLES[2])["messages"][0]["content"]
+    *images, question = _body(EXAMPLES[2])["messages"][0]["content"]
     assert EXAMPLES[2].stem == "two_pictures"
-    blocks = [{"type": "image", "url": part["image_url"]["url"]} for part in pictures]
+    blocks = [{"type": "image", "url": part["image_url"]["url"]} for part in images]
     chat.invoke([HumanMessage(content_blocks=[*blocks, question])])
 
     assert qwen_vl_sandbox.last_request.json == _body(EXAMPLES[2])

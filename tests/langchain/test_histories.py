@@ -92,11 +92,11 @@ def test_picture_as_mcp_servers_write_it_leaves_without_a_warning(
     sent: Callable[..., list[dict[str, Any]]],
 ) -> None:
     call = {"id": "call_1", "name": "look", "args": {}}
-    picture = {"type": "image", "data": PNG, "mimeType": "image/png"}
+    image = {"type": "image", "data": PNG, "mimeType": "image/png"}
     leaving = sent(
         HumanMessage("Look."),
         AIMessage("", tool_calls=[call]),
-        ToolMessage([picture], tool_call_id="call_1"),
+        ToolMessage([image], tool_call_id="call_1"),
     )
 
     assert leaving[-1]["content"][-1]["image_url"]["url"] == f"data:image/png;base64,{PNG}"

@@ -60,8 +60,8 @@ def test_photograph_fits(
 async def test_photograph_fits_async(
     photo: Path, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox, speaking: dict[str, str]
 ) -> None:
-    picture = {"type": "image", "image": photo}
-    await chat.ainvoke([HumanMessage([picture, "What is this?"])])
+    image = {"type": "image", "image": photo}
+    await chat.ainvoke([HumanMessage([image, "What is this?"])])
     assert size_of(qwen_vl_sandbox.last_request.json) == (1856, 1376)
 
 
@@ -71,9 +71,9 @@ def test_photograph_as_it_is(
     qwen_vl_sandbox: Sandbox,
     speaking: dict[str, str],
 ) -> None:
-    picture = {"type": "image", "image": photo}
+    image = {"type": "image", "image": photo}
     with pytest.raises(MediaTooLargeError, match=r"content\[0\]"):
-        make_chat(shrink_images=False).invoke([HumanMessage([picture, "What is this?"])])
+        make_chat(downscale_images=False).invoke([HumanMessage([image, "What is this?"])])
     assert qwen_vl_sandbox.requests == []
 
 

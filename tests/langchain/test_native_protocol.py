@@ -180,7 +180,7 @@ def name_of(value: object) -> str:
 
 @pytest.fixture
 def chat(qwen_vl_sandbox: Sandbox) -> ChatQwenVL:
-    return ChatQwenVL(base_url=qwen_vl_sandbox.base_url, api_key="sk-sandbox", protocol="dashscope")
+    return ChatQwenVL(base_url=qwen_vl_sandbox.base_url, api_key="sk-sandbox", protocol="native")
 
 
 @pytest.fixture
@@ -304,7 +304,7 @@ def test_size_that_the_model_sees_comes_back(how: str, chat: ChatQwenVL) -> None
 
 
 def test_size_comes_back_in_llama_index(qwen_vl_sandbox: Sandbox) -> None:
-    llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk", protocol="dashscope")
+    llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk", protocol="native")
     message = ChatMessage([ImageBlock(path=CHELSEA), TextBlock(text="?")])
     response = llm.chat([message], vl_enable_image_hw_output=True)
     assert response.additional_kwargs["image_hw"] == [[288, 448]]
@@ -327,7 +327,7 @@ def test_picture_is_turned_where_it_is_asked_for(qwen_vl_sandbox: Sandbox) -> No
         model="qwen-vl-ocr",
         base_url=qwen_vl_sandbox.base_url,
         api_key="sk",
-        protocol="dashscope",
+        protocol="native",
         enable_rotate=True,
     )
     chat.invoke([human({"type": "image", "url": DOG}, "?")])
@@ -391,19 +391,19 @@ async def test_error_inside_a_stream(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox)
     ],
 )
 def test_address_of_each_region(settings: dict[str, str], native: str) -> None:
-    chat = ChatQwenVL(api_key="sk-1", protocol="dashscope", **settings)
-    path = find_wire("dashscope").path(chat.connection().base_url)
+    chat = ChatQwenVL(api_key="sk-1", protocol="native", **settings)
+    path = find_wire("native").path(chat.connection().base_url)
     assert path == f"{native}/services/aigc/multimodal-generation/generation"
 
 
 def test_native_address_is_taken(qwen_vl_sandbox: Sandbox) -> None:
-    chat = ChatQwenVL(base_url=qwen_vl_sandbox.native_base_url, api_key="sk", protocol="dashscope")
+    chat = ChatQwenVL(base_url=qwen_vl_sandbox.native_base_url, api_key="sk", protocol="native")
     assert chat.invoke("Hello").text
 
 
 def test_other_servers_do_not_speak_it() -> None:
-    address = "http://ada:hidden-9876@127.0.0.1:9/v1"
-    chat = ChatQwenVL(base_url=address, api_key="sk", protocol="dashscope")
+    url = "http://ada:hidden-9876@127.0.0.1:9/v1"
+    chat = ChatQwenVL(base_url=url, api_key="sk", protocol="native")
     with pytest.raises(ConfigurationError, match="does not speak the native protocol") as caught:
         chat.invoke("Hello")
     assert "hidden-9876" not in str(caught.value)
@@ -429,6 +429,6 @@ def test_other_protocol_refuses_what_it_has_no_place_for(
     option: str, value: Any, qwen_vl_sandbox: Sandbox
 ) -> None:
     chat = ChatQwenVL(base_url=qwen_vl_sandbox.base_url, api_key="sk")
-    with pytest.raises(ConfigurationError, match='protocol="dashscope"'):
+    with pytest.raises(ConfigurationError, match='protocol="native"'):
         chat.invoke("Hello", **{option: value})
     assert qwen_vl_sandbox.requests == []

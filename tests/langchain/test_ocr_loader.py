@@ -29,7 +29,7 @@ def pdf(tmp_path: Path) -> Path:
     return path
 
 
-def facts(documents: list[Document]) -> list[dict[str, Any]]:
+def spec(documents: list[Document]) -> list[dict[str, Any]]:
     return [document.metadata for document in documents]
 
 
@@ -37,7 +37,7 @@ def test_documents_of_pages_and_pictures(make_chat: MakeChat, pdf: Path) -> None
     loader = QwenVLOCRLoader([CHELSEA, str(pdf)], make_chat(model="qwen-vl-ocr"))
     documents = loader.load()
     plain = {"task": "text_recognition"}
-    assert facts(documents) == [
+    assert spec(documents) == [
         {"source": str(CHELSEA), "page": 1, "total_pages": 1, **plain},
         *({"source": str(pdf), "page": n, "total_pages": 3, **plain} for n in (1, 2, 3)),
     ]

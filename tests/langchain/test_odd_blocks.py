@@ -46,10 +46,10 @@ def test_bytes_of_a_video_are_taken_in_every_shape(
 
 
 def test_numbers_of_numpy_are_taken_as_options(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
-    picture = {"type": "image", "image": CHELSEA, "max_pixels": np.int64(100_000)}
+    image = {"type": "image", "image": CHELSEA, "max_pixels": np.int64(100_000)}
     video = {"type": "video", "video": BIG_BUCK_BUNNY, "extras": {"fps": np.float32(2)}}
 
-    assert leave(chat, qwen_vl_sandbox, picture)["max_pixels"] == 100_000
+    assert leave(chat, qwen_vl_sandbox, image)["max_pixels"] == 100_000
     assert leave(chat, qwen_vl_sandbox, video)["fps"] == 2
 
 
@@ -73,11 +73,11 @@ def test_option_inside_the_address_that_is_not_sent_is_warned_about(chat: ChatQw
         chat.invoke([HumanMessage([{"type": "video_url", "video_url": inside}])])
 
 
-@pytest.mark.parametrize("address", ["ftp://example.com/a.png", "s3://bucket/a.png", "blob://a"])
+@pytest.mark.parametrize("url", ["ftp://example.com/a.png", "s3://bucket/a.png", "blob://a"])
 def test_address_that_the_service_does_not_take_is_told_as_one(
-    address: str, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
+    url: str, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
     with pytest.raises(MediaFormatError, match="no address that the service takes"):
-        leave(chat, qwen_vl_sandbox, {"type": "image", "url": address})
+        leave(chat, qwen_vl_sandbox, {"type": "image", "url": url})
 
     assert not qwen_vl_sandbox.requests

@@ -7,8 +7,8 @@ import pytest
 from langchain_core.language_models import ModelProfile
 
 from langchain_qwen_vl import ChatQwenVL
-from langchain_qwen_vl.profiles import profile_of
-from qwen_vl.specs.models import CURRENT_MODELS, DEFAULT_MODEL, find_model
+from langchain_qwen_vl.profiles import to_langchain_profile
+from qwen_vl.specs.models import CURRENT_MODELS, DEFAULT_MODEL, get_model_spec
 
 KEYS_SINCE_1_6 = frozenset(
     {
@@ -27,20 +27,20 @@ OTHERS = ["qvq-max", "qwen3-vl-235b-a22b-thinking", "qwen2.5-vl-72b-instruct", "
 
 @pytest.mark.parametrize("model", [*CURRENT_MODELS, *OTHERS])
 def test_profile_agrees_with_the_table(model: str) -> None:
-    facts, profile = find_model(model), profile_of(model)
+    spec, profile = get_model_spec(model), to_langchain_profile(model)
 
     assert profile["name"] == model
-    assert profile.get("max_input_tokens") == facts.max_input_tokens
-    assert profile.get("max_output_tokens") == facts.max_output_tokens
-    assert profile["image_inputs"] is profile["image_url_inputs"] is facts.accepts_vision
-    assert profile["video_inputs"] is (facts.accepts_vision and facts.accepts_video)
-    assert profile["audio_inputs"] is facts.accepts_audio
-    assert profile["tool_calling"] is profile["tool_call_streaming"] is facts.accepts_tools
-    assert profile["reasoning_output"] is (facts.thinking != "never")
-    assert ("reasoning_effort_levels" in profile) is facts.accepts_reasoning_effort
-    is_free = facts.thinking != "always"
-    assert profile["tool_choice"] is (facts.accepts_tools and is_free)
-    assert profile["structured_output"] is (facts.accepts_json_schema and is_free)
+    assert profile.get("max_input_tokens") == spec.max_input_tokens
+    assert profile.get("max_output_tokens") == spec.max_output_tokens
+    assert profile["image_inputs"] is profile["image_url_inputs"] is spec.accepts_vision
+    assert profile["video_inputs"] is (spec.accepts_vision and spec.accepts_video)
+    assert profile["audio_inputs"] is spec.accepts_audio
+    assert profile["tool_calling"] is profile["tool_call_streaming"] is spec.accepts_tools
+    assert profile["reasoning_output"] is (spec.thinking != "never")
+    assert ("reasoning_effort_levels" in profile) is spec.accepts_reasoning_effort
+    is_free = spec.thinking != "always"
+    assert profile["tool_choice"] is (spec.accepts_tools and is_free)
+    assert profile["structured_output"] is (spec.accepts_json_schema and is_free)
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_profile_agrees_with_the_table(model: str) -> None:
     ],
 )
 def test_profile_says_what_the_pages_say(model: str, expected: dict[str, object]) -> None:
-    profile = profile_of(model)
+    profile = to_langchain_profile(model)
 
     assert {name: profile.get(name) for name in expected} == expected
 
 
 @pytest.mark.parametrize("model", CURRENT_MODELS)
 def test_profile_has_only_keys_that_the_oldest_langchain_knows(model: str) -> None:
-    assert profile_of(model).keys() <= KEYS_SINCE_1_6
+    assert to_langchain_profile(model).keys() <= KEYS_SINCE_1_6
     assert typing.get_type_hints(ModelProfile).keys() >= KEYS_SINCE_1_6
 
 
@@ -75,7 +75,7 @@ def test_model_has_its_profile(model: str) -> None:
         warnings.simplefilter("error")
         chat = ChatQwenVL(model=model, api_key="sk-1")
 
-    assert chat.profile == profile_of(model)
+    assert chat.profile == to_langchain_profile(model)
 
 
 def test_profile_of_the_caller_counts_first() -> None:
@@ -92,6 +92,10 @@ def test_default_model_has_its_profile() -> None:
 
 
 def test_profiles_are_not_shared() -> None:
-    profile_of("qwen3.8-max")["reasoning_effort_levels"].append("none")
+    to_langchain_profile("qwen3.8-max")["reasoning_effort_levels"].append("none")
 
-    assert profile_of("qwen3.8-max")["reasoning_effort_levels"] == ["low", "medium", "xhigh"]
+    assert to_langchain_profile("qwen3.8-max")["reasoning_effort_levels"] == [
+        "low",
+        "medium",
+        "xhigh",
+    ]

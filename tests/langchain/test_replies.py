@@ -18,7 +18,7 @@ from qwen_vl_sandbox import Sandbox, ScriptedAnswer
 
 MakeChat = Callable[..., ChatQwenVL]
 
-PICTURE = HumanMessage([{"type": "image", "image": CHELSEA}, "What is this?"])
+IMAGE = HumanMessage([{"type": "image", "image": CHELSEA}, "What is this?"])
 USAGE = {
     "prompt_tokens": 2600,
     "completion_tokens": 40,
@@ -46,7 +46,7 @@ def gather(chunks: Any) -> tuple[AIMessageChunk, list[AIMessageChunk]]:
 @pytest.mark.openai_wire
 def test_answer_carries_usage_and_metadata(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
     qwen_vl_sandbox.script(ScriptedAnswer(text="A cat.", usage=USAGE))
-    answer = chat.invoke([PICTURE])
+    answer = chat.invoke([IMAGE])
 
     assert answer.content == "A cat."
     assert answer.usage_metadata == {
@@ -71,8 +71,8 @@ def test_answer_carries_usage_and_metadata(chat: ChatQwenVL, qwen_vl_sandbox: Sa
 
 def test_stream_adds_up_to_the_same_message(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
     qwen_vl_sandbox.script(*[ScriptedAnswer(text="A cat.", reasoning="Hm.", usage=USAGE)] * 2)
-    whole, _ = gather(chat.stream([PICTURE]))
-    answer = chat.invoke([PICTURE])
+    whole, _ = gather(chat.stream([IMAGE]))
+    answer = chat.invoke([IMAGE])
 
     assert whole.content == answer.content
     assert whole.content_blocks == answer.content_blocks
@@ -84,7 +84,7 @@ def test_stream_adds_up_to_the_same_message(chat: ChatQwenVL, qwen_vl_sandbox: S
 
 
 def test_each_fact_stands_on_one_chunk_alone(chat: ChatQwenVL) -> None:
-    _, chunks = gather(chat.stream([PICTURE]))
+    _, chunks = gather(chat.stream([IMAGE]))
 
     assert len(chunks) > 3
     for name in ("model_name", "request_id", "finish_reason", "token_usage"):
@@ -108,7 +108,7 @@ def test_reasoning_is_a_standard_block(
 ) -> None:
     chat = make_chat(enable_thinking=True, output_version=output_version)
     qwen_vl_sandbox.script(ScriptedAnswer(text="A cat.", reasoning="Whiskers, a tail."))
-    answer = gather(chat.stream([PICTURE]))[0] if streamed else chat.invoke([PICTURE])
+    answer = gather(chat.stream([IMAGE]))[0] if streamed else chat.invoke([IMAGE])
 
     kinds = [(block["type"], block.get(block["type"])) for block in answer.content_blocks]
     assert kinds == [("reasoning", "Whiskers, a tail."), ("text", "A cat.")]
@@ -133,7 +133,7 @@ async def test_call_that_may_think_is_streamed_underneath(
     qwen_vl_sandbox: Sandbox,
 ) -> None:
     chat = make_chat(model=model, **settings)
-    answers = [chat.invoke([PICTURE]), await chat.ainvoke([PICTURE])]
+    answers = [chat.invoke([IMAGE]), await chat.ainvoke([IMAGE])]
 
     for answer, request in zip(answers, qwen_vl_sandbox.requests, strict=True):
         assert ("stream" in request.json) is is_streamed
@@ -142,7 +142,7 @@ async def test_call_that_may_think_is_streamed_underneath(
 
 
 def test_thinking_may_be_asked_for_in_one_call(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
-    chat.invoke([PICTURE], enable_thinking=True, thinking_budget=64)
+    chat.invoke([IMAGE], enable_thinking=True, thinking_budget=64)
 
     body = qwen_vl_sandbox.last_request.json
     assert (body["enable_thinking"], body["thinking_budget"], body["stream"]) == (True, 64, True)
@@ -160,7 +160,7 @@ def test_truncated_answer_is_marked_and_warned_about(
 
 
 def test_parameters_leave_at_the_top_level(make_chat: MakeChat, qwen_vl_sandbox: Sandbox) -> None:
-    given = {
+    values = {
         "temperature": 0.5,
         "top_p": 0.9,
         "top_k": 20,
@@ -173,14 +173,14 @@ def test_parameters_leave_at_the_top_level(make_chat: MakeChat, qwen_vl_sandbox:
         "enable_thinking": False,
         "vl_high_resolution_images": True,
     }
-    chat = make_chat(**given, stop=["END"], model_kwargs={"user": "u-1"})
+    chat = make_chat(**values, stop=["END"], model_kwargs={"user": "u-1"})
     answer = chat.invoke("Hello", extra_body={"enable_search": False})
 
     body = qwen_vl_sandbox.last_request.json
     assert body == {
         "model": "qwen3-vl-plus",
         "messages": [{"role": "user", "content": "Hello"}],
-        **given,
+        **values,
         "stop": ["END"],
         "user": "u-1",
         "enable_search": False,
@@ -242,7 +242,7 @@ def test_messages_of_the_caller_stay_as_they_are(chat: ChatQwenVL) -> None:
 
 async def test_async_calls_run_at_the_same_time(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
     qwen_vl_sandbox.fail(latency=0.5, times=3)
-    calls = [asyncio.create_task(chat.ainvoke([PICTURE])) for _ in range(3)]
+    calls = [asyncio.create_task(chat.ainvoke([IMAGE])) for _ in range(3)]
     while len(qwen_vl_sandbox.requests) < 3:  # noqa: ASYNC110 - it counts in another thread.
         await asyncio.sleep(0.01)
 
@@ -270,20 +270,20 @@ async def test_pictures_are_encoded_off_the_event_loop(chat: ChatQwenVL) -> None
             return super().read(size)
 
     for how in ("ainvoke", "astream"):
-        picture = Watched(CHELSEA.read_bytes())
-        question = [HumanMessage([{"type": "image", "image": picture}])]
+        image = Watched(CHELSEA.read_bytes())
+        question = [HumanMessage([{"type": "image", "image": image}])]
         if how == "ainvoke":
             await chat.ainvoke(question)
         else:
             assert [chunk async for chunk in chat.astream(question)]
-        assert picture.thread not in {None, threading.get_ident()}
+        assert image.thread not in {None, threading.get_ident()}
 
 
 async def test_async_stream_that_is_given_up_frees_its_connection(
     chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
     qwen_vl_sandbox.fail(chunk_delay=0.02)
-    stream = chat.astream([PICTURE])
+    stream = chat.astream([IMAGE])
     await anext(stream)
     await stream.aclose()
     # LangChain leaves its own generator to the collector, and that to the loop's next turn.
@@ -291,7 +291,7 @@ async def test_async_stream_that_is_given_up_frees_its_connection(
     await asyncio.sleep(0.05)
     client = chat._clients.asynchronous(chat.connection())
     (pool,) = client._pools.get().values()
-    connections = pool.transport._crew.clients[0]._transport._pool.connections
+    connections = pool.transport._pool.clients[0]._transport._pool.connections
 
     assert all(connection.is_idle() or connection.is_closed() for connection in connections)
 
@@ -304,19 +304,19 @@ def test_each_event_loop_gets_connections_of_its_own(chat: ChatQwenVL) -> None:
 
 
 async def test_astream_gives_what_stream_gives(chat: ChatQwenVL) -> None:
-    chunks = [chunk async for chunk in chat.astream([PICTURE])]
+    chunks = [chunk async for chunk in chat.astream([IMAGE])]
 
-    assert [c.content for c in chunks] == [c.content for c in chat.stream([PICTURE])]
+    assert [c.content for c in chunks] == [c.content for c in chat.stream([IMAGE])]
 
 
 def test_stream_that_is_given_up_frees_its_connection(
     chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
     qwen_vl_sandbox.fail(chunk_delay=0.02, times=1)
-    stream = chat.stream([PICTURE])
+    stream = chat.stream([IMAGE])
     next(stream)
     stream.close()
-    pool = chat._clients.sync(chat.connection())._transport()._crew.clients[0]._transport._pool
+    pool = chat._clients.sync(chat.connection())._transport()._pool.clients[0]._transport._pool
 
     assert all(connection.is_idle() or connection.is_closed() for connection in pool.connections)
 
@@ -330,7 +330,7 @@ def test_callbacks_see_tokens_and_usage(make_chat: MakeChat) -> None:
             self.tokens.append(token)
 
     seen, usage = Seen(), UsageMetadataCallbackHandler()
-    answer = make_chat(streaming=True).invoke([PICTURE], {"callbacks": [seen, usage]})
+    answer = make_chat(streaming=True).invoke([IMAGE], {"callbacks": [seen, usage]})
 
     assert "".join(seen.tokens) == answer.text
     assert usage.usage_metadata["qwen3-vl-plus"]["input_token_details"]["image"] == 128
@@ -359,7 +359,7 @@ def test_rate_limiter_is_asked(make_chat: MakeChat) -> None:
 
 
 def test_real_picture_arrives_with_its_size_and_tokens(chat: ChatQwenVL) -> None:
-    answer = chat.invoke([PICTURE])
+    answer = chat.invoke([IMAGE])
 
     assert "PNG 451x300" in answer.text
     assert answer.usage_metadata is not None

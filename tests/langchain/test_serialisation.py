@@ -35,8 +35,8 @@ def chat(make_chat: MakeChat) -> ChatQwenVL:
     return make_chat(api_key=KEY, temperature=0.5, default_headers={"X-Token": "also-secret"})
 
 
-def ask(model: Any, picture: Any) -> str:
-    return str(model.invoke([HumanMessage([{"type": "image", "image": picture}])]).text)
+def ask(model: Any, image: Any) -> str:
+    return str(model.invoke([HumanMessage([{"type": "image", "image": image}])]).text)
 
 
 def test_key_is_shown_nowhere(chat: ChatQwenVL) -> None:
@@ -159,35 +159,35 @@ def cached(make_chat: MakeChat) -> ChatQwenVL:
 def test_cache_tells_pictures_apart(
     form: str, cached: ChatQwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
-    def given(path: Path) -> Any:
+    def values(path: Path) -> Any:
         match form:
             case "path":
                 return path
             case "bytes":
                 return path.read_bytes()
             case "pil":
-                with Image.open(path) as picture:
-                    picture.load()
-                    return picture
+                with Image.open(path) as image:
+                    image.load()
+                    return image
             case _:
                 return base64.b64encode(path.read_bytes()).decode()
 
-    answers = {ask(cached, given(path)) for path in (CHELSEA, COFFEE, ROCKET)}
+    answers = {ask(cached, values(path)) for path in (CHELSEA, COFFEE, ROCKET)}
     assert len(answers) == 3
     for path in (CHELSEA, COFFEE, ROCKET):
-        assert ask(cached, given(path)) in answers
+        assert ask(cached, values(path)) in answers
     assert len(qwen_vl_sandbox.requests) == 3
 
 
 def test_cache_sees_that_a_file_has_changed(
     tmp_path: Path, cached: ChatQwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
-    picture = tmp_path / "picture"
-    shutil.copy(CHELSEA, picture)
-    first = ask(cached, picture)
-    shutil.copy(COFFEE, picture)
+    image = tmp_path / "picture"
+    shutil.copy(CHELSEA, image)
+    first = ask(cached, image)
+    shutil.copy(COFFEE, image)
 
-    assert ask(cached, picture) != first
+    assert ask(cached, image) != first
     assert len(qwen_vl_sandbox.requests) == 2
 
 

@@ -28,8 +28,8 @@ def _download_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def written_pdf() -> bytes:
     buffer = io.BytesIO()
-    with Image.open(CHELSEA) as picture:
-        picture.convert("RGB").save(buffer, "PDF")
+    with Image.open(CHELSEA) as image:
+        image.convert("RGB").save(buffer, "PDF")
     return buffer.getvalue()
 
 

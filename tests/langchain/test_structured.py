@@ -49,7 +49,7 @@ ANIMAL_SCHEMA = {
     },
     "required": ["name", "legs"],
 }
-PICTURE = HumanMessage([{"type": "image", "image": CHELSEA}, "Which animal is this?"])
+IMAGE = HumanMessage([{"type": "image", "image": CHELSEA}, "Which animal is this?"])
 
 NON_THINKING, HYBRID, THINKING_ONLY = "qwen3-vl-8b-instruct", "qwen3.8-flash", "qwen3.8-2.4t-a95b"
 
@@ -66,9 +66,9 @@ def sent(sandbox: Sandbox) -> dict[str, Any]:
 async def test_answer_is_of_the_schema(schema: Any, method: Any, make_chat: MakeChat) -> None:
     model = make_chat(model=HYBRID).with_structured_output(schema, method=method)
     kind = schema if schema in (Animal, AnimalV1) else dict
-    streamed = list(model.stream([PICTURE]))
+    streamed = list(model.stream([IMAGE]))
 
-    for answer in (model.invoke([PICTURE]), await model.ainvoke([PICTURE]), streamed[-1]):
+    for answer in (model.invoke([IMAGE]), await model.ainvoke([IMAGE]), streamed[-1]):
         assert isinstance(answer, kind)
         name = answer["name"] if isinstance(answer, dict) else answer.name
         assert "PNG 451x300" in name or method == "function_calling"
@@ -78,7 +78,7 @@ async def test_answer_is_of_the_schema(schema: Any, method: Any, make_chat: Make
 def test_json_schema_is_sent_as_the_service_documents_it(
     make_chat: MakeChat, qwen_vl_sandbox: Sandbox
 ) -> None:
-    make_chat(model="qwen3.7-plus").with_structured_output(Animal).invoke([PICTURE])
+    make_chat(model="qwen3.7-plus").with_structured_output(Animal).invoke([IMAGE])
 
     # Structured output page, 2026-10.
     assert sent(qwen_vl_sandbox) == {
@@ -92,7 +92,7 @@ def test_json_schema_is_sent_as_the_service_documents_it(
 def test_function_calling_forces_the_one_tool(
     make_chat: MakeChat, qwen_vl_sandbox: Sandbox
 ) -> None:
-    make_chat().with_structured_output(Animal).invoke([PICTURE])
+    make_chat().with_structured_output(Animal).invoke([IMAGE])
 
     parameters = {k: v for k, v in ANIMAL_SCHEMA.items() if k not in {"title", "description"}}
     assert sent(qwen_vl_sandbox) == {
@@ -112,7 +112,7 @@ def test_function_calling_forces_the_one_tool(
 
 def test_json_mode_tells_the_schema_in_words(make_chat: MakeChat, qwen_vl_sandbox: Sandbox) -> None:
     chat = make_chat().with_structured_output({**ANIMAL_SCHEMA}, method="json_mode")
-    chat.invoke([("system", "Be brief."), PICTURE])
+    chat.invoke([("system", "Be brief."), IMAGE])
 
     assert sent(qwen_vl_sandbox) == {"response_format": {"type": "json_object"}}
     system = qwen_vl_sandbox.last_request.json["messages"][0]
@@ -205,7 +205,7 @@ def test_thinking_is_off_only_where_the_service_refuses_it(
         if method == "function_calling"
         else '{"name": "cat", "legs": 4}'
     )
-    assert structured.invoke([PICTURE]) == Animal(name="cat", legs=4)
+    assert structured.invoke([IMAGE]) == Animal(name="cat", legs=4)
 
     body = sent(qwen_vl_sandbox)
     assert {k: v for k, v in body.items() if k == "enable_thinking"} == thinking
@@ -222,7 +222,7 @@ def test_thinking_that_was_asked_for_is_turned_off_with_a_warning(
 ) -> None:
     chat = make_chat(enable_thinking=True, thinking_budget=100)
     with pytest.warns(UserWarning, match="this one request"):
-        chat.with_structured_output(Animal).invoke([PICTURE])
+        chat.with_structured_output(Animal).invoke([IMAGE])
 
     assert sent(qwen_vl_sandbox)["enable_thinking"] is False
     assert "thinking_budget" not in sent(qwen_vl_sandbox)
@@ -237,7 +237,7 @@ def test_answer_in_words_is_an_error_that_holds_them(
     for schema in (Animal, AnimalDict):
         qwen_vl_sandbox.script("It is a cat.")
         with pytest.raises(OutputParserException, match="in words") as caught:
-            chat.with_structured_output(schema).invoke([PICTURE])
+            chat.with_structured_output(schema).invoke([IMAGE])
         assert caught.value.llm_output == "It is a cat."
 
 
@@ -250,9 +250,9 @@ def test_json_mode_of_a_model_that_always_thinks_is_refused() -> None:
 @pytest.mark.openai_wire
 def test_raw_answer_comes_along(make_chat: MakeChat, qwen_vl_sandbox: Sandbox) -> None:
     structured = make_chat(model=HYBRID).with_structured_output(Animal, include_raw=True)
-    good = structured.invoke([PICTURE])
+    good = structured.invoke([IMAGE])
     qwen_vl_sandbox.script("no JSON at all")
-    bad = structured.invoke([PICTURE])
+    bad = structured.invoke([IMAGE])
 
     assert isinstance(good["parsed"], Animal)
     assert (good["parsing_error"], good["raw"].response_metadata["finish_reason"]) == (None, "stop")
@@ -267,9 +267,9 @@ def test_strict_reaches_the_wire(
     strict: bool | None, make_chat: MakeChat, qwen_vl_sandbox: Sandbox
 ) -> None:
     chat = make_chat(model=HYBRID)
-    chat.with_structured_output(Animal, strict=strict).invoke([PICTURE])
+    chat.with_structured_output(Animal, strict=strict).invoke([IMAGE])
     by_schema = sent(qwen_vl_sandbox)["response_format"]["json_schema"]["strict"]
-    chat.with_structured_output(Animal, method="function_calling", strict=strict).invoke([PICTURE])
+    chat.with_structured_output(Animal, method="function_calling", strict=strict).invoke([IMAGE])
     by_tool = sent(qwen_vl_sandbox)["tools"][0]["function"].get("strict")
 
     assert by_schema is (strict is not False)
@@ -278,9 +278,9 @@ def test_strict_reaches_the_wire(
 
 def test_trace_option_stays_off_the_wire(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
     structured = chat.with_structured_output(Animal)
-    structured.invoke([PICTURE])
+    structured.invoke([IMAGE])
     first = qwen_vl_sandbox.last_request.json
-    chat.generate([[PICTURE]], ls_structured_output_format={"schema": ANIMAL_SCHEMA})
+    chat.generate([[IMAGE]], ls_structured_output_format={"schema": ANIMAL_SCHEMA})
 
     for body in (first, qwen_vl_sandbox.last_request.json):
         assert not any(key.startswith("ls_") for key in body)
@@ -295,6 +295,6 @@ def test_method_without_a_schema_is_refused(chat: ChatQwenVL) -> None:
 
 def test_structured_model_stands_in_a_chain(make_chat: MakeChat) -> None:
     structured = make_chat(model=HYBRID).with_structured_output(Animal)
-    chain = RunnableLambda(lambda _: [PICTURE]) | structured | (lambda animal: animal.legs)
+    chain = RunnableLambda(lambda _: [IMAGE]) | structured | (lambda animal: animal.legs)
 
     assert isinstance(chain.invoke({}), int)

@@ -467,9 +467,9 @@ def test_image_that_cannot_be_made_to_fit_becomes_a_note(
 
 @pytest.mark.media_alone
 def test_request_that_is_too_large_as_a_whole_raises(make_chat: MakeChat) -> None:
-    picture = image(CHELSEA.read_bytes())
+    shown_image = image(CHELSEA.read_bytes())
     with pytest.raises(errors.RequestTooLargeError):
-        make_chat(max_total_inline_bytes=300_000).invoke(history(picture, picture))
+        make_chat(max_total_inline_bytes=300_000).invoke(history(shown_image, shown_image))
 
 
 @pytest.mark.media_alone
@@ -495,10 +495,10 @@ def test_missing_extra_raises_since_installing_it_helps(
 
 @pytest.mark.media_alone
 def test_messages_of_the_caller_stay_as_they_are(chat: ChatQwenVL) -> None:
-    given = history({"type": "image", "image": b"Dear reader"}, SVG)
-    before = given[2].model_copy(deep=True)
-    chat.invoke(given)
-    assert given[2] == before
+    values = history({"type": "image", "image": b"Dear reader"}, SVG)
+    before = values[2].model_copy(deep=True)
+    chat.invoke(values)
+    assert values[2] == before
 
 
 @tool

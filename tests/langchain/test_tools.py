@@ -21,7 +21,7 @@ from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.samples import CHELSEA
 from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
-from qwen_vl_sandbox.specs.servers import DialectName
+from qwen_vl_sandbox.specs.servers import ServerName
 
 MakeChat = Callable[..., ChatQwenVL]
 
@@ -72,7 +72,7 @@ ANTHROPIC_TOOL = {
 
 
 @pytest.mark.parametrize(
-    ("given", "name"),
+    ("values", "name"),
     [
         (weather_tool, "weather_tool"),
         (weather_function, "weather_function"),
@@ -85,10 +85,10 @@ ANTHROPIC_TOOL = {
     ids=["tool", "function", "pydantic", "TypedDict", "JSON schema", "OpenAI", "Anthropic"],
 )
 def test_tool_of_any_kind_leaves_as_a_function(
-    given: Any, name: str, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
+    values: Any, name: str, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
-    chat.bind_tools([given]).invoke("Hello")
-    at_the_call = chat.invoke("Hello", tools=[given])
+    chat.bind_tools([values]).invoke("Hello")
+    at_the_call = chat.invoke("Hello", tools=[values])
 
     for request in qwen_vl_sandbox.requests:
         (function,) = request.json["tools"]
@@ -302,11 +302,11 @@ def test_broken_arguments_in_history_are_sent_as_json_that_holds_them(
 
 
 @pytest.mark.openai_wire
-@pytest.mark.parametrize("dialect", ["vllm", "sglang", "llamacpp", "ollama"])
-def test_conversation_goes_on_after_broken_arguments(dialect: DialectName) -> None:
-    with Sandbox(dialect=dialect) as sandbox:
+@pytest.mark.parametrize("server", ["vllm", "sglang", "llamacpp", "ollama"])
+def test_conversation_goes_on_after_broken_arguments(server: ServerName) -> None:
+    with Sandbox(server=server) as sandbox:
         model = ChatQwenVL(
-            model="Qwen/Qwen3-VL-8B-Instruct", dialect=dialect, base_url=sandbox.base_url
+            model="Qwen/Qwen3-VL-8B-Instruct", server=server, base_url=sandbox.base_url
         )
         question = HumanMessage("Weather?")
         for cut in ('{"city": ', "[1]", '{"x": NaN}', '{"x": ' + "1" * 5_000 + "}", ""):

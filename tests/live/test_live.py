@@ -14,7 +14,7 @@ from llama_index.llms.qwen_vl import QwenVL
 from qwen_vl.grounding.grounder import Grounder
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.specs.models import find_model
+from qwen_vl.specs.models import get_model_spec
 from qwen_vl.specs.vision import count_image_tokens
 
 pytestmark = [
@@ -33,7 +33,7 @@ def test_picture_is_seen_and_costs_what_we_count() -> None:
     assert "cat" in answer.text.lower()
     assert answer.usage_metadata is not None
     text_tokens = 40
-    counted = count_image_tokens(451, 300, find_model("qwen3-vl-plus"))
+    counted = count_image_tokens(451, 300, get_model_spec("qwen3-vl-plus"))
     assert counted - 2 <= answer.usage_metadata["input_tokens"] <= counted + text_tokens
 
 
@@ -94,9 +94,9 @@ async def test_agent_sees_what_its_tool_returns() -> None:
     "model", ["qwen3-vl-plus", "qwen3.5-plus", "qwen3.7-plus", "qwen3.8-flash"]
 )
 def test_coordinates_count_in_what_is_known_of_the_family(model: str) -> None:
-    picture = Image.new("RGB", (1920, 1080), "white")
-    picture.paste("red", (192, 108, 768, 432))
-    found = Grounder(QwenVLSettings(model=model)).locate(picture, "red rectangles")
+    image = Image.new("RGB", (1920, 1080), "white")
+    image.paste("red", (192, 108, 768, 432))
+    found = Grounder(QwenVLSettings(model=model)).locate(image, "red rectangles")
 
     (box,) = found.boxes
     assert box.xyxy == pytest.approx((192, 108, 768, 432), abs=40)

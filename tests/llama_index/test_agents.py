@@ -47,7 +47,7 @@ def sample() -> list[Any]:
 
 def both(name: str, *arguments: dict[str, Any]) -> ScriptedAnswer:
     calls = tuple(
-        ToolCall(name, given, id=call_id) for call_id, given in zip("ab", arguments, strict=False)
+        ToolCall(name, values, id=call_id) for call_id, values in zip("ab", arguments, strict=False)
     )
     return ScriptedAnswer(tool_calls=calls)
 
@@ -119,8 +119,8 @@ async def test_picture_and_video_of_one_tool(llm: QwenVL, qwen_vl_sandbox: Sandb
     qwen_vl_sandbox.script(both("watch", {}))
     answer = await FunctionAgent(tools=[watch], llm=llm).run(user_msg="Watch.")
     assert "MP4 1280x720" in str(answer)
-    _, picture, video = qwen_vl_sandbox.last_request.json["messages"][-1]["content"]
-    assert (picture["type"], video["type"], video["fps"]) == ("image_url", "video_url", 0.5)
+    _, image, video = qwen_vl_sandbox.last_request.json["messages"][-1]["content"]
+    assert (image["type"], video["type"], video["fps"]) == ("image_url", "video_url", 0.5)
 
 
 async def test_streamed_agent_shows_thinking_and_words(

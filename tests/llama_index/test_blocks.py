@@ -55,7 +55,7 @@ SIGNED = "https://b.oss-cn-beijing.aliyuncs.com/a%20b.mp4?Expires=17&Signature=a
 FRAMES = [f"https://example.com/{number}.jpg" for number in range(4)]
 
 
-def picture(url: str, **beside: Any) -> dict[str, Any]:
+def image(url: str, **beside: Any) -> dict[str, Any]:
     detail = {"detail": beside.pop("detail")} if "detail" in beside else {}
     return {"type": "image_url", "image_url": {"url": url, **detail}, **beside}
 
@@ -71,62 +71,62 @@ def frame_list(frames: list[str], **beside: Any) -> dict[str, Any]:
 Shape = tuple[str, Callable[[], Any], dict[str, Any]]
 
 SHAPES: list[Shape] = [
-    ("picture, url", lambda: ImageBlock(url=CAT), picture(CAT)),
+    ("picture, url", lambda: ImageBlock(url=CAT), image(CAT)),
     (
         "picture, oss",
         lambda: ImageBlock(url="oss://bucket/cat.png"),
-        picture("oss://bucket/cat.png"),
+        image("oss://bucket/cat.png"),
     ),
-    ("picture, data URL", lambda: ImageBlock(url=PNG_URL), picture(PNG_URL)),
-    ("picture, path", lambda: ImageBlock(path=CHELSEA), picture(PNG_URL)),
-    ("picture, bytes", lambda: ImageBlock(image=PNG), picture(PNG_URL)),
-    ("picture, Base64 bytes", lambda: ImageBlock(image=PNG_TEXT.encode()), picture(PNG_URL)),
-    ("picture, Base64 text", lambda: ImageBlock(image=PNG_TEXT), picture(PNG_URL)),
-    ("picture, data URL as bytes", lambda: ImageBlock(image=PNG_URL), picture(PNG_URL)),
-    ("picture, open file", lambda: ImageBlock(image=io.BytesIO(PNG)), picture(PNG_URL)),
+    ("picture, data URL", lambda: ImageBlock(url=PNG_URL), image(PNG_URL)),
+    ("picture, path", lambda: ImageBlock(path=CHELSEA), image(PNG_URL)),
+    ("picture, bytes", lambda: ImageBlock(image=PNG), image(PNG_URL)),
+    ("picture, Base64 bytes", lambda: ImageBlock(image=PNG_TEXT.encode()), image(PNG_URL)),
+    ("picture, Base64 text", lambda: ImageBlock(image=PNG_TEXT), image(PNG_URL)),
+    ("picture, data URL as bytes", lambda: ImageBlock(image=PNG_URL), image(PNG_URL)),
+    ("picture, open file", lambda: ImageBlock(image=io.BytesIO(PNG)), image(PNG_URL)),
     (
         "picture, wrong type stated",
         lambda: ImageBlock(image=PNG, image_mimetype="image/jpeg"),
-        picture(PNG_URL),
+        image(PNG_URL),
     ),
-    ("picture, detail", lambda: ImageBlock(url=CAT, detail="high"), picture(CAT, detail="high")),
+    ("picture, detail", lambda: ImageBlock(url=CAT, detail="high"), image(CAT, detail="high")),
     (
         "picture, url and its downloaded copy",
         lambda: ImageBlock(image=PNG, url=CAT),
-        picture(CAT),
+        image(CAT),
     ),
     (
         "picture, data URL and bytes",
         lambda: ImageBlock(image=PNG, url="data:image/png;base64,AAAA"),
-        picture(PNG_URL),
+        image(PNG_URL),
     ),
     (
         "picture, upper-case scheme",
         lambda: ImageBlock(url="HTTPS://example.com/cat.png"),
-        picture(CAT),
+        image(CAT),
     ),
     (
         "image_block, url",
         lambda: image_block(CAT, max_pixels=655360),
-        picture(CAT, max_pixels=655360),
+        image(CAT, max_pixels=655360),
     ),
     (
         "image_block, bytes",
         lambda: image_block(PNG, min_pixels=65536, max_pixels=655360, detail="low"),
-        picture(PNG_URL, detail="low", min_pixels=65536, max_pixels=655360),
+        image(PNG_URL, detail="low", min_pixels=65536, max_pixels=655360),
     ),
     (
         "image_block, path",
         lambda: image_block(CHELSEA, min_pixels=65536),
-        picture(PNG_URL, min_pixels=65536),
+        image(PNG_URL, min_pixels=65536),
     ),
-    ("image_block, open file", lambda: image_block(io.BytesIO(PNG)), picture(PNG_URL)),
+    ("image_block, open file", lambda: image_block(io.BytesIO(PNG)), image(PNG_URL)),
     (
         "image_block, data URL",
         lambda: image_block(PNG_URL, max_pixels=655360),
-        picture(PNG_URL, max_pixels=655360),
+        image(PNG_URL, max_pixels=655360),
     ),
-    ("image_block, Base64", lambda: image_block(PNG_TEXT), picture(PNG_URL)),
+    ("image_block, Base64", lambda: image_block(PNG_TEXT), image(PNG_URL)),
     ("video, url", lambda: VideoBlock(url=WALK), video(WALK)),
     ("video, url and fps", lambda: VideoBlock(url=WALK, fps=2), video(WALK, fps=2)),
     ("video, signed url", lambda: VideoBlock(url=SIGNED), video(SIGNED)),
@@ -258,7 +258,7 @@ def test_base64_of_a_block_is_passed_on_as_it_is(
 ) -> None:
     block = ImageBlock(image=PNG)
     monkeypatch.setattr(pybase64, "b64encode_as_string", _refuse)
-    assert send(llm, qwen_vl_sandbox, block) == [picture(PNG_URL)]
+    assert send(llm, qwen_vl_sandbox, block) == [image(PNG_URL)]
 
 
 def _refuse(*_: Any) -> str:
@@ -275,10 +275,10 @@ def test_order_of_blocks_is_kept(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     ]
     assert send(llm, qwen_vl_sandbox, *blocks) == [
         {"type": "text", "text": "First:"},
-        picture(CAT),
+        image(CAT),
         {"type": "text", "text": "Then:"},
         video(WALK),
-        picture(CAT),
+        image(CAT),
     ]
 
 
@@ -291,7 +291,7 @@ def test_cache_point_marks_what_stands_before_it(llm: QwenVL, qwen_vl_sandbox: S
     point = CachePoint(cache_control=CacheControl(type="ephemeral"))
     marked = {"cache_control": {"type": "ephemeral"}}
     parts = send(llm, qwen_vl_sandbox, TextBlock(text="Long."), point, ImageBlock(url=CAT), point)
-    assert parts == [{"type": "text", "text": "Long.", **marked}, picture(CAT, **marked)]
+    assert parts == [{"type": "text", "text": "Long.", **marked}, image(CAT, **marked)]
 
 
 def test_citable_block_brings_its_source_along(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
@@ -300,7 +300,7 @@ def test_citable_block_brings_its_source_along(llm: QwenVL, qwen_vl_sandbox: San
     assert send(llm, qwen_vl_sandbox, block) == [
         {"type": "text", "text": "Cats (cats.pdf):"},
         {"type": "text", "text": "Cats purr."},
-        picture(CAT),
+        image(CAT),
     ]
 
 
@@ -386,10 +386,10 @@ async def test_block_that_cannot_be_sent(
 
 async def drain(called: Any) -> Any:
     """Take all that a call of any of the eight methods gives."""
-    given = await called if inspect.isawaitable(called) else called
-    if isinstance(given, AsyncGenerator):
-        return [item async for item in given]
-    return list(given) if isinstance(given, Generator) else given
+    values = await called if inspect.isawaitable(called) else called
+    if isinstance(values, AsyncGenerator):
+        return [item async for item in values]
+    return list(values) if isinstance(values, Generator) else values
 
 
 def test_file_address_is_read_within_media_roots(
@@ -397,7 +397,7 @@ def test_file_address_is_read_within_media_roots(
 ) -> None:
     llm = make_llm(media_roots=[CHELSEA.parent])
     block = ImageBlock(url=f"{CHELSEA.as_uri()}#max_pixels=655360")
-    assert send(llm, qwen_vl_sandbox, block) == [picture(PNG_URL, max_pixels=655360)]
+    assert send(llm, qwen_vl_sandbox, block) == [image(PNG_URL, max_pixels=655360)]
 
 
 def test_media_roots_bind_paths_too(

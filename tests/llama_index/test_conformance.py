@@ -45,7 +45,7 @@ class TestConformance(VisionLLMTests):
         return True
 
     @property
-    def picture_formats(self) -> tuple[str, ...]:
+    def image_formats(self) -> tuple[str, ...]:
         return ("PNG", "JPEG", "WEBP", "BMP")
 
     @property

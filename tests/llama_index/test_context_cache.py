@@ -82,7 +82,7 @@ def test_point_behind_a_document_marks_its_last_page(
 
 @pytest.fixture
 def two_pages() -> bytes:
-    pages = [Image.new("RGB", (200, 100), colour) for colour in ("red", "blue")]
+    pages = [Image.new("RGB", (200, 100), color) for color in ("red", "blue")]
     buffer = io.BytesIO()
     pages[0].save(buffer, "PDF", save_all=True, append_images=pages[1:])
     return buffer.getvalue()

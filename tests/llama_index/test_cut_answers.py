@@ -85,7 +85,7 @@ async def test_cut_structured_answer_raises(
 async def test_cut_call_is_refused(
     way: str, arguments: str, reason: str | None, llm: QwenVL, script_answer: ScriptAnswer
 ) -> None:
-    if reason is None and ("stream" not in way or llm.protocol == "dashscope"):
+    if reason is None and ("stream" not in way or llm.protocol == "native"):
         # What came whole was not cut, and the other protocol's streams end with their reason.
         reason = "length"
     message = {"content": "", "tool_calls": [call(arguments, "delete_records")]}

@@ -176,13 +176,13 @@ def test_pipeline_caches_and_shows_no_key(llm: QwenVL, qwen_vl_sandbox: Sandbox)
 
 async def test_templates_with_media(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     rich = RichPromptTemplate("{{ cat | image }}{{ walk | video }}What of {{ name }}?")
-    given = {"cat": CAT, "walk": WALK, "name": "Leo"}
+    values = {"cat": CAT, "walk": WALK, "name": "Leo"}
     plain = ChatPromptTemplate([ChatMessage([image_block(CAT), TextBlock(text="What of {name}?")])])
 
-    assert "What of Leo?" in llm.predict(rich, **given)
+    assert "What of Leo?" in llm.predict(rich, **values)
     video = qwen_vl_sandbox.last_request.json["messages"][0]["content"][1]
     assert video == {"type": "video_url", "video_url": {"url": WALK.partition("#")[0]}, "fps": 0.5}
-    assert "What of Leo?" in await llm.apredict(rich, **given)
+    assert "What of Leo?" in await llm.apredict(rich, **values)
     assert "What of Leo?" in "".join(llm.stream(plain, name="Leo"))
     assert "What of Leo?" in "".join([t async for t in await llm.astream(plain, name="Leo")])
     assert kinds(qwen_vl_sandbox) == ["image_url", "text"]

@@ -43,12 +43,12 @@ TABLE: list[tuple[dict[str, Any], type[ServiceError], int]] = [
 
 async def call(llm: QwenVL, endpoint: str) -> Any:
     asked: Any = "Hello" if endpoint.endswith("complete") else [ChatMessage("Hello")]
-    given = getattr(llm, endpoint)(asked)
-    if inspect.isawaitable(given):
-        given = await given
-    if isinstance(given, AsyncGenerator):
-        return [item async for item in given]
-    return list(given) if isinstance(given, Generator) else given
+    values = getattr(llm, endpoint)(asked)
+    if inspect.isawaitable(values):
+        values = await values
+    if isinstance(values, AsyncGenerator):
+        return [item async for item in values]
+    return list(values) if isinstance(values, Generator) else values
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)

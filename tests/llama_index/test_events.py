@@ -56,12 +56,12 @@ def recorded() -> Iterator[list[Any]]:
 async def call(llm: Any, endpoint: str, asked: Any = None) -> Any:
     if asked is None:
         asked = "Hello" if endpoint.endswith("complete") else [ChatMessage("Hello")]
-    given = getattr(llm, endpoint)(asked)
-    if inspect.isawaitable(given):
-        given = await given
-    if isinstance(given, AsyncGenerator):
-        return [item async for item in given]
-    return list(given) if isinstance(given, Generator) else given
+    values = getattr(llm, endpoint)(asked)
+    if inspect.isawaitable(values):
+        values = await values
+    if isinstance(values, AsyncGenerator):
+        return [item async for item in values]
+    return list(values) if isinstance(values, Generator) else values
 
 
 def count(seen: list[Any], kind: type[BaseEvent]) -> int:
@@ -129,8 +129,8 @@ async def test_tokens_are_the_service_s_and_no_picture_is_touched(
     llm = make_llm(callback_manager=CallbackManager([counter]))
     with picture_server() as (url, agents):
         message = ChatMessage([ImageBlock(url=url), TextBlock(text="What is this?")])
-        given = await call(llm, endpoint, [message])
-    response = given[-1] if isinstance(given, list) else given
+        values = await call(llm, endpoint, [message])
+    response = values[-1] if isinstance(values, list) else values
     usage = response.additional_kwargs
     assert usage["image_tokens"] == 128
     assert counter.prompt_llm_token_count == usage["prompt_tokens"]
@@ -143,8 +143,8 @@ async def test_tokens_are_the_service_s_and_no_picture_is_touched(
 @pytest.mark.parametrize("endpoint", COMPLETIONS)
 async def test_tokens_of_completions(endpoint: str, make_llm: MakeLlm) -> None:
     counter = TokenCountingHandler(tokenizer=str.split)
-    given = await call(make_llm(callback_manager=CallbackManager([counter])), endpoint)
-    response = given[-1] if isinstance(given, list) else given
+    values = await call(make_llm(callback_manager=CallbackManager([counter])), endpoint)
+    response = values[-1] if isinstance(values, list) else values
     usage = response.additional_kwargs
     assert counter.prompt_llm_token_count == usage["prompt_tokens"]
     assert counter.completion_llm_token_count == usage["completion_tokens"]

@@ -22,9 +22,9 @@ RED = (64, 48, 192, 240)
 
 @pytest.fixture(scope="module")
 def desk() -> Image.Image:
-    picture = Image.new("RGB", (640, 480), "white")
-    picture.paste("red", RED)
-    return picture
+    image = Image.new("RGB", (640, 480), "white")
+    image.paste("red", RED)
+    return image
 
 
 async def run_agent(llm: QwenVL, tools: list[Any]) -> ToolCallResult:

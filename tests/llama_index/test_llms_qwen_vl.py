@@ -135,7 +135,7 @@ def test_other_name_may_be_set() -> None:
     [
         ("temprature", "Did you mean temperature"),
         ("http_client", "openai_client"),
-        ("colour", "additional_kwargs"),
+        ("color", "additional_kwargs"),
         ("image_documents", "additional_kwargs"),
     ],
 )
@@ -186,9 +186,9 @@ def test_parameters_in_the_body(make_llm: MakeLlm, qwen_vl_sandbox: Any) -> None
 def test_unknown_option_of_a_call_is_sent_with_a_word(
     make_llm: MakeLlm, qwen_vl_sandbox: Any
 ) -> None:
-    with pytest.warns(UserWarning, match="'colour' is not a parameter"):
-        make_llm().complete("Hello", colour="red")
-    assert qwen_vl_sandbox.last_request.json["colour"] == "red"
+    with pytest.warns(UserWarning, match="'color' is not a parameter"):
+        make_llm().complete("Hello", color="red")
+    assert qwen_vl_sandbox.last_request.json["color"] == "red"
 
 
 def test_secret_among_the_options() -> None:

@@ -140,7 +140,7 @@ def test_engine_sends_a_file_from_inside(
     roots: Path,
     qwen_vl_sandbox: Sandbox,
 ) -> None:
-    llm = make_llm(media_roots=[roots], shrink_images=False)
+    llm = make_llm(media_roots=[roots], downscale_images=False)
     make(llm, restored(NODES["ImageNode"](roots))).query("What is it?")
 
     url = f"data:image/png;base64,{base64.b64encode(CHELSEA.read_bytes()).decode()}"

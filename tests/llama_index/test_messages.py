@@ -25,7 +25,7 @@ from qwen_vl.samples import CHELSEA
 from qwen_vl_sandbox import Sandbox
 
 CAT = "https://example.com/cat.png"
-PICTURE = {"type": "image_url", "image_url": {"url": CAT}}
+IMAGE = {"type": "image_url", "image_url": {"url": CAT}}
 WALK = "https://example.com/walk.mp4"
 VIDEO = {"type": "video_url", "video_url": {"url": WALK}}
 QUESTION = ChatMessage("What is this?")
@@ -80,7 +80,7 @@ def test_media_of_a_system_message_is_moved(llm: QwenVL, qwen_vl_sandbox: Sandbo
         sent = send(llm, qwen_vl_sandbox, system, QUESTION)
     assert sent == [
         {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": [PICTURE, VIDEO]},
+        {"role": "user", "content": [IMAGE, VIDEO]},
         {"role": "user", "content": "What is this?"},
     ]
 
@@ -132,7 +132,7 @@ def test_media_of_a_tool_follows_in_a_user_message(
             "role": "user",
             "content": [
                 {"type": "text", "text": "From tool call a:"},
-                PICTURE,
+                IMAGE,
                 {"type": "text", "text": "From tool call b:"},
                 {**VIDEO, "fps": 2},
             ],
@@ -187,10 +187,10 @@ def test_arguments_beside_the_blocks_that_are_no_json(llm: QwenVL) -> None:
         llm.chat([QUESTION, said("assistant", tool_calls=[call])])
 
 
-@pytest.mark.parametrize("given", [{"role": "user", "content": "Hello"}, "Hello"])
-def test_what_is_no_message_is_told_as_such(given: object) -> None:
-    with pytest.raises(UnsupportedContentError, match=rf"messages\[1\]: A {type(given).__name__}"):
-        to_turns([QUESTION, given])  # type: ignore[list-item]
+@pytest.mark.parametrize("values", [{"role": "user", "content": "Hello"}, "Hello"])
+def test_what_is_no_message_is_told_as_such(values: object) -> None:
+    with pytest.raises(UnsupportedContentError, match=rf"messages\[1\]: A {type(values).__name__}"):
+        to_turns([QUESTION, values])  # type: ignore[list-item]
 
 
 def test_sound_of_a_tool(llm: QwenVL) -> None:

@@ -25,7 +25,7 @@ from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl_sandbox import Sandbox
 
 CAT = "https://example.com/cat.png"
-PICTURE = {"type": "image_url", "image_url": {"url": CAT}}
+IMAGE = {"type": "image_url", "image_url": {"url": CAT}}
 QUESTION = {"type": "text", "text": "What is this?"}
 COMPLETIONS = ("complete", "acomplete", "stream_complete", "astream_complete")
 
@@ -36,12 +36,12 @@ def facade(qwen_vl_sandbox: Sandbox) -> QwenVLMultiModal:
 
 
 async def call(llm: Any, endpoint: str, *arguments: Any, **keywords: Any) -> Any:
-    given = getattr(llm, endpoint)(*arguments, **keywords)
-    if inspect.isawaitable(given):
-        given = await given
-    if isinstance(given, AsyncGenerator):
-        return [item async for item in given][-1]
-    return list(given)[-1] if isinstance(given, Generator) else given
+    values = getattr(llm, endpoint)(*arguments, **keywords)
+    if inspect.isawaitable(values):
+        values = await values
+    if isinstance(values, AsyncGenerator):
+        return [item async for item in values][-1]
+    return list(values)[-1] if isinstance(values, Generator) else values
 
 
 ORDERS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
@@ -65,7 +65,7 @@ async def test_both_orders_of_arguments(
 ) -> None:
     answer = await call(facade, endpoint, "What is this?", *arguments, **keywords)
     assert answer.raw["usage"]["prompt_tokens"] == answer.additional_kwargs["prompt_tokens"]
-    assert qwen_vl_sandbox.last_request.json["messages"][0]["content"] == [PICTURE, QUESTION]
+    assert qwen_vl_sandbox.last_request.json["messages"][0]["content"] == [IMAGE, QUESTION]
 
 
 @pytest.mark.parametrize("formatted", [(), (True,), (False,)])
@@ -87,7 +87,7 @@ async def test_llm_takes_pictures_by_name(
     endpoint: str, llm: QwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
     await call(llm, endpoint, "What is this?", image_documents=[ImageBlock(url=CAT)])
-    assert qwen_vl_sandbox.last_request.json["messages"][0]["content"] == [PICTURE, QUESTION]
+    assert qwen_vl_sandbox.last_request.json["messages"][0]["content"] == [IMAGE, QUESTION]
 
 
 @pytest.mark.parametrize("endpoint", COMPLETIONS)
@@ -128,7 +128,7 @@ def test_documents(name: str, llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("one", [CAT, ImageBlock(url=CAT), ImageNode(image_url=CAT)])
 def test_one_picture_needs_no_list(one: Any, llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     llm.complete("What is this?", image_documents=one)
-    assert qwen_vl_sandbox.last_request.json["messages"][0]["content"] == [PICTURE, QUESTION]
+    assert qwen_vl_sandbox.last_request.json["messages"][0]["content"] == [IMAGE, QUESTION]
 
 
 @pytest.mark.parametrize(
@@ -163,4 +163,4 @@ def test_what_holds_no_picture(document: Any, kind: type[Exception], llm: QwenVL
 
 def test_chat(facade: QwenVLMultiModal, qwen_vl_sandbox: Sandbox) -> None:
     facade.chat([ChatMessage([ImageBlock(url=CAT), TextBlock(text="What is this?")])])
-    assert qwen_vl_sandbox.last_request.json["messages"][0]["content"] == [PICTURE, QUESTION]
+    assert qwen_vl_sandbox.last_request.json["messages"][0]["content"] == [IMAGE, QUESTION]

@@ -129,8 +129,8 @@ async def row_08(bench: SimpleNamespace) -> None:
 
 @row("Several pictures between texts")
 async def row_09(bench: SimpleNamespace) -> None:
-    picture = ImageBlock(url=CAT)
-    sent = bench.send(TextBlock(text="a"), picture, TextBlock(text="b"), picture)
+    image = ImageBlock(url=CAT)
+    sent = bench.send(TextBlock(text="a"), image, TextBlock(text="b"), image)
     kinds = [part["type"] for part in sent[0]["content"]]
     assert kinds == ["text", "image_url", "text", "image_url"]
 
@@ -292,12 +292,12 @@ async def row_24(bench: SimpleNamespace) -> None:
                 await drain(getattr(llm, endpoint)([ChatMessage("Hello")]))
 
 
-async def drain(given: Any) -> None:
-    given = await given if inspect.isawaitable(given) else given
-    if isinstance(given, AsyncGenerator):
-        assert [item async for item in given]
-    elif isinstance(given, Generator):
-        list(given)
+async def drain(values: Any) -> None:
+    values = await values if inspect.isawaitable(values) else values
+    if isinstance(values, AsyncGenerator):
+        assert [item async for item in values]
+    elif isinstance(values, Generator):
+        list(values)
 
 
 @row("Retries")

@@ -81,17 +81,17 @@ def _no_event_loop() -> None:
 @pytest.fixture
 def llm(make_llm: Callable[..., QwenVL]) -> QwenVL:
     # What is stored shall leave as it is, to be told by its bytes.
-    return make_llm(media_roots=[str(SAMPLES)], shrink_images=False)
+    return make_llm(media_roots=[str(SAMPLES)], downscale_images=False)
 
 
 @pytest.fixture(autouse=True)
 def _no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
     """LlamaIndex downloads by `requests.get`, and nothing here shall."""
 
-    def refuse(url: str, **_: Any) -> None:
+    def reject(url: str, **_: Any) -> None:
         pytest.fail(f"{url} was downloaded")
 
-    monkeypatch.setattr("requests.get", refuse)
+    monkeypatch.setattr("requests.get", reject)
 
 
 def find(node: BaseNode, **fields: Any) -> NodeWithScore:
@@ -280,9 +280,9 @@ def test_node_stays_what_it_was(node: BaseNode) -> None:
 
 
 def test_nodes_without_media_pass_as_they_are() -> None:
-    given = [NodeWithScore(node=TextNode(text="Words.", metadata={"fps": "many"}), score=0.5)]
+    values = [NodeWithScore(node=TextNode(text="Words.", metadata={"fps": "many"}), score=0.5)]
 
-    assert QwenMediaPostprocessor().postprocess_nodes(given)[0] is given[0]
+    assert QwenMediaPostprocessor().postprocess_nodes(values)[0] is values[0]
 
 
 @pytest.mark.parametrize(
@@ -308,11 +308,11 @@ def test_found_nodes_are_stored_as_what_they_were() -> None:
 
 
 def test_postprocessor_is_stored_with_its_fields() -> None:
-    given = QwenMediaPostprocessor(model="qwen-vl-max", keys={"image_path": "file_path"})
+    values = QwenMediaPostprocessor(model="qwen-vl-max", keys={"image_path": "file_path"})
 
     for copied in (
-        QwenMediaPostprocessor.from_json(given.to_json()),
-        pickle.loads(pickle.dumps(given)),
+        QwenMediaPostprocessor.from_json(values.to_json()),
+        pickle.loads(pickle.dumps(values)),
     ):
         assert copied.model == "qwen-vl-max"
         assert copied.keys == {"image_path": "file_path"}
@@ -335,7 +335,7 @@ def test_unknown_keys_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "error", "told"),
+    ("metadata", "error", "reported"),
     [
         (
             {"image_url": CAT_URL, "image_path": "cat.png"},
@@ -368,28 +368,28 @@ def test_unknown_keys_are_refused() -> None:
     ],
 )
 def test_wrong_metadata_is_named(
-    metadata: dict[str, Any], error: type[ContentError], told: list[str], llm: QwenVL
+    metadata: dict[str, Any], error: type[ContentError], reported: list[str], llm: QwenVL
 ) -> None:
     with pytest.raises(error) as caught:
         ask(llm, TextNode(id_="a1", metadata=metadata))
 
     assert not isinstance(caught.value, SWALLOWED)
     assert str(caught.value).startswith("node 'a1': ")
-    for words in told:
+    for words in reported:
         assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("node", "error", "told"),
+    ("node", "error", "reported"),
     [
         (ImageNode(id_="a1"), MediaFormatError, "Its image is empty"),
         (Node(id_="a1", video_resource=MediaResource()), MediaFormatError, "Its video is empty"),
     ],
 )
 def test_empty_fields_are_named(
-    node: BaseNode, error: type[MediaError], told: str, llm: QwenVL
+    node: BaseNode, error: type[MediaError], reported: str, llm: QwenVL
 ) -> None:
-    with pytest.raises(error, match=told) as caught:
+    with pytest.raises(error, match=reported) as caught:
         ask(llm, node)
 
     assert str(caught.value).startswith("node 'a1': ")

@@ -118,7 +118,7 @@ def vectors() -> WordVectors:
 
 
 @pytest.fixture(scope="module")
-def album(tmp_path_factory: pytest.TempPathFactory, vectors: WordVectors) -> Path:
+def frames(tmp_path_factory: pytest.TempPathFactory, vectors: WordVectors) -> Path:
     """A store on the disk that nobody has open."""
     folder = tmp_path_factory.mktemp("album")
     fill(folder, ALBUM, vectors)
@@ -126,9 +126,9 @@ def album(tmp_path_factory: pytest.TempPathFactory, vectors: WordVectors) -> Pat
 
 
 @pytest.fixture
-def index(album: Path, vectors: WordVectors) -> Iterator[VectorStoreIndex]:
+def index(frames: Path, vectors: WordVectors) -> Iterator[VectorStoreIndex]:
     """The same, opened anew."""
-    with closing(QdrantClient(path=str(album))) as client:
+    with closing(QdrantClient(path=str(frames))) as client:
         yield open_index(client, vectors)
 
 
@@ -141,7 +141,7 @@ def _no_event_loop() -> None:
 @pytest.fixture
 def llm(make_llm: Callable[..., QwenVL]) -> QwenVL:
     # What is stored shall leave as it is, to be told by its bytes.
-    return make_llm(media_roots=[str(SAMPLES)], shrink_images=False)
+    return make_llm(media_roots=[str(SAMPLES)], downscale_images=False)
 
 
 @pytest.fixture
@@ -152,11 +152,11 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     class DownloadError(Exception):
         """No error that LlamaIndex makes an empty answer of."""
 
-    def refuse(url: str, **_: Any) -> None:
+    def reject(url: str, **_: Any) -> None:
         asked.append(url)
         raise DownloadError(url)
 
-    monkeypatch.setattr("requests.get", refuse)
+    monkeypatch.setattr("requests.get", reject)
     return asked
 
 
@@ -171,7 +171,7 @@ def sent_media(sandbox: Sandbox) -> list[dict[str, Any]]:
     ]
 
 
-def picture(url: str, **options: Any) -> dict[str, Any]:
+def image(url: str, **options: Any) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}, **options}
 
 
@@ -184,9 +184,9 @@ def inline(path: Path, media_type: str = "image/png") -> str:
 
 
 EXPECTED = {
-    "What can I drink?": picture(inline(COFFEE), max_pixels=100_000),
-    "The kitten's gaze": picture(inline(CHELSEA)),
-    "spacecraft": picture(ROCKET_URL),
+    "What can I drink?": image(inline(COFFEE), max_pixels=100_000),
+    "The kitten's gaze": image(inline(CHELSEA)),
+    "spacecraft": image(ROCKET_URL),
     "cartoon bunny": video(FILM_URL, fps=0.5),
     "people strolling outdoors": video(STORED_URL, fps=2),
     "masonry": {"type": "video", "video": WALL_URLS, "fps": 1},
@@ -258,13 +258,13 @@ def test_media_arrives_in_every_mode(
 @pytest.mark.parametrize("mode", REQUESTS)
 async def test_media_arrives_in_every_mode_async(
     mode: str,
-    album: Path,
+    frames: Path,
     vectors: WordVectors,
     llm: QwenVL,
     qwen_vl_sandbox: Sandbox,
     downloads: list[str],
 ) -> None:
-    client = AsyncQdrantClient(path=str(album))
+    client = AsyncQdrantClient(path=str(frames))
     try:
         store = QdrantVectorStore("album", aclient=client)
         index = VectorStoreIndex.from_vector_store(store, embed_model=vectors)
@@ -330,10 +330,10 @@ def test_modes_that_take_no_context_send_no_media(
 
 @pytest.mark.slow
 def test_store_answers_a_fresh_process(
-    album: Path, qwen_vl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    frames: Path, qwen_vl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    command = [sys.executable, __file__, str(album), qwen_vl_sandbox.base_url]
+    command = [sys.executable, __file__, str(frames), qwen_vl_sandbox.base_url]
 
     done = run(command, capture_output=True, text=True, timeout=50, check=False)
 
@@ -417,11 +417,11 @@ def test_nothing_is_downloaded_but_by_the_service(
         assert "a video: MP4 1280x720" in str(response)
         assert n_client == 0
         assert CountingHandler.agents[""] == 2
-        assert sorted(sent, key=str) == sorted([video(film, fps=2), picture(cat)], key=str)
+        assert sorted(sent, key=str) == sorted([video(film, fps=2), image(cat)], key=str)
     else:
         # The picture is downloaded for every look at it, and nobody knows that there is a film.
         assert n_client > 0
-        assert sent == [picture(inline(CHELSEA))]
+        assert sent == [image(inline(CHELSEA))]
 
 
 def main(folder: str, base_url: str) -> None:

@@ -38,12 +38,12 @@ def thinking(make_llm: MakeLlm) -> QwenVL:
 
 async def gather(llm: QwenVL, endpoint: str, *arguments: Any) -> list[Any]:
     """Call any of the eight methods, and list what it gives."""
-    given = getattr(llm, endpoint)(*arguments)
-    if inspect.isawaitable(given):
-        given = await given
-    if isinstance(given, AsyncGenerator):
-        return [item async for item in given]
-    return list(given) if isinstance(given, Generator) else [given]
+    values = getattr(llm, endpoint)(*arguments)
+    if inspect.isawaitable(values):
+        values = await values
+    if isinstance(values, AsyncGenerator):
+        return [item async for item in values]
+    return list(values) if isinstance(values, Generator) else [values]
 
 
 @pytest.mark.parametrize("endpoint", ["chat", "achat", "stream_chat", "astream_chat"])
@@ -73,13 +73,13 @@ async def test_blocks_of_an_answer(
 async def test_facts_of_an_answer(endpoint: str, llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     response: ChatResponse = (await gather(llm, endpoint, CAT))[-1]
     usage = response.raw["usage"]
-    facts = response.additional_kwargs
+    spec = response.additional_kwargs
     assert isinstance(response.raw, dict)
-    assert facts["image_tokens"] == 128 == usage["prompt_tokens_details"]["image_tokens"]
+    assert spec["image_tokens"] == 128 == usage["prompt_tokens_details"]["image_tokens"]
     for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
-        assert facts[name] == usage[name] > 0
-    assert facts["finish_reason"] == "stop" == response.raw["finish_reason"]
-    assert facts["request_id"] == response.raw["request_id"]
+        assert spec[name] == usage[name] > 0
+    assert spec["finish_reason"] == "stop" == response.raw["finish_reason"]
+    assert spec["request_id"] == response.raw["request_id"]
     assert response.raw["model"] == "qwen3-vl-plus"
 
 
@@ -163,7 +163,7 @@ def test_abandoned_stream_frees_its_connection(llm: QwenVL, qwen_vl_sandbox: San
     stream.close()
     del stream
     gc.collect()
-    pool = llm._client()._transport()._crew.clients[0]._transport._pool
+    pool = llm._client()._transport()._pool.clients[0]._transport._pool
     assert all(connection.is_closed() or connection.is_idle() for connection in pool.connections)
 
 

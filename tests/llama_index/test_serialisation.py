@@ -26,7 +26,7 @@ SETTINGS = {
     "max_pixels": 655_360,
     "enable_thinking": False,
     "additional_kwargs": {"enable_search": False},
-    "extra_body": {"colour": "red"},
+    "extra_body": {"color": "red"},
     "media_roots": ["/pictures"],
     "system_prompt": "Be brief.",
 }

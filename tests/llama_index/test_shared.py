@@ -26,15 +26,15 @@ MakeLlm = Callable[..., QwenVL]
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses to which transports are opened."""
-    addresses: list[str] = []
+    urls: list[str] = []
     opened = client.open_transport
 
     def count(connection: Connection) -> Transport:
-        addresses.append(connection.base_url)
+        urls.append(connection.base_url)
         return opened(connection)
 
     monkeypatch.setattr(client, "open_transport", count)
-    return addresses
+    return urls
 
 
 def test_threads_that_begin_together_share_one_client(llm: QwenVL, made: list[str]) -> None:

@@ -26,7 +26,7 @@ class Animal(BaseModel):
 
 MakeLlm = Callable[..., QwenVL]
 PROMPT = PromptTemplate("Which animal lives in the {place}?")
-PICTURE = [image_block(CHELSEA), TextBlock(text="Which animal is this?")]
+IMAGE = [image_block(CHELSEA), TextBlock(text="Which animal is this?")]
 HOW = ("sync", "async", "stream", "async stream")
 NAMED = {"type": "function", "function": {"name": "Animal"}}
 
@@ -103,7 +103,7 @@ async def test_model_that_always_thinks_is_asked_and_not_forced(
 
 async def test_picture_and_structured_llm(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     structured = llm.as_structured_llm(Animal)
-    message = ChatMessage(PICTURE)
+    message = ChatMessage(IMAGE)
     assert isinstance(structured.chat([message]).raw, Animal)
     assert isinstance((await structured.achat([message])).raw, Animal)
     *_, last = [item async for item in await structured.astream_chat([message])]
@@ -120,7 +120,7 @@ def test_structured_llm_streams(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     structured = llm.as_structured_llm(Animal)
     names = [
         getattr(response.raw, "name", None) or ""
-        for response in structured.stream_chat([ChatMessage(PICTURE)])
+        for response in structured.stream_chat([ChatMessage(IMAGE)])
     ]
     assert names[-1] == "a cat that sleeps in the sun"
     assert all(names[-1].startswith(name) for name in names)
@@ -161,7 +161,7 @@ def test_model_of_the_call(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
 
 
 def test_prompt_with_a_picture(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
-    prompt = ChatPromptTemplate([ChatMessage(PICTURE)])
+    prompt = ChatPromptTemplate([ChatMessage(IMAGE)])
     assert isinstance(llm.structured_predict(Animal, prompt), Animal)
     assert qwen_vl_sandbox.last_request.json["messages"][0]["content"][0]["type"] == "image_url"
 
@@ -187,7 +187,7 @@ def test_programs_of_core(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
         output_parser=PydanticOutputParser(Animal),
         prompt=PROMPT,
         multi_modal_llm=llm,
-        image_documents=[PICTURE[0]],
+        image_documents=[IMAGE[0]],
     )
     assert old(place="wood").name == "fox"  # type: ignore[attr-defined]  # It is an Animal.
     assert qwen_vl_sandbox.last_request.json["messages"][0]["content"][0]["type"] == "image_url"

@@ -17,7 +17,7 @@ from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 _T = TypeVar("_T")
 
 
-class Colour(Enum):
+class Color(Enum):
     """Of a coat."""
 
     RED = "red"
@@ -38,7 +38,7 @@ class Tree(BaseModel):
 class Zoo(BaseModel):
     model_config = ConfigDict(title="All the animals of a zoo")
 
-    colour: Colour
+    color: Color
     star: Animal
     animals: list[Animal]
     keeper: str | None = None
@@ -51,7 +51,7 @@ class Strict(BaseModel):
 
     born: date
     weights: tuple[int, float]
-    colour: Colour
+    color: Color
     names: set[str]
 
 
@@ -70,12 +70,12 @@ CLASSES: list[tuple[type[BaseModel], dict[str, Any], Any]] = [
     (Tree, {"value": 1, "children": [{"value": 2}]}, [Tree(value=2)]),
     (
         Zoo,
-        {"colour": "red", "star": {"name": "Leo"}, "animals": [{"name": "Leo"}, {"name": "Kim"}]},
+        {"color": "red", "star": {"name": "Leo"}, "animals": [{"name": "Leo"}, {"name": "Kim"}]},
         [Animal(name="Leo"), Animal(name="Kim")],
     ),
     (
         Strict,
-        {"born": "2020-02-03", "weights": [1, 2.5], "colour": "grey", "names": ["a"]},
+        {"born": "2020-02-03", "weights": [1, 2.5], "color": "grey", "names": ["a"]},
         (1, 2.5),
     ),
     (Aliased, {"theName": "Leo"}, "Leo"),
@@ -127,7 +127,7 @@ async def test_class_is_asked_for_and_made(
     qwen_vl_sandbox: Sandbox,
 ) -> None:
     method = METHODS[model]
-    if protocol == "dashscope" and method == "json_schema":
+    if protocol == "native" and method == "json_schema":
         # Which its page does not list.
         method = "tools"
     script(qwen_vl_sandbox, method, answer)

@@ -32,10 +32,10 @@ def test_growth_is_found_by_name() -> None:
 def test_endpoint_answers_whole_and_in_pieces() -> None:
     body = b'{"model": "qwen3-vl-plus"}'
     with loopback() as server, httpx.Client() as client:
-        whole = client.post(f"{server.address}/whole/v1/chat/completions", content=body)
+        whole = client.post(f"{server.url}/whole/v1/chat/completions", content=body)
         assert whole.json()["choices"][0]["message"]["content"]
         assert server.last_length() == len(body)
-        stream = client.post(f"{server.address}/plain-7/v1/chat/completions", content=body)
+        stream = client.post(f"{server.url}/plain-7/v1/chat/completions", content=body)
         # One with the role, one with the finish reason, and one with the usage, beside them.
         assert stream.text.count('data: {"') == 10
         assert stream.text.endswith("data: [DONE]\n\n")

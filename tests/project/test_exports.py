@@ -69,7 +69,7 @@ def test_package_says_that_it_is_typed(folder: str) -> None:
         "import qwen_vl",
         "import langchain_qwen_vl",
         "import qwen_vl_sandbox.pytest_plugin",
-        "from qwen_vl import Request, Url, errors, find_model",
+        "from qwen_vl import Request, Url, errors, get_model_spec",
         "from qwen_vl import QwenVLClient",
         "from langchain_qwen_vl import ChatQwenVL; ChatQwenVL(api_key='sk-1')",
     ],
@@ -92,10 +92,10 @@ def test_heavy_import_is_found() -> None:
 
 def _loaded_by(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint(*sys.modules)"
-    loaded = subprocess.run(
+    media = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         check=True,
         text=True,
     ).stdout.split()
-    return set(HEAVY) & set(loaded)
+    return set(HEAVY) & set(media)

@@ -42,8 +42,8 @@ class Caller:
     """Sends bodies to one sandbox over one connection."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        address = sandbox.url.removeprefix("http://")
-        self._connection = http.client.HTTPConnection(address, timeout=20)
+        url = sandbox.url.removeprefix("http://")
+        self._connection = http.client.HTTPConnection(url, timeout=20)
 
     def __call__(
         self,
@@ -55,8 +55,8 @@ class Caller:
     ) -> Reply:
         """Send a body and give the answer."""
         data = body if isinstance(body, bytes) else orjson.dumps(body)
-        given = {"Authorization": "Bearer sk-test-key", **(headers or {})}
-        self._connection.request(method, path, data, given)
+        values = {"Authorization": "Bearer sk-test-key", **(headers or {})}
+        self._connection.request(method, path, data, values)
         response = self._connection.getresponse()
         names = {name.lower(): value for name, value in response.getheaders()}
         return Reply(response.status, names, response.read())
@@ -120,9 +120,9 @@ def data_url() -> Callable[[Path, str], str]:
 def picture_url() -> Callable[..., str]:
     """Make a one-coloured picture as a data URL."""
 
-    def make(width: int, height: int, kind: str = "PNG", colour: str = "#ff0000") -> str:
+    def make(width: int, height: int, kind: str = "PNG", color: str = "#ff0000") -> str:
         file = io.BytesIO()
-        Image.new("RGB", (width, height), colour).save(file, kind)
+        Image.new("RGB", (width, height), color).save(file, kind)
         data = pybase64.b64encode(file.getvalue()).decode()
         return f"data:image/{kind.lower()};base64,{data}"
 
@@ -131,15 +131,15 @@ def picture_url() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def sandboxes() -> Iterator[Callable[[str], Sandbox]]:
-    """Sandboxes by dialect, started once."""
+    """Sandboxes by server, started once."""
     started: dict[str, Sandbox] = {}
 
-    def get(dialect: Any) -> Sandbox:
-        if dialect not in started:
-            started[dialect] = Sandbox(dialect=dialect)
-            started[dialect].start()
-        started[dialect].clear()
-        return started[dialect]
+    def get(server: Any) -> Sandbox:
+        if server not in started:
+            started[server] = Sandbox(server=server)
+            started[server].start()
+        started[server].clear()
+        return started[server]
 
     yield get
     for sandbox in started.values():
@@ -150,9 +150,9 @@ def sandboxes() -> Iterator[Callable[[str], Sandbox]]:
 def send(
     sandboxes: Callable[[str], Sandbox], connect: Callable[[Sandbox], Any]
 ) -> Callable[..., Any]:
-    """Send a body to the sandbox of a dialect."""
+    """Send a body to the sandbox of a server."""
 
-    def post(dialect: str, body: Any, **options: Any) -> Any:
-        return connect(sandboxes(dialect))(body, **{"path": "/v1/chat/completions", **options})
+    def post(server: str, body: Any, **options: Any) -> Any:
+        return connect(sandboxes(server))(body, **{"path": "/v1/chat/completions", **options})
 
     return post

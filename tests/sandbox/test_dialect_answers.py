@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from qwen_vl.samples import BIG_BUCK_BUNNY
-from qwen_vl_sandbox.specs.servers import DIALECTS
+from qwen_vl_sandbox.specs.servers import SERVERS
 
 MODEL = "Qwen/Qwen3-VL-8B-Instruct"
 OLDER = "Qwen/Qwen2.5-VL-7B-Instruct"
@@ -134,7 +134,7 @@ def test_vllm_samples_videos_by_media_io_kwargs(send: Callable[..., Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("dialect", "key"),
+    ("server", "key"),
     [
         ("vllm", "reasoning"),
         ("sglang", "reasoning_content"),
@@ -142,26 +142,26 @@ def test_vllm_samples_videos_by_media_io_kwargs(send: Callable[..., Any]) -> Non
         ("ollama", "reasoning"),
     ],
 )
-def test_reasoning_has_each_servers_key(send: Callable[..., Any], dialect: str, key: str) -> None:
+def test_reasoning_has_each_servers_key(send: Callable[..., Any], server: str, key: str) -> None:
     """In a whole answer and in a stream; it is off unless asked for."""
-    silent = send(dialect, ask()).json["choices"][0]["message"]
+    silent = send(server, ask()).json["choices"][0]["message"]
     assert not silent.get(key)
     body = ask(reasoning_effort="high")
-    message = send(dialect, body).json["choices"][0]["message"]
+    message = send(server, body).json["choices"][0]["message"]
     assert message[key].startswith("The request holds 1 messages")
-    chunks = streamed(send(dialect, {**body, "stream": True}))
+    chunks = streamed(send(server, {**body, "stream": True}))
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
     assert "".join(delta.get(key) or "" for delta in deltas) == message[key]
 
 
-@pytest.mark.parametrize("dialect", ["vllm", "sglang", "llamacpp"])
-def test_template_switches_reasoning(send: Callable[..., Any], dialect: str) -> None:
+@pytest.mark.parametrize("server", ["vllm", "sglang", "llamacpp"])
+def test_template_switches_reasoning(send: Callable[..., Any], server: str) -> None:
     """By `chat_template_kwargs`, against the effort if need be."""
-    key = DIALECTS[dialect].reasoning_key
+    key = SERVERS[server].reasoning_key
     switched = ask(chat_template_kwargs={"enable_thinking": True})
-    assert send(dialect, switched).json["choices"][0]["message"][key]
+    assert send(server, switched).json["choices"][0]["message"][key]
     off = ask(chat_template_kwargs={"enable_thinking": False}, reasoning_effort="high")
-    assert not send(dialect, off).json["choices"][0]["message"].get(key)
+    assert not send(server, off).json["choices"][0]["message"].get(key)
 
 
 def test_reasoning_is_placed_as_asked(send: Callable[..., Any]) -> None:
@@ -239,7 +239,7 @@ def test_ollama_gives_a_call_in_one_piece(send: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dialect", "value"),
+    ("server", "value"),
     [
         ("vllm", {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}),
         ("sglang", {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}),
@@ -248,13 +248,13 @@ def test_ollama_gives_a_call_in_one_piece(send: Callable[..., Any]) -> None:
         ("ollama", {"type": "json_schema", "json_schema": {"schema": SCHEMA}}),
     ],
 )
-def test_schema_is_kept_to(send: Callable[..., Any], dialect: str, value: Any) -> None:
+def test_schema_is_kept_to(send: Callable[..., Any], server: str, value: Any) -> None:
     """In each server's spelling, without the word "json"."""
-    assert orjson.loads(content_of(send(dialect, ask(response_format=value)))) == {"n": 0}
+    assert orjson.loads(content_of(send(server, ask(response_format=value)))) == {"n": 0}
 
 
 @pytest.mark.parametrize(
-    ("dialect", "fields", "text"),
+    ("server", "fields", "text"),
     [
         ("vllm", {"structured_outputs": {"choice": ["cat", "dog"]}}, "cat"),
         ("vllm", {"structured_outputs": {"regex": "[0-9]{3}"}}, "000"),
@@ -264,7 +264,7 @@ def test_schema_is_kept_to(send: Callable[..., Any], dialect: str, value: Any) -
     ],
 )
 def test_other_forms_are_kept_to(
-    send: Callable[..., Any], dialect: str, fields: dict[str, Any], text: str
+    send: Callable[..., Any], server: str, fields: dict[str, Any], text: str
 ) -> None:
     """Choices, patterns and schemas in fields of their own."""
-    assert content_of(send(dialect, ask(**fields))) == text
+    assert content_of(send(server, ask(**fields))) == text

@@ -17,7 +17,7 @@ from PIL import Image
 
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl_sandbox import Fault, Sandbox, ScriptedAnswer
-from qwen_vl_sandbox.specs.servers import DIALECTS
+from qwen_vl_sandbox.specs.servers import SERVERS
 
 MODEL = "Qwen/Qwen3-VL-8B-Instruct"
 OLDER = "Qwen/Qwen2.5-VL-7B-Instruct"
@@ -75,10 +75,10 @@ def frames(count: int) -> dict[str, Any]:
     return video("data:video/jpeg;base64," + ",".join([JPEG] * count))
 
 
-@pytest.fixture(scope="module", params=list(DIALECTS))
+@pytest.fixture(scope="module", params=list(SERVERS))
 def every(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """A sandbox of each dialect in turn."""
-    with Sandbox(dialect=request.param) as sandbox:
+    """A sandbox of each server in turn."""
+    with Sandbox(server=request.param) as sandbox:
         yield sandbox
 
 
@@ -93,7 +93,7 @@ def content_of(reply: Any) -> str:
 class Case:
     """A request that one server refuses."""
 
-    dialect: str
+    server: str
     body: Any
     message: str
     status: int = 400
@@ -278,13 +278,13 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(
-    "case", [*VLLM, *OTHERS], ids=lambda case: f"{case.dialect}: {case.message[:40]}"
+    "case", [*VLLM, *OTHERS], ids=lambda case: f"{case.server}: {case.message[:40]}"
 )
 def test_request_is_refused_as_by_that_server(send: Callable[..., Any], case: Case) -> None:
     """With its status, its kind of error and its body."""
-    reply = send(case.dialect, case.body)
+    reply = send(case.server, case.body)
     assert reply.status == case.status, reply.body[:500]
-    error = reply.json if case.dialect == "sglang" else reply.json["error"]
+    error = reply.json if case.server == "sglang" else reply.json["error"]
     assert error["type"] == case.kind
     assert case.message in error["message"]
 
@@ -330,12 +330,12 @@ TAKEN = [
 ]
 
 
-@pytest.mark.parametrize(("dialect", "body"), TAKEN, ids=range(len(TAKEN)))
+@pytest.mark.parametrize(("server", "body"), TAKEN, ids=range(len(TAKEN)))
 def test_request_is_taken_as_by_that_server(
-    send: Callable[..., Any], dialect: str, body: Any
+    send: Callable[..., Any], server: str, body: Any
 ) -> None:
     """Much of it the service itself would refuse."""
-    assert send(dialect, body).status == 200, send(dialect, body).body[:500]
+    assert send(server, body).status == 200, send(server, body).body[:500]
 
 
 IGNORED = [
@@ -368,16 +368,16 @@ IGNORED = [
 ]
 
 
-@pytest.mark.parametrize(("dialect", "body", "names"), IGNORED, ids=range(len(IGNORED)))
+@pytest.mark.parametrize(("server", "body", "names"), IGNORED, ids=range(len(IGNORED)))
 def test_field_is_ignored_and_recorded(
     sandboxes: Callable[[str], Sandbox],
     connect: Callable[[Sandbox], Any],
-    dialect: str,
+    server: str,
     body: Any,
     names: list[str],
 ) -> None:
     """The request passes, and the recorder says what was in vain."""
-    sandbox = sandboxes(dialect)
+    sandbox = sandboxes(server)
     assert connect(sandbox)(body, path=PATH).status == 200
     assert list(sandbox.last_request.unknown_fields) == names
 
@@ -438,22 +438,22 @@ def test_script_and_faults_work_in_every_dialect(
 def test_key_is_needed_only_where_one_is_set(connect: Callable[[Sandbox], Any]) -> None:
     """The servers know no keys unless told; Ollama never does."""
     bare = {"Authorization": ""}
-    with Sandbox(dialect="vllm") as sandbox:
+    with Sandbox(server="vllm") as sandbox:
         assert connect(sandbox)(ask(), path=PATH, headers=bare).status == 200
-    with Sandbox(dialect="vllm", api_keys=["sk-1"]) as sandbox:
+    with Sandbox(server="vllm", api_keys=["sk-1"]) as sandbox:
         refused = connect(sandbox)(ask(), path=PATH, headers=bare)
         assert (refused.status, refused.json) == (401, {"error": "Unauthorized"})
-    with Sandbox(dialect="llamacpp", api_keys=["sk-1"]) as sandbox:
+    with Sandbox(server="llamacpp", api_keys=["sk-1"]) as sandbox:
         refused = connect(sandbox)(ask(), path=PATH)
         assert refused.json["error"]["message"] == "Invalid API Key"
         listed = connect(sandbox)(method="GET", path="/v1/models")
         assert listed.status == 401
-    with Sandbox(dialect="ollama", api_keys=["sk-1"]) as sandbox:
+    with Sandbox(server="ollama", api_keys=["sk-1"]) as sandbox:
         assert connect(sandbox)(ask(), path=PATH, headers=bare).status == 200
 
 
 @pytest.mark.parametrize(
-    ("dialect", "body"),
+    ("server", "body"),
     [
         ("vllm", b'{"detail":"Not Found"}'),
         ("sglang", b'{"detail":"Not Found"}'),
@@ -461,16 +461,16 @@ def test_key_is_needed_only_where_one_is_set(connect: Callable[[Sandbox], Any]) 
         ("ollama", b"404 page not found"),
     ],
 )
-def test_other_path_is_not_found(send: Callable[..., Any], dialect: str, body: bytes) -> None:
+def test_other_path_is_not_found(send: Callable[..., Any], server: str, body: bytes) -> None:
     """The service's own addresses among them."""
-    reply = send(dialect, ask(), path="/compatible-mode/v1/chat/completions")
+    reply = send(server, ask(), path="/compatible-mode/v1/chat/completions")
     assert (reply.status, reply.body) == (404, body)
-    assert send(dialect, ask(), method="GET").status == 405
+    assert send(server, ask(), method="GET").status == 405
 
 
 def test_address_of_a_dialect_ends_in_v1() -> None:
     """There is no native protocol."""
-    with Sandbox(dialect="ollama") as sandbox:
+    with Sandbox(server="ollama") as sandbox:
         assert sandbox.base_url == f"{sandbox.url}/v1"
         with pytest.raises(RuntimeError, match="no native protocol"):
             sandbox.native_base_url  # noqa: B018 - the property itself raises.
@@ -479,7 +479,7 @@ def test_address_of_a_dialect_ends_in_v1() -> None:
 def test_unknown_dialect_is_an_error() -> None:
     """The message names those there are."""
     with pytest.raises(ValueError, match="'triton' is not one of dashscope, vllm"):
-        Sandbox(dialect="triton")  # type: ignore[arg-type] - meant.
+        Sandbox(server="triton")  # type: ignore[arg-type] - meant.
 
 
 class Files(http.server.BaseHTTPRequestHandler):
@@ -521,7 +521,7 @@ def test_loopback_picture_is_fetched(send: Callable[..., Any], files: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("dialect", "name", "status"),
+    ("server", "name", "status"),
     [
         ("vllm", "none.png", 422),
         ("vllm", "broken.png", 500),
@@ -530,11 +530,11 @@ def test_loopback_picture_is_fetched(send: Callable[..., Any], files: str) -> No
     ],
 )
 def test_file_that_cannot_be_had_is_an_error(
-    send: Callable[..., Any], files: str, dialect: str, name: str, status: int
+    send: Callable[..., Any], files: str, server: str, name: str, status: int
 ) -> None:
     """Of a video too the picture's field is blamed."""
-    reply = send(dialect, ask(image(f"{files}/{name}")))
+    reply = send(server, ask(image(f"{files}/{name}")))
     assert reply.status == status
     if status == 422:
-        film = send(dialect, ask(video(f"{files}/{name}")))
+        film = send(server, ask(video(f"{files}/{name}")))
         assert (film.status, film.json["error"]["param"]) == (422, "image_url")

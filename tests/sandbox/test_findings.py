@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from qwen_vl_sandbox import Sandbox
-from qwen_vl_sandbox.media.colors import find_places
+from qwen_vl_sandbox.media.colors import find_boxes
 from qwen_vl_sandbox.media.fetch import Content
 
 BOX = (192, 108, 960, 540)
 BOXES = "Detect all {} boxes in the image and output their bbox coordinates in JSON format."
-COLOURS = {
+COLORS = {
     "red": "#e02020",
     "orange": "#ff8c00",
     "yellow": "#ffe000",
@@ -32,11 +32,11 @@ Draw = Callable[..., str]
 
 
 def draw(size: tuple[int, int], boxes: dict[str, tuple[int, int, int, int]]) -> bytes:
-    picture = Image.linear_gradient("L").resize(size).convert("RGB")
-    for colour, box in boxes.items():
-        picture.paste(colour, box)
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    for color, box in boxes.items():
+        image.paste(color, box)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
+    image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -111,17 +111,16 @@ def test_other_questions_are_answered_as_ever(client: openai.OpenAI, red_box: st
 
 def test_every_colour_is_told_from_the_others() -> None:
     boxes = {
-        code: (40 * number, 10, 40 * number + 30, 50)
-        for number, code in enumerate(COLOURS.values())
+        code: (40 * number, 10, 40 * number + 30, 50) for number, code in enumerate(COLORS.values())
     }
     content = Content(draw((400, 60), boxes), "image/png")
-    found = find_places(content, tuple((name, name) for name in COLOURS))
-    assert [place.word for place in found] == list(COLOURS)
+    found = find_boxes(content, tuple((name, name) for name in COLORS))
+    assert [place.word for place in found] == list(COLORS)
     assert [place.box for place in found] == list(boxes.values())
 
 
 def test_events_of_a_list_of_frames(client: openai.OpenAI, qwen_vl_sandbox: Sandbox) -> None:
-    urls = [spell(draw((64, 64), {colour: (0, 0, 64, 64)})) for colour in ("red", "blue")]
+    urls = [spell(draw((64, 64), {color: (0, 0, 64, 64)})) for color in ("red", "blue")]
     frames = [*[urls[0]] * 3, *[urls[1]] * 5]
     text = "Give start_time, end_time and event of each scene."
     content: Any = [

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from qwen_vl.samples import BIG_BUCK_BUNNY
-from qwen_vl_sandbox.errors.refusal import Refusal
+from qwen_vl_sandbox.errors.api_error import ApiError
 from qwen_vl_sandbox.media.fetch import Content
-from qwen_vl_sandbox.media.inspect import see_picture, see_video
-from qwen_vl_sandbox.specs.models import model_facts
+from qwen_vl_sandbox.media.inspect import inspect_image, see_video
+from qwen_vl_sandbox.specs.models import model_spec
 
 
 def filmed(seconds: int, container: str = "mp4") -> Content:
@@ -43,7 +43,7 @@ def test_picture_of_a_listed_format_is_decoded(kind: str, media_type: str, mode:
     """All formats of the Vision page (2026-08) and the Errors page (2026-07)."""
     file = io.BytesIO()
     Image.new(mode, (32, 32), "#102030").save(file, kind)
-    seen = see_picture(Content(file.getvalue(), media_type), strict=True)
+    seen = inspect_image(Content(file.getvalue(), media_type), strict=True)
     assert (seen.format, seen.width, seen.height) == (kind, 32, 32)
 
 
@@ -52,7 +52,7 @@ def test_picture_of_any_mode_has_a_mean_colour(mode: str) -> None:
     """Grey, indexed and deep pictures are taken too."""
     file = io.BytesIO()
     Image.new(mode, (16, 16)).save(file, "TIFF")
-    assert see_picture(Content(file.getvalue(), "image/tiff"), strict=True).colour is not None
+    assert inspect_image(Content(file.getvalue(), "image/tiff"), strict=True).color is not None
 
 
 def test_heic_picture_is_measured_by_its_header() -> None:
@@ -61,14 +61,14 @@ def test_heic_picture_is_measured_by_its_header() -> None:
         b"\x00\x00\x00\x14ispe" + struct.pack(">III", 0, *size) for size in ((512, 512), (900, 600))
     )
     data = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + boxes
-    seen = see_picture(Content(data, "image/heic"), strict=True)
-    assert (seen.format, seen.width, seen.height, seen.colour) == ("HEIC", 900, 600, None)
+    seen = inspect_image(Content(data, "image/heic"), strict=True)
+    assert (seen.format, seen.width, seen.height, seen.color) == ("HEIC", 900, 600, None)
 
 
 def test_heic_picture_without_size_is_refused() -> None:
     """There is nothing to decode."""
-    with pytest.raises(Refusal, match="Failed to decode"):
-        see_picture(Content(b"\x00\x00\x00\x18ftypheic", "image/heic"), strict=True)
+    with pytest.raises(ApiError, match="Failed to decode"):
+        inspect_image(Content(b"\x00\x00\x00\x18ftypheic", "image/heic"), strict=True)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_heic_picture_without_size_is_refused() -> None:
 )
 def test_video_container_is_named(container: str, name: str) -> None:
     """The containers of the Vision page (2026-08)."""
-    facts = model_facts("qwen3-vl-plus").video
-    assert facts is not None
-    seen = see_video(filmed(6, container), facts)
+    spec = model_spec("qwen3-vl-plus").video
+    assert spec is not None
+    seen = see_video(filmed(6, container), spec)
     assert (seen.format, seen.clip.width, seen.clip.height) == (name, 64, 48)
     assert seen.clip.seconds == pytest.approx(6, abs=1.1)
 
@@ -87,19 +87,19 @@ def test_video_container_is_named(container: str, name: str) -> None:
 @pytest.mark.parametrize(("seconds", "words"), [(1, "too short"), (41, "too long")])
 def test_video_outside_the_length_is_refused(seconds: int, words: str) -> None:
     """The oldest models take 2 to 40 seconds (Vision page, 2026-08)."""
-    facts = model_facts("qwen2-vl-7b-instruct").video
-    assert facts is not None
-    with pytest.raises(Refusal, match=words):
-        see_video(filmed(seconds), facts)
+    spec = model_spec("qwen2-vl-7b-instruct").video
+    assert spec is not None
+    with pytest.raises(ApiError, match=words):
+        see_video(filmed(seconds), spec)
 
 
 @pytest.mark.parametrize("cut", [0, 100, 50_000])
 def test_broken_video_is_refused(cut: int) -> None:
     """Whatever is left of it."""
-    facts = model_facts("qwen3-vl-plus").video
-    assert facts is not None
-    with pytest.raises(Refusal, match="Invalid video file"):
-        see_video(Content(BIG_BUCK_BUNNY.read_bytes()[:cut], "video/mp4"), facts)
+    spec = model_spec("qwen3-vl-plus").video
+    assert spec is not None
+    with pytest.raises(ApiError, match="Invalid video file"):
+        see_video(Content(BIG_BUCK_BUNNY.read_bytes()[:cut], "video/mp4"), spec)
 
 
 def test_sound_without_picture_is_no_video() -> None:
@@ -111,7 +111,7 @@ def test_sound_without_picture_is_no_video() -> None:
         frame.rate = 8000
         sound.mux(stream.encode(frame))
         sound.mux(stream.encode())
-    facts = model_facts("qwen3-vl-plus").video
-    assert facts is not None
-    with pytest.raises(Refusal, match="Invalid video file"):
-        see_video(Content(file.getvalue(), "video/mp4"), facts)
+    spec = model_spec("qwen3-vl-plus").video
+    assert spec is not None
+    with pytest.raises(ApiError, match="Invalid video file"):
+        see_video(Content(file.getvalue(), "video/mp4"), spec)

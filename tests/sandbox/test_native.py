@@ -226,8 +226,8 @@ def test_frame_list_is_read(ask: Ask, picture_url: Callable[..., str]) -> None:
 
 def test_high_resolution_ignores_max_pixels(ask: Ask, picture_url: Callable[..., str]) -> None:
     """As on the other protocol."""
-    picture = {"image": picture_url(3840, 2160), "max_pixels": 65_536}
-    body = ask(body_of(picture, vl_high_resolution_images=True))
+    image = {"image": picture_url(3840, 2160), "max_pixels": 65_536}
+    body = ask(body_of(image, vl_high_resolution_images=True))
     assert body["usage"]["image_tokens"] == 8160 + 2
 
 
@@ -235,8 +235,8 @@ def test_picture_sizes_come_last(
     ask: Ask, stream: Ask, picture_url: Callable[..., str], data_url: Callable[..., str]
 ) -> None:
     """Height and width of each picture as the model sees it, and none of a video."""
-    pictures = [{"image": picture_url(1920, 1080)}, {"image": picture_url(100, 100)}]
-    asked = body_of(*pictures, vl_enable_image_hw_output=True)
+    images = [{"image": picture_url(1920, 1080)}, {"image": picture_url(100, 100)}]
+    asked = body_of(*images, vl_enable_image_hw_output=True)
     sizes = {"image_hw": [[1088, 1920], [256, 256]]}
     assert message_of(ask(asked))["content"][1] == sizes
     chunks = stream(asked)
@@ -265,9 +265,9 @@ def test_probabilities_stand_beside_the_message(ask: Ask, stream: Ask) -> None:
 
 def test_words_are_the_whole_picture(ask: Ask, picture_url: Callable[..., str]) -> None:
     """The sandbox reads nothing, and says so in the shape of the task."""
-    picture = {"image": picture_url(300, 200), "enable_rotate": True}
+    image = {"image": picture_url(300, 200), "enable_rotate": True}
     body = body_of(
-        picture,
+        image,
         {"text": "read"},
         model="qwen-vl-ocr",
         ocr_options={"task": "advanced_recognition"},

@@ -121,12 +121,12 @@ def test_prefix_is_kept_for_five_minutes_from_its_last_use() -> None:
     cache = PrefixCache(lambda: now)
     body = native({"text": LONG, **MARK})
     conversation = NativeProtocol().read(body, {}, strict=True).conversation
-    receipt = receive(conversation, Storage())
+    report = receive(conversation, Storage())
     created, found = CacheUse(created=1104, found=0), CacheUse(created=0, found=1104)
-    assert cache.use(conversation, receipt) == created
+    assert cache.use(conversation, report) == created
     now = KEPT_SECONDS - 1
-    assert cache.use(conversation, receipt) == found
+    assert cache.use(conversation, report) == found
     now = 2 * KEPT_SECONDS - 2
-    assert cache.use(conversation, receipt) == found
+    assert cache.use(conversation, report) == found
     now = 3 * KEPT_SECONDS - 2
-    assert cache.use(conversation, receipt) == created
+    assert cache.use(conversation, report) == created

@@ -15,7 +15,7 @@ from qwen_vl_sandbox.media.self_hosted_tokens import (
     Frames,
     Limits,
     family_of,
-    picture_tokens,
+    image_tokens,
     sampled_numbers,
     scaled_size,
     video_tokens,
@@ -24,7 +24,7 @@ from qwen_vl_sandbox.media.self_hosted_tokens import (
 TABLE = orjson.loads(
     (Path(__file__).parents[1] / "core/tokens/self_hosted_token_table.json").read_bytes()
 )
-PICTURES = [(family, row) for family, rows in TABLE["images"].items() for row in rows]
+IMAGES = [(family, row) for family, rows in TABLE["images"].items() for row in rows]
 VIDEOS = [
     (family, row)
     for family, rows in TABLE["videos"].items()
@@ -40,17 +40,17 @@ def _name(value: Any) -> str:
     return f"{value['width']}x{value['height']} {asked}"
 
 
-@pytest.mark.parametrize(("family", "row"), PICTURES, ids=_name)
+@pytest.mark.parametrize(("family", "row"), IMAGES, ids=_name)
 def test_picture_counts_as_measured(family: Family, row: dict[str, Any]) -> None:
     """Its size and its tokens, or its refusal."""
     factor = PROCESSORS[family].factor
     limits = Limits(row["min_pixels"], row["max_pixels"])
     if "error" in row:
         with pytest.raises(ValueError, match="aspect ratio must be smaller than 200"):
-            picture_tokens(row["width"], row["height"], factor, limits)
+            image_tokens(row["width"], row["height"], factor, limits)
         return
     assert list(scaled_size(row["width"], row["height"], factor, limits)) == row["resized"]
-    assert picture_tokens(row["width"], row["height"], factor, limits) == row["tokens"]
+    assert image_tokens(row["width"], row["height"], factor, limits) == row["tokens"]
 
 
 @pytest.mark.parametrize(("family", "row"), VIDEOS, ids=_name)
@@ -80,9 +80,9 @@ def test_video_counts_as_measured(family: Family, row: dict[str, Any]) -> None:
 
 def test_table_has_rows_of_both_kinds() -> None:
     """Refused ones among them."""
-    assert len(PICTURES) > 200
+    assert len(IMAGES) > 200
     assert len(VIDEOS) == 80
-    assert sum("error" in row for _, row in PICTURES + VIDEOS) > 5
+    assert sum("error" in row for _, row in IMAGES + VIDEOS) > 5
 
 
 @pytest.mark.parametrize(

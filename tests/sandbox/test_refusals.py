@@ -163,7 +163,7 @@ PARTS = [
         "At most 4 cache_control markers",
     ),
 ]
-KNOBS = [
+MEDIA_OPTIONS = [
     Case(CHAT, ask(image(SMALL, {"min_pixels": 65_536})), "must stand beside 'image_url'"),
     Case(CHAT, ask(image(SMALL, {"max_pixels": 65_536})), "must stand beside 'image_url'"),
     Case(CHAT, ask(image(SMALL, fps=2)), "cannot be set on a 'image_url' part"),
@@ -191,7 +191,7 @@ KNOBS = [
         "should be [4096, 786432]",
     ),
 ]
-PICTURES = [
+IMAGES = [
     Case(VISION, ask(image("file:///tmp/cat.png")), "does not appear to be valid"),
     Case(VISION, ask(image("/pictures/cat.png")), "does not appear to be valid"),
     Case(VISION, ask(image("https:///cat.png")), "does not appear to be valid"),
@@ -361,7 +361,7 @@ SAMPLING = [
         ERRORS, talk(said("user", "four" * 260_096)), "Range of input length should be [1, 260096]"
     ),
 ]
-ALL = [*MODELS, *MESSAGES, *PARTS, *KNOBS, *PICTURES, *VIDEOS, *THINKING, *FORMATS, *TOOLS]
+ALL = [*MODELS, *MESSAGES, *PARTS, *MEDIA_OPTIONS, *IMAGES, *VIDEOS, *THINKING, *FORMATS, *TOOLS]
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qwen_vl_sandbox.answers.tools import find_arguments
-from qwen_vl_sandbox.errors.refusal import Refusal
+from qwen_vl_sandbox.errors.api_error import ApiError
 from qwen_vl_sandbox.json_schema import matching_text, value_for
-from qwen_vl_sandbox.media.colors import Colour
+from qwen_vl_sandbox.media.colors import Color
 from qwen_vl_sandbox.protocols.native import NativeProtocol
 from qwen_vl_sandbox.protocols.openai import OpenAIProtocol
-from qwen_vl_sandbox.protocols.self_hosted import DialectProtocol
+from qwen_vl_sandbox.protocols.self_hosted import SelfHostedProtocol
 from qwen_vl_sandbox.reading.conversation import Tool
-from qwen_vl_sandbox.specs.servers import DIALECTS
+from qwen_vl_sandbox.specs.servers import SERVERS
 
 
 class Shade(enum.Enum):
@@ -105,7 +105,7 @@ def test_value_follows_the_schema(schema: Any, value: Any) -> None:
 
 def test_schema_that_never_ends_is_refused() -> None:
     """No finite value fits it."""
-    with pytest.raises(Refusal, match="JSON schema"):
+    with pytest.raises(ApiError, match="JSON schema"):
         value_for({"$ref": "#"}, "words")
 
 
@@ -180,7 +180,7 @@ def test_enumerated_argument_is_found_in_the_text() -> None:
 )
 def test_colour_is_named(rgb: tuple[int, int, int], name: str) -> None:
     """A rough word for each colour."""
-    assert Colour(*rgb).name == name
+    assert Color(*rgb).name == name
 
 
 JSON = st.recursive(
@@ -211,7 +211,7 @@ def test_any_json_is_read_or_refused(fields: dict[str, Any], messages: Any) -> N
     """No body, however odd, breaks the sandbox itself."""
     body = {"model": "qwen3.8-max", "messages": messages, **fields}
     assert isinstance(OpenAIProtocol().unknown_fields(body), tuple)
-    with contextlib.suppress(Refusal):
+    with contextlib.suppress(ApiError):
         assert OpenAIProtocol().read(body, {}, strict=True).conversation.messages
 
 
@@ -226,7 +226,7 @@ def test_any_native_json_is_read_or_refused(parameters: Any, given: Any, model: 
     body = {"model": model, "input": given, "parameters": parameters}
     protocol, headers = NativeProtocol(), {"x-dashscope-sse": "enable"}
     assert isinstance(protocol.unknown_fields(body), tuple)
-    with contextlib.suppress(Refusal):
+    with contextlib.suppress(ApiError):
         assert protocol.read(body, headers, strict=True).conversation.messages
 
 
@@ -240,14 +240,14 @@ MORE_FIELDS = [
 @given(
     st.dictionaries(st.sampled_from(FIELDS + MORE_FIELDS), JSON),
     JSON | st.lists(MESSAGE, max_size=3),
-    st.sampled_from(list(DIALECTS)),
+    st.sampled_from(list(SERVERS)),
 )
 def test_any_json_is_read_or_refused_in_every_dialect(
-    fields: dict[str, Any], messages: Any, dialect: str
+    fields: dict[str, Any], messages: Any, server: str
 ) -> None:
     """The same for the servers that hold the model themselves."""
-    protocol = DialectProtocol(DIALECTS[dialect])
+    protocol = SelfHostedProtocol(SERVERS[server])
     body = {"model": "qwen3-vl", "messages": messages, **fields}
     assert isinstance(protocol.unknown_fields(body), tuple)
-    with contextlib.suppress(Refusal):
+    with contextlib.suppress(ApiError):
         assert protocol.read(body, {}, strict=True).conversation.messages

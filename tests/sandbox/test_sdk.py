@@ -37,9 +37,9 @@ def user(*content: Any) -> list[Any]:
     return [{"role": "user", "content": content[0] if len(content) == 1 else list(content)}]
 
 
-def image(url: str, **knobs: int) -> dict[str, Any]:
+def image(url: str, **options: int) -> dict[str, Any]:
     """Write a picture part."""
-    return {"type": "image_url", "image_url": {"url": url}, **knobs}
+    return {"type": "image_url", "image_url": {"url": url}, **options}
 
 
 def text(words: str) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def test_ask_describes_the_video(client: openai.OpenAI, data_url: DataUrl) -> No
 
 
 def test_ask_honours_pixel_knobs(client: openai.OpenAI, data_url: DataUrl) -> None:
-    """Knobs beside the picture change its tokens."""
+    """MediaOptions beside the picture change its tokens."""
     url = data_url(CHELSEA, "image/png")
     reply = client.chat.completions.create(
         model="qwen3-vl-plus",

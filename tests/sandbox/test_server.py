@@ -127,12 +127,12 @@ def test_short_key_is_not_shown_at_all(qwen_vl_sandbox: Sandbox, post: Post) -> 
 
 def test_unknown_fields_are_recorded_and_ignored(qwen_vl_sandbox: Sandbox, post: Post) -> None:
     """The service's pages do not say what becomes of them."""
-    part = {"type": "text", "text": "hi", "colour": "red"}
+    part = {"type": "text", "text": "hi", "color": "red"}
     body = {**BODY, "messages": [{"role": "user", "content": [part]}], "frequency_penalty": 1}
     assert post(body).status == 200
     assert qwen_vl_sandbox.last_request.unknown_fields == (
         "frequency_penalty",
-        "messages[0].content[0].colour",
+        "messages[0].content[0].color",
     )
 
 
@@ -188,14 +188,14 @@ def test_module_runs_until_interrupted() -> None:
 
 
 def test_command_line_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--lenient` is `strict=False`; `--dialect` is the dialect."""
+    """`--lenient` is `strict=False`; `--server` is the server."""
     calls: list[Any] = []
     monkeypatch.setattr(command, "serve", lambda *args, **kwargs: calls.append((args, kwargs)))
     command.main(["--port", "81", "--host", "127.0.0.2", "--lenient"])
-    command.main(["--dialect", "vllm"])
+    command.main(["--server", "vllm"])
     assert calls == [
-        ((81, "127.0.0.2"), {"strict": False, "dialect": "dashscope"}),
-        ((8000, "127.0.0.1"), {"strict": True, "dialect": "vllm"}),
+        ((81, "127.0.0.2"), {"strict": False, "server": "dashscope"}),
+        ((8000, "127.0.0.1"), {"strict": True, "server": "vllm"}),
     ]
     assert callable(serve)
 

@@ -19,8 +19,8 @@ def ask(post: Post, picture_url: Callable[..., str]) -> Callable[..., str]:
     """Ask about a picture in words; the answer's text."""
 
     def send(*words: str, model: str = "qwen-vl-ocr") -> str:
-        picture = {"type": "image_url", "image_url": {"url": picture_url(300, 200)}}
-        content = [picture, *({"type": "text", "text": text} for text in words)]
+        image = {"type": "image_url", "image_url": {"url": picture_url(300, 200)}}
+        content = [image, *({"type": "text", "text": text} for text in words)]
         reply = post({"model": model, "messages": [{"role": "user", "content": content}]})
         message = reply.json["choices"][0]["message"]
         assert "ocr_result" not in str(reply.json)

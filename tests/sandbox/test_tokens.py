@@ -5,14 +5,14 @@ import pytest
 from qwen_vl_sandbox.media.hosted_tokens import (
     Budget,
     Clip,
-    picture_tokens,
+    image_tokens,
     pieces,
     resized,
     sampled_frames,
     text_tokens,
     video_tokens,
 )
-from qwen_vl_sandbox.specs.models import model_facts
+from qwen_vl_sandbox.specs.models import model_spec
 
 OLD = Budget(patch=28, min_pixels=3_136, max_pixels=1_003_520)
 NEW = Budget(patch=32, min_pixels=65_536, max_pixels=2_621_440)
@@ -38,7 +38,7 @@ def test_picture_tokens_match_the_worked_table(
     size: tuple[int, int], budget: Budget, scaled: tuple[int, int], tokens: int
 ) -> None:
     """Size and tokens for both patch sizes and for high resolution."""
-    assert (resized(*size, budget), picture_tokens(*size, budget)) == (scaled, tokens)
+    assert (resized(*size, budget), image_tokens(*size, budget)) == (scaled, tokens)
 
 
 def test_picture_of_extreme_ratio_keeps_one_patch() -> None:
@@ -103,6 +103,6 @@ def test_text_tokens_count_the_pieces(text: str) -> None:
 )
 def test_model_facts_follow_the_id(model: str, patch: int, max_frames: int) -> None:
     """Patch size and frame limit by family; the unknown is the newest."""
-    facts = model_facts(model)
-    assert facts.video is not None
-    assert (facts.patch, facts.video.max_frames) == (patch, max_frames)
+    spec = model_spec(model)
+    assert spec.video is not None
+    assert (spec.patch, spec.video.max_frames) == (patch, max_frames)

@@ -17,7 +17,7 @@ from dashscope.utils.oss_utils import OssUtils
 
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl_sandbox import Fault, Sandbox, Upload
-from qwen_vl_sandbox.errors.refusal import Refusal
+from qwen_vl_sandbox.errors.api_error import ApiError
 from qwen_vl_sandbox.storage import KEPT_SECONDS, POLICY_EXPIRED, POLICY_SECONDS, Storage
 
 MODEL = "qwen3-vl-plus"
@@ -276,7 +276,7 @@ def test_policy_and_file_grow_old() -> None:
     now = POLICY_SECONDS - 1
     storage.put(form, io.BytesIO(b"cat"), 3, "image/png")
     now = POLICY_SECONDS
-    with pytest.raises(Refusal, match=re.escape(POLICY_EXPIRED)):
+    with pytest.raises(ApiError, match=re.escape(POLICY_EXPIRED)):
         storage.put(form_of(policy, "dog.png"), io.BytesIO(b"dog"), 3, "image/png")
     now = POLICY_SECONDS - 1 + KEPT_SECONDS - 1
     assert storage.find(form["key"], MODEL, "me") is not None
@@ -411,8 +411,8 @@ def test_upload_whose_answer_is_cut(http_client: httpx.Client, qwen_vl_sandbox: 
 
 def test_upload_that_is_given_up_stores_nothing(qwen_vl_sandbox: Sandbox) -> None:
     """A client that goes away in mid-file."""
-    address = qwen_vl_sandbox.url.removeprefix("http://")
-    connection = http.client.HTTPConnection(address, timeout=20)
+    url = qwen_vl_sandbox.url.removeprefix("http://")
+    connection = http.client.HTTPConnection(url, timeout=20)
     headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": "1000"}
     connection.request("POST", "/oss", b"--x\r\n", headers)
     connection.close()

@@ -90,8 +90,8 @@ class ReferenceLLM(FunctionCallingLLM):
         calls = self.choose_calls(messages, last, seen, **options)
         answer = ""
         if not calls:
-            told = [m.content or "" for m in messages if m.role == "tool"]
-            answer = f"I see {', '.join(seen) or 'nothing'}. I heard '{last}', {told}."
+            reported = [m.content or "" for m in messages if m.role == "tool"]
+            answer = f"I see {', '.join(seen) or 'nothing'}. I heard '{last}', {reported}."
         words = sum(len((m.content or "").split()) + 1 for m in messages)
         usage = {
             "prompt_tokens": words + USAGE_PER_PICTURE * len(seen),
@@ -122,7 +122,7 @@ class ReferenceLLM(FunctionCallingLLM):
             data = self.load(str(block.url))
         else:
             raise ReferenceError_("The block is empty.")
-        return name_colour(first_frame(data) if is_video else picture(data))
+        return name_colour(first_frame(data) if is_video else image(data))
 
     def load(self, url: str) -> bytes:
         if url.startswith("data:"):
@@ -291,7 +291,7 @@ def to_completion(answer: ChatResponse) -> CompletionResponse:
     return CompletionResponse(text=answer.message.content or "", delta=answer.delta, raw=answer.raw)
 
 
-def picture(data: bytes) -> Image.Image:
+def image(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data)).convert("RGB")
     except OSError as error:
@@ -317,7 +317,7 @@ def fill(schema: dict[str, Any], text: str, seen: list[str]) -> dict[str, Any]:
         if found:
             filled[name] = json.loads(found[1].replace("'", '"'))
         elif "enum" in kind:
-            filled[name] = next((colour for colour in seen if colour in kind["enum"]), None)
+            filled[name] = next((color for color in seen if color in kind["enum"]), None)
             filled[name] = filled[name] or kind["enum"][0]
         else:
             filled[name] = {"integer": 0, "array": [], "string": ""}[kind["type"]]

@@ -14,7 +14,7 @@ class Subject:
     thinking_params = {"thinks": True}  # noqa: RUF012
     service_reaches_localhost = True
     understands = False
-    picture_formats = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+    image_formats = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
     def is_download_of_service(self, headers: Mapping[str, str]) -> bool:
         return "user-agent" not in headers

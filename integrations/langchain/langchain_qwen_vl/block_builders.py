@@ -46,7 +46,7 @@ def video_block(
         >>> video_block("https://example.com/walk.mp4", fps=1)["extras"]
         {'fps': 1}
     """
-    knobs = {
+    options = {
         "fps": fps,
         "max_pixels": max_pixels,
         "total_pixels": total_pixels,
@@ -56,7 +56,7 @@ def video_block(
         "video_mode": video_mode,
     }
     url = to_json_safe(video, "video", "video") if isinstance(video, bytes) else video
-    return _file_block(knobs, url=url)
+    return _file_block(options, url=url)
 
 
 def frames_block(
@@ -83,14 +83,14 @@ def frames_block(
         >>> len(frames_block(urls, fps=2)["extras"]["frames"])
         4
     """
-    knobs = {"fps": fps, "max_pixels": max_pixels, "total_pixels": total_pixels}
+    options = {"fps": fps, "max_pixels": max_pixels, "total_pixels": total_pixels}
     held = [_frame(frame, f"frames[{index}]") for index, frame in enumerate(frames)]
-    return _file_block({"frames": held, **knobs})
+    return _file_block({"frames": held, **options})
 
 
 def _file_block(extras: dict[str, Any], **source: Any) -> dict[str, Any]:
-    given = {name: value for name, value in extras.items() if value is not None}
-    return {"type": "file", "mime_type": _VIDEO_TYPE, **source, "extras": given}
+    values = {name: value for name, value in extras.items() if value is not None}
+    return {"type": "file", "mime_type": _VIDEO_TYPE, **source, "extras": values}
 
 
 def _frame(frame: Any, where: str) -> str | Path:

@@ -38,8 +38,8 @@ from qwen_vl.media.pdf import PDF_TYPE
 
 Block: TypeAlias = Mapping[str, Any]
 
-IMAGE_KNOBS = ("min_pixels", "max_pixels")
-VIDEO_KNOBS = (
+IMAGE_OPTIONS = ("min_pixels", "max_pixels")
+VIDEO_OPTIONS = (
     *("fps", "min_pixels", "max_pixels", "total_pixels"),
     *("start", "end", "max_frames", "video_mode"),
 )
@@ -116,7 +116,7 @@ def to_part(block: object, where: str) -> Part:
 
     Example:
         >>> to_part({"type": "video_url", "video_url": {"url": "https://e.org/a.mp4"}}, "").source
-        Url(address='https://e.org/a.mp4')
+        Url(url='https://e.org/a.mp4')
     """
     if isinstance(block, str):
         return Text(text=block, where=where)
@@ -149,7 +149,7 @@ def to_tool_part(block: object, where: str) -> ToolPart:
     Example:
         >>> block = {"type": "file", "url": "https://e.org/a.html", "mime_type": "text/html"}
         >>> to_tool_part(block, "").source
-        Url(address='https://e.org/a.html')
+        Url(url='https://e.org/a.html')
     """
     if isinstance(block, ReplacedBlock):
         return block.part
@@ -235,10 +235,10 @@ def _read_reasoning(block: Block, where: str) -> Reasoning:
 
 def _read_image(block: Block, where: str) -> Image:
     source = _require(_find_media(block, "image", "image_url"), block, where, "picture")
-    _warn_unsent(block, IMAGE_KNOBS, where)
+    _warn_unsent(block, IMAGE_OPTIONS, where)
     return Image(
         source=source,
-        **_find_all(block, *IMAGE_KNOBS, "detail", "cache_control"),
+        **_find_all(block, *IMAGE_OPTIONS, "detail", "cache_control"),
         where=where,
     )
 
@@ -252,10 +252,10 @@ def _read_video(block: Block, where: str) -> Video:
         source = Frames(tuple(_read_frames(frames, where)))
     else:
         source = _require(frames, block, where, "video")
-    _warn_unsent(block, VIDEO_KNOBS, where)
+    _warn_unsent(block, VIDEO_OPTIONS, where)
     return Video(
         source=source,
-        **_find_all(block, *VIDEO_KNOBS, "cache_control"),
+        **_find_all(block, *VIDEO_OPTIONS, "cache_control"),
         where=where,
     )
 
@@ -315,9 +315,9 @@ def _find_file(block: Block) -> tuple[Block, Any, str]:
     inner: Block = {**block, **held} if isinstance(held, Mapping) else block
     value = inner.get("file_data") or inner.get("file_uri") or _find_media(inner)
     source = inner.get("source")
-    places = (inner, source if isinstance(source, Mapping) else {})
+    holders = (inner, source if isinstance(source, Mapping) else {})
     names = ("mime_type", "media_type", "mimeType")
-    stated = next((place[name] for place in places for name in names if place.get(name)), None)
+    stated = next((place[name] for place in holders for name in names if place.get(name)), None)
     # LangChain calls every file of OpenAI's form a PDF, so what the bytes say counts.
     return inner, value, _sniff_inline(value) or str(stated or "") or _guess_type(value)
 
@@ -366,12 +366,12 @@ def _to_file(block: Block, source: Source, media_type: str, where: str) -> File:
 
 def _read_resource_link(block: Block, where: str) -> ToolPart:
     """Read MCP's `resource_link`: what lies at its URI is media only if the service fetches it."""
-    address = str(block.get("uri") or block.get("url") or "")
+    url = str(block.get("uri") or block.get("url") or "")
     mime_type = _mime_type_of(block)
     family = mime_type.partition("/")[0]
-    if family in {"image", "video"} and is_remote(address):
-        return _read_media_file({"type": "file", "url": address, "mime_type": mime_type}, where)
-    return _to_file(block, Url(address), mime_type, where)
+    if family in {"image", "video"} and is_remote(url):
+        return _read_media_file({"type": "file", "url": url, "mime_type": mime_type}, where)
+    return _to_file(block, Url(url), mime_type, where)
 
 
 def _read_resource(block: Block, where: str) -> ToolPart:
@@ -494,20 +494,20 @@ def _find_media(block: Block, *keys: str) -> Any:
         held = block.get(key)
         if isinstance(held, Mapping):
             held = held.get("url")
-        if _is_given(held):
+        if _is_set(held):
             return held
     source = block.get("source")
     for place in (block, source if isinstance(source, Mapping) else {}):
         for key in ("url", "path"):
-            if _is_given(place.get(key)):
+            if _is_set(place.get(key)):
                 return place[key]
         for key in ("base64", "data"):
-            if _is_given(place.get(key)):
+            if _is_set(place.get(key)):
                 return _promised_base64(place[key])
     return None
 
 
-def _is_given(value: object) -> bool:
+def _is_set(value: object) -> bool:
     # An empty string is what some frameworks write for "not this one".
     return value is not None and not (isinstance(value, str) and not value)
 
@@ -525,8 +525,8 @@ def _require(value: object, block: Block, where: str, what: str) -> Source:
     if source is not None:
         return source
     source_block = block.get("source")
-    places = (block, source_block if isinstance(source_block, Mapping) else {})
-    if any("file_id" in place for place in places) or block.get("source_type") == "id":
+    holders = (block, source_block if isinstance(source_block, Mapping) else {})
+    if any("file_id" in place for place in holders) or block.get("source_type") == "id":
         raise UnsupportedContentError(
             f"A {what} given by file_id: the service keeps no such files for chats.",
             where=where,
@@ -551,22 +551,22 @@ def _find(block: Block, name: str) -> Any:
 def _find_all(block: Block, *names: str) -> dict[str, Any]:
     """Find options beside the media, or in `extras`, `metadata` or the inner dict."""
     inner = (block.get(key) for key in ("extras", "metadata", *_INNER_KEYS))
-    places: list[Block] = [block, *(held for held in inner if isinstance(held, (dict, Mapping)))]
+    holders: list[Block] = [block, *(held for held in inner if isinstance(held, (dict, Mapping)))]
     # LangChain moves the metadata of its v0 blocks there.
     extras = block.get("extras")
     moved = extras.get("metadata") if isinstance(extras, (dict, Mapping)) else None
     if isinstance(moved, Mapping):
-        places.append(moved)
-    return {name: _first(name, places) for name in names}
+        holders.append(moved)
+    return {name: _first(name, holders) for name in names}
 
 
-def _first(name: str, places: Sequence[Block]) -> Any:
-    found = (place.get(name) for place in places)
+def _first(name: str, holders: Sequence[Block]) -> Any:
+    found = (place.get(name) for place in holders)
     return next((value for value in found if value is not None), None)
 
 
-def _warn_unsent(block: Block, knobs: Sequence[str], where: str) -> None:
-    known = _SOURCE_KEYS.union(knobs)
+def _warn_unsent(block: Block, options: Sequence[str], where: str) -> None:
+    known = _SOURCE_KEYS.union(options)
     inner = (block.get(key) for key in ("extras", *_INNER_KEYS))
     inner_names = (name for place in inner if isinstance(place, (dict, Mapping)) for name in place)
     for name in sorted({*block.keys(), *inner_names} - known):

@@ -31,7 +31,7 @@ from langchain_qwen_vl.messages import (
     to_message,
     to_turns,
 )
-from langchain_qwen_vl.profiles import profile_of
+from langchain_qwen_vl.profiles import to_langchain_profile
 from langchain_qwen_vl.structured import (
     Schema,
     bind_schema,
@@ -40,8 +40,8 @@ from langchain_qwen_vl.structured import (
 )
 from langchain_qwen_vl.tools import Tool, to_tools
 from langchain_qwen_vl.tracing import (
-    SafePrompt,
-    SerializedMemory,
+    SerializablePrompt,
+    SerializedCache,
     holds_raw_values,
     to_safe_message,
 )
@@ -57,7 +57,7 @@ from qwen_vl.specs.parameters import ToolChoice, to_tool_choice
 from qwen_vl.tokens.text import estimate_text_tokens
 
 if TYPE_CHECKING:
-    from qwen_vl.grounding.grounder import QuestionAsker
+    from qwen_vl.grounding.grounder import BaseGrounder
     from qwen_vl.grounding.results import Grounding
     from qwen_vl.grounding.timeline import Timeline
 
@@ -105,7 +105,7 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
     """Whether `invoke` streams underneath, so that callbacks see the tokens as they come."""
 
     _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
-    _serialized_memory: SerializedMemory = PrivateAttr(default_factory=SerializedMemory)
+    _serialized_cache: SerializedCache = PrivateAttr(default_factory=SerializedCache)
 
     @model_validator(mode="before")
     @classmethod
@@ -151,7 +151,7 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return profile_of(self.model, protocol=self.protocol, dialect=self.dialect)
+        return to_langchain_profile(self.model, protocol=self.protocol, server=self.server)
 
     @override
     def get_num_tokens(self, text: str) -> int:
@@ -200,16 +200,16 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
 
     @override
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
-        if isinstance(model_input, SafePrompt):
+        if isinstance(model_input, SerializablePrompt):
             return model_input
-        return self._make_safe(super()._convert_input(model_input), is_watched=True)
+        return self._make_safe(super()._convert_input(model_input), is_traced=True)
 
     def _convert(
         self, model_input: LanguageModelInput, config: RunnableConfig | None
     ) -> PromptValue:
         prompt = super()._convert_input(model_input)
-        is_watched = not holds_raw_values(prompt.to_messages()) or self._is_watched(config)
-        return self._make_safe(prompt, is_watched=is_watched)
+        is_traced = not holds_raw_values(prompt.to_messages()) or self._is_traced(config)
+        return self._make_safe(prompt, is_traced=is_traced)
 
     async def _convert_off_loop(
         self, model_input: LanguageModelInput, config: RunnableConfig | None
@@ -219,22 +219,22 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
             return await asyncio.to_thread(self._convert, prompt, config)
         return prompt
 
-    def _make_safe(self, prompt: PromptValue, *, is_watched: bool) -> PromptValue:
+    def _make_safe(self, prompt: PromptValue, *, is_traced: bool) -> PromptValue:
         messages, policy = prompt.to_messages(), self.media_policy
         safe = [
-            to_safe_message(message, f"messages[{index}]", policy, is_watched=is_watched)
+            to_safe_message(message, f"messages[{index}]", policy, is_traced=is_traced)
             for index, message in enumerate(messages)
         ]
         if all(new is old for new, old in zip(safe, messages, strict=True)):
             return prompt
-        return SafePrompt(messages=safe)
+        return SerializablePrompt(messages=safe)
 
-    def _is_watched(self, config: RunnableConfig | None) -> bool:
+    def _is_traced(self, config: RunnableConfig | None) -> bool:
         """Tell whether callbacks, tracers or a cache will see the messages."""
         caches = get_llm_cache() is not None if self.cache is None else self.cache is not False
-        given = ensure_config(config).get("callbacks")
+        values = ensure_config(config).get("callbacks")
         return caches or bool(
-            CallbackManager.configure(given, self.callbacks, self.verbose).handlers
+            CallbackManager.configure(values, self.callbacks, self.verbose).handlers
         )
 
     @override
@@ -290,7 +290,7 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
     @property
     @override
     def _serialized(self) -> dict[str, Any]:
-        return self._serialized_memory.recall(self)
+        return self._serialized_cache.recall(self)
 
     @override
     def _generate(
@@ -423,7 +423,7 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
             'Animal'
         """
         method = method or choose_structured_method(
-            kwargs.get("model") or self.model, protocol=self.protocol, dialect=self.dialect
+            kwargs.get("model") or self.model, protocol=self.protocol, server=self.server
         )
         options = {
             **kwargs,
@@ -436,11 +436,11 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
         return to_structured_runnable(asked, parser, include_raw=include_raw)
 
     @override
-    def _asker(self) -> "QuestionAsker":
+    def _grounder(self) -> "BaseGrounder":
         # Imported at the first use: programs that never locate anything do not wait for it.
-        from langchain_qwen_vl.grounding import ChatAsker  # noqa: PLC0415
+        from langchain_qwen_vl.grounding import ChatGrounder  # noqa: PLC0415
 
-        return ChatAsker(self)
+        return ChatGrounder(self)
 
     def as_locator(self, **options: Any) -> "Runnable[dict[str, Any], Grounding]":
         """Return a runnable that takes `{"image": …, "what": …}` and returns a `Grounding`.
@@ -502,12 +502,12 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
 
     @override
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
-        given = [output for output in llm_outputs if output]
+        values = [output for output in llm_outputs if output]
         totals = {
-            name: sum(output["token_usage"].get(name) or 0 for output in given)
+            name: sum(output["token_usage"].get(name) or 0 for output in values)
             for name in ("prompt_tokens", "completion_tokens", "total_tokens")
         }
-        return {"token_usage": totals, "model_name": given[0]["model_name"]} if given else {}
+        return {"token_usage": totals, "model_name": values[0]["model_name"]} if values else {}
 
 
 def _to_result(reply: Reply) -> ChatResult:

@@ -10,11 +10,11 @@ from langchain_core.tools import tool
 from rich.console import Console
 
 from langchain_qwen_vl.chat_models import ChatQwenVL
-from qwen_vl import demonstration as demo
+from qwen_vl.cli import demo
 
 QUESTIONS: Sequence[tuple[str, str, Sequence[Path]]] = (
-    ("image", demo.PICTURE_QUESTION, [demo.PICTURE]),
-    ("image", demo.PICTURES_QUESTION, demo.PICTURES),
+    ("image", demo.IMAGE_QUESTION, [demo.IMAGE]),
+    ("image", demo.IMAGES_QUESTION, demo.IMAGES),
     ("video", demo.VIDEO_QUESTION, [demo.VIDEO]),
 )
 MAX_LOOKS = 4
@@ -51,10 +51,10 @@ def zoom(left: int, top: int, right: int, bottom: int) -> list[dict[str, Any]]:
 
 
 def _look_closer(console: Console, model: ChatQwenVL) -> None:
-    demo.print_question(console, demo.AGENT_QUESTION, [demo.AGENT_PICTURE], model.model)
+    demo.print_question(console, demo.AGENT_QUESTION, [demo.AGENT_IMAGE], model.model)
     looking = model.bind_tools([zoom])
-    picture = {"type": "image", "image": demo.AGENT_PICTURE}
-    messages: list[BaseMessage] = [HumanMessage([picture, demo.AGENT_QUESTION])]
+    image = {"type": "image", "image": demo.AGENT_IMAGE}
+    messages: list[BaseMessage] = [HumanMessage([image, demo.AGENT_QUESTION])]
     for _ in range(MAX_LOOKS):
         answer = looking.invoke(messages)
         messages.append(answer)

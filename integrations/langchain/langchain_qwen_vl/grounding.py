@@ -27,7 +27,7 @@ from qwen_vl.content import (
     Video,
 )
 from qwen_vl.errors import AnswerFormatError, ConfigurationError, ContentError
-from qwen_vl.grounding.grounder import Answer, GroundingTool, Question, QuestionAsker
+from qwen_vl.grounding.grounder import Answer, BaseGrounder, GroundingTool, Question
 from qwen_vl.grounding.results import Grounding
 from qwen_vl.grounding.timeline import Timeline
 from qwen_vl.settings import QwenVLSettings
@@ -35,10 +35,10 @@ from qwen_vl.settings import QwenVLSettings
 _Found = TypeVar("_Found", Grounding, Timeline)
 
 # What a model can do better about than a program: say another thing, or name another picture.
-_TOLD = (AnswerFormatError, ConfigurationError, ContentError)
+_REPORTED = (AnswerFormatError, ConfigurationError, ContentError)
 
 
-class ChatAsker(QuestionAsker):
+class ChatGrounder(BaseGrounder):
     """Asks for places and times by `invoke` and `ainvoke`.
 
     Args:
@@ -57,7 +57,7 @@ class ChatAsker(QuestionAsker):
         return _to_answer(self._model.invoke([message], self._config, **question.options))
 
     @override
-    async def aask(self, question: Question) -> Answer:
+    async def ask_async(self, question: Question) -> Answer:
         message = _to_message(question)
         return _to_answer(await self._model.ainvoke([message], self._config, **question.options))
 
@@ -67,16 +67,16 @@ def as_locator(model: BaseChatModel, **options: Any) -> Runnable[dict[str, Any],
 
     Args:
         model: Whom to ask.
-        **options: As of `ask_places`, for every call; what a call brings counts before.
+        **options: As of `locate_task`, for every call; what a call brings counts before.
     """
 
-    def find(given: dict[str, Any], config: RunnableConfig) -> Grounding:
-        image, what, rest = _take(given, "image")
-        return ChatAsker(model, config).locate(image, what, **{**options, **rest})
+    def find(values: dict[str, Any], config: RunnableConfig) -> Grounding:
+        image, what, rest = _take(values, "image")
+        return ChatGrounder(model, config).locate(image, what, **{**options, **rest})
 
-    async def afind(given: dict[str, Any], config: RunnableConfig) -> Grounding:
-        image, what, rest = _take(given, "image")
-        return await ChatAsker(model, config).alocate(image, what, **{**options, **rest})
+    async def afind(values: dict[str, Any], config: RunnableConfig) -> Grounding:
+        image, what, rest = _take(values, "image")
+        return await ChatGrounder(model, config).alocate(image, what, **{**options, **rest})
 
     return RunnableLambda(find, afunc=afind, name="locate")
 
@@ -86,16 +86,16 @@ def as_timeline_finder(model: BaseChatModel, **options: Any) -> Runnable[dict[st
 
     Args:
         model: Whom to ask.
-        **options: As of `ask_events`, for every call; what a call brings counts before.
+        **options: As of `find_events_task`, for every call; what a call brings counts before.
     """
 
-    def find(given: dict[str, Any], config: RunnableConfig) -> Timeline:
-        video, what, rest = _take(given, "video")
-        return ChatAsker(model, config).timeline(video, what, **{**options, **rest})
+    def find(values: dict[str, Any], config: RunnableConfig) -> Timeline:
+        video, what, rest = _take(values, "video")
+        return ChatGrounder(model, config).timeline(video, what, **{**options, **rest})
 
-    async def afind(given: dict[str, Any], config: RunnableConfig) -> Timeline:
-        video, what, rest = _take(given, "video")
-        return await ChatAsker(model, config).atimeline(video, what, **{**options, **rest})
+    async def afind(values: dict[str, Any], config: RunnableConfig) -> Timeline:
+        video, what, rest = _take(values, "video")
+        return await ChatGrounder(model, config).atimeline(video, what, **{**options, **rest})
 
     return RunnableLambda(find, afunc=afind, name="timeline")
 
@@ -123,21 +123,21 @@ def locate_tool(
         images: Pictures by the names that the agent has for them, in any form that
             `ChatQwenVL.locate` takes. With them, it can name no others. Without them it names
             addresses, whose sizes must be given, and files inside of the model's `media_roots`.
-        **options: As of `ask_places`, for every call.
+        **options: As of `locate_task`, for every call.
 
     Example:
         >>> from langchain_qwen_vl import ChatQwenVL
         >>> from PIL import Image
         >>> from qwen_vl_sandbox import Sandbox
-        >>> picture = Image.new("RGB", (640, 480), "white")
-        >>> picture.paste("red", (64, 48, 192, 240))
+        >>> image = Image.new("RGB", (640, 480), "white")
+        >>> image.paste("red", (64, 48, 192, 240))
         >>> with Sandbox() as sandbox:
         ...     model = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox")
-        ...     tool = locate_tool(model, {"desk": picture})
+        ...     tool = locate_tool(model, {"desk": image})
         ...     print(tool.invoke({"image": "desk", "what": "red things"}))
         1 box in a picture of 640 x 480 pixels: red [64, 48, 192, 240].
     """
-    tool = GroundingTool(asker=ChatAsker(model), media=images, options=options)
+    tool = GroundingTool(grounder=ChatGrounder(model), media=images, options=options)
     return _make_tool(
         tool.locate,
         tool.alocate,
@@ -159,9 +159,9 @@ def timeline_tool(
         videos: Videos by the names that the agent has for them, in any form that
             `ChatQwenVL.timeline` takes. With them, it can name no others. Without them it names
             addresses, and files inside of the model's `media_roots`.
-        **options: As of `ask_events`, for every call.
+        **options: As of `find_events_task`, for every call.
     """
-    tool = GroundingTool(asker=ChatAsker(model), media=videos, options=options)
+    tool = GroundingTool(grounder=ChatGrounder(model), media=videos, options=options)
     return _make_tool(
         tool.timeline,
         tool.atimeline,
@@ -177,14 +177,14 @@ def _make_tool(
     def answer(**arguments: str) -> tuple[str, _Found]:
         try:
             found = find(**arguments)
-        except _TOLD as error:
+        except _REPORTED as error:
             raise ToolException(str(error)) from error
         return found.describe(), found
 
     async def aanswer(**arguments: str) -> tuple[str, _Found]:
         try:
             found = await afind(**arguments)
-        except _TOLD as error:
+        except _REPORTED as error:
             raise ToolException(str(error)) from error
         return found.describe(), found
 
@@ -203,20 +203,20 @@ def _settings_of(model: BaseChatModel) -> QwenVLSettings:
     return model
 
 
-def _take(given: Any, kind: str) -> tuple[object, Any, dict[str, Any]]:
+def _take(values: Any, kind: str) -> tuple[object, Any, dict[str, Any]]:
     """Take apart what a runnable is given: the medium, what to look for, and options."""
-    if not isinstance(given, Mapping) or given.get(kind) is None:
+    if not isinstance(values, Mapping) or values.get(kind) is None:
         raise ConfigurationError(f'Pass a dict: {{"{kind}": …, "what": …}}.')
-    rest = {name: value for name, value in given.items() if name not in {kind, "what"}}
-    return given[kind], given.get("what"), rest
+    rest = {name: value for name, value in values.items() if name not in {kind, "what"}}
+    return values[kind], values.get("what"), rest
 
 
 def _to_answer(message: AIMessage) -> Answer:
-    told = message.response_metadata
+    reported = message.response_metadata
     return Answer(
         text=str(message.text),
-        finish_reason=told.get("finish_reason"),
-        image_hw=told.get("image_hw"),
+        finish_reason=reported.get("finish_reason"),
+        image_hw=reported.get("image_hw"),
     )
 
 
@@ -234,16 +234,16 @@ def _to_block(part: Image | Video) -> dict[str, Any]:
         names = ("fps", "min_pixels", "max_pixels", "total_pixels", "start", "end")
         names += ("max_frames", "video_mode", "cache_control")
         held = {"type": "video", "video": _to_value(part.source)}
-    knobs = {name: getattr(part, name) for name in names}
-    return {**held, **{name: value for name, value in knobs.items() if value is not None}}
+    options = {name: getattr(part, name) for name in names}
+    return {**held, **{name: value for name, value in options.items() if value is not None}}
 
 
 def _to_value(source: Source | Frames) -> Any:
     match source:
-        case Url(address=value) | Inline(data=value):
+        case Url(url=value) | Inline(data=value):
             return value
         case DataUrl():
-            return source.address if source.data is None else source.data
+            return source.url if source.data is None else source.data
         case LocalFile(path=path):
             return path if source.is_trusted else str(path)
         case OpenFile(file=file):

@@ -27,8 +27,8 @@ from qwen_vl import content
 from qwen_vl.content import Part, Reasoning, Role, Text, ToolPart, ToolResult, Turn
 from qwen_vl.errors import AnswerFormatError, UnsupportedContentError
 from qwen_vl.parsing import parse_arguments
-from qwen_vl.prototype import Mould
-from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta, Usage, to_dicts
+from qwen_vl.prototype import Prototype
+from qwen_vl.reply import Delta, Reply, ResponseMetadata, ToolCallDelta, Usage, to_dicts
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.tokens.conversation import ASSUMED_VIDEO_SECONDS, count_tokens
 from qwen_vl.tokens.text import estimate_text_tokens
@@ -146,11 +146,11 @@ def _assistant_parts(message: AIMessage, where: str) -> Iterator[Part]:
 
 def _to_call(block: dict[str, Any], where: str) -> content.ToolCall:
     """Read a call that stands in the content alone, as LangChain, Anthropic or OpenAI write it."""
-    given: Any = next((block[key] for key in ("args", "input", "arguments") if block.get(key)), {})
+    values: Any = next((block[key] for key in ("args", "input", "arguments") if block.get(key)), {})
     return content.ToolCall(
         id=str(block.get("call_id") or block.get("id") or ""),
         name=str(block.get("name") or ""),
-        arguments=_to_text(given, where),
+        arguments=_to_text(values, where),
         where=where,
     )
 
@@ -262,40 +262,42 @@ def to_usage_metadata(usage: Usage | None) -> UsageMetadata | None:
         output_tokens=usage.output_tokens,
         total_tokens=usage.total_tokens,
         # Extra keys are allowed there by the type's own documentation.
-        input_token_details=InputTokenDetails(**_given(into)),  # type: ignore[typeddict-item]
-        output_token_details=OutputTokenDetails(**_given(out)),  # type: ignore[typeddict-item]
+        input_token_details=InputTokenDetails(**_omit_none(into)),  # type: ignore[typeddict-item]
+        output_token_details=OutputTokenDetails(**_omit_none(out)),  # type: ignore[typeddict-item]
     )
 
 
-def to_metadata(facts: Reply | Facts | None, logprobs: Mapping[str, Any] | None) -> dict[str, Any]:
+def to_metadata(
+    metadata: Reply | ResponseMetadata | None, logprobs: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Convert what is known of an answer beside its text, as far as it was told.
 
     Args:
-        facts: Of the answer.
+        metadata: Of the answer.
         logprobs: Of its text.
     """
-    facts = facts or Facts()
-    usage = facts.usage
+    metadata = metadata or ResponseMetadata()
+    usage = metadata.usage
     return {
         "model_provider": PROVIDER,
-        **_given(
+        **_omit_none(
             {
-                "model_name": facts.model,
-                "id": facts.id,
-                "request_id": facts.request_id,
-                "finish_reason": facts.finish_reason,
+                "model_name": metadata.model,
+                "id": metadata.id,
+                "request_id": metadata.request_id,
+                "finish_reason": metadata.finish_reason,
                 "logprobs": logprobs,
                 "token_usage": dict(usage.raw) if usage else None,
-                "is_truncated": facts.is_truncated or None,
-                "image_hw": facts.image_hw and [list(size) for size in facts.image_hw],
-                "ocr_result": facts.ocr_result and dict(facts.ocr_result),
-                "replaced_content": to_dicts(facts.replaced_content) or None,
+                "is_truncated": metadata.is_truncated or None,
+                "image_hw": metadata.image_hw and [list(size) for size in metadata.image_hw],
+                "ocr_result": metadata.ocr_result and dict(metadata.ocr_result),
+                "replaced_content": to_dicts(metadata.replaced_content) or None,
             }
         ),
     }
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def _omit_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -404,8 +406,8 @@ def _restore(fields: dict[str, Any], fields_set: set[str]) -> LangChainMessageCh
 # LangChain's reader of partial JSON tries again without the last character, to the first.
 _MAX_PARTIAL_CHARS = 4_096
 
-_MESSAGE = Mould(AIMessageChunk(content=""))
-_GENERATION = Mould(ChatGenerationChunk(message=AIMessageChunk(content="")))
+_MESSAGE = Prototype(AIMessageChunk(content=""))
+_GENERATION = Prototype(ChatGenerationChunk(message=AIMessageChunk(content="")))
 
 
 def to_generation_chunk(delta: Delta) -> ChatGenerationChunk:
@@ -415,7 +417,7 @@ def to_generation_chunk(delta: Delta) -> ChatGenerationChunk:
         delta: One event.
     """
     message = to_chunk(delta)
-    return _GENERATION.cast(message=message, text=message.text)
+    return _GENERATION.copy_with(message=message, text=message.text)
 
 
 def to_chunk(delta: Delta) -> AIMessageChunk:
@@ -428,14 +430,14 @@ def to_chunk(delta: Delta) -> AIMessageChunk:
         >>> to_chunk(Delta(text="A cat.")).content
         'A cat.'
     """
-    facts = delta.facts
-    chunk: AIMessageChunk = _MESSAGE.cast(
+    metadata = delta.metadata
+    chunk: AIMessageChunk = _MESSAGE.copy_with(
         content=delta.text,
         additional_kwargs={"reasoning_content": delta.reasoning} if delta.reasoning else {},
-        usage_metadata=to_usage_metadata(facts.usage) if facts else None,
+        usage_metadata=to_usage_metadata(metadata.usage) if metadata else None,
         response_metadata=(
-            to_metadata(facts, delta.logprobs)
-            if facts or delta.logprobs
+            to_metadata(metadata, delta.logprobs)
+            if metadata or delta.logprobs
             else {"model_provider": PROVIDER}
         ),
         **(_read_calls(delta.tool_calls) if delta.tool_calls else {}),
@@ -519,7 +521,7 @@ def count_message_tokens(
         request.model,
         parameters=request.parameters,
         policy=request.policy,
-        dialect=request.dialect,
+        server=request.server,
         video_seconds=video_seconds,
         count_text=count_text,
     )

@@ -8,75 +8,80 @@ from langchain_core.language_models import ModelProfile
 
 from qwen_vl.media import reads_pdf
 from qwen_vl.request.rules import choose_structured_method
-from qwen_vl.specs.models import DEFAULT_REASONING_EFFORT, REASONING_EFFORTS, ModelFacts, find_model
+from qwen_vl.specs.models import (
+    DEFAULT_REASONING_EFFORT,
+    REASONING_EFFORTS,
+    ModelSpec,
+    get_model_spec,
+)
 from qwen_vl.specs.servers import (
-    DEFAULT_DIALECT,
     DEFAULT_PROTOCOL,
-    Dialect,
+    DEFAULT_SERVER,
     Protocol,
-    find_dialect,
+    Server,
+    get_server_spec,
 )
 
 
-def profile_of(
+def to_langchain_profile(
     model: str,
     *,
     protocol: Protocol = DEFAULT_PROTOCOL,
-    dialect: Dialect = DEFAULT_DIALECT,
+    server: Server = DEFAULT_SERVER,
 ) -> ModelProfile:
     """Describe a model; an unknown id has the profile of the newest models.
 
     Args:
         model: Model id.
         protocol: How the hosted service is spoken to.
-        dialect: Which server is asked: those of one's own call tools and hold to a schema with
+        server: Which server is asked: those of one's own call tools and hold to a schema with
             every model.
 
     Example:
-        >>> profile = profile_of("qwen3-vl-plus")
+        >>> profile = to_langchain_profile("qwen3-vl-plus")
         >>> profile["max_input_tokens"], profile["video_inputs"], profile["structured_output"]
         (260096, True, False)
     """
-    facts = find_model(model)
-    is_own = dialect != DEFAULT_DIALECT
+    spec = get_model_spec(model)
+    is_own = server != DEFAULT_SERVER
     # The service forces no tool, and holds to no schema, while a model thinks.
-    is_bound = facts.thinking == "always" and not is_own
-    calls_tools = facts.accepts_tools or is_own
-    method = choose_structured_method(model, protocol=protocol, dialect=dialect)
+    is_bound = spec.thinking == "always" and not is_own
+    calls_tools = spec.accepts_tools or is_own
+    method = choose_structured_method(model, protocol=protocol, server=server)
     profile = ModelProfile(
         name=model,
         text_inputs=True,
-        image_inputs=facts.accepts_vision,
-        image_url_inputs=facts.accepts_vision,
-        video_inputs=facts.accepts_vision and facts.accepts_video,
-        audio_inputs=facts.accepts_audio,
+        image_inputs=spec.accepts_vision,
+        image_url_inputs=spec.accepts_vision,
+        video_inputs=spec.accepts_vision and spec.accepts_video,
+        audio_inputs=spec.accepts_audio,
         # Its pages are sent as pictures.
-        pdf_inputs=facts.accepts_vision and reads_pdf(),
+        pdf_inputs=spec.accepts_vision and reads_pdf(),
         # A tool's pictures are sent in a user message after the tools'.
-        image_tool_message=facts.accepts_vision and calls_tools,
-        pdf_tool_message=facts.accepts_vision and calls_tools and reads_pdf(),
+        image_tool_message=spec.accepts_vision and calls_tools,
+        pdf_tool_message=spec.accepts_vision and calls_tools and reads_pdf(),
         text_outputs=True,
         image_outputs=False,
         audio_outputs=False,
         video_outputs=False,
-        reasoning_output=facts.thinking != "never",
+        reasoning_output=spec.thinking != "never",
         tool_calling=calls_tools,
         tool_call_streaming=calls_tools,
-        tool_choice=calls_tools and not is_bound and find_dialect(dialect).forced_tools != "no",
+        tool_choice=calls_tools and not is_bound and get_server_spec(server).forced_tools != "no",
         structured_output=method == "json_schema",
-        attachment=facts.accepts_vision,
+        attachment=spec.accepts_vision,
         temperature=True,
     )
-    _add_known(profile, facts)
+    _add_known(profile, spec)
     return profile
 
 
-def _add_known(profile: ModelProfile, facts: ModelFacts) -> None:
+def _add_known(profile: ModelProfile, spec: ModelSpec) -> None:
     # What no page says is left out: LangChain then asks for it where it needs it.
-    if facts.max_input_tokens is not None:
-        profile["max_input_tokens"] = facts.max_input_tokens
-    if facts.max_output_tokens is not None:
-        profile["max_output_tokens"] = facts.max_output_tokens
-    if facts.accepts_reasoning_effort:
+    if spec.max_input_tokens is not None:
+        profile["max_input_tokens"] = spec.max_input_tokens
+    if spec.max_output_tokens is not None:
+        profile["max_output_tokens"] = spec.max_output_tokens
+    if spec.accepts_reasoning_effort:
         profile["reasoning_effort_levels"] = list(REASONING_EFFORTS)
         profile["reasoning_effort_default"] = DEFAULT_REASONING_EFFORT

@@ -18,7 +18,7 @@ from langchain_core.prompt_values import ChatPromptValue
 from langchain_qwen_vl.blocks import InlineBlock, ReplacedBlock, kind_of, sniff_base64, to_part
 from qwen_vl.content import DataUrl, Inline, Unsupported
 from qwen_vl.errors import ContentError, UnsupportedContentError
-from qwen_vl.media import ready_alone, sniff, to_json_safe
+from qwen_vl.media import prepare_one, sniff, to_json_safe
 from qwen_vl.media.pdf import PDF_TYPE
 from qwen_vl.media.tool_content import write_note
 from qwen_vl.request.types import MediaPolicy
@@ -32,12 +32,12 @@ _BYTES = (bytes, bytearray, memoryview)
 _UNKNOWN_TYPE = "application/octet-stream"
 
 
-class SafePrompt(ChatPromptValue):
+class SerializablePrompt(ChatPromptValue):
     """A prompt whose messages were made fit for JSON."""
 
 
 def to_safe_message(
-    message: _Message, where: str, policy: MediaPolicy, *, is_watched: bool = True
+    message: _Message, where: str, policy: MediaPolicy, *, is_traced: bool = True
 ) -> _Message:
     """Give the message with every raw value in its blocks turned into text.
 
@@ -45,7 +45,7 @@ def to_safe_message(
         message: Any message; it is not changed.
         where: Its place, as `messages[0]`.
         policy: How much may be inlined.
-        is_watched: Whether anybody reads the text. Where nobody does, bytes are carried along, and
+        is_traced: Whether anybody reads the text. Where nobody does, bytes are carried along, and
             not spelt: that takes as long as all the rest of a request.
 
     Returns:
@@ -67,7 +67,7 @@ def to_safe_message(
         return message
     make = _safe_tool_block if isinstance(message, ToolMessage) else _safe_block
     blocks = [
-        make(block, f"{where}.content[{index}]", policy, is_watched=is_watched)
+        make(block, f"{where}.content[{index}]", policy, is_traced=is_traced)
         if isinstance(block, dict)
         else block
         for index, block in enumerate(message.content)
@@ -96,10 +96,10 @@ def _is_raw(value: object) -> bool:
 
 
 def _safe_tool_block(
-    block: dict[str, Any], where: str, policy: MediaPolicy, *, is_watched: bool = True
+    block: dict[str, Any], where: str, policy: MediaPolicy, *, is_traced: bool = True
 ) -> dict[str, Any]:
     try:
-        return _safe_block(block, where, policy, is_watched=is_watched, is_from_tool=True)
+        return _safe_block(block, where, policy, is_traced=is_traced, is_from_tool=True)
     except ContentError as error:
         part = Unsupported(error=error, kind=_kind_of(block), where=where)
         return ReplacedBlock({"type": "text", "text": write_note(part, error)}, part)
@@ -110,7 +110,7 @@ def _safe_block(
     where: str,
     policy: MediaPolicy,
     *,
-    is_watched: bool = True,
+    is_traced: bool = True,
     is_from_tool: bool = False,
 ) -> dict[str, Any]:
     safe = block
@@ -118,7 +118,7 @@ def _safe_block(
         kind = _kind_of(block)
         held = next((name for name in _MEDIA_KEYS if isinstance(block.get(name), _BYTES)), None)
         if held is not None and kind in {"image", "video"}:
-            return _carry(block, held, kind, where, policy, is_watched=is_watched)
+            return _carry(block, held, kind, where, policy, is_traced=is_traced)
         safe = _Safety(kind, where, policy, is_from_tool).of(block, "")
     if safe.get("type") != "image":
         return safe
@@ -138,16 +138,16 @@ def _carry(
     where: str,
     policy: MediaPolicy,
     *,
-    is_watched: bool,
+    is_traced: bool,
 ) -> dict[str, Any]:
     """Give bytes as LangChain's own block."""
-    ready = ready_alone(Inline(bytes(block[name])), kind, where, policy)
+    ready = prepare_one(Inline(bytes(block[name])), kind, where, policy)
     beside = {key: held for key, held in block.items() if key != name}
     if not isinstance(ready, DataUrl):  # pragma: no cover - bytes never come back as an address.
         raise TypeError(ready)
     type_name = "media_type" if "media_type" in block else "mime_type"
-    is_spelt = is_watched or ready.data is None
-    text = ready.spell_base64() if is_spelt else ""
+    is_spelt = is_traced or ready.data is None
+    text = ready.to_base64() if is_spelt else ""
     spelt = {"type": kind, "base64": text, type_name: ready.media_type}
     safe = {**_safe_block(beside, where, policy), **spelt}
     return safe if ready.data is None else InlineBlock(safe, ready.data)
@@ -214,10 +214,10 @@ class _Safety:
         return text
 
 
-def _with_type(safe: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _with_type(safe: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Give Base64 where Base64 is promised, and its type beside it."""
     for key in _BASE64_KEYS & safe.keys():
-        if safe[key] is given[key] or not safe[key].startswith("data:"):
+        if safe[key] is values[key] or not safe[key].startswith("data:"):
             continue
         header, _, text = safe[key].partition(",")
         safe[key] = text
@@ -233,7 +233,7 @@ def _is(one: object, other: object) -> bool:
 _NESTED = frozenset({"model_kwargs", "extra_body", "default_headers"})
 
 
-class SerializedMemory:
+class SerializedCache:
     """Remembers how a model is serialised, for as long as its fields stay as they are.
 
     LangChain serialises a model at each call, which takes a third of a millisecond, or keeps what
@@ -256,12 +256,12 @@ class SerializedMemory:
             self._last = last = (kept, dict(dumpd(model)))
         return last[1]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "SerializedMemory":
-        return SerializedMemory()
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SerializedCache":
+        return SerializedCache()
 
-    def __reduce__(self) -> tuple[type["SerializedMemory"], tuple[()]]:
+    def __reduce__(self) -> tuple[type["SerializedCache"], tuple[()]]:
         # The fields hold the key.
-        return SerializedMemory, ()
+        return SerializedCache, ()
 
 
 def _keep(name: str, value: Any) -> Any:

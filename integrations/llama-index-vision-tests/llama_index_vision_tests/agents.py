@@ -7,8 +7,8 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 from llama_index_vision_tests.endpoints import user
 from llama_index_vision_tests.remembering import opened_memory
-from llama_index_vision_tests.samples import draw_picture
-from llama_index_vision_tests.suite import COLOUR_QUESTION, LLMSuite, colours_in
+from llama_index_vision_tests.samples import draw_image
+from llama_index_vision_tests.suite import COLOR_QUESTION, LLMSuite, colors_in
 from llama_index_vision_tests.tools import STOCK, count_stock
 
 # Core's agents look at deprecated attributes of pydantic models: no LLM can do anything about it.
@@ -49,16 +49,16 @@ class LLMAgentTests(LLMSuite):
     @quiet
     @pytest.mark.asyncio
     @streaming
-    async def test_agent_sees_picture(self, tool_llm: FunctionCallingLLM, *, streams: bool) -> None:
+    async def test_agent_sees_image(self, tool_llm: FunctionCallingLLM, *, streams: bool) -> None:
         """The user's message keeps its picture."""
         agent = FunctionAgent(llm=tool_llm, tools=[count_stock], streaming=streams)
-        message = user(ImageBlock(image=draw_picture("blue")), COLOUR_QUESTION)
-        assert "blue" in colours_in(str(await agent.run(message)))
+        message = user(ImageBlock(image=draw_image("blue")), COLOR_QUESTION)
+        assert "blue" in colors_in(str(await agent.run(message)))
 
     @quiet
     @pytest.mark.asyncio
     @streaming
-    async def test_agent_sees_picture_of_tool(
+    async def test_agent_sees_image_of_tool(
         self, tool_llm: FunctionCallingLLM, *, streams: bool
     ) -> None:
         """A tool that returns blocks shows its picture."""
@@ -68,33 +68,33 @@ class LLMAgentTests(LLMSuite):
         def take_photo() -> list[ContentBlock]:
             """Take a photo of what is in front of the camera."""
             photos.append(1)
-            return [TextBlock(text="The photo:"), ImageBlock(image=draw_picture("blue"))]
+            return [TextBlock(text="The photo:"), ImageBlock(image=draw_image("blue"))]
 
         agent = FunctionAgent(llm=tool_llm, tools=[take_photo], streaming=streams)
-        answer = await agent.run("Call the tool take_photo. " + COLOUR_QUESTION)
-        assert "blue" in colours_in(str(answer))
+        answer = await agent.run("Call the tool take_photo. " + COLOR_QUESTION)
+        assert "blue" in colors_in(str(answer))
         assert photos
 
     @quiet
     @pytest.mark.asyncio
     @streaming
-    async def test_agent_remembers_picture(
+    async def test_agent_remembers_image(
         self, tool_llm: FunctionCallingLLM, *, streams: bool
     ) -> None:
         """A later run with the same memory still has the picture."""
         agent = FunctionAgent(llm=tool_llm, tools=[count_stock], streaming=streams)
-        first = user(ImageBlock(image=draw_picture("blue")), "Remember this picture.")
+        first = user(ImageBlock(image=draw_image("blue")), "Remember this picture.")
         async with opened_memory() as memory:
             await agent.run(first, memory=memory)
-            answer = await agent.run(COLOUR_QUESTION, memory=memory)
-        assert "blue" in colours_in(str(answer))
+            answer = await agent.run(COLOR_QUESTION, memory=memory)
+        assert "blue" in colors_in(str(answer))
 
     @quiet
     @pytest.mark.asyncio
     async def test_agent_streams_its_answer(self, tool_llm: FunctionCallingLLM) -> None:
         """What the agent shows piece by piece is its answer."""
         agent = FunctionAgent(llm=tool_llm, tools=[count_stock])
-        handler = agent.run(user(ImageBlock(image=draw_picture("blue")), COLOUR_QUESTION))
+        handler = agent.run(user(ImageBlock(image=draw_image("blue")), COLOR_QUESTION))
         deltas = [
             event.delta async for event in handler.stream_events() if isinstance(event, AgentStream)
         ]

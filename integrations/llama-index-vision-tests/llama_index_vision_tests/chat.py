@@ -27,7 +27,7 @@ from llama_index_vision_tests.endpoints import (
     complete,
     user,
 )
-from llama_index_vision_tests.samples import draw_picture
+from llama_index_vision_tests.samples import draw_image
 from llama_index_vision_tests.suite import LLMSuite, ask
 
 HELLO = "Say hello in one short sentence."
@@ -151,7 +151,7 @@ class LLMChatTests(LLMSuite):
         """The caller's messages are the caller's."""
         messages = [
             ChatMessage(role=MessageRole.SYSTEM, content="Be brief."),
-            user(ImageBlock(image=draw_picture()), HELLO),
+            user(ImageBlock(image=draw_image()), HELLO),
         ]
         before = copy.deepcopy(messages)
         blocks = [list(message.blocks) for message in messages]

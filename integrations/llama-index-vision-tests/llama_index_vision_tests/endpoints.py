@@ -55,12 +55,12 @@ async def call(llm: LLM, endpoint: str, *args: Any, **options: Any) -> list[Any]
     method = getattr(llm, endpoint)
     streams = "stream" in endpoint
     if endpoint.startswith("a"):
-        given = await method(*args, **options)
-        return [chunk async for chunk in given] if streams else [given]
+        values = await method(*args, **options)
+        return [chunk async for chunk in values] if streams else [values]
 
     def run() -> list[Any]:
-        given = method(*args, **options)
-        return list(given) if streams else [given]
+        values = method(*args, **options)
+        return list(values) if streams else [values]
 
     # Sync endpoints may wait as long as they like, also for an event loop of their own.
     return await asyncio.to_thread(run)

@@ -24,8 +24,8 @@ from llama_index.core.schema import (
     TextNode,
 )
 
-from llama_index_vision_tests.samples import VIDEO_COLOUR, draw_picture, read_video
-from llama_index_vision_tests.suite import COLOUR_QUESTION, LLMSuite, colours_in
+from llama_index_vision_tests.samples import VIDEO_COLOR, draw_image, read_video
+from llama_index_vision_tests.suite import COLOR_QUESTION, LLMSuite, colors_in
 
 MODES = (
     ResponseMode.COMPACT,
@@ -83,34 +83,34 @@ class LLMEngineTests(LLMSuite):
 
     @sync
     @pytest.mark.parametrize("mode", MODES)
-    def test_query_sees_picture(self, llm: LLM, mode: ResponseMode) -> None:
+    def test_query_sees_image(self, llm: LLM, mode: ResponseMode) -> None:
         """A multimodal query engine shows the picture of an `ImageNode`."""
-        answer = str(_engine(llm, _picture(), mode).query(COLOUR_QUESTION))
-        assert "blue" in colours_in(answer)
+        answer = str(_engine(llm, _image(), mode).query(COLOR_QUESTION))
+        assert "blue" in colors_in(answer)
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("mode", MODES)
-    async def test_async_query_sees_picture(self, llm: LLM, mode: ResponseMode) -> None:
+    async def test_async_query_sees_image(self, llm: LLM, mode: ResponseMode) -> None:
         """The same in async."""
-        answer = str(await _engine(llm, _picture(), mode).aquery(COLOUR_QUESTION))
-        assert "blue" in colours_in(answer)
+        answer = str(await _engine(llm, _image(), mode).aquery(COLOR_QUESTION))
+        assert "blue" in colors_in(answer)
 
     @sync
-    def test_query_sees_all_pictures(self, llm: LLM) -> None:
+    def test_query_sees_all_images(self, llm: LLM) -> None:
         """Pictures of several nodes are shown together."""
         engine = RetrieverQueryEngine.from_args(
-            FixedRetriever([_picture("blue"), _picture("red")]), llm=llm, multimodal=True
+            FixedRetriever([_image("blue"), _image("red")]), llm=llm, multimodal=True
         )
         question = "Which colour fills the first picture, and which one the second?"
-        assert {"blue", "red"} <= set(colours_in(str(engine.query(question))))
+        assert {"blue", "red"} <= set(colors_in(str(engine.query(question))))
 
     @sync
-    def test_streamed_query_sees_picture(self, llm: LLM) -> None:
+    def test_streamed_query_sees_image(self, llm: LLM) -> None:
         """A streaming synthesizer shows the picture too."""
         synthesizer = get_response_synthesizer(llm=llm, multimodal=True, streaming=True)
-        nodes = [NodeWithScore(node=_picture(), score=1.0)]
-        answer = str(synthesizer.synthesize(COLOUR_QUESTION, nodes=nodes))
-        assert "blue" in colours_in(answer)
+        nodes = [NodeWithScore(node=_image(), score=1.0)]
+        answer = str(synthesizer.synthesize(COLOR_QUESTION, nodes=nodes))
+        assert "blue" in colors_in(answer)
 
     @sync
     def test_query_sees_video(self, llm: LLM) -> None:
@@ -118,22 +118,22 @@ class LLMEngineTests(LLMSuite):
         self.need("supports_video")
         resource = MediaResource(data=read_video(), mimetype="video/mp4")
         engine = _engine(llm, Node(video_resource=resource), ResponseMode.COMPACT)
-        assert VIDEO_COLOUR in colours_in(str(engine.query(COLOUR_QUESTION)))
+        assert VIDEO_COLOR in colors_in(str(engine.query(COLOR_QUESTION)))
 
     @sync
     def test_index_takes_llm_of_settings(self, llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
         """An index asks `Settings.llm`."""
         monkeypatch.setattr(Settings, "_llm", llm)
-        engine = SummaryIndex([_picture()]).as_query_engine(multimodal=True)
-        assert "blue" in colours_in(str(engine.query(COLOUR_QUESTION)))
+        engine = SummaryIndex([_image()]).as_query_engine(multimodal=True)
+        assert "blue" in colors_in(str(engine.query(COLOR_QUESTION)))
 
     @sync
-    def test_multi_modal_chat_engine_sees_picture(self, llm: LLM) -> None:
+    def test_multi_modal_chat_engine_sees_image(self, llm: LLM) -> None:
         """The multi-modal chat engine shows the pictures it retrieves."""
         engine = MultiModalContextChatEngine.from_defaults(
-            FixedRetriever([_picture()]), multi_modal_llm=llm, memory=_memory()
+            FixedRetriever([_image()]), multi_modal_llm=llm, memory=_memory()
         )
-        assert "blue" in colours_in(str(engine.chat(COLOUR_QUESTION)))
+        assert "blue" in colors_in(str(engine.chat(COLOR_QUESTION)))
 
     @sync
     def test_chat_engine_keeps_its_history(self, llm: LLM) -> None:
@@ -173,9 +173,9 @@ class LLMEngineTests(LLMSuite):
         """A failure of the service comes out of an engine as such."""
         if failing_llm is None:
             pytest.skip("failing_llm is None")
-        engine = _engine(failing_llm, _picture(), ResponseMode.COMPACT)
+        engine = _engine(failing_llm, _image(), ResponseMode.COMPACT)
         with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the LLM's matter.
-            engine.query(COLOUR_QUESTION)
+            engine.query(COLOR_QUESTION)
 
 
 def _engine(llm: LLM, node: BaseNode, mode: ResponseMode) -> RetrieverQueryEngine:
@@ -189,5 +189,5 @@ def _memory() -> ChatMemoryBuffer:
     return ChatMemoryBuffer.from_defaults(token_limit=100_000)
 
 
-def _picture(colour: str = "blue") -> ImageNode:
-    return ImageNode(image=base64.b64encode(draw_picture(colour)).decode())
+def _image(color: str = "blue") -> ImageNode:
+    return ImageNode(image=base64.b64encode(draw_image(color)).decode())

@@ -19,8 +19,8 @@ from llama_index_vision_tests.recording import (
     CallbackRecorder,
     recorded_events,
 )
-from llama_index_vision_tests.samples import draw_picture
-from llama_index_vision_tests.suite import COLOUR_QUESTION, LLMSuite
+from llama_index_vision_tests.samples import draw_image
+from llama_index_vision_tests.suite import COLOR_QUESTION, LLMSuite
 from llama_index_vision_tests.tools import ADD, ASK_ADD, WITH_TOOLS
 
 HELLO = "Say hello in one short sentence."
@@ -76,10 +76,10 @@ class LLMEventTests(LLMSuite):
         callbacks = _observe(llm)
         with recorded_events() as events:
             await call(llm, endpoint, _sent(endpoint))
-        told = [str(event.model_dump()) for event in events.events]
-        told += [str(payload) for _, payload in callbacks.starts + callbacks.ends]
-        assert told
-        assert not any(str(self.secret) in text for text in told)
+        reported = [str(event.model_dump()) for event in events.events]
+        reported += [str(payload) for _, payload in callbacks.starts + callbacks.ends]
+        assert reported
+        assert not any(str(self.secret) in text for text in reported)
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("endpoint", CHAT_STREAMS)
@@ -128,12 +128,12 @@ class LLMEventTests(LLMSuite):
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("endpoint", CHAT)
-    async def test_picture_costs_tokens(self, llm: LLM, endpoint: str) -> None:
+    async def test_image_costs_tokens(self, llm: LLM, endpoint: str) -> None:
         """The usage counts the picture."""
         self.need("returns_usage")
-        picture = ImageBlock(image=draw_picture())
-        without = (await chat(llm, [user(COLOUR_QUESTION)], endpoint))[-1]
-        with_it = (await chat(llm, [user(picture, COLOUR_QUESTION)], endpoint))[-1]
+        image = ImageBlock(image=draw_image())
+        without = (await chat(llm, [user(COLOR_QUESTION)], endpoint))[-1]
+        with_it = (await chat(llm, [user(image, COLOR_QUESTION)], endpoint))[-1]
         assert get_tokens_from_response(with_it)[0] > get_tokens_from_response(without)[0]
 
     @pytest.mark.asyncio

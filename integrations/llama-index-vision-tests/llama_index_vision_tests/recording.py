@@ -106,9 +106,9 @@ class CallbackRecorder(BaseCallbackHandler):
     @property
     def answers(self) -> list[ChatResponse | CompletionResponse]:
         """The answers that were told at the ends."""
-        told = [payload for _, payload in self.ends]
+        reported = [payload for _, payload in self.ends]
         found = [
             payload.get(EventPayload.RESPONSE) or payload.get(EventPayload.COMPLETION)
-            for payload in told
+            for payload in reported
         ]
         return [answer for answer in found if answer is not None]

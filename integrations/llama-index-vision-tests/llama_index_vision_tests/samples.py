@@ -10,35 +10,35 @@ from importlib.resources import files
 from PIL import Image, ImageDraw
 
 _SIZE = (160, 120)
-_COLOURS = {
+_COLORS = {
     "blue": ((30, 50, 220), (15, 30, 170)),
     "green": ((20, 170, 50), (10, 120, 35)),
     "red": ((220, 30, 25), (170, 20, 15)),
 }
 """What fills a picture, and the darker shade of the shape on it."""
 
-VIDEO_COLOUR = "green"
+VIDEO_COLOR = "green"
 
 
-def draw_picture(colour: str = "red", form: str = "PNG") -> bytes:
+def draw_image(color: str = "red", form: str = "PNG") -> bytes:
     r"""Draw a picture of one colour, with a darker circle on it.
 
     Args:
-        colour: `blue`, `green` or `red`.
+        color: `blue`, `green` or `red`.
         form: A format that Pillow writes.
 
     Returns:
         The file.
 
     Example:
-        >>> draw_picture("blue")[:4]
+        >>> draw_image("blue")[:4]
         b'\x89PNG'
     """
-    background, shape = _COLOURS[colour]
-    picture = Image.new("RGB", _SIZE, background)
-    ImageDraw.Draw(picture).ellipse((50, 30, 110, 90), fill=shape)
+    background, shape = _COLORS[color]
+    image = Image.new("RGB", _SIZE, background)
+    ImageDraw.Draw(image).ellipse((50, 30, 110, 90), fill=shape)
     file = io.BytesIO()
-    picture.save(file, form)
+    image.save(file, form)
     return file.getvalue()
 
 

@@ -13,7 +13,7 @@ from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 
 from llama_index_vision_tests.endpoints import CHAT, CHAT_STREAMS, call, chat, user
 from llama_index_vision_tests.recording import CallbackRecorder
-from llama_index_vision_tests.samples import draw_picture
+from llama_index_vision_tests.samples import draw_image
 from llama_index_vision_tests.suite import LLMSuite
 
 PREDICT = ("structured_predict", "astructured_predict")
@@ -35,14 +35,14 @@ class Shelf(BaseModel):
     note: str | None = Field(default=None, description="A note, if there is one.")
 
 
-class Sight(BaseModel):
+class InspectedMedia(BaseModel):
     """What a picture shows."""
 
-    colour: Literal["blue", "green", "red"] = Field(description="The colour that fills it.")
+    color: Literal["blue", "green", "red"] = Field(description="The colour that fills it.")
 
 
 FILL_STOCK = PromptTemplate("Fill in Stock with item='{item}' and count={count}.")
-FILL_SIGHT = "Fill in Sight: which colour fills most of the picture?"
+FILL_INSPECTED = "Fill in Sight: which colour fills most of the picture?"
 MANNERS = "You are a clerk of the store. You write down what you are told, word for word."
 # Core's structured streams call a deprecated method of pydantic models.
 quiet = pytest.mark.filterwarnings("ignore:The `json` method:DeprecationWarning")
@@ -64,7 +64,7 @@ class LLMStructuredTests(LLMSuite):
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("endpoint", PREDICT)
-    async def test_object_is_given(self, llm: LLM, endpoint: str) -> None:
+    async def test_object_is_passed(self, llm: LLM, endpoint: str) -> None:
         """A prompt and a class give an object of the class."""
         (stock,) = await call(llm, endpoint, Stock, FILL_STOCK, item="bolt", count=7)
         assert type(stock) is Stock
@@ -81,7 +81,7 @@ class LLMStructuredTests(LLMSuite):
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("endpoint", PREDICT)
-    async def test_nested_object_is_given(self, llm: LLM, endpoint: str) -> None:
+    async def test_nested_object_is_passed(self, llm: LLM, endpoint: str) -> None:
         """Classes may hold lists of other classes, and fields that may be missing."""
         prompt = PromptTemplate(
             "Fill in Shelf: its label is 'A1', and there are 7 bolts and 9 nuts on it."
@@ -93,29 +93,29 @@ class LLMStructuredTests(LLMSuite):
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("endpoint", PREDICT)
-    async def test_picture_of_prompt_is_seen(self, llm: LLM, endpoint: str) -> None:
+    async def test_image_of_prompt_is_seen(self, llm: LLM, endpoint: str) -> None:
         """A prompt's picture is asked about."""
         recorder = _observe(llm)
-        (seen,) = await call(llm, endpoint, Sight, _about_picture())
-        assert type(seen) is Sight
-        assert not self.understands or seen.colour == "red"
-        await self._check_picture_was_sent(llm, recorder, endpoint)
+        (seen,) = await call(llm, endpoint, InspectedMedia, _about_image())
+        assert type(seen) is InspectedMedia
+        assert not self.understands or seen.color == "red"
+        await self._check_image_was_sent(llm, recorder, endpoint)
 
     @quiet
     @pytest.mark.asyncio
     @pytest.mark.parametrize("endpoint", CHAT)
-    async def test_structured_llm_sees_picture(self, llm: LLM, endpoint: str) -> None:
+    async def test_structured_llm_sees_image(self, llm: LLM, endpoint: str) -> None:
         """`as_structured_llm` gives objects in `raw` and their JSON as text."""
-        structured, recorder = llm.as_structured_llm(Sight), _observe(llm)
-        messages = [user(ImageBlock(image=draw_picture("red")), FILL_SIGHT)]
+        structured, recorder = llm.as_structured_llm(InspectedMedia), _observe(llm)
+        messages = [user(ImageBlock(image=draw_image("red")), FILL_INSPECTED)]
         answer = (await chat(structured, messages, endpoint))[-1]
-        assert type(answer.raw) is Sight
-        assert Sight.model_validate_json(answer.message.content or "") == answer.raw
-        assert not self.understands or answer.raw.colour == "red"
+        assert type(answer.raw) is InspectedMedia
+        assert InspectedMedia.model_validate_json(answer.message.content or "") == answer.raw
+        assert not self.understands or answer.raw.color == "red"
         if self.returns_usage:
             without = _observe(llm)
-            await chat(structured, [user(FILL_SIGHT)], endpoint)
-            assert _told_prompt_tokens(recorder) > _told_prompt_tokens(without) > 0
+            await chat(structured, [user(FILL_INSPECTED)], endpoint)
+            assert _reported_prompt_tokens(recorder) > _reported_prompt_tokens(without) > 0
 
     @quiet
     @pytest.mark.asyncio
@@ -149,19 +149,21 @@ class LLMStructuredTests(LLMSuite):
         tokens = [await _prompt_tokens(llm, endpoint, one) for one in (plain, mannered)]
         assert tokens[1] > tokens[0] > 0
 
-    async def _check_picture_was_sent(
+    async def _check_image_was_sent(
         self, llm: LLM, recorder: CallbackRecorder, endpoint: str
     ) -> None:
         """Check by its cost, also where the answer does not show it."""
         if not self.returns_usage:
             return
-        cost = _told_prompt_tokens(recorder)
-        without = await _prompt_tokens(llm, endpoint, ChatPromptTemplate([user(FILL_SIGHT)]), Sight)
+        cost = _reported_prompt_tokens(recorder)
+        without = await _prompt_tokens(
+            llm, endpoint, ChatPromptTemplate([user(FILL_INSPECTED)]), InspectedMedia
+        )
         assert cost > without > 0
 
 
-def _about_picture() -> ChatPromptTemplate:
-    return ChatPromptTemplate([user(ImageBlock(image=draw_picture("red")), FILL_SIGHT)])
+def _about_image() -> ChatPromptTemplate:
+    return ChatPromptTemplate([user(ImageBlock(image=draw_image("red")), FILL_INSPECTED)])
 
 
 def _observe(llm: LLM) -> CallbackRecorder:
@@ -176,9 +178,9 @@ async def _prompt_tokens(
     recorder = _observe(llm)
     values = {"item": "bolt", "count": 7} if prompt is FILL_STOCK else {}
     await call(llm, endpoint, output_cls, prompt, **values)
-    return _told_prompt_tokens(recorder)
+    return _reported_prompt_tokens(recorder)
 
 
-def _told_prompt_tokens(recorder: CallbackRecorder) -> int:
+def _reported_prompt_tokens(recorder: CallbackRecorder) -> int:
     answers: Sequence[Any] = recorder.answers
     return sum(get_tokens_from_response(answer)[0] for answer in answers)

@@ -20,10 +20,10 @@ from llama_index.core.llms import LLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 from llama_index_vision_tests.endpoints import chat, user
-from llama_index_vision_tests.samples import draw_picture, read_video, to_data_url
+from llama_index_vision_tests.samples import draw_image, read_video, to_data_url
 from llama_index_vision_tests.server import MediaServer
 
-COLOUR_QUESTION = "Which colour fills most of it? Answer with the English name of the colour."
+COLOR_QUESTION = "Which colour fills most of it? Answer with the English name of the colour."
 
 
 class LLMSuite(ABC):
@@ -98,7 +98,7 @@ class LLMSuite(ABC):
         return True
 
     @property
-    def picture_formats(self) -> tuple[str, ...]:
+    def image_formats(self) -> tuple[str, ...]:
         """The formats it takes, by their names in Pillow."""
         return ("PNG", "JPEG", "WEBP")
 
@@ -113,7 +113,7 @@ class LLMSuite(ABC):
         return False
 
     @property
-    def red_picture_url(self) -> str | None:
+    def red_image_url(self) -> str | None:
         """A public address of a red picture, for a service that cannot reach this machine."""
         return None
 
@@ -162,7 +162,7 @@ class LLMSuite(ABC):
     def media_server(self) -> Iterator[MediaServer]:
         """A web server on this machine with a red picture and a green video."""
         files = {
-            "/red.png": (draw_picture("red"), "image/png"),
+            "/red.png": (draw_image("red"), "image/png"),
             "/green.mp4": (read_video(), "video/mp4"),
         }
         with MediaServer(files) as server:
@@ -182,7 +182,7 @@ class LLMSuite(ABC):
         ]
 
 
-async def name_colours(llm: LLM, *parts: str | ContentBlock, endpoint: str = "chat") -> list[str]:
+async def name_colors(llm: LLM, *parts: str | ContentBlock, endpoint: str = "chat") -> list[str]:
     """Ask for the colour of media, and give the colours in the answer, in order.
 
     Args:
@@ -190,7 +190,7 @@ async def name_colours(llm: LLM, *parts: str | ContentBlock, endpoint: str = "ch
         parts: What the message holds; the question is added.
         endpoint: The chat endpoint to ask.
     """
-    return colours_in(await ask(llm, user(*parts, COLOUR_QUESTION), endpoint=endpoint))
+    return colors_in(await ask(llm, user(*parts, COLOR_QUESTION), endpoint=endpoint))
 
 
 async def ask(llm: LLM, *messages: ChatMessage, endpoint: str = "chat") -> str:
@@ -200,26 +200,26 @@ async def ask(llm: LLM, *messages: ChatMessage, endpoint: str = "chat") -> str:
     return answers[-1].message.content or ""
 
 
-def colours_in(text: str) -> list[str]:
+def colors_in(text: str) -> list[str]:
     """Find the names of the suite's colours.
 
     Example:
-        >>> colours_in("Blue first, then a red one. Blue!")
+        >>> colors_in("Blue first, then a red one. Blue!")
         ['blue', 'red', 'blue']
     """
     return re.findall(r"\b(blue|green|red)\b", text.lower())
 
 
-def picture_block(source: str, folder: Path, colour: str = "red") -> ImageBlock:
+def image_of_question(source: str, folder: Path, color: str = "red") -> ImageBlock:
     """Put a drawn picture into a block.
 
     Args:
         source: `bytes`, `base64`, `base64_text`, `path`, `path_without_suffix`, `data_url` or
             `io`.
         folder: Where files are written.
-        colour: Its colour.
+        color: Its colour.
     """
-    data = draw_picture(colour)
+    data = draw_image(color)
     match source:
         case "base64":
             return ImageBlock(image=base64.b64encode(data))
@@ -238,7 +238,7 @@ def picture_block(source: str, folder: Path, colour: str = "red") -> ImageBlock:
 
 
 def video_block(source: str, folder: Path) -> VideoBlock:
-    """Put the green video into a block; `source` as in `picture_block`."""
+    """Put the green video into a block; `source` as in `image_of_question`."""
     data = read_video()
     match source:
         case "base64":

@@ -19,8 +19,8 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools import FunctionTool
 
 from llama_index_vision_tests.endpoints import call, user
-from llama_index_vision_tests.samples import draw_picture
-from llama_index_vision_tests.suite import COLOUR_QUESTION, LLMSuite, colours_in
+from llama_index_vision_tests.samples import draw_image
+from llama_index_vision_tests.suite import COLOR_QUESTION, LLMSuite, colors_in
 
 WITH_TOOLS = (
     "chat_with_tools",
@@ -92,7 +92,7 @@ class LLMToolTests(LLMSuite):
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("endpoint", WITH_TOOLS)
-    async def test_call_stands_in_both_places(
+    async def test_call_stands_in_both_fields(
         self, tool_llm: FunctionCallingLLM, endpoint: str
     ) -> None:
         """Agents read the call's block, streamed structured answers `additional_kwargs`."""
@@ -192,28 +192,28 @@ class LLMToolTests(LLMSuite):
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("endpoint", WITH_TOOLS)
-    async def test_picture_of_result_is_seen(
+    async def test_image_of_result_is_seen(
         self, tool_llm: FunctionCallingLLM, endpoint: str
     ) -> None:
         """A tool may give a picture."""
         self.need("supports_tool_images")
-        messages = [user("Call the tool take_photo. " + COLOUR_QUESTION)]
+        messages = [user("Call the tool take_photo. " + COLOR_QUESTION)]
         (*_, first) = await call(tool_llm, endpoint, [TAKE_PHOTO], chat_history=messages)
         messages.append(first.message)
-        picture = ImageBlock(image=draw_picture("blue"))
-        messages += _results(tool_llm, first, [TextBlock(text="The photo:"), picture])
+        image = ImageBlock(image=draw_image("blue"))
+        messages += _results(tool_llm, first, [TextBlock(text="The photo:"), image])
         (*_, second) = await call(tool_llm, endpoint, [TAKE_PHOTO], chat_history=messages)
-        assert "blue" in colours_in(second.message.content or "")
+        assert "blue" in colors_in(second.message.content or "")
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("endpoint", WITH_TOOLS)
-    async def test_picture_beside_tools_is_seen(
+    async def test_image_beside_tools_is_seen(
         self, tool_llm: FunctionCallingLLM, endpoint: str
     ) -> None:
         """Tools on offer do not push the picture out."""
-        message = user(ImageBlock(image=draw_picture("blue")), COLOUR_QUESTION)
+        message = user(ImageBlock(image=draw_image("blue")), COLOR_QUESTION)
         (*_, answer) = await call(tool_llm, endpoint, [ADD], user_msg=message)
-        assert "blue" in colours_in(answer.message.content or "")
+        assert "blue" in colors_in(answer.message.content or "")
 
 
 def _calls(

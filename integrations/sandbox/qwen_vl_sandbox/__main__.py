@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from qwen_vl_sandbox import serve
-from qwen_vl_sandbox.specs.servers import DialectName
+from qwen_vl_sandbox.specs.servers import ServerName
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,14 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--lenient", action="store_true", help="refuse only what is documented as refused"
     )
     parser.add_argument(
-        "--dialect",
-        choices=get_args(DialectName),
+        "--server",
+        choices=get_args(ServerName),
         default="dashscope",
         help="the server to imitate; the service itself if not given",
     )
     options = parser.parse_args(arguments)
     strict = not options.lenient
-    serve(options.port, options.host, strict=strict, dialect=options.dialect)
+    serve(options.port, options.host, strict=strict, server=options.server)
 
 
 if __name__ == "__main__":

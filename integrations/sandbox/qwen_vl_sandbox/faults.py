@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
-from qwen_vl_sandbox.errors.refusal import MESSAGES, Refusal
+from qwen_vl_sandbox.errors.api_error import MESSAGES, ApiError
 from qwen_vl_sandbox.reading.conversation import ToolCall
 
 BAD_REQUEST = 400
@@ -140,11 +140,11 @@ class Fault:
             return BAD_GATEWAY
         return BAD_REQUEST if self.sse_error_body else SERVER_ERROR
 
-    def error(self) -> Refusal:
+    def error(self) -> ApiError:
         """The error, with the documented message where none is given."""
         status = self.error_status
         message = self.message or MESSAGES.get(status, "The request has failed.")
-        return Refusal(message, status=status, code=self.code)
+        return ApiError(message, status=status, code=self.code)
 
 
 NO_FAULT = Fault()

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from qwen_vl_sandbox.errors.refusal import refuse
+from qwen_vl_sandbox.errors.api_error import reject
 
 _SAMPLES = {"d": "0", "w": "a", "s": " ", "D": "a", "W": "-", "S": "a", "n": "\n", "t": "\t"}
 _EMPTY = "bBAZz"
@@ -123,7 +123,7 @@ def value_for(schema: Any, hint: str, *, root: Any = None) -> Any:
         root: Where `$ref` starts from, if not at `schema`.
 
     Raises:
-        Refusal: The schema is no JSON schema.
+        ApiError: The schema is no JSON schema.
 
     Example:
         >>> schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 2}}}
@@ -133,7 +133,7 @@ def value_for(schema: Any, hint: str, *, root: Any = None) -> Any:
     try:
         return _Maker(schema if root is None else root, hint).make(schema, 0)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        refuse("The JSON schema is not valid, or no finite value fits it.")
+        reject("The JSON schema is not valid, or no finite value fits it.")
 
 
 class _Maker:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from qwen_vl_sandbox.media.hosted import CacheUse, Receipt, frame_tokens, tool_tokens
+from qwen_vl_sandbox.media.hosted import CacheUse, MediaReport, frame_tokens, tool_tokens
 from qwen_vl_sandbox.media.hosted_tokens import text_tokens
 from qwen_vl_sandbox.reading.conversation import Conversation, Part, Text
 
@@ -42,11 +42,11 @@ class PrefixCache:
         self._clock = clock
         self._ends: dict[tuple[str, str, str], float] = {}
 
-    def use(self, conversation: Conversation, receipt: Receipt) -> CacheUse | None:
+    def use(self, conversation: Conversation, report: MediaReport) -> CacheUse | None:
         """Look a request's prefixes up and store them; `None` if it has no marker."""
         if not any(message.cache_marks for message in conversation.messages):
             return None
-        blocks = list(_blocks(conversation, receipt))
+        blocks = list(_blocks(conversation, report))
         marked = [at for at, block in enumerate(blocks) if block.is_marked]
         near = {at for mark in marked for at in range(max(mark - LOOK_BACK, 0), mark + 1)}
         now = self._clock()
@@ -64,9 +64,9 @@ class PrefixCache:
         self._ends.clear()
 
 
-def _blocks(conversation: Conversation, receipt: Receipt) -> Iterator[_Block]:
+def _blocks(conversation: Conversation, report: MediaReport) -> Iterator[_Block]:
     """Cut a prompt into its blocks: the parts of its messages."""
-    sights = iter(receipt.sights)
+    sights = iter(report.sights)
     tools = orjson.dumps([[tool.name, tool.parameters] for tool in conversation.options.tools])
     digest = hashlib.sha256(tools)
     tokens = tool_tokens(conversation.options)

@@ -46,7 +46,7 @@ class RecordedRequest:
         return orjson.loads(self.body)
 
 
-class Ledger:
+class Recorder:
     """Everything that the server's thread and its user share."""
 
     def __init__(

@@ -16,14 +16,14 @@ from starlette.applications import Starlette
 
 from qwen_vl_sandbox.faults import Fault, FaultSettings, RawAnswer, ScriptedAnswer
 from qwen_vl_sandbox.http.app import build_app
-from qwen_vl_sandbox.recorder import Ledger, RecordedRequest
-from qwen_vl_sandbox.specs.servers import DIALECTS, DialectName
+from qwen_vl_sandbox.recorder import RecordedRequest, Recorder
+from qwen_vl_sandbox.specs.servers import SERVERS, ServerName
 from qwen_vl_sandbox.storage import Upload
 
 HOST = "127.0.0.1"
 BASE_PATH = "/compatible-mode/v1"
 NATIVE_BASE_PATH = "/api/v1"
-DIALECT_BASE_PATH = "/v1"
+SELF_HOSTED_BASE_PATH = "/v1"
 START_TIMEOUT_SECONDS = 10.0
 
 
@@ -41,7 +41,7 @@ class Sandbox:
         strict: Also refuses where the documentation leaves open what the service does,
             such as pixel knobs in the wrong place; without it these requests pass.
         keep_alive: Sends one comment line in each stream, as the service may.
-        dialect: Which server to imitate: the service, or one that holds the model itself
+        server: Which server to imitate: the service, or one that holds the model itself
             (`vllm`, `sglang`, `llamacpp`, `ollama`). The latter need a key only if
             `api_keys` are given.
 
@@ -66,19 +66,19 @@ class Sandbox:
         api_keys: Collection[str] | None = None,
         strict: bool = True,
         keep_alive: bool = True,
-        dialect: DialectName = "dashscope",
+        server: ServerName = "dashscope",
     ) -> None:
-        if dialect not in get_args(DialectName):
-            known = ", ".join(get_args(DialectName))
-            raise ValueError(f"The dialect {dialect!r} is not one of {known}.")
-        self._dialect = DIALECTS.get(dialect)
-        is_open = self._dialect is not None and not self._dialect.checks_keys
-        self._ledger = Ledger(
+        if server not in get_args(ServerName):
+            known = ", ".join(get_args(ServerName))
+            raise ValueError(f"The server {server!r} is not one of {known}.")
+        self._server = SERVERS.get(server)
+        is_open = self._server is not None and not self._server.checks_keys
+        self._ledger = Recorder(
             api_keys=None if is_open else api_keys,
             strict=strict,
             # The other servers send no comment lines.
-            keep_alive=keep_alive and self._dialect is None,
-            needs_key=self._dialect is None,
+            keep_alive=keep_alive and self._server is None,
+            needs_key=self._server is None,
         )
         self._host = host
         self._port = port
@@ -103,7 +103,7 @@ class Sandbox:
             OSError: The port is taken.
         """
         if self._running is None:
-            app = build_app(self._ledger, self._dialect)
+            app = build_app(self._ledger, self._server)
             self._running = _Running(app, self._host, self._port)
             self._port = self._running.port
 
@@ -134,19 +134,19 @@ class Sandbox:
     def base_url(self) -> str:
         """The base URL for a client, such as `http://127.0.0.1:8000/compatible-mode/v1`.
 
-        Of a dialect other than the service's it ends in `/v1` alone.
+        Of a server other than the service's it ends in `/v1` alone.
         """
-        return self.url + (BASE_PATH if self._dialect is None else DIALECT_BASE_PATH)
+        return self.url + (BASE_PATH if self._server is None else SELF_HOSTED_BASE_PATH)
 
     @property
     def native_base_url(self) -> str:
         """The base URL of the native protocol, such as `http://127.0.0.1:8000/api/v1`.
 
         Raises:
-            RuntimeError: The dialect has no native protocol.
+            RuntimeError: The server has no native protocol.
         """
-        if self._dialect is not None:
-            raise RuntimeError(f"The dialect {self._dialect.name!r} has no native protocol.")
+        if self._server is not None:
+            raise RuntimeError(f"The server {self._server.name!r} has no native protocol.")
         return self.url + NATIVE_BASE_PATH
 
     @property
@@ -199,8 +199,8 @@ class Sandbox:
             status: HTTP status.
             headers: Headers; JSON is the content type if none is given.
         """
-        given = {"content-type": "application/json"} if headers is None else dict(headers)
-        self._ledger.script.append(RawAnswer(status, body, given))
+        values = {"content-type": "application/json"} if headers is None else dict(headers)
+        self._ledger.script.append(RawAnswer(status, body, values))
 
     def fail(self, fault: Fault | None = None, /, **settings: Unpack[FaultSettings]) -> None:
         """Let the next requests fail, in order of the calls.
@@ -297,7 +297,7 @@ def serve(
     host: str = HOST,
     *,
     strict: bool = True,
-    dialect: DialectName = "dashscope",
+    server: ServerName = "dashscope",
 ) -> None:
     """Run the sandbox until Ctrl-C.
 
@@ -305,12 +305,12 @@ def serve(
         port: Port to listen on; 0 takes a free one.
         host: Address to listen on.
         strict: As for `Sandbox`.
-        dialect: Likewise.
+        server: Likewise.
 
     Raises:
         OSError: The port is taken.
     """
-    made = Sandbox(port, host=host, strict=strict, dialect=dialect)
+    made = Sandbox(port, host=host, strict=strict, server=server)
     with contextlib.suppress(KeyboardInterrupt), made as sandbox:
         sys.stdout.write(f"The qwen-vl sandbox listens at {sandbox.base_url} (Ctrl-C ends it)\n")
         sys.stdout.flush()

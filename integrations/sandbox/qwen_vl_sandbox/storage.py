@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from qwen_vl_sandbox.errors.refusal import refuse
+from qwen_vl_sandbox.errors.api_error import reject
 from qwen_vl_sandbox.specs.models import MIB
 
 ROOT = "dashscope-instant"
@@ -153,16 +153,16 @@ class Storage:
             media_type: The type that its sender gave; "" if none.
 
         Raises:
-            Refusal: The upload does not keep to its policy.
+            ApiError: The upload does not keep to its policy.
         """
         model, account = self._grants[self._checked_folder(form)]
         # unsure: whether a file of no bytes is taken; the policy has no lower limit.
         if n_bytes > MAX_FILE_MIB * MIB:
-            refuse("Your proposed upload exceeds the maximum allowed size.", code="EntityTooLarge")
+            reject("Your proposed upload exceeds the maximum allowed size.", code="EntityTooLarge")
         key = form["key"]
         with self._lock:
             if key in self._objects:
-                refuse(
+                reject(
                     "The object you specified already exists and can not be overwritten.",
                     status=409,
                 )
@@ -208,15 +208,15 @@ class Storage:
     def _checked_folder(self, form: Mapping[str, str]) -> str:
         """Check an upload's fields against its policy, and give the folder it is for."""
         if missing := [name for name in REQUIRED_FIELDS if not form.get(name)]:
-            refuse(f"The form must contain the fields {', '.join(missing)}.")
+            reject(f"The form must contain the fields {', '.join(missing)}.")
         if form["OSSAccessKeyId"] != ACCESS_KEY_ID:
-            refuse(
+            reject(
                 "The OSS Access Key Id you provided does not exist in our records.",
                 status=403,
                 code="InvalidAccessKeyId",
             )
         if not hmac.compare_digest(form["Signature"].encode(), self._sign(form["policy"]).encode()):
-            refuse(
+            reject(
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your key and signing method.",
                 status=403,
@@ -225,7 +225,7 @@ class Storage:
         # Whatever bears the signature was written by `grant`.
         policy = orjson.loads(b64decode(form["policy"]))
         if datetime.fromisoformat(policy["expiration"]).timestamp() <= self._clock():
-            refuse(POLICY_EXPIRED, status=403)
+            reject(POLICY_EXPIRED, status=403)
         folder = str(policy["conditions"][1][2])
         _check_conditions(form, folder)
         return folder
@@ -253,10 +253,10 @@ def resolves_oss(headers: Mapping[str, str]) -> bool:
 def _check_conditions(form: Mapping[str, str], folder: str) -> None:
     name = form["key"].removeprefix(f"{folder}/")
     if name in {"", form["key"]}:
-        refuse(f'{_FAILED}["starts-with", "$key", "{folder}"]', status=403)
+        reject(f'{_FAILED}["starts-with", "$key", "{folder}"]', status=403)
     for field, value in (("x-oss-object-acl", ACL), ("x-oss-forbid-overwrite", FORBID_OVERWRITE)):
         if form[field] != value:
-            refuse(f'{_FAILED}["eq", "${field}", "{value}"]', status=403)
+            reject(f'{_FAILED}["eq", "${field}", "{value}"]', status=403)
 
 
 def _save(file: BinaryIO, path: Path) -> str:

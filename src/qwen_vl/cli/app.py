@@ -31,7 +31,7 @@ from qwen_vl.errors import (
 )
 from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage
 from qwen_vl.request.types import Request
-from qwen_vl.specs.models import CURRENT_MODELS, DEFAULT_MODEL, find_model
+from qwen_vl.specs.models import CURRENT_MODELS, DEFAULT_MODEL, get_model_spec
 
 EXIT_CONTENT, EXIT_CONFIGURATION, EXIT_REFUSED, EXIT_UNAVAILABLE = 3, 4, 5, 6
 
@@ -95,10 +95,10 @@ def ask(
     """Ask about pictures and videos; the answer is printed as it comes."""
     with _errors_as_exit_codes(), open_endpoint(sandbox=sandbox) as endpoint:
         # Parameters that are None count as not given.
-        given = {"base_url": base_url, **endpoint}
+        values = {"base_url": base_url, **endpoint}
         cutting = {"max_frames": max_frames, "video_mode": video_mode}
         settings = make_settings(
-            model=model, region=region, fps=fps, max_pixels=max_pixels, **cutting, **given
+            model=model, region=region, fps=fps, max_pixels=max_pixels, **cutting, **values
         )
         parts = [
             *(to_part(value, is_video=False) for value in media or ()),
@@ -150,16 +150,16 @@ def models() -> None:
     for heading in ("Thinks", "Tools", "Schema", "Pictures", "Frames", "Context", "Output"):
         table.add_column(heading, justify="right", no_wrap=True)
     for model in CURRENT_MODELS:
-        facts = find_model(model)
+        spec = get_model_spec(model)
         table.add_row(
             model,
-            facts.thinking,
-            _yes(facts.accepts_tools),
-            _yes(facts.accepts_json_schema),
-            f"{facts.max_images}",
-            f"{facts.max_frames}" if facts.accepts_video else "–",
-            _thousands(facts.context_window),
-            _thousands(facts.max_output_tokens),
+            spec.thinking,
+            _yes(spec.accepts_tools),
+            _yes(spec.accepts_json_schema),
+            f"{spec.max_images}",
+            f"{spec.max_frames}" if spec.accepts_video else "–",
+            _thousands(spec.context_window),
+            _thousands(spec.max_output_tokens),
         )
     _out.print(table)
 
@@ -167,14 +167,14 @@ def models() -> None:
 @app.command()
 def sandbox(
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65_535)] = 8000,
-    dialect: Annotated[
+    server: Annotated[
         Literal["dashscope", "vllm", "sglang", "llamacpp", "ollama"],
         typer.Option(help="The server to imitate; the service itself if not given."),
     ] = "dashscope",
 ) -> None:
     """Run a local endpoint that checks requests and says what it received."""
     with _errors_as_exit_codes():
-        load_sandbox().serve(port, dialect=dialect)
+        load_sandbox().serve(port, server=server)
 
 
 def _cut(part: Image | Video | Text, start: float | None, end: float | None) -> Part:

@@ -14,19 +14,19 @@ from rich.table import Table
 
 from qwen_vl.media import read_image_header, sniff
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE, ROCKET
-from qwen_vl.specs.models import find_model
+from qwen_vl.specs.models import get_model_spec
 from qwen_vl.specs.vision import count_image_tokens
 
-PICTURE_QUESTION = "What is in this picture?"
-PICTURE = CHELSEA
-PICTURES_QUESTION = "What do these two pictures have in common?"
-PICTURES = (COFFEE, ROCKET)
+IMAGE_QUESTION = "What is in this picture?"
+IMAGE = CHELSEA
+IMAGES_QUESTION = "What do these two pictures have in common?"
+IMAGES = (COFFEE, ROCKET)
 VIDEO_QUESTION = "What happens in this video?"
 VIDEO = BIG_BUCK_BUNNY
 AGENT_QUESTION = (
     "What stands beside the rocket? Use zoom, first with left=200, top=100, right=440, bottom=420."
 )
-AGENT_PICTURE = ROCKET
+AGENT_IMAGE = ROCKET
 
 
 def print_question(console: Console, question: str, files: Sequence[Path], model: str) -> None:
@@ -48,7 +48,7 @@ def print_question(console: Console, question: str, files: Sequence[Path], model
             header = read_image_header(data)
             width, height = header.width or 0, header.height or 0
             size = f"{width} x {height}"
-            tokens = f"{count_image_tokens(width, height, find_model(model)):,}"
+            tokens = f"{count_image_tokens(width, height, get_model_spec(model)):,}"
         table.add_row(file.name, sniff(data), size, f"{len(data):,}", tokens)
     console.print(table)
 
@@ -76,8 +76,8 @@ def cut_out(left: int, top: int, right: int, bottom: int) -> bytes:
     Returns:
         A PNG file.
     """
-    with Image.open(AGENT_PICTURE) as picture:
-        part = picture.crop((left, top, right, bottom))
+    with Image.open(AGENT_IMAGE) as image:
+        part = image.crop((left, top, right, bottom))
     buffer = io.BytesIO()
     part.resize((part.width * 2, part.height * 2)).save(buffer, "PNG")
     return buffer.getvalue()

@@ -17,17 +17,17 @@ _VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".flv", ".wmv", ".w
 _SNIFF_BYTES = 64
 
 
-def make_settings(**given: Any) -> QwenVLSettings:
+def make_settings(**values: Any) -> QwenVLSettings:
     """Make the settings of a command.
 
     Args:
-        **given: Fields.
+        **values: Fields.
 
     Raises:
         ConfigurationError: One has a value that it cannot have.
     """
     try:
-        return QwenVLSettings(**given)
+        return QwenVLSettings(**values)
     except ValidationError as error:
         wrong = [f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors()]
         raise ConfigurationError(f"{'; '.join(wrong)}.") from error
@@ -59,10 +59,10 @@ def find_source(value: str) -> tuple[Source, Path | None]:
     Raises:
         ConfigurationError: It is neither.
     """
-    is_address = "://" in value or value[:5].lower() == "data:"
+    is_url = "://" in value or value[:5].lower() == "data:"
     # Files that the user types are files that the user wants to send.
     path = LocalFileUrl(value).path if value[:7].lower() == "file://" else None
-    if path is None and not is_address:
+    if path is None and not is_url:
         path = _expand(value)
     source = to_source(path or value)
     if source is None:

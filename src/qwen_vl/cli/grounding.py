@@ -17,7 +17,7 @@ from qwen_vl.cli.endpoint import find_source, make_settings, open_endpoint
 from qwen_vl.content import Image, Url, Video, VideoMode
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.grounding.results import Grounding
-from qwen_vl.grounding.timeline import Timeline, spell_clock
+from qwen_vl.grounding.timeline import Timeline, format_clock
 from qwen_vl.media.load import is_remote
 from qwen_vl.specs.models import DEFAULT_MODEL, CoordinateSpace
 
@@ -27,7 +27,7 @@ _err = Console(stderr=True, highlight=False)
 
 
 def locate(
-    picture: Annotated[str, typer.Argument(help="A picture: a file or an address.")],
+    image: Annotated[str, typer.Argument(help="A picture: a file or an address.")],
     what: Annotated[str, typer.Argument(help="What to look for, in words.")],
     *,
     output: Annotated[
@@ -54,13 +54,13 @@ def locate(
     from qwen_vl.grounding.drawing import draw_grounding  # noqa: PLC0415 - with Pillow, slow for `ask`
     from qwen_vl.grounding.grounder import Grounder  # noqa: PLC0415 - as above
 
-    source, path = find_source(picture)
+    source, path = find_source(image)
     _check_output(output, source)
     with open_endpoint(sandbox=sandbox) as endpoint:
-        given = {"base_url": base_url, **endpoint}
-        settings = make_settings(model=model, region=region, max_pixels=max_pixels, **given)
+        values = {"base_url": base_url, **endpoint}
+        settings = make_settings(model=model, region=region, max_pixels=max_pixels, **values)
         found = Grounder(settings).locate(
-            Image(source=source, where=picture),
+            Image(source=source, where=image),
             what,
             points=points,
             space=space,
@@ -68,12 +68,12 @@ def locate(
             prompt=prompt,
         )
     if output:
-        drawn = draw_grounding(path or _address(source), found, font=font)
+        drawn = draw_grounding(path or _url(source), found, font=font)
         _write(output, lambda: drawn.save(output, "PNG"))
     if as_json:
         _print_json(found.to_dict())
     else:
-        _print_places(found)
+        _print_boxes(found)
 
 
 def timeline(
@@ -110,13 +110,13 @@ def timeline(
     source, path = find_source(video)
     _check_output(output, source)
     with open_endpoint(sandbox=sandbox) as endpoint:
-        given = {"base_url": base_url, **endpoint}
+        values = {"base_url": base_url, **endpoint}
         cutting = {"fps": fps, "max_frames": max_frames, "video_mode": video_mode}
-        settings = make_settings(model=model, region=region, **cutting, **given)
+        settings = make_settings(model=model, region=region, **cutting, **values)
         part = Video(source=source, start=start, end=end, where=video)
         found = Grounder(settings).timeline(part, what, prompt=prompt)
     if output:
-        drawn = draw_timeline(path or _address(source), found, font=font)
+        drawn = draw_timeline(path or _url(source), found, font=font)
         _write(output, lambda: drawn.save(output, "PNG"))
     writers = {vtt: found.to_webvtt, srt: found.to_srt, csv: found.to_csv}
     for place, write in writers.items():
@@ -134,15 +134,15 @@ def _check_output(output: Path | None, source: Any) -> None:
         return
     if output.suffix.lower() != ".png":
         raise ConfigurationError(f"Pictures are written as PNG: name {output.name!r} so.")
-    if isinstance(source, Url) and is_remote(source.address):
+    if isinstance(source, Url) and is_remote(source.url):
         raise ConfigurationError(
             "What stands behind an address is not fetched here, so that nothing can be drawn on "
             "it. Download it first, or leave out -o."
         )
 
 
-def _address(source: Any) -> Any:
-    return source.address if isinstance(source, Url) else None
+def _url(source: Any) -> Any:
+    return source.url if isinstance(source, Url) else None
 
 
 def _read_size(size: str | None) -> tuple[int, int] | None:
@@ -158,7 +158,7 @@ def _print_json(made: dict[str, Any]) -> None:
     sys.stdout.buffer.write(orjson.dumps(made) + b"\n")
 
 
-def _print_places(found: Grounding) -> None:
+def _print_boxes(found: Grounding) -> None:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("Label", overflow="fold")
     headings = ("x1", "y1", "x2", "y2") if found.boxes else ("x", "y")
@@ -181,7 +181,7 @@ def _print_events(found: Timeline) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Event", overflow="fold")
     for event in found:
-        table.add_row(spell_clock(event.start), spell_clock(event.end), escape(event.text))
+        table.add_row(format_clock(event.start), format_clock(event.end), escape(event.text))
     if len(found):
         _out.print(table)
     else:
@@ -195,7 +195,7 @@ def _print_cut(is_cut_off: bool) -> None:
 
 
 def _write(path: Path, write: Callable[[], object]) -> None:
-    with _told(path):
+    with _reported(path):
         write()
     _err.print(f"Wrote {escape(str(path))}", style="dim", soft_wrap=True)
 
@@ -205,7 +205,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -17,13 +17,13 @@ from qwen_vl.errors import MediaNotFoundError, MissingExtraError
 from qwen_vl.media.image import check_size
 from qwen_vl.media.limits import check_part
 from qwen_vl.media.load import open_local
-from qwen_vl.media.measure import measure_picture, measure_video
+from qwen_vl.media.measure import measure_image, measure_video
 from qwen_vl.media.pdf import PDF_TYPE, measure_pages
 from qwen_vl.media.sniff import sniff
 from qwen_vl.media.video.container import has_av
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl.specs.models import DEFAULT_MODEL, find_input_price
-from qwen_vl.specs.servers import DEFAULT_DIALECT, Dialect, find_dialect
+from qwen_vl.specs.servers import DEFAULT_SERVER, Server, get_server_spec
 from qwen_vl.tokens.conversation import TokenCounter
 from qwen_vl.tokens.media import MediaCount
 
@@ -70,13 +70,13 @@ def tokens(
         int | None, typer.Option(help="Most pixels of a picture or frame.")
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second of videos.")] = None,
-    dialect: Annotated[
-        Dialect, typer.Option(help="Which server will be asked: its rule counts.")
-    ] = DEFAULT_DIALECT,
+    server: Annotated[
+        Server, typer.Option(help="Which server will be asked: its rule counts.")
+    ] = DEFAULT_SERVER,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Count the tokens that files cost, and the price where it is known; nothing is sent."""
-    counter = TokenCounter(model=model, parameters={}, policy=_POLICY, dialect=dialect)
+    counter = TokenCounter(model=model, parameters={}, policy=_POLICY, server=server)
     counts = [_count_file(counter, value, max_pixels, fps) for value in files]
     if as_json:
         _print_json(counts, counter)
@@ -96,8 +96,8 @@ def _count_file(
     if media_type.startswith("video/"):
         video = Video(source=source, fps=fps, max_pixels=max_pixels, where=value)
         return _count_video(counter, video, source, media_type)
-    picture = Image(source=source, max_pixels=max_pixels, where=value)
-    return _count_picture(counter, picture, media_type)
+    image = Image(source=source, max_pixels=max_pixels, where=value)
+    return _count_image(counter, image, media_type)
 
 
 def _find_path(value: str) -> Path:
@@ -113,14 +113,14 @@ def _find_path(value: str) -> Path:
     return Path(value)
 
 
-def _count_picture(counter: TokenCounter, picture: Image, media_type: str) -> FileCount:
-    check_part(picture, counter.model)
-    size = measure_picture(picture.source, _POLICY, picture.where)
+def _count_image(counter: TokenCounter, image: Image, media_type: str) -> FileCount:
+    check_part(image, counter.model)
+    size = measure_image(image.source, _POLICY, image.where)
     if size:
-        check_size(*size, picture.where)
-    count = counter.measure(picture)
+        check_size(*size, image.where)
+    count = counter.measure(image)
     return FileCount(
-        file=picture.where,
+        file=image.where,
         type=media_type,
         size=size,
         resized=_resized(count),
@@ -176,7 +176,7 @@ def _print_json(counts: Sequence[FileCount], counter: TokenCounter) -> None:
     tokens = _add_up(counts)
     total = {
         "model": counter.model,
-        "dialect": counter.dialect,
+        "server": counter.server,
         "files": len(counts),
         "total_tokens": tokens,
         "total_price_cny": _find_price(counter, tokens),
@@ -202,20 +202,20 @@ def _print_table(counts: Sequence[FileCount], counter: TokenCounter) -> None:
         table.add_row(
             escape(count.file),
             count.type,
-            _spell(count.size),
-            _spell(count.resized),
-            _spell_length(count),
-            _spell_tokens(count.tokens, is_at_most=count.is_at_most),
+            _encode(count.size),
+            _encode(count.resized),
+            _format_length(count),
+            _format_tokens(count.tokens, is_at_most=count.is_at_most),
         )
     is_at_most = any(count.is_at_most for count in counts)
-    total = _spell_tokens(tokens, is_at_most=is_at_most)
+    total = _format_tokens(tokens, is_at_most=is_at_most)
     table.add_row("Total", "", "", "", "", total, style="bold")
     Console(highlight=False).print(table)
 
 
 def _describe_rule(counter: TokenCounter, tokens: int) -> str:
-    if counter.dialect != DEFAULT_DIALECT:
-        server = find_dialect(counter.dialect).server
+    if counter.server != DEFAULT_SERVER:
+        server = get_server_spec(counter.server).title
         return f"By the rules of transformers, for {counter.model} at {server}."
     price = _find_price(counter, tokens)
     cost = "" if price is None else f" In one request: {price:.4f} yuan (list price, Beijing)."
@@ -223,7 +223,7 @@ def _describe_rule(counter: TokenCounter, tokens: int) -> str:
 
 
 def _find_price(counter: TokenCounter, tokens: int) -> float | None:
-    is_hosted = counter.dialect == DEFAULT_DIALECT
+    is_hosted = counter.server == DEFAULT_SERVER
     return find_input_price(counter.model, tokens) if is_hosted else None
 
 
@@ -231,15 +231,15 @@ def _add_up(counts: Sequence[FileCount]) -> int:
     return sum(count.tokens for count in counts)
 
 
-def _spell(size: Size | None) -> str:
+def _encode(size: Size | None) -> str:
     return f"{size[0]}x{size[1]}" if size else "?"
 
 
-def _spell_length(count: FileCount) -> str:
+def _format_length(count: FileCount) -> str:
     if count.pages is not None:
         return f"{count.pages} pages"
     return "–" if count.frames is None else f"{count.frames:,}"
 
 
-def _spell_tokens(tokens: int, *, is_at_most: bool) -> str:
+def _format_tokens(tokens: int, *, is_at_most: bool) -> str:
     return f"≤ {tokens:,}" if is_at_most else f"{tokens:,}"

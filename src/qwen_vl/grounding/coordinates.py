@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, get_args
 
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.specs.models import CoordinateSpace, find_model
+from qwen_vl.specs.models import CoordinateSpace, get_model_spec
 from qwen_vl.specs.vision import resize_image
 
 Size: TypeAlias = tuple[int, int]
@@ -25,12 +25,12 @@ class CoordinateFrame:
 
     Args:
         space: What they count in.
-        picture: Width and height of the original picture, in pixels.
+        image: Width and height of the original picture, in pixels.
         scale: The largest x and y in that space: 1000 and 1000, or a width and a height in pixels.
     """
 
     space: CoordinateSpace
-    picture: Size
+    image: Size
     scale: Size
 
     def to_pixels(self, x: float, y: float) -> tuple[float, float]:
@@ -41,11 +41,11 @@ class CoordinateFrame:
             y: From the top.
 
         Example:
-            >>> frame = CoordinateFrame(space="normalized", picture=(640, 480), scale=(1000, 1000))
+            >>> frame = CoordinateFrame(space="normalized", image=(640, 480), scale=(1000, 1000))
             >>> frame.to_pixels(500, 250)
             (320.0, 120.0)
         """
-        return x * self.picture[0] / self.scale[0], y * self.picture[1] / self.scale[1]
+        return x * self.image[0] / self.scale[0], y * self.image[1] / self.scale[1]
 
     def clip(self, x: float, y: float) -> tuple[float, float]:
         """Give the nearest place that is in the original picture.
@@ -54,7 +54,7 @@ class CoordinateFrame:
             x: Pixels from the left.
             y: Pixels from the top.
         """
-        width, height = self.picture
+        width, height = self.image
         return min(max(x, 0.0), float(width)), min(max(y, 0.0), float(height))
 
     def is_beyond(self, x: float, y: float) -> bool:
@@ -70,19 +70,19 @@ class CoordinateFrame:
         )
 
     def __str__(self) -> str:
-        wide, high = self.scale
+        width, high = self.scale
         match self.space:
             case "normalized":
                 return f"0 to {NORMALIZED} (normalized)"
             case "resized":
-                return f"pixels of the resized picture, {wide} x {high}"
+                return f"pixels of the resized picture, {width} x {high}"
             case "sent":
-                return f"pixels of the picture that was sent, {wide} x {high}"
+                return f"pixels of the picture that was sent, {width} x {high}"
 
 
 def find_frame(
     model: str,
-    picture: Size,
+    image: Size,
     *,
     space: CoordinateSpace | None = None,
     sent: Size | None = None,
@@ -95,7 +95,7 @@ def find_frame(
 
     Args:
         model: Model id, whose family says which space.
-        picture: Width and height of the original picture, in pixels.
+        image: Width and height of the original picture, in pixels.
         space: Which space, where it is not the family's own.
         sent: Width and height of the picture that was sent; the original's where none is given.
         resized: Width and height at which the model looked at it, as `Reply.image_hw` tells; by
@@ -113,19 +113,19 @@ def find_frame(
         >>> find_frame("qwen3-vl-plus", (1920, 1080)).scale
         (1000, 1000)
     """
-    facts = find_model(model)
-    space = space or facts.coordinates
+    spec = get_model_spec(model)
+    space = space or spec.coordinates
     if space not in SPACES:
         raise ConfigurationError(f"space is {space!r}; it must be one of {', '.join(SPACES)}.")
-    for size in (picture, sent, resized):
+    for size in (image, sent, resized):
         if size is not None and min(size) < 1:
             raise ConfigurationError(f"A picture of {size[0]} x {size[1]} pixels holds no places.")
-    sent = sent or picture
+    sent = sent or image
     if space == "normalized":
-        return CoordinateFrame(space=space, picture=picture, scale=(NORMALIZED, NORMALIZED))
+        return CoordinateFrame(space=space, image=image, scale=(NORMALIZED, NORMALIZED))
     if space == "sent":
-        return CoordinateFrame(space=space, picture=picture, scale=sent)
+        return CoordinateFrame(space=space, image=image, scale=sent)
     scale = resized or resize_image(
-        *sent, facts, min_pixels=min_pixels, max_pixels=max_pixels, high_resolution=high_resolution
+        *sent, spec, min_pixels=min_pixels, max_pixels=max_pixels, high_resolution=high_resolution
     )
-    return CoordinateFrame(space=space, picture=picture, scale=scale)
+    return CoordinateFrame(space=space, image=image, scale=scale)

@@ -22,8 +22,8 @@ from qwen_vl.media.video.probe import Clip
 from qwen_vl.media.video.sampling import Span
 from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.specs.models import find_model
-from qwen_vl.specs.servers import find_dialect
+from qwen_vl.specs.models import get_model_spec
+from qwen_vl.specs.servers import get_server_spec
 from qwen_vl.specs.vision import DEFAULT_FPS, sample_frame_count
 
 WHERE = "video"
@@ -32,7 +32,7 @@ _PART_OPTIONS = ("fps", "start", "end", "max_frames", "video_mode", "total_pixel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventQuestion:
+class FindEventsTask:
     """A question for events that is ready to be sent.
 
     Args:
@@ -62,7 +62,7 @@ class EventQuestion:
         return replace(found, is_cut_off=True) if finish_reason == "length" else found
 
 
-def ask_events(
+def find_events_task(
     settings: QwenVLSettings,
     video: object,
     what: str | None = None,
@@ -70,7 +70,7 @@ def ask_events(
     seconds: float | None = None,
     prompt: str | None = None,
     **options: Any,
-) -> EventQuestion:
+) -> FindEventsTask:
     """Make a question for events; the video is read, and made ready to be sent, here and now.
 
     Args:
@@ -100,10 +100,10 @@ def ask_events(
     asked = _find_video(request)
     ready = asked if wants_upload(request) else _find_video(prepare_media(request))
     frame = _find_frame(request, asked, ready, seconds)
-    if isinstance(ready.source, Frames) and find_dialect(request.dialect).frames == "pictures":
+    if isinstance(ready.source, Frames) and get_server_spec(request.server).frames == "pictures":
         step = 1 / (frame.fps or DEFAULT_FPS)
         words += FRAMES_NOTE[is_chinese(words)].format(step=step)
-    return EventQuestion(part=ready, prompt=words, options=options, frame=frame)
+    return FindEventsTask(part=ready, prompt=words, options=options, frame=frame)
 
 
 def _to_turns(part: Video, words: str) -> tuple[Turn, ...]:
@@ -121,7 +121,7 @@ def _find_frame(request: Request, asked: Video, ready: Video, seconds: float | N
         # The service dates frame `i` to `i / fps` (Native-API page, 2026-09).
         return TimeFrame(seconds=len(asked.source.frames) / fps, fps=fps)
     clip = None
-    if not (isinstance(asked.source, Url) and is_remote(asked.source.address)):
+    if not (isinstance(asked.source, Url) and is_remote(asked.source.url)):
         clip = measure_video(asked.source, request.policy, WHERE)
     if clip is None:
         return TimeFrame(seconds=seconds, fps=fps)
@@ -129,7 +129,7 @@ def _find_frame(request: Request, asked: Video, ready: Video, seconds: float | N
     offset = asked.start or 0.0
     if isinstance(ready.source, Frames):
         return _frame_of_cut(clip, len(ready.source.frames), ready.fps or DEFAULT_FPS, offset)
-    most = asked.max_frames or request.policy.max_frames or find_model(request.model).max_frames
+    most = asked.max_frames or request.policy.max_frames or get_model_spec(request.model).max_frames
     count = sample_frame_count(clip.seconds, clip.n_frames, fps=fps, max_frames=most)
     return TimeFrame(seconds=clip.seconds, fps=_sampled_fps(clip, count), offset=offset)
 

@@ -9,15 +9,15 @@ from typing import Any
 from qwen_vl.client import ClientCache
 from qwen_vl.content import Text, Turn
 from qwen_vl.errors import MediaNotFoundError
-from qwen_vl.grounding.find_events import EventQuestion, ask_events
-from qwen_vl.grounding.locate import PlaceQuestion, ask_places
+from qwen_vl.grounding.find_events import FindEventsTask, find_events_task
+from qwen_vl.grounding.locate import LocateTask, locate_task
 from qwen_vl.grounding.results import Grounding
 from qwen_vl.grounding.timeline import Timeline
 from qwen_vl.reply import Reply
 from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
 
-Question = PlaceQuestion | EventQuestion
+Question = LocateTask | FindEventsTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Answer:
     image_hw: Sequence[Sequence[int]] | None = None
 
 
-class QuestionAsker(ABC):
+class BaseGrounder(ABC):
     """Asks for places and times, by whichever way a question is sent.
 
     Args:
@@ -50,17 +50,17 @@ class QuestionAsker(ABC):
         """Send a question, and wait for the answer."""
 
     @abstractmethod
-    async def aask(self, question: Question) -> Answer:
+    async def ask_async(self, question: Question) -> Answer:
         """Send a question without blocking."""
 
-    def locate(self, picture: object, what: str, **options: Any) -> Grounding:
+    def locate(self, image: object, what: str, **options: Any) -> Grounding:
         """Find things in a picture.
 
         Args:
-            picture: A `pathlib.Path`, bytes, an open file, a `PIL.Image`, an array, or an address.
+            image: A `pathlib.Path`, bytes, an open file, a `PIL.Image`, an array, or an address.
             what: What to look for, in words.
             **options: `points`, `space`, `size`, `prompt` and options of the call; see
-                `qwen_vl.grounding.locate.ask_places`.
+                `qwen_vl.grounding.locate.locate_task`.
 
         Raises:
             MediaError: The picture cannot be read or sent, or its size is not known.
@@ -68,13 +68,13 @@ class QuestionAsker(ABC):
                 else than was expected.
             ServiceError: The endpoint answered with an error, or not at all.
         """
-        question = ask_places(self._settings, picture, what, **options)
-        return _read_places(question, self.ask(question))
+        question = locate_task(self._settings, image, what, **options)
+        return _read_boxes(question, self.ask(question))
 
-    async def alocate(self, picture: object, what: str, **options: Any) -> Grounding:
+    async def alocate(self, image: object, what: str, **options: Any) -> Grounding:
         """Find things in a picture; see `locate`. The picture is read in a thread."""
-        question = await asyncio.to_thread(ask_places, self._settings, picture, what, **options)
-        return _read_places(question, await self.aask(question))
+        question = await asyncio.to_thread(locate_task, self._settings, image, what, **options)
+        return _read_boxes(question, await self.ask_async(question))
 
     def timeline(self, video: object, what: str | None = None, **options: Any) -> Timeline:
         """Find events in a video.
@@ -83,23 +83,23 @@ class QuestionAsker(ABC):
             video: A `pathlib.Path`, bytes, an open file, an address, or a list of frames.
             what: What to look for, in words; all that happens where nothing is said.
             **options: `fps`, `start`, `end`, `max_frames`, `video_mode`, `seconds`, `prompt` and
-                options of the call; see `qwen_vl.grounding.find_events.ask_events`.
+                options of the call; see `qwen_vl.grounding.find_events.find_events_task`.
 
         Raises:
             MediaError: The video cannot be read or sent.
             AnswerFormatError: The answer holds no events, or times that the video does not have.
             ServiceError: The endpoint answered with an error, or not at all.
         """
-        question = ask_events(self._settings, video, what, **options)
+        question = find_events_task(self._settings, video, what, **options)
         return _read_events(question, self.ask(question))
 
     async def atimeline(self, video: object, what: str | None = None, **options: Any) -> Timeline:
         """Find events in a video; see `timeline`. The video is read in a thread."""
-        question = await asyncio.to_thread(ask_events, self._settings, video, what, **options)
-        return _read_events(question, await self.aask(question))
+        question = await asyncio.to_thread(find_events_task, self._settings, video, what, **options)
+        return _read_events(question, await self.ask_async(question))
 
 
-class Grounder(QuestionAsker):
+class Grounder(BaseGrounder):
     """Asks a model for places and for times, and gives them as pixels and seconds.
 
     Args:
@@ -109,12 +109,12 @@ class Grounder(QuestionAsker):
         >>> from PIL import Image
         >>> from qwen_vl.samples import BIG_BUCK_BUNNY
         >>> from qwen_vl_sandbox import Sandbox
-        >>> picture = Image.new("RGB", (640, 480), "white")
-        >>> picture.paste("red", (64, 48, 192, 240))
+        >>> image = Image.new("RGB", (640, 480), "white")
+        >>> image.paste("red", (64, 48, 192, 240))
         >>> with Sandbox() as sandbox:
         ...     settings = QwenVLSettings(base_url=sandbox.base_url, api_key="sk-sandbox")
         ...     grounder = Grounder(settings)
-        ...     found = grounder.locate(picture, "red boxes")
+        ...     found = grounder.locate(image, "red boxes")
         ...     timeline = grounder.timeline(BIG_BUCK_BUNNY)
         >>> found.boxes[0].xyxy, timeline.events[0].end
         ((64.0, 48.0, 192.0, 240.0), 5.28)
@@ -129,7 +129,7 @@ class Grounder(QuestionAsker):
         client = self._clients.sync(self._settings.connection())
         return _to_answer(client.ask(self._to_request(question)))
 
-    async def aask(self, question: Question) -> Answer:
+    async def ask_async(self, question: Question) -> Answer:
         """Send a question without blocking."""
         client = self._clients.asynchronous(self._settings.connection())
         return _to_answer(await client.ask(self._to_request(question)))
@@ -143,11 +143,11 @@ def _to_answer(reply: Reply) -> Answer:
     return Answer(text=reply.text, finish_reason=reply.finish_reason, image_hw=reply.image_hw)
 
 
-def _read_places(question: PlaceQuestion, answer: Answer) -> Grounding:
+def _read_boxes(question: LocateTask, answer: Answer) -> Grounding:
     return question.read(answer.text, finish_reason=answer.finish_reason, image_hw=answer.image_hw)
 
 
-def _read_events(question: EventQuestion, answer: Answer) -> Timeline:
+def _read_events(question: FindEventsTask, answer: Answer) -> Timeline:
     return question.read(answer.text, finish_reason=answer.finish_reason)
 
 
@@ -156,13 +156,13 @@ class GroundingTool:
     """What a tool does, whatever framework it is made for.
 
     Args:
-        asker: Asks the model.
+        grounder: Asks the model.
         media: Pictures or videos by the names that an agent has for them: it can name no others.
             `None`: it names addresses, and files inside of `media_roots`.
         options: Of `locate` or `timeline`, for every call.
     """
 
-    asker: QuestionAsker
+    grounder: BaseGrounder
     media: Mapping[str, object] | None
     options: Mapping[str, Any]
 
@@ -173,11 +173,11 @@ class GroundingTool:
             image: Its name or its address.
             what: What to look for.
         """
-        return self.asker.locate(self._find(image), what, **self.options)
+        return self.grounder.locate(self._find(image), what, **self.options)
 
     async def alocate(self, image: str, what: str) -> Grounding:
         """Find things in a picture; see `locate`."""
-        return await self.asker.alocate(self._find(image), what, **self.options)
+        return await self.grounder.alocate(self._find(image), what, **self.options)
 
     def timeline(self, video: str, what: str) -> Timeline:
         """Find events in a video.
@@ -186,11 +186,11 @@ class GroundingTool:
             video: Its name or its address.
             what: What to look for.
         """
-        return self.asker.timeline(self._find(video), what, **self.options)
+        return self.grounder.timeline(self._find(video), what, **self.options)
 
     async def atimeline(self, video: str, what: str) -> Timeline:
         """Find events in a video; see `timeline`."""
-        return await self.asker.atimeline(self._find(video), what, **self.options)
+        return await self.grounder.atimeline(self._find(video), what, **self.options)
 
     def describe_locate(self) -> str:
         """Say to an agent what `locate` does."""

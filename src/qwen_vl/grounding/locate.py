@@ -17,9 +17,9 @@ from qwen_vl.grounding.prompts import (
 )
 from qwen_vl.grounding.results import Grounding
 from qwen_vl.media.downscale import MAX_FILE_BYTES
-from qwen_vl.media.image import find_picture_type, open_picture
+from qwen_vl.media.image import find_image_type, open_image
 from qwen_vl.media.load import is_remote, load, require_source
-from qwen_vl.media.measure import measure_picture
+from qwen_vl.media.measure import measure_image
 from qwen_vl.media.prepare import prepare_media
 from qwen_vl.request.rules import choose_structured_method, to_json_schema_format
 from qwen_vl.request.types import MediaPolicy, Request
@@ -33,7 +33,7 @@ _TURNED = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceQuestion:
+class LocateTask:
     """A question for places that is ready to be sent.
 
     Args:
@@ -69,15 +69,15 @@ class PlaceQuestion:
         """
         frame = self.frame
         if image_hw and frame.space == "resized":
-            high, wide = image_hw[-1]
-            frame = replace(frame, scale=(wide, high))
+            high, width = image_hw[-1]
+            frame = replace(frame, scale=(width, high))
         found = read_grounding(text, frame)
         return replace(found, is_cut_off=True) if finish_reason == "length" else found
 
 
-def ask_places(
+def locate_task(
     settings: QwenVLSettings,
-    picture: object,
+    image_input: object,
     what: str,
     *,
     points: bool = False,
@@ -85,7 +85,7 @@ def ask_places(
     size: Size | None = None,
     prompt: str | None = None,
     **options: Any,
-) -> PlaceQuestion:
+) -> LocateTask:
     """Make a question for places; the picture is read, and made ready to be sent, here and now.
 
     A picture that a camera's note (EXIF) says to turn is turned first: then its places mean the
@@ -93,9 +93,9 @@ def ask_places(
 
     Args:
         settings: The model, how to reach it, and which files may be read.
-        picture: A `pathlib.Path`, bytes, an open file, a `PIL.Image`, an array, an address, or an
-            `Image` with pixel limits of its own. Text that is a path is read inside of
-            `media_roots` alone.
+        image_input: A `pathlib.Path`, bytes, an open file, a `PIL.Image`, an array, a URL, or an
+            `Image` with pixel limits of its own. Text that is a path is read only inside
+            `media_roots`.
         what: What to look for, in words.
         points: Whether to ask for points, and not for boxes.
         space: What the model's coordinates count in, where it is not what its family does.
@@ -110,7 +110,7 @@ def ask_places(
     words = write_prompt(POINTS_PROMPT if points else BOXES_PROMPT, what, prompt)
     schema = POINTS_SCHEMA if points else BOXES_SCHEMA
     options = {**schema_options(settings, schema, options), **options}
-    image, original = _open(picture, settings.media_policy)
+    image, original = _open(image_input, settings.media_policy)
     original = size or original
     if original is None:
         raise MediaOptionError(
@@ -120,9 +120,9 @@ def ask_places(
         )
     turn = Turn(role="user", parts=(image, Text(text=words)))
     request = settings.make_request((turn,), stream=None, **options)
-    ready = _find_picture(prepare_media(request))
+    ready = _find_image(prepare_media(request))
     frame = _find_frame(request, ready, original, space)
-    return PlaceQuestion(part=ready, prompt=words, options=options, frame=frame)
+    return LocateTask(part=ready, prompt=words, options=options, frame=frame)
 
 
 def schema_options(
@@ -143,14 +143,14 @@ def schema_options(
     method = choose_structured_method(
         options.get("model") or settings.model,
         protocol=settings.protocol,
-        dialect=settings.dialect,
+        server=settings.server,
     )
     if method == "json_schema":
         found["response_format"] = to_json_schema_format(schema)
     return found
 
 
-def _find_picture(request: Request) -> Image:
+def _find_image(request: Request) -> Image:
     parts = (part for turn in reversed(request.turns) for part in turn.parts)
     return next(part for part in parts if isinstance(part, Image))
 
@@ -160,14 +160,14 @@ def _find_frame(
 ) -> CoordinateFrame:
     # What is sent has been shrunk where the model would shrink it, and is sent to other servers,
     # with other limits, too: so that which is sent is measured.
-    sent = measure_picture(ready.source, request.policy, WHERE) or original
+    sent = measure_image(ready.source, request.policy, WHERE) or original
     counter = TokenCounter(
         model=request.model,
         parameters=request.parameters,
         policy=request.policy,
-        dialect=request.dialect,
+        server=request.server,
     )
-    if isinstance(ready.source, Url) and is_remote(ready.source.address):
+    if isinstance(ready.source, Url) and is_remote(ready.source.url):
         count = counter.measure_page(*sent)
         return find_frame(
             request.model,
@@ -186,19 +186,23 @@ def _size(count: Any) -> Size | None:
     return None if count.width is None else (count.width, count.height)
 
 
-def _open(picture: object, policy: MediaPolicy) -> tuple[Image, Size | None]:
+def _open(image_input: object, policy: MediaPolicy) -> tuple[Image, Size | None]:
     """Give the part to send and its size; what is read is kept, so that it is read once."""
-    image = picture if isinstance(picture, Image) else Image(source=require_source(picture, WHERE))
+    image = (
+        image_input
+        if isinstance(image_input, Image)
+        else Image(source=require_source(image_input, WHERE))
+    )
     image = replace(image, where=image.where or WHERE)
     source = image.source
-    if isinstance(source, Url) and is_remote(source.address):
+    if isinstance(source, Url) and is_remote(source.url):
         return image, None
     if isinstance(source, Pixels):
         return image, _upright_size(source, image.where)
     longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
     data = load(source, replace(policy, max_inline_bytes=longest), image.where).data
     held: Source = Inline(data)
-    opened = open_picture(data, find_picture_type(data, image.where), image.where)
+    opened = open_image(data, find_image_type(data, image.where), image.where)
     if opened is None:
         return replace(image, source=held), None
     try:

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qwen_vl.grounding.grounder import QuestionAsker
+    from qwen_vl.grounding.grounder import BaseGrounder
     from qwen_vl.grounding.results import Grounding
     from qwen_vl.grounding.timeline import Timeline
 
@@ -13,7 +13,7 @@ class GroundingMethods:
     """Finds things in pictures, and events in videos."""
 
     @abstractmethod
-    def _asker(self) -> "QuestionAsker":
+    def _grounder(self) -> "BaseGrounder":
         """Give what sends questions as calls of this model."""
 
     def locate(self, image: object, what: str, **options: Any) -> "Grounding":
@@ -32,11 +32,11 @@ class GroundingMethods:
             AnswerFormatError: The answer holds no places, or its coordinates count in something
                 else than was expected.
         """
-        return self._asker().locate(image, what, **options)
+        return self._grounder().locate(image, what, **options)
 
     async def alocate(self, image: object, what: str, **options: Any) -> "Grounding":
         """Find things in a picture; see `locate`. The picture is read in a thread."""
-        return await self._asker().alocate(image, what, **options)
+        return await self._grounder().alocate(image, what, **options)
 
     def timeline(self, video: object, what: str | None = None, **options: Any) -> "Timeline":
         """Find events in a video, with their times in seconds.
@@ -53,8 +53,8 @@ class GroundingMethods:
             MediaError: The video cannot be read or sent.
             AnswerFormatError: The answer holds no events, or times that the video does not have.
         """
-        return self._asker().timeline(video, what, **options)
+        return self._grounder().timeline(video, what, **options)
 
     async def atimeline(self, video: object, what: str | None = None, **options: Any) -> "Timeline":
         """Find events in a video; see `timeline`. The video is read in a thread."""
-        return await self._asker().atimeline(video, what, **options)
+        return await self._grounder().atimeline(video, what, **options)

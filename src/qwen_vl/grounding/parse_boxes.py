@@ -54,7 +54,7 @@ class _Finds:
     """What has been read so far."""
 
     text: str
-    places: list[_Place] = field(default_factory=list)
+    shapes: list[_Place] = field(default_factory=list)
     not_found: list[str] = field(default_factory=list)
     has_container: bool = False
 
@@ -87,7 +87,7 @@ def read_grounding(text: str, frame: CoordinateFrame) -> Grounding:
     finds = _Finds(text)
     for value in found.values:
         _walk(value, "", finds, 0)
-    is_empty = not (finds.places or finds.not_found)
+    is_empty = not (finds.shapes or finds.not_found)
     if is_empty and (found.is_cut_off or not finds.has_container):
         problem = (
             "The answer breaks off before its first place is whole."
@@ -98,13 +98,13 @@ def read_grounding(text: str, frame: CoordinateFrame) -> Grounding:
     _check_space(finds, frame)
     return Grounding(
         boxes=tuple(
-            _to_box(place, frame) for place in finds.places if len(place.numbers) > _N_POINT
+            _to_box(place, frame) for place in finds.shapes if len(place.numbers) > _N_POINT
         ),
         points=tuple(
-            _to_point(place, frame) for place in finds.places if len(place.numbers) == _N_POINT
+            _to_point(place, frame) for place in finds.shapes if len(place.numbers) == _N_POINT
         ),
-        width=frame.picture[0],
-        height=frame.picture[1],
+        width=frame.image[0],
+        height=frame.image[1],
         space=frame.space,
         not_found=tuple(finds.not_found),
         is_cut_off=found.is_cut_off,
@@ -137,12 +137,12 @@ def ground_ocr_result(result: OcrResult, frame: CoordinateFrame) -> Grounding:
     finds = _Finds(result.text)
     for word in result.words:
         numbers = tuple(float(value) for corner in word.corners for value in corner)
-        finds.places.append(_Place(numbers, word.text, {"text": word.text}))
+        finds.shapes.append(_Place(numbers, word.text, {"text": word.text}))
     _check_space(finds, frame)
     return Grounding(
-        boxes=tuple(_to_box(place, frame) for place in finds.places),
-        width=frame.picture[0],
-        height=frame.picture[1],
+        boxes=tuple(_to_box(place, frame) for place in finds.shapes),
+        width=frame.image[0],
+        height=frame.image[1],
         space=frame.space,
         text=result.text,
     )
@@ -178,7 +178,7 @@ def _walk_object(entry: dict[str, Any], label: str, finds: _Finds, depth: int) -
             _read_place(key, entry[key], own, entry, finds)
         # Its parts, if it has any; a list of numbers beside it may be anything.
         for key, inner in entry.items():
-            if key not in _PLACE_KEYS and _holds_places(inner):
+            if key not in _PLACE_KEYS and _holds_boxes(inner):
                 _walk(inner, "", finds, depth + 1)
         return
     finds.has_container = finds.has_container or not entry
@@ -194,12 +194,12 @@ def _holds_objects(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(inner, dict) for inner in value)
 
 
-def _holds_places(value: Any, depth: int = 0) -> bool:
+def _holds_boxes(value: Any, depth: int = 0) -> bool:
     if isinstance(value, dict):
         inner = list(value.values())
-        return any(key in value for key in _PLACE_KEYS) or _holds_places(inner, depth + 1)
+        return any(key in value for key in _PLACE_KEYS) or _holds_boxes(inner, depth + 1)
     is_list = isinstance(value, list) and depth < _DEEPEST
-    return is_list and any(_holds_places(inner, depth + 1) for inner in value)
+    return is_list and any(_holds_boxes(inner, depth + 1) for inner in value)
 
 
 def _preferred(keys: list[str], entry: Mapping[str, Any]) -> list[str]:
@@ -282,17 +282,17 @@ def _add(value: Any, kind: _Kind, label: str, entry: Mapping[str, Any], finds: _
         x, y, width, height, angle = numbers
         corners = to_corners((x, y, width, height, angle))
         numbers = tuple(number for corner in corners for number in corner)
-    finds.places.append(_Place(numbers, label, entry))
+    finds.shapes.append(_Place(numbers, label, entry))
 
 
 def _check_space(finds: _Finds, frame: CoordinateFrame) -> None:
-    numbers = [number for place in finds.places for number in place.numbers]
+    numbers = [number for place in finds.shapes for number in place.numbers]
     is_fraction = any(number != int(number) for number in numbers)
     if is_fraction and all(0 <= number <= 1 for number in numbers):
         raise CoordinateSpaceError(
             f"The answer's places are fractions of 1, but {frame} were expected.", text=finds.text
         )
-    for place in finds.places:
+    for place in finds.shapes:
         beyond = next((pair for pair in place.pairs if frame.is_beyond(*pair)), None)
         if beyond:
             raise CoordinateSpaceError(

@@ -145,16 +145,16 @@ class Grounding:
             >>> Grounding(boxes=(cat,), width=451, height=300, space="normalized").describe()
             '1 box in a picture of 451 x 300 pixels: cat [20, 10, 220, 160].'
         """
-        places = [
-            *(f"{box.label} {_spell(box.xyxy)}".strip() for box in self.boxes),
-            *(f"{point.label} {_spell((point.x, point.y))}".strip() for point in self.points),
+        shapes = [
+            *(f"{box.label} {_encode(box.xyxy)}".strip() for box in self.boxes),
+            *(f"{point.label} {_encode((point.x, point.y))}".strip() for point in self.points),
         ]
         counts = [
             _count(len(self.boxes), "box", "boxes"),
             _count(len(self.points), "point", "points"),
         ]
         head = " and ".join(filter(None, counts)) or "nothing found"
-        rest = f": {'; '.join(places)}" if places else ""
+        rest = f": {'; '.join(shapes)}" if shapes else ""
         missing = f" Not found: {', '.join(self.not_found)}." if self.not_found else ""
         cut = " The list is cut off: there may be more." if self.is_cut_off else ""
         return f"{head} in a picture of {self.width} x {self.height} pixels{rest}.{missing}{cut}"
@@ -185,7 +185,7 @@ def _round(value: float) -> float:
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-def _spell(values: tuple[float, ...]) -> str:
+def _encode(values: tuple[float, ...]) -> str:
     return f"[{', '.join(f'{value:.0f}' for value in values)}]"
 
 

@@ -80,14 +80,14 @@ def read_range(value: Any) -> tuple[float, float] | None:
     return None if start is None or end is None else (start, end)
 
 
-def spell_clock(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
     """Write a time as people read it: minutes and seconds, hours where there are any, tenths.
 
     Args:
         seconds: From 0.
 
     Example:
-        >>> spell_clock(65), spell_clock(5.28), spell_clock(3_725.5)
+        >>> format_clock(65), format_clock(5.28), format_clock(3_725.5)
         ('1:05', '0:05.3', '1:02:05.5')
     """
     tenths = round(seconds * 10)
@@ -193,11 +193,11 @@ class Timeline:
             '1 event: 0:01.5 to 0:04 A cat jumps.'
         """
         lines = [
-            f"{spell_clock(event.start)} to {spell_clock(event.end)} {event.text}".rstrip()
+            f"{format_clock(event.start)} to {format_clock(event.end)} {event.text}".rstrip()
             for event in self.events
         ]
         count = f"{len(lines)} event{'' if len(lines) == 1 else 's'}" if lines else "nothing found"
-        length = "" if self.seconds is None else f" in a video of {spell_clock(self.seconds)}"
+        length = "" if self.seconds is None else f" in a video of {format_clock(self.seconds)}"
         cut = " (the list is cut off: there may be more)" if self.is_cut_off else ""
         return f"{count}{length}{cut}" + (f": {'; '.join(lines)}" if lines else ".")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from qwen_vl.errors import MediaFormatError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+    from PIL.Image import Image as PillowImage
 
 SIXTEEN_BITS = frozenset({"I", "I;16", "I;16B", "I;16L"})
 """Modes of grey pictures with more than 8 bits."""
@@ -27,7 +27,7 @@ _CONVERTED_MODES = {
 _OPAQUE = 255
 
 
-def with_plain_mode(image: "Picture", where: str) -> "Picture":
+def with_plain_mode(image: "PillowImage", where: str) -> "PillowImage":
     """Give a picture in a mode that PNG has: grey, colours or a palette, 8 bits a channel.
 
     Args:
@@ -56,7 +56,7 @@ def with_plain_mode(image: "Picture", where: str) -> "Picture":
     return image.convert(mode)
 
 
-def _lab_to_rgb(image: "Picture") -> "Picture":
+def _lab_to_rgb(image: "PillowImage") -> "PillowImage":
     from PIL import ImageCms  # noqa: PLC0415 - needed for this mode alone
 
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
@@ -64,7 +64,7 @@ def _lab_to_rgb(image: "Picture") -> "Picture":
     return converted or image
 
 
-def without_alpha(image: "Picture") -> "Picture | None":
+def without_alpha(image: "PillowImage") -> "PillowImage | None":
     """Give a picture in a mode that JPEG has, or nothing if it is transparent anywhere.
 
     Args:

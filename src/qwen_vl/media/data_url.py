@@ -22,7 +22,7 @@ _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/\-_ \t\n\r\v\f]")
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class MediaBytes:
     """Media whose bytes are at hand.
 
     Args:
@@ -40,7 +40,7 @@ def excerpt(text: str) -> str:
     return repr(short)
 
 
-def decode_base64(text: str | bytes | memoryview, where: str) -> Loaded:
+def decode_base64(text: str | bytes | memoryview, where: str) -> MediaBytes:
     """Decode Base64, in whatever way it is spelt.
 
     Whitespace is left out, the URL-safe alphabet is translated, and missing padding is added.
@@ -59,10 +59,10 @@ def decode_base64(text: str | bytes | memoryview, where: str) -> Loaded:
     try:
         held = text.encode("ascii") if isinstance(text, str) else text
         try:
-            return Loaded(pybase64.b64decode(held, validate=True), base64=held)
+            return MediaBytes(pybase64.b64decode(held, validate=True), base64=held)
         except (binascii.Error, ValueError):
             clean = _to_standard(bytes(held))
-            return Loaded(pybase64.b64decode(clean, validate=True), base64=clean)
+            return MediaBytes(pybase64.b64decode(clean, validate=True), base64=clean)
     except (binascii.Error, ValueError) as error:
         spelt = text if isinstance(text, str) else str(text, "utf-8", errors="replace")
         _refuse(spelt, where, error)
@@ -82,45 +82,45 @@ def decode_head(data: bytes, n_chars: int = _HEAD_CHARS) -> bytes:
         return b""
 
 
-def decode_data_url(address: str, where: str) -> Loaded:
+def decode_data_url(url: str, where: str) -> MediaBytes:
     """Decode a `data:` address: with any media type or none, Base64 or percent-encoded.
 
     Args:
-        address: `data:image/png;base64,…`, `data:,…`.
+        url: `data:image/png;base64,…`, `data:,…`.
         where: The part, for errors.
 
     Raises:
         MediaFormatError: It has no comma, or is not Base64 although it says so.
     """
-    comma = address.find(",")
+    comma = url.find(",")
     if comma < 0:
         raise MediaFormatError(
-            f"The address {excerpt(address)} has no comma, which parts its type from its data.",
+            f"The address {excerpt(url)} has no comma, which parts its type from its data.",
             where=where,
-            value=excerpt(address),
+            value=excerpt(url),
             remedy="Write data:image/png;base64, and then the Base64.",
         )
-    options = address[:comma].lower().split(";")
+    options = url[:comma].lower().split(";")
     if "base64" not in (option.strip() for option in options[1:]):
-        return Loaded(unquote_to_bytes(address[comma + 1 :]))
-    if "%" in address or not address.isascii():
-        return decode_base64(unquote(address[comma + 1 :]), where)
-    return decode_base64(memoryview(address.encode("ascii"))[comma + 1 :], where)
+        return MediaBytes(unquote_to_bytes(url[comma + 1 :]))
+    if "%" in url or not url.isascii():
+        return decode_base64(unquote(url[comma + 1 :]), where)
+    return decode_base64(memoryview(url.encode("ascii"))[comma + 1 :], where)
 
 
-def to_data_url(media_type: str, loaded: Loaded) -> DataUrl:
+def to_data_url(media_type: str, media: MediaBytes) -> DataUrl:
     """Give media the form in which it leaves.
 
     Args:
         media_type: As sniffed; may be empty.
-        loaded: The bytes, and their Base64 where it is at hand.
+        media: The bytes, and their Base64 where it is at hand.
 
     Example:
-        >>> to_data_url("image/gif", Loaded(b"GIF89a")).address
+        >>> to_data_url("image/gif", MediaBytes(b"GIF89a")).url
         'data:image/gif;base64,R0lGODlh'
     """
-    data = loaded.data if loaded.base64 is None else None
-    return DataUrl(media_type, data, loaded.base64, len(loaded.data))
+    data = media.data if media.base64 is None else None
+    return DataUrl(media_type, data, media.base64, len(media.data))
 
 
 def read_data_url(url: DataUrl) -> bytes:

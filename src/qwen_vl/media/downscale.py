@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qwen_vl.errors import ContentError, MediaFormatError
 from qwen_vl.media.color_modes import with_plain_mode, without_alpha
-from qwen_vl.media.data_url import Loaded
-from qwen_vl.media.image import ImageHeader, is_too_large, open_picture
+from qwen_vl.media.data_url import MediaBytes
+from qwen_vl.media.image import ImageHeader, is_too_large, open_image
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+    from PIL.Image import Image as PillowImage
 
 Resize: TypeAlias = Callable[[int, int], tuple[int, int]]
 """Gives the size at which the model looks at a picture: width and height in pixels to the same."""
@@ -46,13 +46,13 @@ def is_worth_shrinking(width: int, height: int, resize: Resize) -> bool:
         >>> is_worth_shrinking(4000, 3000, lambda width, height: (1856, 1376))
         True
     """
-    wide, high = resize(width, height)
-    is_smaller = wide <= width and high <= height
-    return is_smaller and wide * high * _LEAST_GAIN <= width * height
+    scaled_width, scaled_height = resize(width, height)
+    is_smaller = scaled_width <= width and scaled_height <= height
+    return is_smaller and scaled_width * scaled_height * _LEAST_GAIN <= width * height
 
 
-def shrink(
-    loaded: Loaded, header: ImageHeader, resize: Resize, where: str
+def downscale(
+    media: MediaBytes, header: ImageHeader, resize: Resize, where: str
 ) -> tuple[str, bytes] | None:
     """Make a picture as large as the model looks at it.
 
@@ -61,7 +61,7 @@ def shrink(
     (EXIF) is kept, its other notes are not: where it was taken, for one.
 
     Args:
-        loaded: The file.
+        media: The file.
         header: Its header.
         resize: Gives the size at which the model looks at it.
         where: The part, for errors.
@@ -77,7 +77,7 @@ def shrink(
         return None
     if not is_worth_shrinking(header.width, header.height, resize):
         return None
-    image = open_picture(loaded.data, header.media_type, where)
+    image = open_image(media.data, header.media_type, where)
     if image is None:
         return None
     try:
@@ -95,12 +95,12 @@ def shrink(
             f"({type(error).__name__}: {error}).",
             where=where,
             value=header.media_type,
-            remedy="Save it anew with an image program, or pass shrink_images=False.",
+            remedy="Save it anew with an image program, or pass downscale_images=False.",
         ) from error
     return (media_type, data) if len(data) < header.n_bytes or is_too_large(header) else None
 
 
-def shrink_pixels(image: "Picture", resize: Resize) -> "Picture":
+def shrink_pixels(image: "PillowImage", resize: Resize) -> "PillowImage":
     """Make a decoded picture as large as the model looks at it, if it is larger.
 
     Args:
@@ -113,7 +113,7 @@ def shrink_pixels(image: "Picture", resize: Resize) -> "Picture":
 
 
 def _shrink(
-    image: "Picture", header: ImageHeader, size: tuple[int, int], where: str
+    image: "PillowImage", header: ImageHeader, size: tuple[int, int], where: str
 ) -> tuple[str, bytes]:
     # A JPEG decodes to an eighth, a quarter or half of its size at a fraction of the cost.
     image.draft(None, size)
@@ -131,7 +131,7 @@ def _shrink(
     return "image/jpeg", _save(opaque, "JPEG", quality=JPEG_QUALITY, **options)
 
 
-def encode_compact(image: "Picture", **options: Any) -> tuple[str, bytes]:
+def encode_compact(image: "PillowImage", **options: Any) -> tuple[str, bytes]:
     """Encode a picture: lossless where that is short, as it is for text and drawings.
 
     Args:
@@ -148,7 +148,7 @@ def encode_compact(image: "Picture", **options: Any) -> tuple[str, bytes]:
     return "image/jpeg", _save(opaque, "JPEG", quality=JPEG_QUALITY, **options)
 
 
-def _resample(image: "Picture", size: tuple[int, int]) -> "Picture":
+def _resample(image: "PillowImage", size: tuple[int, int]) -> "PillowImage":
     from PIL.Image import Resampling  # noqa: PLC0415 - 70 ms, which mere addresses never pay
 
     if image.mode in {"1", "P"}:
@@ -165,7 +165,7 @@ def _note(orientation: int) -> bytes:
     return exif.tobytes()
 
 
-def _save(image: "Picture", kind: str, **options: Any) -> bytes:
+def _save(image: "PillowImage", kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **{name: held for name, held in options.items() if held is not None})
     return buffer.getvalue()

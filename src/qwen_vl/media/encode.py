@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Never
 from qwen_vl.content import is_pixels
 from qwen_vl.errors import ContentError, MediaFormatError, MediaTooLargeError
 from qwen_vl.media.color_modes import SIXTEEN_BITS, with_plain_mode, without_alpha
-from qwen_vl.media.data_url import Loaded
+from qwen_vl.media.data_url import MediaBytes
 from qwen_vl.media.downscale import Resize, shrink_pixels
-from qwen_vl.media.image import ACCEPTED, ImageHeader, check_size, open_picture
+from qwen_vl.media.image import ACCEPTED, ImageHeader, check_size, open_image
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+    from PIL.Image import Image as PillowImage
 
 PNG_COMPRESS_LEVEL = 1
 """A 600 x 400 photograph takes 20 ms and 483 kB at level 1, 27 ms and 475 kB at 3, 66 ms and
@@ -54,7 +54,7 @@ def encode_pixels(
         'image/png'
     """
     try:
-        image = to_picture(pixels, where)
+        image = to_pillow(pixels, where)
         check_size(image.width, image.height, where)
         return _encode(_upright(image), max_bytes, where, resize)
     except ContentError:
@@ -94,12 +94,12 @@ def read_pixel_size(pixels: Any, where: str) -> tuple[int, int]:
 
 
 def reencode(
-    loaded: Loaded, header: ImageHeader, max_bytes: int, where: str, resize: Resize | None = None
+    media: MediaBytes, header: ImageHeader, max_bytes: int, where: str, resize: Resize | None = None
 ) -> tuple[str, bytes]:
     """Encode a still picture anew, in a format and mode that every decoder reads alike.
 
     Args:
-        loaded: The file.
+        media: The file.
         header: Its header.
         max_bytes: Longest file to make.
         where: The part, for errors.
@@ -110,7 +110,7 @@ def reencode(
             range nothing tells.
         MediaTooLargeError: Longer than `max_bytes` as PNG and as JPEG.
     """
-    image = open_picture(loaded.data, header.media_type, where)
+    image = open_image(media.data, header.media_type, where)
     if image is None:
         _refuse_unreadable(header.media_type, where)
     with image:
@@ -143,7 +143,7 @@ def to_jpeg(data: bytes, media_type: str, where: str) -> bytes:
     """
     from PIL import Image  # noqa: PLC0415 - slow to import
 
-    image = open_picture(data, media_type, where)
+    image = open_image(data, media_type, where)
     if image is None:
         _refuse_unreadable(media_type, where)
     try:
@@ -164,7 +164,7 @@ def _is_animated(image: Any, media_type: str, where: str) -> bool:
         _refuse_unreadable(media_type, where, error)
 
 
-def to_picture(pixels: Any, where: str) -> "Picture":
+def to_pillow(pixels: Any, where: str) -> "PillowImage":
     """Give decoded pixels as Pillow has them; what is a picture of Pillow's already stays itself.
 
     Args:
@@ -216,7 +216,7 @@ def _check_array(array: Any, where: str) -> None:
     )
 
 
-def _upright(image: "Picture") -> "Picture":
+def _upright(image: "PillowImage") -> "PillowImage":
     """Give a copy, turned as the camera noted: saving writes to the object that is saved."""
     from PIL import ImageOps  # noqa: PLC0415 - as Pillow itself
 
@@ -224,7 +224,7 @@ def _upright(image: "Picture") -> "Picture":
 
 
 def _encode(
-    image: "Picture", max_bytes: int, where: str, resize: Resize | None
+    image: "PillowImage", max_bytes: int, where: str, resize: Resize | None
 ) -> tuple[str, bytes]:
     plain = with_plain_mode(image, where)
     # A colour profile is of the mode that it was made for.

@@ -14,7 +14,7 @@ from qwen_vl.errors import (
     MediaRatioError,
     MediaTooSmallError,
 )
-from qwen_vl.media.data_url import Loaded
+from qwen_vl.media.data_url import MediaBytes
 from qwen_vl.media.sniff import describe, sniff
 from qwen_vl.specs.models import MAX_ASPECT_RATIO, MIN_SIDE_PIXELS, PIXELS_OF_4K
 
@@ -166,11 +166,11 @@ def read_image_header(data: bytes, where: str = "") -> ImageHeader:
         >>> read_image_header(CHELSEA.read_bytes())
         ImageHeader(media_type='image/png', width=451, height=300, n_bytes=240512)
     """
-    return _read_header(data, find_picture_type(data, where), where)
+    return _read_header(data, find_image_type(data, where), where)
 
 
 def _read_header(data: bytes, media_type: str, where: str) -> ImageHeader:
-    image = open_picture(data, media_type, where)
+    image = open_image(data, media_type, where)
     if image is None:
         return ImageHeader(media_type, None, None, len(data))
     with image:
@@ -181,11 +181,11 @@ def _read_header(data: bytes, media_type: str, where: str) -> ImageHeader:
         )
 
 
-def check_picture(loaded: Loaded, where: str) -> ImageHeader:
+def check_image_file(media: MediaBytes, where: str) -> ImageHeader:
     """Check a picture that goes out as it is, or whose pixels are to be encoded anew.
 
     Args:
-        loaded: The whole file.
+        media: The whole file.
         where: The part, for errors.
 
     Returns:
@@ -196,18 +196,18 @@ def check_picture(loaded: Loaded, where: str) -> ImageHeader:
         MediaTooSmallError: A side of 10 pixels or fewer.
         MediaRatioError: More than 200 times as long as wide.
     """
-    origin = ", read as Base64," if loaded.base64 else ""
-    media_type = find_picture_type(loaded.data, where, origin)
+    origin = ", read as Base64," if media.base64 else ""
+    media_type = find_image_type(media.data, where, origin)
     # First, because Pillow's words for a file that is cut off differ from format to format.
-    damage = find_damage(loaded.data, media_type)
+    damage = find_damage(media.data, media_type)
     if damage:
         raise MediaFormatError(
             f"The picture ({media_type}) is cut off: {damage}.",
             where=where,
-            value=len(loaded.data),
+            value=len(media.data),
             remedy="Copy or download the file again.",
         )
-    header = _read_header(loaded.data, media_type, where)
+    header = _read_header(media.data, media_type, where)
     if header.width is not None and header.height is not None:
         check_size(header.width, header.height, where)
     return header
@@ -270,7 +270,7 @@ def is_too_large(header: ImageHeader) -> bool:
     return pixels > PIXELS_OF_4K and header.media_type in ACCEPTED_TYPES - _LARGE_TYPES
 
 
-def find_picture_type(data: bytes, where: str, origin: str = "") -> str:
+def find_image_type(data: bytes, where: str, origin: str = "") -> str:
     """Find the type of a picture that can be sent, as it is or encoded anew.
 
     Args:
@@ -306,7 +306,7 @@ def find_picture_type(data: bytes, where: str, origin: str = "") -> str:
     )
 
 
-def open_picture(data: bytes, media_type: str, where: str) -> "ImageFile | None":
+def open_image(data: bytes, media_type: str, where: str) -> "ImageFile | None":
     """Open a picture, reading no more than its header.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Literal
 from qwen_vl.content import LocalFile, LocalFileUrl, Source, to_source
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
 from qwen_vl.media.downscale import MAX_FILE_BYTES
-from qwen_vl.media.part import Ready, ready_image, ready_video
+from qwen_vl.media.part import PreparedMedia, prepare_image, prepare_video
 from qwen_vl.request.types import MediaPolicy
 
 
@@ -56,12 +56,12 @@ def to_json_safe(
     source = to_source(value)
     if source is None or isinstance(source, LocalFile):
         return None
-    return ready_alone(source, kind, where, policy or MediaPolicy()).address
+    return prepare_one(source, kind, where, policy or MediaPolicy()).url
 
 
-def ready_alone(
+def prepare_one(
     source: Source, kind: Literal["image", "video"], where: str, policy: MediaPolicy
-) -> Ready:
+) -> PreparedMedia:
     """Prepare a picture or video before it is known which model is asked.
 
     Args:
@@ -74,15 +74,15 @@ def ready_alone(
         MediaError: It cannot be sent, as in `prepare_media`.
     """
     if kind == "video":
-        return ready_video(source, policy, where)
+        return prepare_video(source, policy, where)
     try:
-        return ready_image(source, policy, where)
+        return prepare_image(source, policy, where)
     except MediaTooLargeError:
-        if policy.shrink_images is False:
+        if policy.downscale_images is False:
             raise
     # It may become short enough once it is as large as the model looks at it.
     longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
-    return ready_image(source, replace(policy, max_inline_bytes=longest), where)
+    return prepare_image(source, replace(policy, max_inline_bytes=longest), where)
 
 
 def _version(path: Path) -> str:

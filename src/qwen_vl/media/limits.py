@@ -20,64 +20,64 @@ from qwen_vl.specs.models import (
     MAX_VIDEOS,
     MIN_FPS,
     MIN_FRAMES,
-    ModelFacts,
-    find_model,
+    ModelSpec,
+    get_model_spec,
 )
-from qwen_vl.specs.servers import DEFAULT_DIALECT, Dialect
+from qwen_vl.specs.servers import DEFAULT_SERVER, Server
 
 _OTHER_MODEL = "Choose a model that takes it: qwen3-vl-plus, for instance."
 _SEVERAL = "Spread them over several requests."
 
 
-def check_part(part: Media, model: str, dialect: Dialect = DEFAULT_DIALECT) -> None:
+def check_part(part: Media, model: str, server: Server = DEFAULT_SERVER) -> None:
     """Check everything about one part that can be checked without reading.
 
     Args:
         part: An image, video or audio.
         model: The model that is asked.
-        dialect: Which server is asked: self-hosted servers have limits of their own.
+        server: Which server is asked: self-hosted servers have limits of their own.
 
     Raises:
         UnsupportedContentError: The model does not take such a part.
         MediaOptionError: `fps` or a pixel limit out of its range.
         FrameCountError: Too few or too many frames.
     """
-    if dialect != DEFAULT_DIALECT:
+    if server != DEFAULT_SERVER:
         return
-    facts = find_model(model)
-    _check_accepted(part, facts, model)
+    spec = get_model_spec(model)
+    _check_accepted(part, spec, model)
     if not isinstance(part, Audio):
-        check_knobs(part, facts)
+        check_options(part, spec)
     if isinstance(part, Video) and isinstance(part.source, Frames):
-        _check_frame_count(len(part.source.frames), facts, part.where)
+        _check_frame_count(len(part.source.frames), spec, part.where)
 
 
-def check_counts(parts: Sequence[Media], model: str, dialect: Dialect = DEFAULT_DIALECT) -> None:
+def check_counts(parts: Sequence[Media], model: str, server: Server = DEFAULT_SERVER) -> None:
     """Check how many images and videos a request has.
 
     Args:
         parts: Every image, video and audio of a request, in order.
         model: The model that is asked.
-        dialect: Which server is asked: self-hosted servers have limits of their own.
+        server: Which server is asked: self-hosted servers have limits of their own.
 
     Raises:
         RequestTooLargeError: Too many images or videos.
     """
-    if dialect != DEFAULT_DIALECT:
+    if server != DEFAULT_SERVER:
         return
-    facts = find_model(model)
+    spec = get_model_spec(model)
     # unsure: no page says whether the frames of a list count as pictures; they are not counted.
     images = [part for part in parts if isinstance(part, Image)]
     inline = [part for part in images if not is_remote_source(part.source)]
     videos = [part for part in parts if isinstance(part, Video)]
-    _check_count(images, facts.max_images, "pictures", _SEVERAL)
+    _check_count(images, spec.max_images, "pictures", _SEVERAL)
     _check_count(inline, MAX_INLINE_IMAGES, "inline pictures", f"{_SEVERAL} Or give addresses.")
     _check_count(videos, MAX_VIDEOS, "videos", _SEVERAL)
 
 
 def is_remote_source(source: object) -> bool:
     """Tell whether a source is an address that the service fetches itself."""
-    return isinstance(source, Url) and is_remote(source.address)
+    return isinstance(source, Url) and is_remote(source.url)
 
 
 class Budget:
@@ -114,14 +114,14 @@ class Budget:
             )
 
 
-def _check_accepted(part: Media, facts: ModelFacts, model: str) -> None:
+def _check_accepted(part: Media, spec: ModelSpec, model: str) -> None:
     match part:
         case Image():
-            kind, is_accepted = "pictures", facts.accepts_vision
+            kind, is_accepted = "pictures", spec.accepts_vision
         case Video():
-            kind, is_accepted = "videos", facts.accepts_vision and facts.accepts_video
+            kind, is_accepted = "videos", spec.accepts_vision and spec.accepts_video
         case Audio():
-            kind, is_accepted = "sounds", facts.accepts_audio
+            kind, is_accepted = "sounds", spec.accepts_audio
     if not is_accepted:
         remedy = "Choose an omni model." if isinstance(part, Audio) else _OTHER_MODEL
         raise UnsupportedContentError(
@@ -129,18 +129,18 @@ def _check_accepted(part: Media, facts: ModelFacts, model: str) -> None:
         )
 
 
-def check_knobs(part: Image | Video, facts: ModelFacts) -> None:
+def check_options(part: Image | Video, spec: ModelSpec) -> None:
     """Check the numbers that stand beside a picture or video.
 
     Raises:
         MediaOptionError: `fps` or a pixel limit out of its range.
     """
-    for name, (lowest, highest) in _pixel_ranges(part, facts).items():
+    for name, (lowest, highest) in _pixel_ranges(part, spec).items():
         value: Any = getattr(part, name)
         is_count = isinstance(value, int) and not isinstance(value, bool)
         if value is not None and not (is_count and lowest <= value <= highest):
             kind = "picture" if isinstance(part, Image) else "video"
-            wanted = f"a whole number from {lowest:,} to {highest:,} for a {kind} ({facts.family})"
+            wanted = f"a whole number from {lowest:,} to {highest:,} for a {kind} ({spec.family})"
             _refuse_knob(name, value, wanted, part.where)
     low, high = part.min_pixels, part.max_pixels
     if low is not None and high is not None and low > high:
@@ -153,16 +153,16 @@ def check_knobs(part: Image | Video, facts: ModelFacts) -> None:
         _refuse_knob("fps", fps, wanted, part.where)
 
 
-def _pixel_ranges(part: Image | Video, facts: ModelFacts) -> dict[str, tuple[int, int]]:
+def _pixel_ranges(part: Image | Video, spec: ModelSpec) -> dict[str, tuple[int, int]]:
     """Give the lowest and highest value of each pixel limit (OpenAI-Chat page, 2026-10)."""
     if isinstance(part, Image):
-        area = (facts.image_min_pixels, facts.image_pixels_limit)
+        area = (spec.image_min_pixels, spec.image_pixels_limit)
         return {"min_pixels": area, "max_pixels": area}
-    area = (facts.frame_min_pixels, facts.frame_pixels_limit)
+    area = (spec.frame_min_pixels, spec.frame_pixels_limit)
     return {
         "min_pixels": area,
         "max_pixels": area,
-        "total_pixels": (facts.frame_min_pixels, facts.total_pixels_limit),
+        "total_pixels": (spec.frame_min_pixels, spec.total_pixels_limit),
     }
 
 
@@ -178,16 +178,16 @@ def _refuse_knob(name: str, value: object, wanted: str, where: str) -> Never:
     )
 
 
-def _check_frame_count(count: int, facts: ModelFacts, where: str) -> None:
-    if MIN_FRAMES <= count <= facts.max_frames:
+def _check_frame_count(count: int, spec: ModelSpec, where: str) -> None:
+    if MIN_FRAMES <= count <= spec.max_frames:
         return
     is_short = count < MIN_FRAMES
     raise FrameCountError(
-        f"The video has {count} frames; {facts.family} takes from {MIN_FRAMES} to "
-        f"{facts.max_frames}.",
+        f"The video has {count} frames; {spec.family} takes from {MIN_FRAMES} to "
+        f"{spec.max_frames}.",
         where=where,
         value=count,
-        limit=MIN_FRAMES if is_short else facts.max_frames,
+        limit=MIN_FRAMES if is_short else spec.max_frames,
         remedy=(
             "Take more frames, or give them as pictures."
             if is_short

@@ -18,7 +18,7 @@ from qwen_vl.errors import (
     MediaTooLargeError,
 )
 from qwen_vl.media.data_url import (
-    Loaded,
+    MediaBytes,
     decode_base64,
     decode_data_url,
     decode_head,
@@ -33,7 +33,7 @@ _HOSTED = re.compile(
     r"https?://(?:[^/?#@]*@)?(?:\[[^\]/?#]+\]|[^/?#:@\[\]\s]+)(?::\d*)?(?:[/?#]|$)", re.IGNORECASE
 )
 _STORED = re.compile(r"oss://[^/\s]+/[^/]", re.IGNORECASE)
-_SPACED_ADDRESS = re.compile(r"\s+(?:https?|oss|data|file):", re.IGNORECASE)
+_SPACED_URL = re.compile(r"\s+(?:https?|oss|data|file):", re.IGNORECASE)
 _MIB = 2**20
 _LONGEST_NAME = 255
 _LONGEST_PATH = 4_096
@@ -49,32 +49,32 @@ _REENCODE = "Give an https:// address, the picture's bytes, their Base64, or a p
 _WHOLE_FILE = "Open it with mode 'rb', or give its bytes."
 
 
-def is_remote(address: str) -> bool:
+def is_remote(url: str) -> bool:
     """Tell whether an address is fetched by the service: `http:`, `https:` or `oss:`."""
-    return _REMOTE.match(address) is not None
+    return _REMOTE.match(url) is not None
 
 
-def check_remote(address: str, where: str) -> None:
+def check_remote(url: str, where: str) -> None:
     """Check an address that goes out as it is.
 
     Raises:
         MediaFormatError: It has no host, no key, or whitespace around it.
     """
-    if address[-1:].isspace():
-        _refuse_spaced(address, where)
-    if not (_HOSTED.match(address) or _STORED.match(address)):
-        wanted = "bucket and key" if address[:3].lower() == "oss" else "host"
+    if url[-1:].isspace():
+        _refuse_spaced(url, where)
+    if not (_HOSTED.match(url) or _STORED.match(url)):
+        wanted = "bucket and key" if url[:3].lower() == "oss" else "host"
         raise MediaFormatError(
-            f"The address {excerpt(address)} has no {wanted}.",
+            f"The address {excerpt(url)} has no {wanted}.",
             where=where,
-            value=excerpt(address),
+            value=excerpt(url),
             remedy="Give a whole address: https://example.com/cat.png, or oss://bucket/key.",
         )
 
 
 def load(
     source: Url | Inline | LocalFile | OpenFile | DataUrl, policy: MediaPolicy, where: str
-) -> Loaded:
+) -> MediaBytes:
     """Read media whole, unless it is longer than the policy lets be inlined.
 
     Args:
@@ -90,57 +90,57 @@ def load(
     """
     match source:
         case DataUrl():
-            loaded = Loaded(read_data_url(source), source.base64)
+            media = MediaBytes(read_data_url(source), source.base64)
         case Url():
-            loaded = _load_address(source.address, policy, where)
+            media = _load_url(source.url, policy, where)
         case Inline():
-            loaded = _load_inline(source.data, policy, where)
+            media = _load_inline(source.data, policy, where)
         case LocalFile():
-            loaded = Loaded(_load_file(source, policy, where))
+            media = MediaBytes(_load_file(source, policy, where))
         case OpenFile():
-            loaded = Loaded(_load_open_file(source.file, policy, where))
-    if not loaded.data:
+            media = MediaBytes(_load_open_file(source.file, policy, where))
+    if not media.data:
         raise MediaFormatError(
             "There is nothing in it: 0 bytes.",
             where=where,
             value=0,
             remedy="Give a file with a picture or video in it.",
         )
-    check_inline_bytes(len(loaded.data), policy.max_inline_bytes, where)
-    return loaded
+    check_inline_bytes(len(media.data), policy.max_inline_bytes, where)
+    return media
 
 
-def _load_address(address: str, policy: MediaPolicy, where: str) -> Loaded:
-    if address[:1].isspace():
-        _refuse_spaced(address, where)
-    if address[:5].lower() != "data:":
+def _load_url(url: str, policy: MediaPolicy, where: str) -> MediaBytes:
+    if url[:1].isspace():
+        _refuse_spaced(url, where)
+    if url[:5].lower() != "data:":
         raise MediaFormatError(
-            f"{excerpt(address)} is no address that the service takes.",
+            f"{excerpt(url)} is no address that the service takes.",
             where=where,
-            value=excerpt(address),
+            value=excerpt(url),
             remedy="Give https://, http://, oss:// or data:; a file as a pathlib.Path.",
         )
-    _check_text_length(address, policy, where)
-    return decode_data_url(address, where)
+    _check_text_length(url, policy, where)
+    return decode_data_url(url, where)
 
 
-def _load_inline(data: bytes | str, policy: MediaPolicy, where: str) -> Loaded:
+def _load_inline(data: bytes | str, policy: MediaPolicy, where: str) -> MediaBytes:
     if isinstance(data, str):
         if data[:5].lower() == "data:":
-            return _load_address(data, policy, where)
+            return _load_url(data, policy, where)
         _check_text_length(data, policy, where)
         return decode_base64(data, where)
     data = bytes(data)
     if sniff(data) is not None:
-        return Loaded(data)
+        return MediaBytes(data)
     if data[:5].lower() == b"data:":
-        return _load_address(data.decode("utf-8", errors="replace"), policy, where)
+        return _load_url(data.decode("utf-8", errors="replace"), policy, where)
     head = decode_head(data)
     # Any short text may be Base64 of something; of a kind that is known here, it is no accident.
     if sniff(head) is not None or describe(head) not in {UNKNOWN, "text"}:
         _check_text_length(data, policy, where)
         return decode_base64(data, where)
-    return Loaded(data)
+    return MediaBytes(data)
 
 
 def _load_open_file(file: BinaryIO, policy: MediaPolicy, where: str) -> bytes:
@@ -315,7 +315,7 @@ def _shown(path: Path) -> str:
 
 def _check_path_text(text: str, where: str) -> None:
     """Refuse text that became a path only because it was nothing else."""
-    if _SPACED_ADDRESS.match(text):
+    if _SPACED_URL.match(text):
         _refuse_spaced(text, where)
     if len(text) > _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in text.split("/")):
         raise MediaFormatError(
@@ -326,11 +326,11 @@ def _check_path_text(text: str, where: str) -> None:
         )
 
 
-def _refuse_spaced(address: str, where: str) -> Never:
+def _refuse_spaced(url: str, where: str) -> Never:
     raise MediaFormatError(
-        f"There is whitespace around the address {excerpt(address.strip())}.",
+        f"There is whitespace around the address {excerpt(url.strip())}.",
         where=where,
-        value=excerpt(address),
+        value=excerpt(url),
         remedy="Strip it.",
     )
 

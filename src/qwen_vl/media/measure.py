@@ -29,7 +29,7 @@ _LONGEST_PREFIX = 256
 _HEAD_TYPES = frozenset({"image/bmp", "image/gif", "image/jpeg", "image/png"})
 
 
-def measure_picture(source: Source, policy: MediaPolicy, where: str) -> tuple[int, int] | None:
+def measure_image(source: Source, policy: MediaPolicy, where: str) -> tuple[int, int] | None:
     """Tell width and height of a picture.
 
     Args:
@@ -45,11 +45,11 @@ def measure_picture(source: Source, policy: MediaPolicy, where: str) -> tuple[in
 
     Example:
         >>> from qwen_vl.samples import CHELSEA
-        >>> measure_picture(LocalFile(CHELSEA, is_trusted=True), MediaPolicy(), "")
+        >>> measure_image(LocalFile(CHELSEA, is_trusted=True), MediaPolicy(), "")
         (451, 300)
     """
-    if isinstance(source, Url) and is_remote(source.address):
-        check_remote(source.address, where)
+    if isinstance(source, Url) and is_remote(source.url):
+        check_remote(source.url, where)
         return None
     if isinstance(source, Pixels):
         return read_pixel_size(source.image, where)
@@ -84,8 +84,8 @@ def measure_video(source: Source, policy: MediaPolicy, where: str) -> Clip | Non
         >>> measure_video(LocalFile(BIG_BUCK_BUNNY, is_trusted=True), MediaPolicy(), "")
         Clip(width=1280, height=720, seconds=5.28, n_frames=132)
     """
-    if isinstance(source, Url) and is_remote(source.address):
-        check_remote(source.address, where)
+    if isinstance(source, Url) and is_remote(source.url):
+        check_remote(source.url, where)
         return None
     with open_file(source, policy, where) as file:
         find_video_type(file.read(HEAD_BYTES), where)
@@ -117,7 +117,7 @@ def _read_head(
             check_seekable(source.file, where)
             return read_open_file(source.file, _HEAD_BYTES, where)
         case Url():
-            return _head_of_text(source.address)
+            return _head_of_text(source.url)
         case Inline(data=data):
             if isinstance(data, str):
                 return _head_of_text(data)

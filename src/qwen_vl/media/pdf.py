@@ -38,11 +38,11 @@ from qwen_vl.media.sniff import describe, sniff
 from qwen_vl.media.tool_content import ToolNotes
 from qwen_vl.process_local import ProcessLocal
 from qwen_vl.request.types import MediaPolicy, Request
-from qwen_vl.specs.models import find_model, is_service_model
+from qwen_vl.specs.models import get_model_spec, is_service_model
 from qwen_vl.specs.vision import resize_image
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+    from PIL.Image import Image as PillowImage
     from pypdfium2 import PdfDocument, PdfPage
 
 PDF_TYPE = "application/pdf"
@@ -92,12 +92,12 @@ def find_page_resize(request: Request) -> Resize | None:
     Args:
         request: What will be asked.
     """
-    facts = find_model(request.model)
-    high = bool(request.parameters.get("vl_high_resolution_images"))
-    knows = request.policy.shrink_images
+    spec = get_model_spec(request.model)
+    scaled_height = bool(request.parameters.get("vl_high_resolution_images"))
+    knows = request.policy.downscale_images
     if not (is_service_model(request.model) if knows is None else knows):
         return None
-    return lambda width, height: resize_image(width, height, facts, high_resolution=high)
+    return lambda width, height: resize_image(width, height, spec, high_resolution=scaled_height)
 
 
 def holds_document(turn: Turn | ToolResult) -> bool:
@@ -259,11 +259,11 @@ def _opened(document: Document, policy: MediaPolicy) -> "Iterator[PdfDocument]":
 
 def _read(document: Document, policy: MediaPolicy) -> bytes:
     source = document.source
-    if isinstance(source, Url) and is_remote(source.address):
+    if isinstance(source, Url) and is_remote(source.url):
         raise MediaFormatError(
             "The service fetches no documents.",
             where=document.where,
-            value=source.address,
+            value=source.url,
             remedy="Download it, and give its bytes or a pathlib.Path.",
         )
     data = b""
@@ -312,22 +312,24 @@ def _render(page: "PdfPage", dpi: float, resize: Resize | None, where: str) -> b
     points = page.get_size()
     width, height = _size_of(points, dpi)
     check_size(width, height, where)
-    wide, high = width, height
+    scaled_width, scaled_height = width, height
     if resize and is_worth_shrinking(width, height, resize):
-        wide, high = resize(width, height)
-    if wide * high > _MOST_PIXELS:
-        shrink = (_MOST_PIXELS / (wide * high)) ** 0.5
-        wide, high = int(wide * shrink), int(high * shrink)
-    scale = max(wide / points[0], high / points[1])
-    image: Picture = page.render(scale=scale).to_pil()
-    if image.size != (wide, high):
-        image = image.resize((wide, high))
+        scaled_width, scaled_height = resize(width, height)
+    if scaled_width * scaled_height > _MOST_PIXELS:
+        downscale = (_MOST_PIXELS / (scaled_width * scaled_height)) ** 0.5
+        scaled_width, scaled_height = int(scaled_width * downscale), int(scaled_height * downscale)
+    scale = max(scaled_width / points[0], scaled_height / points[1])
+    image: PillowImage = page.render(scale=scale).to_pil()
+    if image.size != (scaled_width, scaled_height):
+        image = image.resize((scaled_width, scaled_height))
     return encode_compact(image)[1]
 
 
 def _size_of(points: tuple[float, float], dpi: float) -> tuple[int, int]:
-    wide, high = points
-    return round(wide * dpi / _POINTS_PER_INCH), round(high * dpi / _POINTS_PER_INCH)
+    scaled_width, scaled_height = points
+    return round(scaled_width * dpi / _POINTS_PER_INCH), round(
+        scaled_height * dpi / _POINTS_PER_INCH
+    )
 
 
 def _check_dpi(dpi: Any, where: str) -> float:

@@ -33,24 +33,24 @@ from qwen_vl.errors import (
 from qwen_vl.media.downscale import Resize
 from qwen_vl.media.limits import Budget, check_counts, check_part, is_remote_source
 from qwen_vl.media.part import (
-    Ready,
+    PreparedMedia,
     check_image,
-    ready_audio,
-    ready_image,
-    ready_jpeg,
-    ready_video,
+    prepare_audio,
+    prepare_image,
+    prepare_jpeg,
+    prepare_video,
 )
 from qwen_vl.media.pdf import expand_documents, holds_document, measure_pages
 from qwen_vl.media.tool_content import ToolNotes, is_link
 from qwen_vl.media.upload.storage import TemporaryStorage, check_upload, upload_video
 from qwen_vl.media.video.container import has_av
-from qwen_vl.media.video.cut import CutJob, cut_video
+from qwen_vl.media.video.cut import SamplingJob, cut_video
 from qwen_vl.media.video.file import open_file
-from qwen_vl.media.video.mode import Cut, find_reason_to_cut, settle_cut
+from qwen_vl.media.video.mode import SamplingPlan, find_reason_to_cut, plan_sampling
 from qwen_vl.media.video.probe import check_plays, probe
 from qwen_vl.request.types import Request
-from qwen_vl.specs.models import MAX_INLINE_IMAGES, MIN_FRAMES, find_model, is_service_model
-from qwen_vl.specs.servers import find_dialect
+from qwen_vl.specs.models import MAX_INLINE_IMAGES, MIN_FRAMES, get_model_spec, is_service_model
+from qwen_vl.specs.servers import get_server_spec
 from qwen_vl.specs.vision import resize_frame, resize_image, smart_resize
 
 _Holder = TypeVar("_Holder", Turn, ToolResult)
@@ -62,7 +62,7 @@ def prepare_media(request: Request, storage: TemporaryStorage | None = None) -> 
     `http:`, `https:` and `oss:` addresses are passed on and never fetched. All else becomes a
     `data:` address whose type is that of the bytes. Pictures go out byte for byte, except for
     three kinds. Those that are larger than the model looks at are shrunk to just that size, see
-    `MediaPolicy.shrink_images`. Those that came as pixels, and still ones in formats that the
+    `MediaPolicy.downscale_images`. Those that came as pixels, and still ones in formats that the
     service does not list (GIF, AVIF), become PNG, or JPEG of quality 95 where the PNG is longer
     than `max_inline_bytes` and nothing is transparent. The pages of PDF documents become pictures,
     each behind a label. A video file goes out byte for byte, or as
@@ -93,7 +93,7 @@ def prepare_media(request: Request, storage: TemporaryStorage | None = None) -> 
         >>> cat = Image(source=LocalFile(CHELSEA, is_trusted=True))
         >>> turn = Turn(role="user", parts=(cat,))
         >>> ready = prepare_media(Request(model="qwen3-vl-plus", turns=(turn,)))
-        >>> ready.turns[0].parts[0].source.address[:30]
+        >>> ready.turns[0].parts[0].source.url[:30]
         'data:image/png;base64,iVBORw0K'
     """
     notes = ToolNotes(request.policy)
@@ -102,7 +102,7 @@ def prepare_media(request: Request, storage: TemporaryStorage | None = None) -> 
     if next(_find_media(expanded), None) is None:
         return _with_notes(expanded, notes)
     checked = _Pass(expanded, notes).over(_Walk(expanded, storage).check)
-    check_counts(list(_find_media(checked)), request.model, request.dialect)
+    check_counts(list(_find_media(checked)), request.model, request.server)
     walk = _Walk(checked, storage)
     ready = _Pass(checked, notes).over(walk.prepare)
     if walk.has_waiting:
@@ -193,20 +193,20 @@ class _Walk:
 
     def __init__(self, request: Request, storage: TemporaryStorage | None) -> None:
         self._model = request.model
-        self._dialect_name = request.dialect
-        self._dialect = find_dialect(request.dialect)
-        self._carries_max_frames = request.protocol == "dashscope"
+        self._server_name = request.server
+        self._server = get_server_spec(request.server)
+        self._carries_max_frames = request.protocol == "native"
         self._storage = storage
         self._uploads: list[Video] = []
         self._policy = request.policy
         self._budget = Budget(request.policy.max_total_inline_bytes)
-        self._facts = find_model(request.model)
+        self._spec = get_model_spec(request.model)
         self._high_resolution = bool(request.parameters.get("vl_high_resolution_images"))
-        shrinks = request.policy.shrink_images
-        is_hosted = self._dialect.tokens == "service"
+        shrinks = request.policy.downscale_images
+        is_hosted = self._server.tokens == "service"
         is_known = is_hosted and is_service_model(request.model)
         self._shrinks = is_known if shrinks is None else shrinks
-        self._waiting: list[CutJob] = []
+        self._waiting: list[SamplingJob] = []
         self._n_inline = sum(map(_count_inline, _find_media(request)))
 
     @property
@@ -222,9 +222,9 @@ class _Walk:
     def check(self, part: Any) -> Any:
         """Check what can be checked before the first file is opened."""
         if isinstance(part, Image | Video | Audio):
-            check_part(part, self._model, self._dialect_name)
+            check_part(part, self._model, self._server_name)
         if isinstance(part, Video):
-            self._settle(part)
+            self._resolve(part)
         return part
 
     def verify(self, part: ToolPart) -> None:
@@ -245,7 +245,7 @@ class _Walk:
                 if self._waiting and has_av():
                     self._probe(self._waiting.pop())
 
-    def _probe(self, job: CutJob) -> None:
+    def _probe(self, job: SamplingJob) -> None:
         try:
             with open_file(job.source, self._policy, job.part.where) as file:
                 clip = probe(file, job.part.where)
@@ -254,9 +254,9 @@ class _Walk:
             return
         job.cut.span.within(clip, job.part.where)
 
-    def _settle(self, part: Video) -> Cut:
-        return settle_cut(
-            part, self._policy, self._facts, carries_max_frames=self._carries_max_frames
+    def _resolve(self, part: Video) -> SamplingPlan:
+        return plan_sampling(
+            part, self._policy, self._spec, carries_max_frames=self._carries_max_frames
         )
 
     def prepare(self, part: Any) -> Any:
@@ -271,10 +271,10 @@ class _Walk:
         match part:
             case Image():
                 resize = self._resize_of(part)
-                ready = ready_image(part.source, self._policy, part.where, resize)
+                ready = prepare_image(part.source, self._policy, part.where, resize)
                 return _with_source(part, ready)
             case Audio():
-                ready = ready_audio(part.source, self._policy, part.where, part.format)
+                ready = prepare_audio(part.source, self._policy, part.where, part.format)
                 return _with_source(part, ready)
             case Video(source=Frames() as frames):
                 return self._prepare_frames(part, frames)
@@ -292,10 +292,10 @@ class _Walk:
         if not (self._waiting and self._waiting[0].part is part):
             return part
         limit = self._budget.left // len(self._waiting)
-        most_frames = self._most_frames()
-        job = replace(self._waiting.pop(0), most_frames=most_frames)
+        max_frames = self._most_frames()
+        job = replace(self._waiting.pop(0), max_frames=max_frames)
         try:
-            made = cut_video(job, self._policy, self._facts, limit)
+            made = cut_video(job, self._policy, self._spec, limit)
         except RequestTooLargeError as error:
             if limit < self._policy.max_total_inline_bytes:
                 raise
@@ -311,7 +311,7 @@ class _Walk:
         unsure: no page says whether frames count as pictures; a request that is refused is worse
         than one that holds fewer.
         """
-        if self._dialect.tokens != "service":
+        if self._server.tokens != "service":
             return None
         left = (MAX_INLINE_IMAGES - self._n_inline) // len(self._waiting)
         return max(left, MIN_FRAMES)
@@ -327,20 +327,20 @@ class _Walk:
                 f'{video.where}: video_mode="upload" needs the temporary storage of the service, '
                 "which self-hosted servers have not. Set another video_mode."
             )
-        address = upload_video(video, source, self._policy, self._storage, self._model)
-        return replace(video, source=Url(address), video_mode=None)
+        url = upload_video(video, source, self._policy, self._storage, self._model)
+        return replace(video, source=Url(url), video_mode=None)
 
     def _prepare_video(self, part: Video, source: Source) -> Part:
-        cut = self._settle(part)
+        cut = self._resolve(part)
         if self._carries_max_frames and part.max_frames is None and self._policy.max_frames:
             part = replace(part, max_frames=self._policy.max_frames)
         if cut.mode == "upload" and not is_remote_source(source):
             check_upload(part, source, self._policy)
             self._uploads.append(part)
             return part
-        reason = find_reason_to_cut(part, cut, self._policy, self._budget.left, self._dialect)
+        reason = find_reason_to_cut(part, cut, self._policy, self._budget.left, self._server)
         if reason:
-            self._waiting.append(CutJob(part=part, source=source, cut=cut, reason=reason))
+            self._waiting.append(SamplingJob(part=part, source=source, cut=cut, reason=reason))
             return part
         if self._policy.max_frames and is_remote_source(source) and not self._carries_max_frames:
             warnings.warn(
@@ -349,7 +349,7 @@ class _Walk:
                 UserWarning,
                 stacklevel=2,
             )
-        return _with_source(part, ready_video(source, self._policy, part.where, check_plays))
+        return _with_source(part, prepare_video(source, self._policy, part.where, check_plays))
 
     def _spend(self, part: Any) -> None:
         source = getattr(part, "source", None)
@@ -365,9 +365,9 @@ class _Walk:
         resize = self._resize_of(part)
         for number, frame in enumerate(frames.frames):
             where = f"{part.where}.video[{number}]"
-            ready = ready_image(frame, self._policy, where, resize)
-            if self._dialect.frames == "video/jpeg":
-                ready = ready_jpeg(ready, where)
+            ready = prepare_image(frame, self._policy, where, resize)
+            if self._server.frames == "video/jpeg":
+                ready = prepare_jpeg(ready, where)
             sources.append(ready)
         if _is_same(sources, frames.frames):
             return part
@@ -375,24 +375,28 @@ class _Walk:
 
     def _resize_of(self, part: Image | Video) -> Resize | None:
         """Give the size at which the model looks at a picture or frame, if it is to be shrunk."""
-        if self._dialect.tokens != "service":
+        if self._server.tokens != "service":
             return self._own_resize_of(part)
         if not self._shrinks:
             return None
         limits = {"min_pixels": part.min_pixels, "max_pixels": part.max_pixels}
         if isinstance(part, Image):
             high = self._high_resolution
-            return lambda w, h: resize_image(w, h, self._facts, high_resolution=high, **limits)
+            return lambda w, h: resize_image(w, h, self._spec, high_resolution=high, **limits)
         count = len(part.source.frames) if isinstance(part.source, Frames) else 1
         total = part.total_pixels
-        return lambda w, h: resize_frame(w, h, count, self._facts, total_pixels=total, **limits)
+        return lambda w, h: resize_frame(w, h, count, self._spec, total_pixels=total, **limits)
 
     def _own_resize_of(self, part: Image | Video) -> Resize | None:
         """Shrink what is larger than asked for, where the server cannot be told."""
         most = part.max_pixels
-        if most is None or self._dialect.pixels is not None or self._policy.shrink_images is False:
+        if (
+            most is None
+            or self._server.pixels is not None
+            or self._policy.downscale_images is False
+        ):
             return None
-        factor = self._facts.factor
+        factor = self._spec.factor
         return lambda w, h: smart_resize(w, h, factor=factor, min_pixels=0, max_pixels=most)
 
 
@@ -457,7 +461,7 @@ def _with_notes(request: Request, notes: ToolNotes) -> Request:
     return replace(request, replaced=tuple(notes.replaced)) if notes.replaced else request
 
 
-def _with_source(part: Media, ready: Ready) -> Media:
+def _with_source(part: Media, ready: PreparedMedia) -> Media:
     return part if part.source is ready else replace(part, source=ready)
 
 
@@ -479,7 +483,7 @@ def _find_files(request: Request) -> Iterator[File]:
 
 
 def _is_read(file: File) -> bool:
-    return not (isinstance(file.source, Url) and is_link(file.source.address))
+    return not (isinstance(file.source, Url) and is_link(file.source.url))
 
 
 def _count_inline(part: Media) -> int:

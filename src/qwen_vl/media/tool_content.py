@@ -88,11 +88,11 @@ class ToolNotes:
         match part:
             case Unsupported():
                 return self.replace(part, part.error)
-            case File(source=Url(address=address)) if is_link(address):
-                return _to_link(address, part)
-            case Document(source=Url(address=address)) if is_link(address):
+            case File(source=Url(url=url)) if is_link(url):
+                return _to_link(url, part)
+            case Document(source=Url(url=url)) if is_link(url):
                 return _to_link(
-                    address,
+                    url,
                     File(
                         source=part.source,
                         media_type="application/pdf",
@@ -122,9 +122,9 @@ class ToolNotes:
             _logger.warning("Content from a tool was replaced: %s", logged)
 
 
-def is_link(address: str) -> bool:
+def is_link(url: str) -> bool:
     """Tell whether a URL is a link, not the content itself."""
-    return address[:5].lower() != "data:"
+    return url[:5].lower() != "data:"
 
 
 def write_note(part: ToolPart, error: ContentError) -> str:
@@ -172,10 +172,10 @@ def _base_of(media_type: str) -> str:
     return media_type.partition(";")[0].strip()
 
 
-def _to_link(address: str, file: File) -> Text:
+def _to_link(url: str, file: File) -> Text:
     label = f"Link to {file.title}" if file.title else "Link"
     kind = f" ({_base_of(file.media_type)})" if file.media_type else ""
-    return Text(text=f"{label}: {address}{kind}", where=file.where)
+    return Text(text=f"{label}: {url}{kind}", where=file.where)
 
 
 def _read_text(file: File, policy: MediaPolicy) -> str:

@@ -37,7 +37,7 @@ from qwen_vl.settings import QwenVLSettings
 DEFAULT_CONCURRENCY = 4
 """Pages that an asynchronous reader asks about at the same time."""
 
-_LONGEST_ADDRESS = 200
+_MAX_SHOWN_URL = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class OcrPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sheet:
+class _PageJob:
     """One page or picture that is yet to be read."""
 
     source: str
@@ -83,7 +83,7 @@ class OcrReader:
 
     Args:
         settings: The model to ask, how to reach it, and how pages are rendered: `pdf_dpi`,
-            `pdf_max_pages`, `media_roots`, `shrink_images`. A task among them holds where none
+            `pdf_max_pages`, `media_roots`, `downscale_images`. A task among them holds where none
             is given here.
         task: What to do with each; plain text where nothing says otherwise.
         result_schema: What `"key_information_extraction"` shall find.
@@ -149,11 +149,11 @@ class OcrReader:
             ServiceError: The endpoint answered with an error, or not at all. A note on any of
                 these names the page.
         """
-        for sheet in self._find_sheets(sources):
-            with _noted(sheet):
-                request = self._prepare(sheet)
+        for job in self._find_sheets(sources):
+            with _noted(job):
+                request = self._prepare(job)
                 reply = self._clients.sync(self._settings.connection()).ask(request)
-                page = self._to_page(sheet, reply)
+                page = self._to_page(job, reply)
             yield page
 
     async def aread(self, sources: Iterable[object]) -> AsyncIterator[OcrPage]:
@@ -179,7 +179,7 @@ class OcrReader:
                         is_over = True
                         running.append(_failed(following))
                     else:
-                        running.append(asyncio.ensure_future(self._aread_sheet(following)))
+                        running.append(asyncio.ensure_future(self._aread_page(following)))
                 if running:
                     yield await running.popleft()
         finally:
@@ -187,33 +187,33 @@ class OcrReader:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _aread_sheet(self, sheet: _Sheet) -> OcrPage:
-        with _noted(sheet):
-            request = await asyncio.to_thread(self._prepare, sheet)
+    async def _aread_page(self, job: _PageJob) -> OcrPage:
+        with _noted(job):
+            request = await asyncio.to_thread(self._prepare, job)
             client = self._clients.asynchronous(self._settings.connection())
-            return self._to_page(sheet, await client.ask(request))
+            return self._to_page(job, await client.ask(request))
 
-    def _find_sheets(self, sources: Iterable[object]) -> Generator[_Sheet, None, None]:
+    def _find_sheets(self, sources: Iterable[object]) -> Generator[_PageJob, None, None]:
         for index, value in enumerate(sources):
             where = f"sources[{index}]"
             source = _to_source(value, where)
             name = _name(source)
             held = self._open(source, where)
             if isinstance(held, Image):
-                yield _Sheet(source=name, page=1, n_pages=1, held=held)
+                yield _PageJob(source=name, page=1, n_pages=1, held=held)
                 continue
             numbers, n_pages = find_pages(held, self._settings.media_policy)
             for number in numbers:
                 page = replace(held, pages=[number])
-                yield _Sheet(source=name, page=number, n_pages=n_pages, held=page)
+                yield _PageJob(source=name, page=number, n_pages=n_pages, held=page)
 
     def _open(self, source: Source, where: str) -> Image | Document:
         """Read a source, to tell pictures from documents; the client never fetches addresses."""
         document = Document(source=source, pages=self._pages, dpi=self._dpi, where=where)
         if isinstance(source, Pixels):
             return Image(source=source, where=where)
-        if isinstance(source, Url) and is_remote(source.address):
-            is_pdf = source.address.partition("?")[0].lower().endswith(".pdf")
+        if isinstance(source, Url) and is_remote(source.url):
+            is_pdf = source.url.partition("?")[0].lower().endswith(".pdf")
             return document if is_pdf else Image(source=source, where=where)
         policy = self._settings.media_policy
         longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
@@ -222,9 +222,9 @@ class OcrReader:
             return replace(document, source=Inline(data))
         return Image(source=Inline(data), where=where)
 
-    def _prepare(self, sheet: _Sheet) -> Request:
+    def _prepare(self, job: _PageJob) -> Request:
         """Make the request of one page, which is rendered now."""
-        held = sheet.held
+        held = job.held
         request = self._make_request(Turn(role="user", parts=(held,)))
         if isinstance(held, Image):
             return request
@@ -237,19 +237,19 @@ class OcrReader:
             (turn,), stream=None, ocr_task=self._task, result_schema=self._schema
         )
 
-    def _to_page(self, sheet: _Sheet, reply: Reply) -> OcrPage:
+    def _to_page(self, job: _PageJob, reply: Reply) -> OcrPage:
         if reply.finish_reason == "length":
             warnings.warn(
-                f"Page {sheet.page} of {sheet.source} holds more than the model may write in one "
+                f"Page {job.page} of {job.source} holds more than the model may write in one "
                 "answer, which is cut off. Raise max_tokens, or cut the picture into parts.",
                 UserWarning,
                 stacklevel=2,
             )
         result = read_ocr_result(self._task, reply.text, reply.ocr_result)
-        return OcrPage(source=sheet.source, page=sheet.page, n_pages=sheet.n_pages, result=result)
+        return OcrPage(source=job.source, page=job.page, n_pages=job.n_pages, result=result)
 
 
-async def _find_next(sheets: Generator[_Sheet, None, None]) -> _Sheet | QwenVLError | None:
+async def _find_next(sheets: Generator[_PageJob, None, None]) -> _PageJob | QwenVLError | None:
     try:
         return await asyncio.to_thread(next, sheets, None)
     except QwenVLError as error:
@@ -263,11 +263,11 @@ def _failed(error: QwenVLError) -> asyncio.Future[OcrPage]:
 
 
 @contextmanager
-def _noted(sheet: _Sheet) -> Iterator[None]:
+def _noted(job: _PageJob) -> Iterator[None]:
     try:
         yield
     except QwenVLError as error:
-        error.add_note(f"Page {sheet.page} of {sheet.n_pages} of {sheet.source}.")
+        error.add_note(f"Page {job.page} of {job.n_pages} of {job.source}.")
         raise
 
 
@@ -292,8 +292,8 @@ def _name(source: Source) -> str:
         case LocalFile():
             return str(source.path)
         case Url():
-            address = source.address
-            return address if len(address) <= _LONGEST_ADDRESS else f"{address[:60]}…"
+            url = source.url
+            return url if len(url) <= _MAX_SHOWN_URL else f"{url[:60]}…"
         case OpenFile():
             name = getattr(source.file, "name", None)
             return name if isinstance(name, str) else "an open file"

@@ -17,7 +17,7 @@ CACHE_CONTROL: Mapping[str, Any] = {"type": "ephemeral"}
 _TTL = "5m"
 
 
-def settle_cache_marks(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+def resolve_cache_control(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     """Check the markers of a conversation, and write them as the service reads them.
 
     Args:
@@ -31,7 +31,7 @@ def settle_cache_marks(turns: Sequence[Turn]) -> tuple[Turn, ...]:
 
     Example:
         >>> marked = Text(text="Long.", cache_control={"type": "ephemeral", "ttl": "5m"})
-        >>> settle_cache_marks([Turn(role="user", parts=(marked,))])[0].parts[0].cache_control
+        >>> resolve_cache_control([Turn(role="user", parts=(marked,))])[0].parts[0].cache_control
         {'type': 'ephemeral'}
     """
     marked = [part for turn in turns for part in _find_marked(turn)]
@@ -44,7 +44,7 @@ def settle_cache_marks(turns: Sequence[Turn]) -> tuple[Turn, ...]:
             where=marked[MAX_CACHE_MARKS].where,
             remedy="Keep the last ones: each holds all that stands before it.",
         )
-    return tuple(_settle_turn(turn) for turn in turns)
+    return tuple(_resolve_turn(turn) for turn in turns)
 
 
 def _find_marked(holder: Turn | ToolResult) -> Iterator[Any]:
@@ -59,15 +59,15 @@ def _mark_of(part: Part | ToolPart) -> Mapping[str, Any] | None:
     return part.cache_control if isinstance(part, Text | Image | Video | Document) else None
 
 
-def _settle_turn(holder: Any) -> Any:
-    parts = tuple(_settle_part(part, holder) for part in holder.parts)
+def _resolve_turn(holder: Any) -> Any:
+    parts = tuple(_resolve_part(part, holder) for part in holder.parts)
     is_same = all(new is old for new, old in zip(parts, holder.parts, strict=True))
     return holder if is_same else replace(holder, parts=parts)
 
 
-def _settle_part(part: Any, holder: Turn | ToolResult) -> Any:
+def _resolve_part(part: Any, holder: Turn | ToolResult) -> Any:
     if isinstance(part, ToolResult):
-        return _settle_turn(part)
+        return _resolve_turn(part)
     mark = _mark_of(part)
     if mark is None:
         return part

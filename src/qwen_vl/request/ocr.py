@@ -12,7 +12,7 @@ import orjson
 from qwen_vl.content import Part, Text, Turn
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.request.types import MediaPolicy
-from qwen_vl.specs.models import DEFAULT_OCR_MODEL, find_model
+from qwen_vl.specs.models import DEFAULT_OCR_MODEL, get_model_spec
 from qwen_vl.specs.servers import Protocol
 
 OcrTask = Literal[
@@ -95,7 +95,7 @@ def check_task(
             the model has no tasks.
 
     Example:
-        >>> check_task("table_parsing", None, "qwen3-vl-plus", "dashscope")
+        >>> check_task("table_parsing", None, "qwen3-vl-plus", "native")
         Traceback (most recent call last):
         qwen_vl.errors.ConfigurationError: qwen3-vl-plus has no OCR tasks on the native protocol. \
 Ask qwen-vl-ocr, or use protocol="openai", which sends the task's prompt to any model.
@@ -104,7 +104,7 @@ Ask qwen-vl-ocr, or use protocol="openai", which sends the task's prompt to any 
         raise ConfigurationError(f"ocr_task is {task!r}; it must be one of {', '.join(OCR_TASKS)}.")
     if result_schema is not None:
         _check_schema(task, result_schema)
-    if task and protocol == "dashscope" and not find_model(model).accepts_ocr_tasks:
+    if task and protocol == "native" and not get_model_spec(model).accepts_ocr_tasks:
         raise ConfigurationError(
             f"{model} has no OCR tasks on the native protocol. Ask {DEFAULT_OCR_MODEL}, or use "
             'protocol="openai", which sends the task\'s prompt to any model.'
@@ -151,7 +151,7 @@ def add_prompt(
     return (*turns[:at], replace(turn, parts=parts), *turns[at + 1 :])
 
 
-def keep_places(policy: MediaPolicy, task: OcrTask | None) -> MediaPolicy:
+def disable_downscaling(policy: MediaPolicy, task: OcrTask | None) -> MediaPolicy:
     """Keep pictures as large as they are where places in them are asked for.
 
     Places count in pixels of the picture that is sent, so they fit the caller's own alone if it
@@ -161,8 +161,8 @@ def keep_places(policy: MediaPolicy, task: OcrTask | None) -> MediaPolicy:
         policy: What holds for all else; where it says whether to shrink, that counts.
         task: What to do; `None` for no task.
     """
-    if task == "advanced_recognition" and policy.shrink_images is None:
-        return replace(policy, shrink_images=False)
+    if task == "advanced_recognition" and policy.downscale_images is None:
+        return replace(policy, downscale_images=False)
     return policy
 
 

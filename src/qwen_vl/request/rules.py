@@ -15,12 +15,12 @@ import orjson
 
 from qwen_vl.content import Part, Text, Turn
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.specs.models import ModelFacts, find_model, may_think
+from qwen_vl.specs.models import ModelSpec, get_model_spec, may_think
 from qwen_vl.specs.servers import (
-    DEFAULT_DIALECT,
     DEFAULT_PROTOCOL,
-    Dialect,
+    DEFAULT_SERVER,
     Protocol,
+    Server,
 )
 
 StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
@@ -35,7 +35,7 @@ def choose_structured_method(
     model: str,
     *,
     protocol: Protocol = DEFAULT_PROTOCOL,
-    dialect: Dialect = DEFAULT_DIALECT,
+    server: Server = DEFAULT_SERVER,
 ) -> StructuredMethod:
     """Choose how a model is best held to a schema (Structured output page, 2026-10).
 
@@ -45,19 +45,19 @@ def choose_structured_method(
     Args:
         model: Model id.
         protocol: How the hosted service is spoken to.
-        dialect: Which server is asked.
+        server: Which server is asked.
 
     Example:
         >>> choose_structured_method("qwen3.7-plus"), choose_structured_method("qwen3-vl-plus")
         ('json_schema', 'function_calling')
     """
-    if dialect != DEFAULT_DIALECT:
+    if server != DEFAULT_SERVER:
         return "json_schema"
-    facts = find_model(model)
-    takes_schema = facts.accepts_json_schema and protocol == "openai"
-    if takes_schema and facts.thinking != "always":
+    spec = get_model_spec(model)
+    takes_schema = spec.accepts_json_schema and protocol == "openai"
+    if takes_schema and spec.thinking != "always":
         return "json_schema"
-    return "function_calling" if facts.accepts_tools else "json_mode"
+    return "function_calling" if spec.accepts_tools else "json_mode"
 
 
 def to_json_schema_format(schema: Mapping[str, Any], *, strict: bool = True) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def to_schema_name(schema: Mapping[str, Any]) -> str:
     return name[:_MAX_NAME_CHARS]
 
 
-def settle_parameters(model: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_parameters(model: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Check the thinking parameters, and turn thinking off where the request allows none.
 
     Args:
@@ -132,14 +132,14 @@ def settle_parameters(model: str, parameters: Mapping[str, Any]) -> dict[str, An
         ConfigurationError: Two of them contradict each other, or the model has no such mode.
 
     Example:
-        >>> settle_parameters("qwen3.8-max", {"tool_choice": "required"})
+        >>> resolve_parameters("qwen3.8-max", {"tool_choice": "required"})
         {'tool_choice': 'required', 'enable_thinking': False}
     """
-    facts = find_model(model)
-    _check_thinking(model, facts, parameters)
+    spec = get_model_spec(model)
+    _check_thinking(model, spec, parameters)
     if not thinks(model, parameters):
         return dict(parameters)
-    is_always = facts.thinking == "always"
+    is_always = spec.thinking == "always"
     if _is_forced(parameters.get("tool_choice")):
         if is_always:
             warnings.warn(
@@ -150,7 +150,7 @@ def settle_parameters(model: str, parameters: Mapping[str, Any]) -> dict[str, An
             )
             return {**parameters, "tool_choice": "auto"}
         return _without_thinking(parameters, "a forced tool")
-    if _is_json_mode(parameters) and not facts.accepts_json_while_thinking:
+    if _is_json_mode(parameters) and not spec.accepts_json_while_thinking:
         if is_always:
             raise ConfigurationError(
                 f"{model} always thinks, and has no JSON mode while it thinks. Use function "
@@ -171,7 +171,7 @@ def thinks(model: str, parameters: Mapping[str, Any]) -> bool:
     return not is_off and may_think(model, parameters.get("enable_thinking"))
 
 
-def mention_json(
+def ensure_json_instruction(
     turns: Sequence[Turn],
     parameters: Mapping[str, Any],
     model: str,
@@ -194,10 +194,10 @@ def mention_json(
     if schema is not None:
         follow = orjson.dumps(schema).decode()
         words = f"Answer with one JSON object that follows this JSON schema:\n{follow}"
-    return _instruct(turns, words, find_model(model))
+    return _instruct(turns, words, get_model_spec(model))
 
 
-def _check_thinking(model: str, facts: ModelFacts, parameters: Mapping[str, Any]) -> None:
+def _check_thinking(model: str, spec: ModelSpec, parameters: Mapping[str, Any]) -> None:
     effort = parameters.get("reasoning_effort")
     if effort is not None and effort not in _EFFORTS:
         raise ConfigurationError(
@@ -208,7 +208,7 @@ def _check_thinking(model: str, facts: ModelFacts, parameters: Mapping[str, Any]
             "thinking_budget and reasoning_effort exclude each other. Pass one of them."
         )
     is_off = parameters.get("enable_thinking") is False or effort == "none"
-    if facts.thinking == "always" and is_off:
+    if spec.thinking == "always" and is_off:
         raise ConfigurationError(
             f"{model} always thinks; its thinking cannot be turned off. Leave enable_thinking out, "
             "or choose another model."
@@ -245,11 +245,11 @@ def _says_json(turns: Sequence[Turn]) -> bool:
     return any("json" in text.lower() for text in texts)
 
 
-def _instruct(turns: Sequence[Turn], words: str, facts: ModelFacts) -> tuple[Turn, ...]:
+def _instruct(turns: Sequence[Turn], words: str, spec: ModelSpec) -> tuple[Turn, ...]:
     index = next((at for at, turn in enumerate(turns) if turn.role == "system"), None)
     if index is not None:
         return _with_part(turns, index, Text(text=f"\n\n{words}"))
-    if facts.accepts_system:
+    if spec.accepts_system:
         return (Turn(role="system", parts=(Text(text=words),)), *turns)
     last_user = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=None)
     if last_user is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from qwen_vl.content import Image, Part, Replacement, ToolPart, ToolResult, Turn, Video, VideoMode
-from qwen_vl.specs.servers import DEFAULT_DIALECT, DEFAULT_PROTOCOL, Dialect, Protocol
+from qwen_vl.specs.servers import DEFAULT_PROTOCOL, DEFAULT_SERVER, Protocol, Server
 
 _Number = TypeVar("_Number", int, float, bool)
 
@@ -43,9 +43,9 @@ class MediaPolicy:
             itself names by a `pathlib.Path`, wherever they are.
         max_inline_bytes: Most raw bytes of one inlined picture or video.
         max_total_inline_bytes: Most raw bytes of all of them together.
-        shrink_images: Whether pictures that are larger than the model looks at are shrunk to that
-            size before they are sent; `None` for where that size is known: the hosted service's
-            models.
+        downscale_images: Whether images with more pixels than the model processes are downscaled
+            before they are sent; `None`: only for the hosted service's models, whose limits are
+            known.
         video_mode: How local videos are sent that say nothing of it: `"inline"`, whole within the
             request; `"frames"`, as frames taken here; `"auto"`, whole where they are short enough
             and nothing is to be cut off; `"upload"`, whole by way of the temporary storage.
@@ -59,7 +59,7 @@ class MediaPolicy:
     media_roots: tuple[Path, ...] | None = None
     max_inline_bytes: int = DEFAULT_MAX_INLINE_BYTES
     max_total_inline_bytes: int = DEFAULT_MAX_TOTAL_INLINE_BYTES
-    shrink_images: bool | None = None
+    downscale_images: bool | None = None
     pdf_dpi: float = DEFAULT_PDF_DPI
     pdf_max_pages: int = DEFAULT_PDF_MAX_PAGES
     video_mode: VideoMode = "auto"
@@ -69,7 +69,7 @@ class MediaPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Knobs:
+class MediaOptions:
     """How closely to look, where a part itself does not say.
 
     Args:
@@ -100,7 +100,7 @@ class Request:
         policy: What may be read and inlined.
         timeout: Seconds to wait for this call; `None` for the client's own.
         protocol: How the hosted service is spoken to.
-        dialect: Which server is asked.
+        server: Which server is asked.
         replaced: Content from tools that `prepare_media` replaced by notes.
     """
 
@@ -112,44 +112,44 @@ class Request:
     policy: MediaPolicy = field(default_factory=MediaPolicy)
     timeout: float | None = None
     protocol: Protocol = DEFAULT_PROTOCOL
-    dialect: Dialect = DEFAULT_DIALECT
+    server: Server = DEFAULT_SERVER
     replaced: tuple[Replacement, ...] = ()
 
 
-def apply_knobs(turns: tuple[Turn, ...], knobs: Knobs) -> tuple[Turn, ...]:
+def apply_media_options(turns: tuple[Turn, ...], options: MediaOptions) -> tuple[Turn, ...]:
     """Give each picture and video the knobs that it does not bring itself.
 
     Args:
         turns: The conversation.
-        knobs: What holds where a part says nothing.
+        options: What holds where a part says nothing.
     """
-    if knobs == Knobs():
+    if options == MediaOptions():
         return turns
     return tuple(
-        replace(turn, parts=tuple(_with_knobs(part, knobs) for part in turn.parts))
+        replace(turn, parts=tuple(_with_options(part, options) for part in turn.parts))
         for turn in turns
     )
 
 
-def _with_knobs(part: Part | ToolPart, knobs: Knobs) -> Any:
+def _with_options(part: Part | ToolPart, options: MediaOptions) -> Any:
     match part:
         case Image():
             return replace(
                 part,
-                min_pixels=_first(part.min_pixels, knobs.min_pixels),
-                max_pixels=_first(part.max_pixels, knobs.max_pixels),
-                enable_rotate=_first(part.enable_rotate, knobs.enable_rotate),
+                min_pixels=_first(part.min_pixels, options.min_pixels),
+                max_pixels=_first(part.max_pixels, options.max_pixels),
+                enable_rotate=_first(part.enable_rotate, options.enable_rotate),
             )
         case Video():
             return replace(
                 part,
-                fps=_first(part.fps, knobs.fps),
-                min_pixels=_first(part.min_pixels, knobs.min_pixels),
-                max_pixels=_first(part.max_pixels, knobs.max_pixels),
-                total_pixels=_first(part.total_pixels, knobs.total_pixels),
+                fps=_first(part.fps, options.fps),
+                min_pixels=_first(part.min_pixels, options.min_pixels),
+                max_pixels=_first(part.max_pixels, options.max_pixels),
+                total_pixels=_first(part.total_pixels, options.total_pixels),
             )
         case ToolResult():
-            return replace(part, parts=tuple(_with_knobs(inner, knobs) for inner in part.parts))
+            return replace(part, parts=tuple(_with_options(inner, options) for inner in part.parts))
         case _:
             return part
 

@@ -111,24 +111,24 @@ def to_native_url(base_url: str) -> str | None:
     return url.removesuffix(COMPATIBLE_PATH) + NATIVE_PATH
 
 
-def hide_password(address: str) -> str:
+def hide_password(base_url: str) -> str:
     """Give an address as it may be shown: who stands before the host, with a password, may not.
 
     Args:
-        address: Any.
+        base_url: Any.
 
     Example:
         >>> hide_password("https://ada:secret@example.com/v1/")
         'https://example.com/v1'
     """
-    return re.sub(r"//[^/@]*@", "//", address).rstrip("/")
+    return re.sub(r"//[^/@]*@", "//", base_url).rstrip("/")
 
 
-def explain_refused_key(address: str) -> str:
+def explain_refused_key(base_url: str) -> str:
     """Say why a key may be refused that is right elsewhere: keys belong to a region.
 
     Args:
-        address: Of the endpoint that refused it.
+        base_url: Of the endpoint that refused it.
 
     Returns:
         Empty where the endpoint is none of the service's, by its path.
@@ -137,9 +137,9 @@ def explain_refused_key(address: str) -> str:
         >>> explain_refused_key("https://dashscope-intl.aliyuncs.com/compatible-mode/v1")
         'This host takes keys of the region ap-southeast-1 alone: pass region=… for another.'
     """
-    if to_native_url(address) is None:
+    if to_native_url(base_url) is None:
         return ""
-    host = urlsplit(address).hostname or ""
+    host = urlsplit(base_url).hostname or ""
     region = next(
         (name for name, url in SHARED_HOSTS.items() if urlsplit(url).hostname == host), ""
     )

@@ -28,7 +28,7 @@ _GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFacts:
+class ModelSpec:
     """What one model accepts.
 
     Args:
@@ -133,7 +133,7 @@ MAX_BODY_BYTES = 64 * _MIB
 MAX_TEXT_BODY_BYTES = 16 * _MIB
 """Longest request body without its Base64 items (Rate-limit page, 2026)."""
 
-_QWEN38 = ModelFacts(
+_QWEN38 = ModelSpec(
     family="Qwen3.8",
     max_images=2_048,
     accepts_reasoning_effort=True,
@@ -143,10 +143,10 @@ _QWEN38 = ModelFacts(
     max_output_tokens=131_072,
 )
 _QWEN38_OPEN = replace(_QWEN38, preserves_thinking=False, max_images=256, accepts_json_schema=False)
-_QWEN37 = ModelFacts(family="Qwen3.7", accepts_json_schema=True, accepts_json_while_thinking=True)
-_QWEN36 = ModelFacts(family="Qwen3.6")
-_QWEN35 = ModelFacts(family="Qwen3.5")
-_OMNI = ModelFacts(
+_QWEN37 = ModelSpec(family="Qwen3.7", accepts_json_schema=True, accepts_json_while_thinking=True)
+_QWEN36 = ModelSpec(family="Qwen3.6")
+_QWEN35 = ModelSpec(family="Qwen3.5")
+_OMNI = ModelSpec(
     family="Qwen omni",
     image_min_pixels=24_576,
     image_max_pixels=1_310_720,
@@ -158,7 +158,7 @@ _OMNI = ModelFacts(
     max_input_tokens=None,
     max_output_tokens=None,
 )
-_QWEN3_VL = ModelFacts(
+_QWEN3_VL = ModelSpec(
     family="Qwen3-VL",
     total_pixels_limit=134_217_728,
     max_frames=2_000,
@@ -174,7 +174,7 @@ _QWEN3_VL_OPEN = replace(
     total_pixels_limit=67_108_864,
     max_frames=512,
 )
-_QWEN_VL = ModelFacts(
+_QWEN_VL = ModelSpec(
     family="Qwen-VL, later (retired)",
     image_min_pixels=4_096,
     image_max_pixels=1_310_720,
@@ -189,7 +189,7 @@ _QWEN_VL = ModelFacts(
     max_input_tokens=129_024,
     max_output_tokens=8_192,
 )
-_QWEN25_VL = ModelFacts(
+_QWEN25_VL = ModelSpec(
     family="Qwen2.5-VL",
     factor=28,
     image_min_pixels=3_136,
@@ -217,7 +217,7 @@ _QWEN2_VL = replace(
     max_video_bytes=150 * _MIB,
     coordinates="normalized",
 )
-_OCR = ModelFacts(
+_OCR = ModelSpec(
     family="Qwen OCR",
     image_min_pixels=3_072,
     image_max_pixels=8_388_608,
@@ -236,7 +236,7 @@ _OCR = ModelFacts(
 _QWEN3_VL_PLUS_PRICES = ((32_000, 1.0), (128_000, 1.5), (256_000, 3.0))
 
 # The first pattern found in the id counts, so the special cases stand before their families.
-_ROWS: tuple[tuple[str, ModelFacts], ...] = (
+_ROWS: tuple[tuple[str, ModelSpec], ...] = (
     (r"ocr", _OCR),
     (r"omni", _OMNI),
     (r"qvq", _QVQ),
@@ -296,7 +296,7 @@ _MAX_NAME_CHARS = 256
 
 
 @lru_cache(maxsize=256)
-def find_model(model: str) -> ModelFacts:
+def get_model_spec(model: str) -> ModelSpec:
     """Find what a model accepts.
 
     Args:
@@ -306,13 +306,13 @@ def find_model(model: str) -> ModelFacts:
         The facts of the first row whose pattern the id holds, or those of the newest models.
 
     Example:
-        >>> find_model("qwen3-vl-plus").max_frames
+        >>> get_model_spec("qwen3-vl-plus").max_frames
         2000
-        >>> find_model("qwen9-vision").family
+        >>> get_model_spec("qwen9-vision").family
         'Qwen3.8'
     """
     name = model[-_MAX_NAME_CHARS:].rsplit("/", 1)[-1].lower()
-    return next((facts for pattern, facts in _ROWS if re.search(pattern, name)), NEWEST)
+    return next((spec for pattern, spec in _ROWS if re.search(pattern, name)), NEWEST)
 
 
 @lru_cache(maxsize=256)
@@ -346,7 +346,7 @@ def find_input_price(model: str, tokens: int) -> float | None:
         >>> find_input_price("qwen3-vl-plus", 10_000)
         0.01
     """
-    prices = find_model(model).input_prices
+    prices = get_model_spec(model).input_prices
     price = next((price for most, price in prices if tokens <= most), None)
     return None if price is None else tokens * price / 1_000_000
 
@@ -358,7 +358,7 @@ def may_think(model: str, enable_thinking: bool | None) -> bool:
         model: A model id.
         enable_thinking: What the request says; `None` for nothing.
     """
-    thinking = find_model(model).thinking
+    thinking = get_model_spec(model).thinking
     if thinking in {"always", "never"}:
         return thinking == "always"
     return thinking == "on" if enable_thinking is None else enable_thinking

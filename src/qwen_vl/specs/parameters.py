@@ -28,10 +28,10 @@ PARAMETERS = (
 )
 """Body parameters that are settings of their own."""
 
-KNOBS = ("min_pixels", "max_pixels", "total_pixels", "fps", "enable_rotate")
+MEDIA_OPTIONS = ("min_pixels", "max_pixels", "total_pixels", "fps", "enable_rotate")
 """Settings that stand beside each picture and video on the wire."""
 
-CUTTING = ("video_mode", "max_frames")
+SAMPLING_OPTIONS = ("video_mode", "max_frames")
 """Settings that say how local videos are cut into frames; they are not sent."""
 
 TOOL_MEDIA = ("tool_media_errors",)
@@ -88,7 +88,7 @@ def check_call(call: Iterable[str], settings: Collection[str]) -> None:
         qwen_vl.errors.ConfigurationError: max_retries cannot be set for one call. Make another \
 model with it.
     """
-    of_calls = {*PARAMETERS, *KNOBS, *CUTTING, *TOOL_MEDIA, *OCR, *_CALL_SETTINGS}
+    of_calls = {*PARAMETERS, *MEDIA_OPTIONS, *SAMPLING_OPTIONS, *TOOL_MEDIA, *OCR, *_CALL_SETTINGS}
     for name in sorted(call):
         if name in settings and name not in of_calls:
             raise ConfigurationError(
@@ -138,8 +138,7 @@ def check_native(parameters: Iterable[str]) -> None:
     """
     for name in sorted(NATIVE_PARAMETERS.intersection(parameters)):
         raise ConfigurationError(
-            f"{name} is a parameter of the native protocol: make the model with "
-            'protocol="dashscope".'
+            f'{name} is a parameter of the native protocol: make the model with protocol="native".'
         )
 
 

@@ -11,23 +11,23 @@ from typing import Literal, TypeAlias
 
 from qwen_vl.errors import ConfigurationError
 
-Dialect: TypeAlias = Literal["dashscope", "vllm", "sglang", "llamacpp", "ollama"]
+Server: TypeAlias = Literal["dashscope", "vllm", "sglang", "llamacpp", "ollama"]
 """Which server is asked: the hosted service, or one of your own."""
 
-DEFAULT_DIALECT: Dialect = "dashscope"
+DEFAULT_SERVER: Server = "dashscope"
 
-Protocol: TypeAlias = Literal["openai", "dashscope"]
+Protocol: TypeAlias = Literal["openai", "native"]
 """How the hosted service is spoken to: by the OpenAI-compatible protocol, or by its own."""
 
 DEFAULT_PROTOCOL: Protocol = "openai"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DialectFacts:
+class ServerSpec:
     """How one server is spoken to.
 
     Args:
-        server: Its name, for people.
+        title: Its name, for people.
         thinking: Field that turns thinking on and off.
         thinking_budget: Field with the most tokens of reasoning; `None` where there is none.
         template_parameters: Parameters that the chat template reads, in `chat_template_kwargs`.
@@ -39,7 +39,7 @@ class DialectFacts:
         video: Part that a video file stands in; `None` where no video file is taken.
         frames: Form of a list of frames: a part of its own, one `data:video/jpeg` address of
             all, or a picture each.
-        takes_addresses: Whether pictures and videos may be given by `http:` and `https:`.
+        takes_urls: Whether pictures and videos may be given by `http:` and `https:`.
         takes_detail: Whether `detail` stands beside a picture's address.
         takes_cache_control: Whether `cache_control` marks what is to be cached.
         takes_audio: Whether sounds are taken in the service's form.
@@ -52,7 +52,7 @@ class DialectFacts:
         tokens: Whose rule counts pictures and videos.
     """
 
-    server: str
+    title: str
     thinking: Literal["enable_thinking", "chat_template_kwargs", "reasoning_effort"]
     thinking_budget: str | None
     template_parameters: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class DialectFacts:
     fps: Literal["part", "media_io_kwargs"] | None
     video: Literal["video_url", "input_video"] | None
     frames: Literal["video", "video/jpeg", "pictures"]
-    takes_addresses: bool = True
+    takes_urls: bool = True
     takes_detail: bool = False
     takes_cache_control: bool = False
     takes_audio: bool = False
@@ -84,9 +84,9 @@ _SERVICE_ONLY = frozenset(
 # The templates of the open Qwen3.8 models read these (model cards, 2026-10).
 _TEMPLATE = ("enable_thinking", "preserve_thinking")
 
-DIALECTS: Mapping[Dialect, DialectFacts] = {
-    "dashscope": DialectFacts(
-        server="Model Studio",
+SERVERS: Mapping[Server, ServerSpec] = {
+    "dashscope": ServerSpec(
+        title="Model Studio",
         thinking="enable_thinking",
         thinking_budget="thinking_budget",
         reasoning="reasoning_content",
@@ -101,8 +101,8 @@ DIALECTS: Mapping[Dialect, DialectFacts] = {
         partial={},
         tokens="service",
     ),
-    "vllm": DialectFacts(
-        server="vLLM",
+    "vllm": ServerSpec(
+        title="vLLM",
         thinking="chat_template_kwargs",
         thinking_budget="thinking_token_budget",
         template_parameters=_TEMPLATE,
@@ -115,8 +115,8 @@ DIALECTS: Mapping[Dialect, DialectFacts] = {
         unread=_SERVICE_ONLY,
         partial={"continue_final_message": True, "add_generation_prompt": False},
     ),
-    "sglang": DialectFacts(
-        server="SGLang",
+    "sglang": ServerSpec(
+        title="SGLang",
         thinking="chat_template_kwargs",
         thinking_budget=None,
         template_parameters=_TEMPLATE,
@@ -132,8 +132,8 @@ DIALECTS: Mapping[Dialect, DialectFacts] = {
         unread=_SERVICE_ONLY,
         partial={"continue_final_message": True},
     ),
-    "llamacpp": DialectFacts(
-        server="llama.cpp",
+    "llamacpp": ServerSpec(
+        title="llama.cpp",
         thinking="chat_template_kwargs",
         thinking_budget=None,
         template_parameters=_TEMPLATE,
@@ -150,8 +150,8 @@ DIALECTS: Mapping[Dialect, DialectFacts] = {
         forced_tools="required",
         partial=None,
     ),
-    "ollama": DialectFacts(
-        server="Ollama",
+    "ollama": ServerSpec(
+        title="Ollama",
         thinking="reasoning_effort",
         thinking_budget=None,
         reasoning="reasoning",
@@ -160,7 +160,7 @@ DIALECTS: Mapping[Dialect, DialectFacts] = {
         video=None,
         frames="pictures",
         # unsure: the newest page lists image addresses, the source of 2026-08 refuses them.
-        takes_addresses=False,
+        takes_urls=False,
         renamed={"max_completion_tokens": "max_tokens"},
         unread=_SERVICE_ONLY
         | {"parallel_tool_calls", "preserve_thinking", "repetition_penalty", "top_k"},
@@ -169,24 +169,24 @@ DIALECTS: Mapping[Dialect, DialectFacts] = {
         partial=None,
     ),
 }
-"""Every dialect, by its name."""
+"""Every server, by its name."""
 
 
-def find_dialect(dialect: Dialect) -> DialectFacts:
+def get_server_spec(server: Server) -> ServerSpec:
     """Find how a server is spoken to.
 
     Args:
-        dialect: Its name.
+        server: Its name.
 
     Raises:
         ConfigurationError: The name is not known.
 
     Example:
-        >>> find_dialect("vllm").frames
+        >>> get_server_spec("vllm").frames
         'video/jpeg'
     """
-    facts = DIALECTS.get(dialect)
-    if facts is None:
-        known = ", ".join(DIALECTS)
-        raise ConfigurationError(f"dialect {dialect!r} is not known. Known are {known}.")
-    return facts
+    spec = SERVERS.get(server)
+    if spec is None:
+        known = ", ".join(SERVERS)
+        raise ConfigurationError(f"server {server!r} is not known. Known are {known}.")
+    return spec

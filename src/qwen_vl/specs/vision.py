@@ -6,7 +6,7 @@ servers have their own.
 
 import math
 
-from qwen_vl.specs.models import MIN_FRAMES, ModelFacts
+from qwen_vl.specs.models import MIN_FRAMES, ModelSpec
 
 DEFAULT_FPS = 2.0
 """Frames per second of a video that brings no `fps` (Native-API page, 2026-09)."""
@@ -41,23 +41,23 @@ def smart_resize(
         >>> smart_resize(1920, 1080, factor=32, min_pixels=65_536, max_pixels=2_621_440)
         (1920, 1088)
     """
-    wide = max(factor, round(width / factor) * factor)
-    high = max(factor, round(height / factor) * factor)
-    if wide * high > max_pixels:
-        shrink = math.sqrt(width * height / max_pixels)
-        wide = max(factor, math.floor(width / shrink / factor) * factor)
-        high = max(factor, math.floor(height / shrink / factor) * factor)
-    elif wide * high < min_pixels:
+    scaled_width = max(factor, round(width / factor) * factor)
+    scaled_height = max(factor, round(height / factor) * factor)
+    if scaled_width * scaled_height > max_pixels:
+        downscale = math.sqrt(width * height / max_pixels)
+        scaled_width = max(factor, math.floor(width / downscale / factor) * factor)
+        scaled_height = max(factor, math.floor(height / downscale / factor) * factor)
+    elif scaled_width * scaled_height < min_pixels:
         enlarge = math.sqrt(min_pixels / (width * height))
-        wide = math.ceil(width * enlarge / factor) * factor
-        high = math.ceil(height * enlarge / factor) * factor
-    return wide, high
+        scaled_width = math.ceil(width * enlarge / factor) * factor
+        scaled_height = math.ceil(height * enlarge / factor) * factor
+    return scaled_width, scaled_height
 
 
 def count_image_tokens(
     width: int,
     height: int,
-    facts: ModelFacts,
+    spec: ModelSpec,
     *,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
@@ -68,49 +68,49 @@ def count_image_tokens(
     Args:
         width: Pixels.
         height: Pixels.
-        facts: The model that looks, from `find_model`.
+        spec: The model that looks, from `get_model_spec`.
         min_pixels: As given with the picture; the model's own where `None`.
         max_pixels: As given with the picture; the model's own where `None`.
         high_resolution: Whether `vl_high_resolution_images` is on, which overrides `max_pixels`.
 
     Example:
-        >>> from qwen_vl.specs.models import find_model
-        >>> count_image_tokens(1920, 1080, find_model("qwen3-vl-plus"))
+        >>> from qwen_vl.specs.models import get_model_spec
+        >>> count_image_tokens(1920, 1080, get_model_spec("qwen3-vl-plus"))
         2042
     """
-    wide, high = resize_image(
+    scaled_width, scaled_height = resize_image(
         width,
         height,
-        facts,
+        spec,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
         high_resolution=high_resolution,
     )
-    return count_squares(wide, high, 1, facts)
+    return count_visual_tokens(scaled_width, scaled_height, 1, spec)
 
 
-def count_squares(width: int, height: int, n_frames: int, facts: ModelFacts) -> int:
+def count_visual_tokens(width: int, height: int, n_frames: int, spec: ModelSpec) -> int:
     """Count the tokens of a picture or video that has been scaled, its two markers included.
 
     Args:
         width: Pixels, as of `resize_image` or `resize_frame`.
         height: Pixels.
         n_frames: Frames that are seen; two share their tokens. 1 for a picture.
-        facts: The model that looks.
+        spec: The model that looks.
 
     Example:
-        >>> from qwen_vl.specs.models import find_model
-        >>> count_squares(1056, 576, 120, find_model("qwen3-vl-plus"))
+        >>> from qwen_vl.specs.models import get_model_spec
+        >>> count_visual_tokens(1056, 576, 120, get_model_spec("qwen3-vl-plus"))
         35642
     """
-    squares = width // facts.factor * (height // facts.factor)
+    squares = width // spec.factor * (height // spec.factor)
     return math.ceil(n_frames / 2) * squares + MARKER_TOKENS
 
 
 def resize_image(
     width: int,
     height: int,
-    facts: ModelFacts,
+    spec: ModelSpec,
     *,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
@@ -122,36 +122,36 @@ def resize_image(
         Width and height in pixels.
 
     Example:
-        >>> from qwen_vl.specs.models import find_model
-        >>> resize_image(3840, 2160, find_model("qwen3-vl-plus"))
+        >>> from qwen_vl.specs.models import get_model_spec
+        >>> resize_image(3840, 2160, get_model_spec("qwen3-vl-plus"))
         (2144, 1184)
     """
     return smart_resize(
         width,
         height,
-        factor=facts.factor,
-        min_pixels=min_pixels or facts.image_min_pixels,
-        max_pixels=_most_image_pixels(facts, max_pixels, high_resolution=high_resolution),
+        factor=spec.factor,
+        min_pixels=min_pixels or spec.image_min_pixels,
+        max_pixels=_most_image_pixels(spec, max_pixels, high_resolution=high_resolution),
     )
 
 
-def most_image_tokens(
-    facts: ModelFacts, *, max_pixels: int | None = None, high_resolution: bool = False
+def max_image_tokens(
+    spec: ModelSpec, *, max_pixels: int | None = None, high_resolution: bool = False
 ) -> int:
     """Count the tokens of the costliest picture, for pictures of unknown size.
 
     Args:
-        facts: The model that looks.
+        spec: The model that looks.
         max_pixels: As given with the picture; the model's own where `None`.
         high_resolution: Whether `vl_high_resolution_images` is on.
 
     Example:
-        >>> from qwen_vl.specs.models import find_model
-        >>> most_image_tokens(find_model("qwen3-vl-plus"))
+        >>> from qwen_vl.specs.models import get_model_spec
+        >>> max_image_tokens(get_model_spec("qwen3-vl-plus"))
         2562
     """
-    most = _most_image_pixels(facts, max_pixels, high_resolution=high_resolution)
-    return most // facts.factor**2 + MARKER_TOKENS
+    most = _most_image_pixels(spec, max_pixels, high_resolution=high_resolution)
+    return most // spec.factor**2 + MARKER_TOKENS
 
 
 def sample_frame_count(
@@ -165,7 +165,7 @@ def sample_frame_count(
         seconds: How long the video is.
         n_frames: How many frames it has.
         fps: Frames per second to look at.
-        max_frames: Most frames, `ModelFacts.max_frames`.
+        max_frames: Most frames, `ModelSpec.max_frames`.
 
     Returns:
         At least 4 frames, unless the video has fewer; at least 1 in any case.
@@ -186,7 +186,7 @@ def resize_frame(
     width: int,
     height: int,
     n_frames: int,
-    facts: ModelFacts,
+    spec: ModelSpec,
     *,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
@@ -198,17 +198,17 @@ def resize_frame(
         Width and height in pixels.
 
     Example:
-        >>> from qwen_vl.specs.models import find_model
-        >>> resize_frame(1920, 1080, 120, find_model("qwen3-vl-plus"))
+        >>> from qwen_vl.specs.models import get_model_spec
+        >>> resize_frame(1920, 1080, 120, get_model_spec("qwen3-vl-plus"))
         (1056, 576)
     """
     return smart_resize(
         width,
         height,
-        factor=facts.factor,
+        factor=spec.factor,
         # The page's sample code has 4 squares here, but the service's own default counts.
-        min_pixels=min_pixels or facts.frame_default_min_pixels,
-        max_pixels=_most_frame_pixels(n_frames, facts, max_pixels, total_pixels),
+        min_pixels=min_pixels or spec.frame_default_min_pixels,
+        max_pixels=_most_frame_pixels(n_frames, spec, max_pixels, total_pixels),
     )
 
 
@@ -216,7 +216,7 @@ def count_video_tokens(
     width: int,
     height: int,
     n_frames: int,
-    facts: ModelFacts,
+    spec: ModelSpec,
     *,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
@@ -228,31 +228,31 @@ def count_video_tokens(
         width: Pixels of a frame.
         height: Pixels of a frame.
         n_frames: Frames that are seen: from `sample_frame_count`, or the length of a list.
-        facts: The model that looks, from `find_model`.
+        spec: The model that looks, from `get_model_spec`.
         min_pixels: Of a frame, as given with the video; the model's own where `None`.
         max_pixels: Of a frame, as given with the video; the model's own where `None`.
         total_pixels: Of all frames, as given with the video; the model's own where `None`.
 
     Example:
-        >>> from qwen_vl.specs.models import find_model
-        >>> count_video_tokens(1920, 1080, 120, find_model("qwen3-vl-plus"))
+        >>> from qwen_vl.specs.models import get_model_spec
+        >>> count_video_tokens(1920, 1080, 120, get_model_spec("qwen3-vl-plus"))
         35642
     """
-    wide, high = resize_frame(
+    scaled_width, scaled_height = resize_frame(
         width,
         height,
         n_frames,
-        facts,
+        spec,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
         total_pixels=total_pixels,
     )
-    return count_squares(wide, high, n_frames, facts)
+    return count_visual_tokens(scaled_width, scaled_height, n_frames, spec)
 
 
-def most_video_tokens(
+def max_video_tokens(
     n_frames: int,
-    facts: ModelFacts,
+    spec: ModelSpec,
     *,
     max_pixels: int | None = None,
     total_pixels: int | None = None,
@@ -261,27 +261,27 @@ def most_video_tokens(
 
     Args:
         n_frames: Frames that are seen.
-        facts: The model that looks.
+        spec: The model that looks.
         max_pixels: Of a frame, as given with the video; the model's own where `None`.
         total_pixels: Of all frames, as given with the video; the model's own where `None`.
 
     Example:
-        >>> from qwen_vl.specs.models import find_model
-        >>> most_video_tokens(120, find_model("qwen3-vl-plus"))
+        >>> from qwen_vl.specs.models import get_model_spec
+        >>> max_video_tokens(120, get_model_spec("qwen3-vl-plus"))
         38402
     """
-    pair = _most_frame_pixels(n_frames, facts, max_pixels, total_pixels) // facts.factor**2
+    pair = _most_frame_pixels(n_frames, spec, max_pixels, total_pixels) // spec.factor**2
     return math.ceil(n_frames / 2) * pair + MARKER_TOKENS
 
 
-def _most_image_pixels(facts: ModelFacts, max_pixels: int | None, *, high_resolution: bool) -> int:
-    return facts.image_pixels_limit if high_resolution else max_pixels or facts.image_max_pixels
+def _most_image_pixels(spec: ModelSpec, max_pixels: int | None, *, high_resolution: bool) -> int:
+    return spec.image_pixels_limit if high_resolution else max_pixels or spec.image_max_pixels
 
 
 def _most_frame_pixels(
-    n_frames: int, facts: ModelFacts, max_pixels: int | None, total_pixels: int | None
+    n_frames: int, spec: ModelSpec, max_pixels: int | None, total_pixels: int | None
 ) -> int:
-    share = (total_pixels or facts.total_pixels_limit) / n_frames * 2
+    share = (total_pixels or spec.total_pixels_limit) / n_frames * 2
     # However many frames there are, each keeps 4 squares and a little.
-    least = int(1.05 * 4 * facts.factor**2)
-    return int(max(min(max_pixels or facts.frame_default_max_pixels, share), least))
+    least = int(1.05 * 4 * spec.factor**2)
+    return int(max(min(max_pixels or spec.frame_default_max_pixels, share), least))

@@ -26,8 +26,8 @@ from qwen_vl.content import (
 from qwen_vl.media.pdf import measure_pages
 from qwen_vl.media.prepare import find_tool_note
 from qwen_vl.request.types import MediaPolicy, Request
-from qwen_vl.specs.models import find_model
-from qwen_vl.specs.servers import DEFAULT_DIALECT, Dialect, find_dialect
+from qwen_vl.specs.models import get_model_spec
+from qwen_vl.specs.servers import DEFAULT_SERVER, Server, get_server_spec
 from qwen_vl.tokens.media import MediaCount, ServiceRule, TransformersRule
 from qwen_vl.tokens.text import estimate_text_tokens
 from qwen_vl.wire.encode import encode_arguments, find_first_reasoned
@@ -73,7 +73,7 @@ class TokenCounter:
         video_seconds: Length that a video is taken for where it cannot be looked at: behind an
             address, or without PyAV.
         count_text: Counts the tokens of a text.
-        dialect: Which server will be asked: it says whose rule counts pictures and videos.
+        server: Which server will be asked: it says whose rule counts pictures and videos.
     """
 
     model: str
@@ -81,7 +81,7 @@ class TokenCounter:
     policy: MediaPolicy
     video_seconds: float = ASSUMED_VIDEO_SECONDS
     count_text: Callable[[str], int] = estimate_text_tokens
-    dialect: Dialect = DEFAULT_DIALECT
+    server: Server = DEFAULT_SERVER
 
     def count_turns(self, turns: Sequence[Turn]) -> int:
         """Count a conversation, the tools and the beginning of the answer included."""
@@ -120,26 +120,26 @@ class TokenCounter:
 
     @property
     def _rule(self) -> ServiceRule | TransformersRule:
-        facts, dialect = find_model(self.model), find_dialect(self.dialect)
-        if dialect.tokens == "service":
+        spec, server = get_model_spec(self.model), get_server_spec(self.server)
+        if server.tokens == "service":
             return ServiceRule(
-                facts=facts,
+                spec=spec,
                 policy=self.policy,
                 high_resolution=bool(self.parameters.get("vl_high_resolution_images")),
                 video_seconds=self.video_seconds,
             )
         return TransformersRule(
-            facts=facts,
+            spec=spec,
             policy=self.policy,
-            dialect=dialect,
+            server=server,
             video_seconds=self.video_seconds,
         )
 
     def _count_document(self, document: Document) -> int:
         sizes = measure_pages(document, self.policy)
-        pictures = (self.measure_page(*size).tokens for size in sizes)
+        images = (self.measure_page(*size).tokens for size in sizes)
         label = self.count_text(f'Page 10 of 10 of "{document.title}":')
-        return sum(pictures) + label * len(sizes)
+        return sum(images) + label * len(sizes)
 
     def measure_page(self, width: int, height: int) -> MediaCount:
         """Count a picture of which only the size is there, such as a page.
@@ -167,7 +167,7 @@ class TokenCounter:
             turns=(),
             parameters=self.parameters,
             policy=self.policy,
-            dialect=self.dialect,
+            server=self.server,
         )
         note = find_tool_note(part, request)
         if note is not None:
@@ -190,13 +190,13 @@ def count_tokens(
     policy: MediaPolicy | None = None,
     video_seconds: float = ASSUMED_VIDEO_SECONDS,
     count_text: Callable[[str], int] = estimate_text_tokens,
-    dialect: Dialect = DEFAULT_DIALECT,
+    server: Server = DEFAULT_SERVER,
 ) -> int:
     """Count the tokens of a conversation, or of one part of it, offline.
 
     Pictures and videos count exactly, from their headers, by the rules of the server. Of
     unknown size are those behind addresses, videos where PyAV is not installed (`pip install
-    "qwen-vl[video]"`), and HEIC pictures without `pillow-heif`. Such a picture counts as the
+    "qwen-vl[video]"`), and HEIC images without `pillow-heif`. Such a picture counts as the
     largest that the model looks at, such a video as `video_seconds` of the largest frames.
 
     Text is estimated, see `qwen_vl.specs.vision.estimate_text_tokens`.
@@ -209,7 +209,7 @@ def count_tokens(
         policy: Which files may be read; the default policy if `None`.
         video_seconds: Length that a video is taken for where it cannot be looked at.
         count_text: Counts the tokens of a text, if you have a tokenizer.
-        dialect: Which server will be asked; servers of your own count pictures and videos by
+        server: Which server will be asked; servers of your own count pictures and videos by
             another rule, see `qwen_vl.tokens.self_hosted`.
 
     Content from tools that cannot be sent counts as the note that is sent in its place, see
@@ -235,7 +235,7 @@ def count_tokens(
         policy=policy or MediaPolicy(),
         video_seconds=video_seconds,
         count_text=count_text,
-        dialect=dialect,
+        server=server,
     )
     if isinstance(what, Sequence):
         return counter.count_turns(what)

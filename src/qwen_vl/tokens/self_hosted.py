@@ -120,14 +120,14 @@ def count_self_hosted_image_tokens(
         2693
     """
     limits = _find_limits(family)
-    area = _settle_area(limits.image, min_pixels, max_pixels)
+    area = _resolve_area(limits.image, min_pixels, max_pixels)
     _check_shape(width, height)
-    wide, high = _resize(width, height, limits.factor, area)
+    scaled_width, scaled_height = _resize(width, height, limits.factor, area)
     return SelfHostedCount(
-        width=wide,
-        height=high,
+        width=scaled_width,
+        height=scaled_height,
         n_steps=1,
-        visual_tokens=wide // limits.factor * (high // limits.factor),
+        visual_tokens=scaled_width // limits.factor * (scaled_height // limits.factor),
         timestamp_tokens=0,
         marker_tokens=MARKER_TOKENS,
     )
@@ -171,7 +171,7 @@ def count_self_hosted_video_tokens(
         1778
     """
     limits = _find_limits(family)
-    area = _settle_area(limits.video, min_pixels, max_pixels)
+    area = _resolve_area(limits.video, min_pixels, max_pixels)
     _check_rate("fps", fps)
     n_frames = len(indices)
     is_stamped = limits.is_video_of_clip
@@ -181,14 +181,16 @@ def count_self_hosted_video_tokens(
     if is_stamped:
         width, height = _widen(width, height, limits.factor)
     _check_shape(width, height)
-    wide, high = _resize(width, height, limits.factor, area, n_frames if is_stamped else 1)
+    scaled_width, scaled_height = _resize(
+        width, height, limits.factor, area, n_frames if is_stamped else 1
+    )
     n_steps = math.ceil(n_frames / _FRAMES_PER_STEP)
     stamps = write_timestamps(indices, fps) if is_stamped else []
     return SelfHostedCount(
-        width=wide,
-        height=high,
+        width=scaled_width,
+        height=scaled_height,
         n_steps=n_steps,
-        visual_tokens=n_steps * (wide // limits.factor) * (high // limits.factor),
+        visual_tokens=n_steps * (scaled_width // limits.factor) * (scaled_height // limits.factor),
         timestamp_tokens=sum(_STAMP_TOKENS + stamp.index(".") - 1 for stamp in stamps),
         # The template's own pair stays around those of the steps in transformers 5.19 and vLLM
         # 0.32; 4.57 took it away.
@@ -271,16 +273,16 @@ def _resize(
     width: int, height: int, factor: int, area: tuple[int, int], n_frames: int = 1
 ) -> tuple[int, int]:
     """Fit a picture, or a clip of so many frames, into limits of pixels."""
-    low, high = area
+    low, scaled_height = area
     # round() takes halves to the even neighbour here, so 80 / 32 is 2; a side may become 0.
     rounded = round(width / factor) * factor, round(height / factor) * factor
     steps = round(n_frames / _FRAMES_PER_STEP) * _FRAMES_PER_STEP if n_frames > 1 else 1
     n_pixels = steps * math.prod(rounded)
-    if n_pixels > high:
-        shrink = math.sqrt(n_frames * width * height / high)
+    if n_pixels > scaled_height:
+        downscale = math.sqrt(n_frames * width * height / scaled_height)
         return (
-            max(factor, math.floor(width / shrink / factor) * factor),
-            max(factor, math.floor(height / shrink / factor) * factor),
+            max(factor, math.floor(width / downscale / factor) * factor),
+            max(factor, math.floor(height / downscale / factor) * factor),
         )
     if n_pixels < low:
         enlarge = math.sqrt(low / (n_frames * width * height))
@@ -311,21 +313,21 @@ def _find_limits(family: Family) -> _Limits:
     return _LIMITS[family]
 
 
-def _settle_area(
+def _resolve_area(
     own: tuple[int, int], min_pixels: int | None, max_pixels: int | None
 ) -> tuple[int, int]:
     low = own[0] if min_pixels is None else min_pixels
-    high = own[1] if max_pixels is None else max_pixels
-    for name, value in (("min_pixels", low), ("max_pixels", high)):
+    scaled_height = own[1] if max_pixels is None else max_pixels
+    for name, value in (("min_pixels", low), ("max_pixels", scaled_height)):
         _check_whole(name, value)
-    if low > high:
+    if low > scaled_height:
         raise MediaOptionError(
-            f"min_pixels is {low:,}; it must be at most max_pixels, which is {high:,}.",
+            f"min_pixels is {low:,}; it must be at most max_pixels, which is {scaled_height:,}.",
             value=low,
-            limit=high,
+            limit=scaled_height,
             remedy="Set both.",
         )
-    return low, high
+    return low, scaled_height
 
 
 def _check_whole(name: str, value: Any) -> None:

@@ -2,10 +2,10 @@
 
 from qwen_vl.connection import Connection
 from qwen_vl.transport.base import (
-    Address,
     Answer,
     AsyncStream,
     AsyncTransport,
+    Endpoint,
     Post,
     Stream,
     Transport,
@@ -14,10 +14,10 @@ from qwen_vl.transport.drain import adrain, drain
 from qwen_vl.transport.errors import errors_translated
 
 __all__ = [
-    "Address",
     "Answer",
     "AsyncStream",
     "AsyncTransport",
+    "Endpoint",
     "Post",
     "Stream",
     "Transport",

@@ -69,7 +69,7 @@ class Post:
     timeout: float | None
 
 
-class Address:
+class Endpoint:
     """Where requests go.
 
     Args:
@@ -84,7 +84,7 @@ class Address:
         self.max_retries = max_retries
 
 
-class Transport(Address, ABC):
+class Transport(Endpoint, ABC):
     """Sends requests, and waits."""
 
     @abstractmethod
@@ -104,7 +104,7 @@ class Transport(Address, ABC):
         """Close all connections."""
 
 
-class AsyncTransport(Address, ABC):
+class AsyncTransport(Endpoint, ABC):
     """Sends requests from one event loop; see `Transport`."""
 
     @abstractmethod

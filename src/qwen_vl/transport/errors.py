@@ -22,19 +22,19 @@ _PACKAGES = frozenset({"httpx", "httpx2", "openai"})
 
 
 @contextmanager
-def errors_translated(address: str, decoder: EventDecoder | None = None) -> Iterator[None]:
+def errors_translated(url: str, decoder: EventDecoder | None = None) -> Iterator[None]:
     """Raise in place of the transport's errors what they mean; let all others pass.
 
     Behind the end of a stream they mean nothing any more.
 
     Args:
-        address: Of the endpoint, for errors.
+        url: Of the endpoint, for errors.
         decoder: Of the stream that is being read.
     """
     try:
         yield
     except Exception as error:
-        meaning = _meaning(error, address, decoder)
+        meaning = _meaning(error, url, decoder)
         if meaning is None:
             raise
         if decoder is not None and (decoder.is_complete or decoder.is_done):
@@ -43,22 +43,22 @@ def errors_translated(address: str, decoder: EventDecoder | None = None) -> Iter
         raise meaning from error
 
 
-def _meaning(error: Any, address: str, decoder: EventDecoder | None) -> QwenVLError | None:
+def _meaning(error: Any, url: str, decoder: EventDecoder | None) -> QwenVLError | None:
     if _is(error, "HTTPStatusError", "APIStatusError"):
         response = error.response
         meant = decode_error(response.status_code, response.content, response.headers)
-        advice = explain_refused_key(address) if isinstance(meant, AuthenticationError) else ""
+        advice = explain_refused_key(url) if isinstance(meant, AuthenticationError) else ""
         return meant.with_advice(advice) if advice else meant
     if isinstance(error, TimeoutError) or _is(error, "TimeoutException", "APITimeoutError"):
         return APITimeoutError(
-            f"{address} did not answer in time. Raise timeout=… (seconds), or stream the answer."
+            f"{url} did not answer in time. Raise timeout=… (seconds), or stream the answer."
         )
     if decoder is not None and _is(error, "TransportError"):
-        return decoder.broken(f"The connection to {address} was cut")
+        return decoder.broken(f"The connection to {url} was cut")
     if _is(error, "TransportError", "APIConnectionError", "TooManyRedirects"):
         reason = str(error.__cause__ or error).rstrip(".")
         return APIConnectionError(
-            f"{address} cannot be reached: {reason}. Check base_url, region and the network."
+            f"{url} cannot be reached: {reason}. Check base_url, region and the network."
         )
     return None
 

@@ -17,7 +17,7 @@ import httpx
 from qwen_vl.connection import Connection
 from qwen_vl.process_local import ProcessLocal
 from qwen_vl.transport.base import Answer, AsyncStream, AsyncTransport, Post, Stream, Transport
-from qwen_vl.transport.retries import is_passing, seconds_to_wait
+from qwen_vl.transport.retries import is_retryable, retry_delay
 from qwen_vl.wire.body import Body
 
 _Client = TypeVar("_Client")
@@ -33,7 +33,7 @@ _MOST_CLIENTS = 128
 _LIMITS = httpx.Limits(max_connections=8, max_keepalive_connections=8)
 
 # What may be otherwise the next time; a wrong address or header stays wrong.
-_PASSING_FAILURES = (
+_RETRYABLE_ERRORS = (
     httpx.TimeoutException,
     httpx.NetworkError,
     httpx.ProxyError,
@@ -51,53 +51,53 @@ class HttpTransport(Transport):
     def __init__(self, connection: Connection) -> None:
         key = connection.require_api_key()
         super().__init__(connection.base_url, key, connection.max_retries)
-        self._crew = _Crew(lambda: httpx.Client(**_to_options(connection, key)))
+        self._pool = _ClientPool(lambda: httpx.Client(**_to_options(connection, key)))
 
     def post(self, post: Post) -> Answer:
         """Get a whole answer."""
         request = _to_request(self.base_url, post)
-        seat, response = self._send(request, stream=False)
-        seat.leave()
+        lease, response = self._send(request, stream=False)
+        lease.leave()
         return response
 
     def stream(self, post: Post) -> Stream:
         """Get an answer whose body is read as it comes."""
         request = _to_request(self.base_url, post)
-        return _SeatedStream(*self._send(request, stream=True))
+        return _LeasedStream(*self._send(request, stream=True))
 
     def get(self, url: str, params: Mapping[str, str]) -> Answer:
         """Get what lies at an address."""
-        seat, response = self._send({"method": "GET", "url": url, "params": params}, stream=False)
-        seat.leave()
+        lease, response = self._send({"method": "GET", "url": url, "params": params}, stream=False)
+        lease.leave()
         return response
 
     def close(self) -> None:
         """Close all connections."""
-        for client in self._crew.clients:
+        for client in self._pool.clients:
             client.close()
 
     def _send(
         self, request: Mapping[str, Any], *, stream: bool
-    ) -> tuple["_Seat[httpx.Client]", httpx.Response]:
-        n_taken = 0
+    ) -> tuple["_Lease[httpx.Client]", httpx.Response]:
+        attempt = 0
         while True:
-            with self._crew.take_seat() as seat:
-                client = seat.client
+            with self._pool.take_lease() as lease:
+                client = lease.client
                 try:
                     response = client.send(client.build_request(**request), stream=stream)
-                except _PASSING_FAILURES:
-                    if n_taken >= self.max_retries:
+                except _RETRYABLE_ERRORS:
+                    if attempt >= self.max_retries:
                         raise
-                    seconds = seconds_to_wait(n_taken)
+                    seconds = retry_delay(attempt)
                 else:
                     if response.is_success:
-                        return seat.keep(), response
-                    if n_taken >= self.max_retries or not _is_passing(response):
+                        return lease.keep(), response
+                    if attempt >= self.max_retries or not _is_retryable(response):
                         response.read()
                         response.raise_for_status()
                     response.close()
-                    seconds = seconds_to_wait(n_taken, response.headers)
-            n_taken += 1
+                    seconds = retry_delay(attempt, response.headers)
+            attempt += 1
             time.sleep(seconds)
 
 
@@ -111,58 +111,58 @@ class AsyncHttpTransport(AsyncTransport):
     def __init__(self, connection: Connection) -> None:
         key = connection.require_api_key()
         super().__init__(connection.base_url, key, connection.max_retries)
-        self._crew = _Crew(lambda: httpx.AsyncClient(**_to_options(connection, key)))
+        self._pool = _ClientPool(lambda: httpx.AsyncClient(**_to_options(connection, key)))
 
     async def post(self, post: Post) -> Answer:
         """Get a whole answer."""
         request = _to_request(self.base_url, post, in_loop=True)
-        seat, response = await self._send(request, stream=False)
-        seat.leave()
+        lease, response = await self._send(request, stream=False)
+        lease.leave()
         return response
 
     async def stream(self, post: Post) -> AsyncStream:
         """Get an answer whose body is read as it comes."""
         request = _to_request(self.base_url, post, in_loop=True)
-        return _SeatedAsyncStream(*await self._send(request, stream=True))
+        return _LeasedAsyncStream(*await self._send(request, stream=True))
 
     async def get(self, url: str, params: Mapping[str, str]) -> Answer:
         """Get what lies at an address."""
         request = {"method": "GET", "url": url, "params": params}
-        seat, response = await self._send(request, stream=False)
-        seat.leave()
+        lease, response = await self._send(request, stream=False)
+        lease.leave()
         return response
 
     async def close(self) -> None:
         """Close all connections."""
-        for client in self._crew.clients:
+        for client in self._pool.clients:
             await client.aclose()
 
     async def _send(
         self, request: Mapping[str, Any], *, stream: bool
-    ) -> tuple["_Seat[httpx.AsyncClient]", httpx.Response]:
-        n_taken = 0
+    ) -> tuple["_Lease[httpx.AsyncClient]", httpx.Response]:
+        attempt = 0
         while True:
-            with self._crew.take_seat() as seat:
-                client = seat.client
+            with self._pool.take_lease() as lease:
+                client = lease.client
                 try:
                     response = await client.send(client.build_request(**request), stream=stream)
-                except _PASSING_FAILURES:
-                    if n_taken >= self.max_retries:
+                except _RETRYABLE_ERRORS:
+                    if attempt >= self.max_retries:
                         raise
-                    seconds = seconds_to_wait(n_taken)
+                    seconds = retry_delay(attempt)
                 else:
                     if response.is_success:
-                        return seat.keep(), response
-                    if n_taken >= self.max_retries or not _is_passing(response):
+                        return lease.keep(), response
+                    if attempt >= self.max_retries or not _is_retryable(response):
                         await response.aread()
                         response.raise_for_status()
                     await response.aclose()
-                    seconds = seconds_to_wait(n_taken, response.headers)
-            n_taken += 1
+                    seconds = retry_delay(attempt, response.headers)
+            attempt += 1
             await asyncio.sleep(seconds)
 
 
-class _Crew(Generic[_Client]):
+class _ClientPool(Generic[_Client]):
     """Clients of one endpoint, as many as the requests under way need.
 
     Args:
@@ -173,43 +173,43 @@ class _Crew(Generic[_Client]):
         self._make = make
         self._choosing = Lock()
         self.clients: list[_Client] = []
-        self.n_seated: list[int] = []
+        self.n_leased: list[int] = []
 
-    def take_seat(self) -> "_Seat[_Client]":
+    def take_lease(self) -> "_Lease[_Client]":
         """Choose a client for a request, the first that has room, so that few connections open."""
         with self._choosing:
-            index = next((i for i, n in enumerate(self.n_seated) if n < _REQUESTS_EACH), None)
+            index = next((i for i, n in enumerate(self.n_leased) if n < _REQUESTS_EACH), None)
             if index is None and len(self.clients) < _MOST_CLIENTS:
                 index = len(self.clients)
                 self.clients.append(self._make())
-                self.n_seated.append(0)
+                self.n_leased.append(0)
             elif index is None:
-                index = self.n_seated.index(min(self.n_seated))
-            self.n_seated[index] += 1
-        return _Seat(self, index)
+                index = self.n_leased.index(min(self.n_leased))
+            self.n_leased[index] += 1
+        return _Lease(self, index)
 
-    def free_seat(self, index: int) -> None:
+    def free_lease(self, index: int) -> None:
         """Count one request less."""
         with self._choosing:
-            self.n_seated[index] -= 1
+            self.n_leased[index] -= 1
 
 
-class _Seat(Generic[_Client]):
+class _Lease(Generic[_Client]):
     """The place of one request at a client; left at the end of its block, unless it is kept.
 
     Args:
-        crew: Of the client.
+        clients: Of the client.
         index: Of the client.
     """
 
-    def __init__(self, crew: _Crew[_Client], index: int) -> None:
-        self._crew = crew
+    def __init__(self, clients: _ClientPool[_Client], index: int) -> None:
+        self._pool = clients
         self._index = index
         self._is_kept = False
         self._is_taken = True
-        self.client = crew.clients[index]
+        self.client = clients.clients[index]
 
-    def keep(self) -> "_Seat[_Client]":
+    def keep(self) -> "_Lease[_Client]":
         """Stay beyond the end of the block."""
         self._is_kept = True
         return self
@@ -218,9 +218,9 @@ class _Seat(Generic[_Client]):
         """Make room, once."""
         if self._is_taken:
             self._is_taken = False
-            self._crew.free_seat(self._index)
+            self._pool.free_lease(self._index)
 
-    def __enter__(self) -> "_Seat[_Client]":
+    def __enter__(self) -> "_Lease[_Client]":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -228,11 +228,11 @@ class _Seat(Generic[_Client]):
             self.leave()
 
 
-class _SeatedStream:
+class _LeasedStream:
     """A stream that keeps its seat until it is closed."""
 
-    def __init__(self, seat: _Seat[httpx.Client], response: httpx.Response) -> None:
-        self._seat = seat
+    def __init__(self, lease: _Lease[httpx.Client], response: httpx.Response) -> None:
+        self._lease = lease
         self._response = response
         self.headers: Mapping[str, str] = response.headers
         self.extensions = response.extensions
@@ -244,14 +244,14 @@ class _SeatedStream:
     def close(self) -> None:
         """Let the connection go."""
         self._response.close()
-        self._seat.leave()
+        self._lease.leave()
 
 
-class _SeatedAsyncStream:
+class _LeasedAsyncStream:
     """The same for an event loop."""
 
-    def __init__(self, seat: _Seat[httpx.AsyncClient], response: httpx.Response) -> None:
-        self._seat = seat
+    def __init__(self, lease: _Lease[httpx.AsyncClient], response: httpx.Response) -> None:
+        self._lease = lease
         self._response = response
         self.headers: Mapping[str, str] = response.headers
 
@@ -261,7 +261,7 @@ class _SeatedAsyncStream:
 
     async def aclose(self) -> None:
         """Let the connection go."""
-        self._seat.leave()
+        self._lease.leave()
         await self._response.aclose()
 
 
@@ -285,8 +285,8 @@ def tls_context() -> ssl.SSLContext:
     return _tls_context.get()
 
 
-def _is_passing(response: httpx.Response) -> bool:
-    return is_passing(response.status_code, response.headers)
+def _is_retryable(response: httpx.Response) -> bool:
+    return is_retryable(response.status_code, response.headers)
 
 
 def _to_options(connection: Connection, api_key: str) -> dict[str, Any]:

@@ -42,8 +42,8 @@ class Body:
         attachments: What stands between the texts.
 
     Example:
-        >>> picture = Attachment(DataUrl("image/gif", b"GIF89a", None, 6))
-        >>> body = Body.write({"url": picture})
+        >>> image = Attachment(DataUrl("image/gif", b"GIF89a", None, 6))
+        >>> body = Body.write({"url": image})
         >>> bytes(body), len(body)
         (b'{"url":"data:image/gif;base64,R0lGODlh"}', 40)
     """
@@ -87,7 +87,7 @@ class Body:
         for attachment, text in zip(self._attachments, self._json[1:], strict=True):
             if not attachment.is_bare:
                 yield attachment.url.prefix.encode()
-            yield from _spell(attachment.url)
+            yield from _encode(attachment.url)
             yield text
 
     async def in_loop(self) -> AsyncIterator[bytes]:
@@ -96,7 +96,7 @@ class Body:
             yield piece
 
 
-def _spell(url: DataUrl) -> Iterator[bytes]:
+def _encode(url: DataUrl) -> Iterator[bytes]:
     if url.base64 is not None:
         text = memoryview(url.base64)
         for start in range(0, len(text), _BASE64_BYTES):

@@ -1,6 +1,6 @@
 """From turns to messages: what every protocol and every server has in common.
 
-How a part is written is a `Form`'s to say; where it may stand, and in which order, is said here.
+A `PartEncoder` writes the parts; where each may stand, and in which order, is decided here.
 """
 
 from abc import ABC, abstractmethod
@@ -30,13 +30,13 @@ from qwen_vl.content import (
 )
 from qwen_vl.errors import ConfigurationError, QwenVLError, UnsupportedContentError
 from qwen_vl.request.types import Request
-from qwen_vl.specs.models import find_model
+from qwen_vl.specs.models import get_model_spec
 from qwen_vl.wire.body import Attachment, Body
 
 Json: TypeAlias = dict[str, Any]
 
 
-class Form(ABC):
+class PartEncoder(ABC):
     """How one protocol writes the parts of a message."""
 
     reasoning = "reasoning_content"
@@ -59,15 +59,15 @@ class Form(ABC):
         """Write a sound."""
 
     @abstractmethod
-    def spoken(self, parts: list[Json]) -> str | list[Json]:
+    def user_content(self, parts: list[Json]) -> str | list[Json]:
         """Write the content of a system's or a user's message."""
 
     @abstractmethod
-    def answered(self, texts: list[Json]) -> str | list[Json]:
+    def assistant_content(self, texts: list[Json]) -> str | list[Json]:
         """Write the content of an assistant's message."""
 
 
-def encode_turns(request: Request, form: Form) -> list[Json]:
+def encode_turns(request: Request, encoder: PartEncoder) -> list[Json]:
     """Write the messages.
 
     The media of tool results follows the whole run of tool messages in one user message, since a
@@ -75,7 +75,7 @@ def encode_turns(request: Request, form: Form) -> list[Json]:
 
     Args:
         request: What to ask.
-        form: How the parts are written.
+        encoder: How the parts are written.
 
     Raises:
         UnsupportedContentError: A part stands in a turn that has no place for it.
@@ -89,13 +89,13 @@ def encode_turns(request: Request, form: Form) -> list[Json]:
             tool_media = []
         match turn.role:
             case "system" | "user":
-                messages.append(_encode_spoken(turn, form))
+                messages.append(_encode_spoken(turn, encoder))
             case "assistant":
                 with_reasoning = index >= first_reasoned
-                messages.append(_encode_assistant(turn, form, with_reasoning=with_reasoning))
+                messages.append(_encode_assistant(turn, encoder, with_reasoning=with_reasoning))
             case "tool":
                 for result in turn.parts:
-                    message, media = _encode_tool_result(result, form)
+                    message, media = _encode_tool_result(result, encoder)
                     messages.append(message)
                     tool_media += media
             case _:
@@ -112,7 +112,7 @@ def find_first_reasoned(request: Request) -> int:
         request: What to ask.
     """
     asked = request.parameters.get("preserve_thinking")
-    if find_model(request.model).preserves_thinking if asked is None else asked:
+    if get_model_spec(request.model).preserves_thinking if asked is None else asked:
         return 0
     # Within the tool loop of the last question every thinking model reads its reasoning again
     # (Function calling page, 2026-07).
@@ -172,17 +172,17 @@ def encode_arguments(arguments: str) -> str:
     return orjson.dumps({"_invalid_arguments": text}).decode()
 
 
-def to_address(source: Source) -> str | Attachment:
+def to_wire_url(source: Source) -> str | Attachment:
     """Give what stands in a body for the address of media that was made ready."""
     match source:
         case Url():
-            return source.address
+            return source.url
         case DataUrl():
             return Attachment(source)
     raise TypeError(f"Media was not made ready: {type(source).__name__}")
 
 
-def given(**values: object) -> Json:
+def omit_none(**values: object) -> Json:
     """Leave out what is `None`."""
     return {name: value for name, value in values.items() if value is not None}
 
@@ -215,19 +215,21 @@ def name_kind(part: Part | ToolPart) -> str:
     return names[type(part)]
 
 
-def _encode_spoken(turn: Turn, form: Form) -> Json:
-    parts = [part for spoken in turn.parts for part in _encode_part(spoken, turn, form)]
-    return {"role": turn.role, **given(name=turn.name), "content": form.spoken(parts)}
+def _encode_spoken(turn: Turn, encoder: PartEncoder) -> Json:
+    parts = [
+        part for user_content in turn.parts for part in _encode_part(user_content, turn, encoder)
+    ]
+    return {"role": turn.role, **omit_none(name=turn.name), "content": encoder.user_content(parts)}
 
 
-def _encode_assistant(turn: Turn, form: Form, *, with_reasoning: bool) -> Json:
+def _encode_assistant(turn: Turn, encoder: PartEncoder, *, with_reasoning: bool) -> Json:
     texts: list[Json] = []
     reasoning: list[str] = []
     calls: list[Json] = []
     for part in turn.parts:
         match part:
             case Text():
-                texts.append(form.text(part))
+                texts.append(encoder.text(part))
             case Reasoning():
                 reasoning.append(part.text)
             case ToolCall():
@@ -236,15 +238,15 @@ def _encode_assistant(turn: Turn, form: Form, *, with_reasoning: bool) -> Json:
                 raise _misplaced(part, turn)
     return {
         "role": "assistant",
-        **given(name=turn.name),
-        "content": form.answered(texts),
-        **({form.reasoning: "".join(reasoning)} if with_reasoning and any(reasoning) else {}),
+        **omit_none(name=turn.name),
+        "content": encoder.assistant_content(texts),
+        **({encoder.reasoning: "".join(reasoning)} if with_reasoning and any(reasoning) else {}),
         **({"tool_calls": calls} if calls else {}),
         **({"partial": True} if turn.is_partial else {}),
     }
 
 
-def _encode_tool_result(result: Part, form: Form) -> tuple[Json, list[Json]]:
+def _encode_tool_result(result: Part, encoder: PartEncoder) -> tuple[Json, list[Json]]:
     if not isinstance(result, ToolResult):
         raise UnsupportedContentError(
             f"A tool message holds a {name_kind(result)} outside of a result.",
@@ -261,21 +263,23 @@ def _encode_tool_result(result: Part, form: Form) -> tuple[Json, list[Json]]:
     message = {"role": "tool", "tool_call_id": result.tool_call_id, "content": content}
     if not shown:
         return message, []
-    label = form.text(Text(text=f"From tool call {result.tool_call_id}:"))
-    media = ([form.image(part)] if isinstance(part, Image) else form.video(part) for part in shown)
+    label = encoder.text(Text(text=f"From tool call {result.tool_call_id}:"))
+    media = (
+        [encoder.image(part)] if isinstance(part, Image) else encoder.video(part) for part in shown
+    )
     return message, [label, *(part for parts in media for part in parts)]
 
 
-def _encode_part(part: Part, turn: Turn, form: Form) -> Sequence[Json]:
+def _encode_part(part: Part, turn: Turn, encoder: PartEncoder) -> Sequence[Json]:
     match part:
         case Text():
-            return (form.text(part),)
+            return (encoder.text(part),)
         case Image() if turn.role == "user":
-            return (form.image(part),)
+            return (encoder.image(part),)
         case Video() if turn.role == "user":
-            return form.video(part)
+            return encoder.video(part)
         case Audio() if turn.role == "user":
-            return (form.audio(part),)
+            return (encoder.audio(part),)
         case Image() | Video() | Audio() | Reasoning() | ToolCall() | ToolResult():
             raise _misplaced(part, turn)
         case Document():
@@ -346,4 +350,4 @@ def _is_oss(part: Part | ToolPart) -> bool:
             return any(_is_oss(inner) for inner in part.parts)
         case _:
             return False
-    return any(isinstance(s, Url) and s.address[:6].lower() == "oss://" for s in sources)
+    return any(isinstance(s, Url) and s.url[:6].lower() == "oss://" for s in sources)

@@ -11,7 +11,7 @@ from typing import Any
 
 from qwen_vl.content import Replacement
 from qwen_vl.errors import PartialResponseError, ServiceError
-from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta, Usage
+from qwen_vl.reply import Delta, Reply, ResponseMetadata, ToolCallDelta, Usage
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.json import Json, find_request_id, is_truncated, load_json
 from qwen_vl.wire.tool_calls import ToolCallAssembler
@@ -50,7 +50,7 @@ class EventDecoder(ABC):
         self._usage: Usage | None = None
         self.calls = calls
         """The tool calls, as far as they have come."""
-        self.told: dict[str, Any] = {}
+        self.reported: dict[str, Any] = {}
         """What holds for the whole answer, as far as it was given."""
         self._is_begun = False
         self._is_complete = False
@@ -130,29 +130,31 @@ class EventDecoder(ABC):
             request_id=self._request_id,
         )
 
-    def new_facts(self, finish_reason: str | None = None, **found: Any) -> Facts | None:
+    def new_metadata(
+        self, finish_reason: str | None = None, **found: Any
+    ) -> ResponseMetadata | None:
         """Give what holds for the whole answer and was not told yet: chunks that add up repeat.
 
         Args:
             finish_reason: Why the answer ended, told once too.
             **found: Facts by their names, empty ones among them.
         """
-        new = {name: fact for name, fact in found.items() if fact and name not in self.told}
+        new = {name: fact for name, fact in found.items() if fact and name not in self.reported}
         if finish_reason and not self._is_complete:
             self._is_complete = True
             new["finish_reason"] = finish_reason
         new |= self._unsaid()
         if not new:
             return None
-        self.told.update(new)
-        return Facts(**new)
+        self.reported.update(new)
+        return ResponseMetadata(**new)
 
     def _unsaid(self) -> dict[str, Any]:
         """Give what was replaced in the request, once: with the first event."""
         replaced, self._replaced = self._replaced, ()
         return {"replaced_content": replaced} if replaced else {}
 
-    def settle(self, delta: Delta, usage: Usage | None) -> Delta:
+    def track_usage(self, delta: Delta, usage: Usage | None) -> Delta:
         """Take note of what a delta brings, and of the running totals beside it."""
         self._usage = usage or self._usage
         if delta.text:
@@ -233,14 +235,14 @@ class EventDecoder(ABC):
             return None
         self._is_done = True
         # Some servers send running totals with every chunk; the last one is the sum.
-        facts = Facts(
+        metadata = ResponseMetadata(
             usage=self._usage,
             is_truncated=is_truncated(self._headers),
             has_ended=True,
             **self._unsaid(),
         )
         rest = self.calls.finish(is_cut=not self._is_complete)
-        return Delta(tool_calls=tuple(rest), facts=facts)
+        return Delta(tool_calls=tuple(rest), metadata=metadata)
 
 
 def _is_done(line: bytes) -> bool:
@@ -256,5 +258,7 @@ def _whole(reply: Reply) -> Iterator[Delta]:
             for index, call in enumerate(reply.tool_calls)
         ),
         logprobs=reply.logprobs,
-        facts=Facts(**{fact.name: getattr(reply, fact.name) for fact in fields(Facts)}),
+        metadata=ResponseMetadata(
+            **{fact.name: getattr(reply, fact.name) for fact in fields(ResponseMetadata)}
+        ),
     )

@@ -117,14 +117,14 @@ def _with_replaced(reply: Reply, request: Request) -> Reply:
     return replace(reply, replaced_content=request.replaced) if request.replaced else reply
 
 
-_WIRES: Mapping[Protocol, Wire] = {"openai": CompatibleWire(), "dashscope": NativeWire()}
+_WIRES: Mapping[Protocol, Wire] = {"openai": CompatibleWire(), "native": NativeWire()}
 
 
 def find_wire(protocol: Protocol) -> Wire:
     """Find a protocol by its name.
 
     Args:
-        protocol: `"openai"` or `"dashscope"`.
+        protocol: `"openai"` or `"native"`.
 
     Raises:
         ConfigurationError: The name is not known.

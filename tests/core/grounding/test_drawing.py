@@ -20,10 +20,10 @@ from qwen_vl.samples import CHELSEA
 WHITE, GREY = (255, 255, 255), (128, 128, 128)
 
 
-def found(*places: Box | Point, size: tuple[int, int] = (400, 300)) -> Grounding:
+def found(*boxes: Box | Point, size: tuple[int, int] = (400, 300)) -> Grounding:
     return Grounding(
-        boxes=tuple(place for place in places if isinstance(place, Box)),
-        points=tuple(place for place in places if isinstance(place, Point)),
+        boxes=tuple(place for place in boxes if isinstance(place, Box)),
+        points=tuple(place for place in boxes if isinstance(place, Point)),
         width=size[0],
         height=size[1],
         space="normalized",
@@ -31,8 +31,8 @@ def found(*places: Box | Point, size: tuple[int, int] = (400, 300)) -> Grounding
 
 
 def test_lines_stand_on_the_edges_of_the_box() -> None:
-    picture = Image.new("RGB", (400, 300), GREY)
-    drawn = draw_grounding(picture, found(Box(x1=100, y1=80, x2=200, y2=180)))
+    image = Image.new("RGB", (400, 300), GREY)
+    drawn = draw_grounding(image, found(Box(x1=100, y1=80, x2=200, y2=180)))
     pixels = np.asarray(drawn)
     changed = np.argwhere((pixels != GREY).any(axis=2))
     # One pixel of dark edge around it.
@@ -41,7 +41,7 @@ def test_lines_stand_on_the_edges_of_the_box() -> None:
     for place in ((100, 130), (199, 130), (150, 80), (150, 179)):
         assert drawn.getpixel(place) == PALETTE[0]
     assert drawn.getpixel((150, 130)) == GREY
-    assert picture.getcolors() == [(400 * 300, GREY)]
+    assert image.getcolors() == [(400 * 300, GREY)]
 
 
 def test_dot_stands_on_the_point() -> None:
@@ -74,22 +74,22 @@ def test_each_label_has_a_colour_of_its_own() -> None:
 
 @pytest.mark.parametrize("ground", ["black", "white", "#ff5a36", "#808080"])
 def test_words_stand_out_on_any_ground(ground: str) -> None:
-    picture = Image.new("RGB", (400, 300), ground)
+    image = Image.new("RGB", (400, 300), ground)
     box = Box(x1=100, y1=80, x2=300, y2=200, label="cat 猫")
-    plate = np.asarray(draw_grounding(picture, found(box)))[58:80, 101:140].reshape(-1, 3)
-    colours, counts = np.unique(plate, axis=0, return_counts=True)
+    plate = np.asarray(draw_grounding(image, found(box)))[58:80, 101:140].reshape(-1, 3)
+    colors, counts = np.unique(plate, axis=0, return_counts=True)
     # The words on their plate: contrast of 4.5 or more (WCAG 2.2, AA).
-    assert tuple(colours[counts.argmax()]) == PALETTE[0]
+    assert tuple(colors[counts.argmax()]) == PALETTE[0]
     ink = ink_on(PALETTE[0])
     assert (plate == ink).all(axis=1).any()
     assert _contrast(PALETTE[0], ink) > 4.5
 
 
 def _contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    def luminance(colour: tuple[int, ...]) -> float:
+    def luminance(color: tuple[int, ...]) -> float:
         linear = [
             value / 255 / 12.92 if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4
-            for value in colour
+            for value in color
         ]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -98,7 +98,7 @@ def _contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
 
 
 def test_every_colour_of_the_palette_carries_words() -> None:
-    assert all(_contrast(colour, ink_on(colour)) > 4.5 for colour in PALETTE)
+    assert all(_contrast(color, ink_on(color)) > 4.5 for color in PALETTE)
 
 
 def test_chinese_labels_are_written_in_chinese() -> None:
@@ -110,11 +110,11 @@ def test_chinese_labels_are_written_in_chinese() -> None:
 
 def test_label_without_a_font_is_a_number_and_told() -> None:
     emoji = Box(x1=50, y1=50, x2=100, y2=100, label="\U0010fffd")
-    picture = Image.new("RGB", (400, 300))
+    image = Image.new("RGB", (400, 300))
     with pytest.warns(UserWarning, match=r"#1 is '\\U0010fffd'.*qwen-vl\[fonts\]"):
-        with_number = draw_grounding(picture, found(emoji))
+        with_number = draw_grounding(image, found(emoji))
     plain = Box(x1=50, y1=50, x2=100, y2=100, label="#1")
-    assert with_number.tobytes() == draw_grounding(picture, found(plain)).tobytes()
+    assert with_number.tobytes() == draw_grounding(image, found(plain)).tobytes()
 
 
 def test_font_of_one_s_own_is_used(tmp_path: Path) -> None:
@@ -136,10 +136,10 @@ def test_font_of_one_s_own_is_used(tmp_path: Path) -> None:
 
 
 def test_labels_stay_in_the_picture_and_off_each_other() -> None:
-    picture = (400, 300)
+    image = (400, 300)
     taken: list[tuple[int, int, int, int]] = []
     for anchor in ((0, 0, 400, 300), (0, 0, 390, 290), (380, 0, 400, 20), (2, 280, 30, 300)):
-        place = place_label((60, 20), anchor, picture, taken)
+        place = place_label((60, 20), anchor, image, taken)
         assert 0 <= place[0] < place[2] <= 400
         assert 0 <= place[1] < place[3] <= 300
         for other in taken:
@@ -199,8 +199,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=Fraction(10))
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
-        for colour in ("red", "green", "blue"):
-            image = Image.new("RGB", (160, 120), colour)
+        for color in ("red", "green", "blue"):
+            image = Image.new("RGB", (160, 120), color)
             for _ in range(20):
                 container.mux(stream.encode(av.VideoFrame.from_image(image)))
         container.mux(stream.encode())
@@ -233,7 +233,7 @@ def test_storyboard_has_the_frames_of_the_events(film: Path) -> None:
 
 
 def test_storyboard_of_a_list_of_frames() -> None:
-    frames = [Image.new("RGB", (160, 120), colour) for colour in ("red", "green", "blue")]
+    frames = [Image.new("RGB", (160, 120), color) for color in ("red", "green", "blue")]
     assert _stills(draw_timeline(frames, TIMELINE, fps=0.5)) == [0, 1, 2]
     with pytest.raises(MediaFormatError, match="no frames"):
         draw_timeline([], TIMELINE)

@@ -43,7 +43,7 @@ Ask = Callable[..., Any]
 def make_picture(size: tuple[int, int]) -> tuple[Image.Image, dict[str, tuple[int, ...]]]:
     """Draw three boxes on a ground of many greys, and tell where they are."""
     width, height = size
-    picture = Image.linear_gradient("L").resize(size).convert("RGB")
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
     # None of them a whole number of thousandths, which models answer in.
     shares = {
         "red": (0.0714, 0.1135, 0.3376, 0.4117),
@@ -55,8 +55,8 @@ def make_picture(size: tuple[int, int]) -> tuple[Image.Image, dict[str, tuple[in
         for name, (x1, y1, x2, y2) in shares.items()
     }
     for name, box in boxes.items():
-        picture.paste({"green": "#00c000"}.get(name, name), box)
-    return picture, boxes
+        image.paste({"green": "#00c000"}.get(name, name), box)
+    return image, boxes
 
 
 @pytest.fixture(params=["core", "langchain", "llama_index"])
@@ -98,9 +98,9 @@ SPACES: list[tuple[str, dict[str, Any]]] = [
 def test_boxes_are_within_two_pixels(
     make_asker: Ask, model: str, options: Any, size: Any, shrinks: bool | None
 ) -> None:
-    picture, truth = make_picture(size)
-    found = make_asker(model=model, shrink_images=shrinks).locate(
-        picture, "red, blue and green boxes", **options
+    image, truth = make_picture(size)
+    found = make_asker(model=model, downscale_images=shrinks).locate(
+        image, "red, blue and green boxes", **options
     )
     assert {box.label for box in found.boxes} == set(truth)
     assert (found.width, found.height) == size
@@ -110,8 +110,8 @@ def test_boxes_are_within_two_pixels(
 
 @pytest.mark.openai_wire
 def test_picture_that_is_shrunk_on_its_way(make_asker: Ask, qwen_vl_sandbox: Sandbox) -> None:
-    picture, truth = make_picture((2400, 1800))
-    found = make_asker().locate(picture, "red things")
+    image, truth = make_picture((2400, 1800))
+    found = make_asker().locate(image, "red things")
     assert found.boxes[0].xyxy == pytest.approx(truth["red"], abs=2)
     content = qwen_vl_sandbox.last_request.json["messages"][-1]["content"]
     sent = base64.b64decode(content[0]["image_url"]["url"].partition(",")[2])
@@ -122,16 +122,16 @@ def test_picture_that_is_shrunk_on_its_way(make_asker: Ask, qwen_vl_sandbox: San
 
 @pytest.mark.openai_wire
 async def test_asynchronous_finds_the_same(make_asker: Ask) -> None:
-    picture, truth = make_picture((640, 480))
-    asker = make_asker()
-    found = await asker.alocate(picture, "the red box")
-    assert found == asker.locate(picture, "the red box")
+    image, truth = make_picture((640, 480))
+    grounder = make_asker()
+    found = await grounder.alocate(image, "the red box")
+    assert found == grounder.locate(image, "the red box")
     assert found.boxes[0].xyxy == pytest.approx(truth["red"], abs=2)
 
 
 def test_points_are_asked_for(make_asker: Ask, qwen_vl_sandbox: Sandbox) -> None:
-    picture, truth = make_picture((640, 480))
-    found = make_asker().locate(picture, "红色的盒子", points=True)
+    image, truth = make_picture((640, 480))
+    found = make_asker().locate(image, "红色的盒子", points=True)
     x1, y1, x2, y2 = truth["red"]
     (point,) = found.points
     assert (point.x, point.y) == pytest.approx(((x1 + x2) / 2, (y1 + y2) / 2), abs=2)
@@ -142,13 +142,13 @@ def test_points_are_asked_for(make_asker: Ask, qwen_vl_sandbox: Sandbox) -> None
 
 @pytest.mark.openai_wire
 def test_prompt_of_the_guide_is_sent(make_asker: Ask, qwen_vl_sandbox: Sandbox) -> None:
-    asker = make_asker()
-    picture, _ = make_picture((64, 48))
+    grounder = make_asker()
+    image, _ = make_picture((64, 48))
     for what, prompt in (
         ("cats", "Detect all cats in the image and output their bbox coordinates in JSON format."),
         ("猫", "检测图中所有猫并以JSON格式输出其bbox的坐标"),
     ):
-        assert len(asker.locate(picture, what)) == 0
+        assert len(grounder.locate(image, what)) == 0
         content = qwen_vl_sandbox.last_request.json["messages"][-1]["content"]
         assert content[-1] == {"type": "text", "text": prompt}
         assert "response_format" not in qwen_vl_sandbox.last_request.json
@@ -157,9 +157,9 @@ def test_prompt_of_the_guide_is_sent(make_asker: Ask, qwen_vl_sandbox: Sandbox) 
 def test_task_of_an_ocr_model_does_not_get_in_the_way(
     make_asker: Ask, qwen_vl_sandbox: Sandbox
 ) -> None:
-    picture, truth = make_picture((640, 480))
-    asker = make_asker(model="qwen-vl-ocr", ocr_task="text_recognition")
-    assert asker.locate(picture, "red things").boxes[0].xyxy == pytest.approx(truth["red"], abs=2)
+    image, truth = make_picture((640, 480))
+    grounder = make_asker(model="qwen-vl-ocr", ocr_task="text_recognition")
+    assert grounder.locate(image, "red things").boxes[0].xyxy == pytest.approx(truth["red"], abs=2)
     body = qwen_vl_sandbox.last_request.json
     assert len(body["messages"][-1]["content"]) == 2
     assert "ocr_options" not in str(body)
@@ -167,8 +167,8 @@ def test_task_of_an_ocr_model_does_not_get_in_the_way(
 
 @pytest.mark.openai_wire
 def test_model_with_a_schema_is_held_to_it(make_asker: Ask, qwen_vl_sandbox: Sandbox) -> None:
-    picture, truth = make_picture((640, 480))
-    found = make_asker(model="qwen3.7-plus").locate(picture, "red things")
+    image, truth = make_picture((640, 480))
+    found = make_asker(model="qwen3.7-plus").locate(image, "red things")
     assert found.boxes[0].xyxy == pytest.approx(truth["red"], abs=2)
     assert found.text.startswith('{"objects":')
     sent = qwen_vl_sandbox.last_request.json["response_format"]["json_schema"]
@@ -178,55 +178,55 @@ def test_model_with_a_schema_is_held_to_it(make_asker: Ask, qwen_vl_sandbox: San
 @_slow
 def test_own_servers_have_limits_of_their_own() -> None:
     # Where the hosted service looks at 1316 x 728, a server of one's own looks at 1932 x 1092.
-    picture, truth = make_picture((1920, 1080))
-    for dialect in ("vllm", "ollama"):
-        with Sandbox(dialect=dialect) as sandbox:  # type: ignore[arg-type]
+    image, truth = make_picture((1920, 1080))
+    for server in ("vllm", "ollama"):
+        with Sandbox(server=server) as sandbox:  # type: ignore[arg-type]
             for model in ("Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen3-VL-8B-Instruct"):
                 settings = QwenVLSettings(
                     model=model,
-                    dialect=dialect,  # type: ignore[arg-type]
+                    server=server,  # type: ignore[arg-type]
                     base_url=sandbox.base_url,
                 )
-                found = Grounder(settings).locate(picture, "red things")
+                found = Grounder(settings).locate(image, "red things")
                 assert found.boxes[0].xyxy == pytest.approx(truth["red"], abs=2)
 
 
 @_slow
 def test_pixel_limits_are_accounted_for(make_asker: Ask, tmp_path: Path) -> None:
-    picture, truth = make_picture((1920, 1080))
-    picture.save(tmp_path / "picture.png")
-    asker = make_asker(model="qwen2.5-vl-72b-instruct")
+    image, truth = make_picture((1920, 1080))
+    image.save(tmp_path / "picture.png")
+    grounder = make_asker(model="qwen2.5-vl-72b-instruct")
     source = LocalFile(tmp_path / "picture.png", is_trusted=True)
     part = ImagePart(source=source, max_pixels=3_000_000)
-    found = asker.locate(part, "red things")
+    found = grounder.locate(part, "red things")
     assert found.boxes[0].xyxy == pytest.approx(truth["red"], abs=1)
-    found = asker.locate(tmp_path / "picture.png", "red things", max_pixels=400_000)
+    found = grounder.locate(tmp_path / "picture.png", "red things", max_pixels=400_000)
     assert found.boxes[0].xyxy == pytest.approx(truth["red"], abs=2)
-    found = asker.locate(tmp_path / "picture.png", "red things", vl_high_resolution_images=True)
+    found = grounder.locate(tmp_path / "picture.png", "red things", vl_high_resolution_images=True)
     assert found.boxes[0].xyxy == pytest.approx(truth["red"], abs=1)
 
 
 @pytest.mark.openai_wire
 def test_picture_may_come_in_many_forms(make_asker: Ask, tmp_path: Path) -> None:
-    picture, _ = make_picture((320, 240))
+    image, _ = make_picture((320, 240))
     path = tmp_path / "picture.png"
-    picture.save(path)
-    asker = make_asker()
-    first = asker.locate(path, "red things")
-    for form in (path.read_bytes(), path.open("rb"), picture):
-        assert asker.locate(form, "red things") == first
+    image.save(path)
+    grounder = make_asker()
+    first = grounder.locate(path, "red things")
+    for form in (path.read_bytes(), path.open("rb"), image):
+        assert grounder.locate(form, "red things") == first
         if isinstance(form, io.BufferedReader):
             form.close()
 
 
 @pytest.mark.openai_wire
 def test_turned_photograph_is_located_upright(make_asker: Ask) -> None:
-    picture, truth = make_picture((640, 480))
+    image, truth = make_picture((640, 480))
     exif = Image.Exif()
     # The camera was held so that its top was to the left: to be turned clockwise by a quarter.
     exif[0x0112] = 6
     buffer = io.BytesIO()
-    turned = picture.transpose(Image.Transpose.ROTATE_90)
+    turned = image.transpose(Image.Transpose.ROTATE_90)
     turned.save(buffer, "JPEG", quality=95, subsampling=0, exif=exif)
     found = make_asker().locate(buffer.getvalue(), "red things")
     assert (found.width, found.height) == (640, 480)
@@ -237,13 +237,13 @@ def test_turned_photograph_is_located_upright(make_asker: Ask) -> None:
 def test_picture_behind_an_address_needs_its_size(
     make_asker: Ask, qwen_vl_sandbox: Sandbox
 ) -> None:
-    asker = make_asker(model="qwen2.5-vl-72b-instruct")
+    grounder = make_asker(model="qwen2.5-vl-72b-instruct")
     url = "https://example.com/cat.png"
     with pytest.raises(MediaOptionError, match="size="):
-        asker.locate(url, "cats")
+        grounder.locate(url, "cats")
     assert not qwen_vl_sandbox.requests
     qwen_vl_sandbox.script('{"bbox_2d": [658, 364, 1316, 728]}')
-    found = asker.locate(url, "cats", size=(1920, 1080))
+    found = grounder.locate(url, "cats", size=(1920, 1080))
     assert found.boxes[0].xyxy == (960, 540, 1920, 1080)
 
 
@@ -251,23 +251,23 @@ def test_picture_behind_an_address_needs_its_size(
 def test_nothing_is_read_or_sent_by_mistake(
     make_asker: Ask, qwen_vl_sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    picture, _ = make_picture((64, 48))
-    picture.save(tmp_path / "picture.png")
-    asker = make_asker()
+    image, _ = make_picture((64, 48))
+    image.save(tmp_path / "picture.png")
+    grounder = make_asker()
     with pytest.raises(MediaAccessError, match="media_roots"):
-        asker.locate(str(tmp_path / "picture.png"), "red things")
+        grounder.locate(str(tmp_path / "picture.png"), "red things")
     with pytest.raises(MediaAccessError, match="media_roots"):
-        asker.timeline(str(tmp_path / "picture.png"))
+        grounder.timeline(str(tmp_path / "picture.png"))
     for wrong in (5, None, "data:image/png;base64,aaaa", b"nothing", io.StringIO("text")):
         with pytest.raises(MediaError):
-            asker.locate(wrong, "red things")
+            grounder.locate(wrong, "red things")
         with pytest.raises(MediaError):
-            asker.timeline(wrong)
+            grounder.timeline(wrong)
     for what, options in (("", {}), ("  ", {}), (None, {}), ("x", {"prompt": "Where is it?"})):
         with pytest.raises(ConfigurationError):
-            asker.locate(picture, what, **options)
+            grounder.locate(image, what, **options)
     with pytest.raises(ConfigurationError, match="space"):
-        asker.locate(picture, "red things", space="pixels")
+        grounder.locate(image, "red things", space="pixels")
     assert not qwen_vl_sandbox.requests
 
 
@@ -275,41 +275,41 @@ def test_nothing_is_read_or_sent_by_mistake(
 def test_odd_answers_are_results_or_errors_with_the_text(
     make_asker: Ask, qwen_vl_sandbox: Sandbox
 ) -> None:
-    asker = make_asker()
-    picture, _ = make_picture((1000, 500))
+    grounder = make_asker()
+    image, _ = make_picture((1000, 500))
     cut = '```json\n[{"bbox_2d": [100, 200, 300, 400], "label": "cat"}, {"bbox'
     qwen_vl_sandbox.script(ScriptedAnswer(text=cut, finish_reason="length"))
-    found = asker.locate(picture, "cats")
+    found = grounder.locate(image, "cats")
     assert (found.boxes[0].xyxy, found.is_cut_off) == ((100, 100, 300, 200), True)
     qwen_vl_sandbox.script("I see no cat.")
     with pytest.raises(AnswerFormatError) as caught:
-        asker.locate(picture, "cats")
+        grounder.locate(image, "cats")
     assert caught.value.text == "I see no cat."
     qwen_vl_sandbox.script('{"bbox_2d": [100, 200, 3000, 400]}')
     with pytest.raises(CoordinateSpaceError, match="0 to 1000"):
-        asker.locate(picture, "cats")
+        grounder.locate(image, "cats")
 
 
 def test_size_that_the_service_tells_counts(qwen_vl_sandbox: Sandbox) -> None:
     settings = QwenVLSettings(
         model="qwen2.5-vl-72b-instruct",
-        protocol="dashscope",
+        protocol="native",
         base_url=qwen_vl_sandbox.base_url,
         api_key="sk-sandbox",  # type: ignore[arg-type]
     )
-    picture, truth = make_picture((1920, 1080))
-    found = Grounder(settings).locate(picture, "red things", vl_enable_image_hw_output=True)
+    image, truth = make_picture((1920, 1080))
+    found = Grounder(settings).locate(image, "red things", vl_enable_image_hw_output=True)
     assert found.boxes[0].xyxy == pytest.approx(truth["red"], abs=2)
 
 
 # A video of 12 seconds at 10 frames a second; scenes change at these times.
 CHANGES = (0.0, 3.0, 5.5, 9.0)
 LENGTH, RATE = 12.0, 10
-COLOURS = ("#c03030", "#3030c0", "#30c030", "#c0c030")
+COLORS = ("#c03030", "#3030c0", "#30c030", "#c0c030")
 
 
 def colour_at(time: float) -> str:
-    return COLOURS[max(n for n, change in enumerate(CHANGES) if time >= change - 1e-6)]
+    return COLORS[max(n for n, change in enumerate(CHANGES) if time >= change - 1e-6)]
 
 
 @pytest.fixture(scope="module")
@@ -361,8 +361,8 @@ def test_scenes_of_a_part_count_from_the_whole_videos_beginning(
 
 @pytest.mark.openai_wire
 async def test_asynchronous_dates_the_same(make_asker: Ask, film: Path) -> None:
-    asker = make_asker()
-    assert await asker.atimeline(film, fps=1) == asker.timeline(film, fps=1)
+    grounder = make_asker()
+    assert await grounder.atimeline(film, fps=1) == grounder.timeline(film, fps=1)
 
 
 @pytest.mark.openai_wire
@@ -386,16 +386,14 @@ def test_timeline_is_held_to_a_schema(make_asker: Ask, film: Path) -> None:
 
 @pytest.fixture
 def ollama() -> Iterator[Sandbox]:
-    with Sandbox(dialect="ollama") as sandbox:
+    with Sandbox(server="ollama") as sandbox:
         yield sandbox
 
 
 def test_servers_that_take_frames_as_pictures_are_told_when_they_were_taken(
     ollama: Sandbox, film: Path
 ) -> None:
-    settings = QwenVLSettings(
-        model="qwen3-vl:8b", dialect="ollama", base_url=ollama.base_url, fps=1
-    )
+    settings = QwenVLSettings(model="qwen3-vl:8b", server="ollama", base_url=ollama.base_url, fps=1)
     ollama.script('{"events": [{"start_time": "00:00:03", "end_time": "00:00:04"}]}')
     timeline = Grounder(settings).timeline(film, "blue")
     assert timeline.events[0].start == 3
@@ -429,7 +427,7 @@ def lecture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=Fraction(1))
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-        images = [Image.new("RGB", (64, 64), colour) for colour in COLOURS]
+        images = [Image.new("RGB", (64, 64), color) for color in COLORS]
         for second in range(3_000):
             frame = av.VideoFrame.from_image(images[second // 1_200])
             container.mux(stream.encode(frame))

@@ -14,7 +14,7 @@ from qwen_vl.grounding.parse_timeline import TimeFrame, read_timeline
 from qwen_vl.grounding.timeline import Timeline
 from qwen_vl.parsing import find_json
 
-FRAME = CoordinateFrame(space="normalized", picture=(1000, 500), scale=(1000, 1000))
+FRAME = CoordinateFrame(space="normalized", image=(1000, 500), scale=(1000, 1000))
 PLACES = (
     '```json\n[{"bbox_2d": [100, 200, 300, 400], "label": "cat"}, {"point_2d": ["1", 2.5]}, '
     '{"location": [1, 1, 9, 1, 9, 9, 1, 9], "text": "\\"[x]\\""}, {"cats": [[1, 2, 3, 4]]}]\n```'

@@ -13,7 +13,7 @@ from qwen_vl.grounding.parse_boxes import read_grounding
 from qwen_vl.grounding.results import Box, Grounding, Point
 
 # One thousandth is a pixel across and half of one down.
-FRAME = CoordinateFrame(space="normalized", picture=(1000, 500), scale=(1000, 1000))
+FRAME = CoordinateFrame(space="normalized", image=(1000, 500), scale=(1000, 1000))
 
 CAT = ((100, 100, 300, 200), "cat")
 DOG = ((500, 250, 900, 500), "dog")

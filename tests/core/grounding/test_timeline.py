@@ -16,7 +16,7 @@ import webvtt
 
 from qwen_vl.errors import AnswerFormatError, ConfigurationError, TimestampError
 from qwen_vl.grounding.parse_timeline import TimeFrame, read_timeline
-from qwen_vl.grounding.timeline import Event, Timeline, read_seconds, spell_clock
+from qwen_vl.grounding.timeline import Event, Timeline, format_clock, read_seconds
 
 A = (0.0, 5.0, "a man enters")
 B = (5.0, 15.5, "he sits down")
@@ -101,7 +101,7 @@ def test_times_are_read(value: Any, seconds: float | None) -> None:
 
 
 def test_times_are_spelled() -> None:
-    spelled = [spell_clock(seconds) for seconds in (0, 59.96, 61.25, 3600)]
+    spelled = [format_clock(seconds) for seconds in (0, 59.96, 61.25, 3600)]
     assert spelled == ["0:00", "1:00", "1:01.2", "1:00:00"]
 
 

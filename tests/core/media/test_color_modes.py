@@ -26,7 +26,7 @@ def sent(data: bytes) -> bytes:
     part = prepare_media(Request(model="qwen3-vl-plus", turns=(turn,))).turns[0].parts[0]
     assert isinstance(part, Image)
     assert isinstance(part.source, Url | DataUrl)
-    return pybase64.b64decode(part.source.address.partition(",")[2])
+    return pybase64.b64decode(part.source.url.partition(",")[2])
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
@@ -59,7 +59,7 @@ def test_values_whose_range_nothing_tells(mode: str) -> None:
 
 @pytest.mark.parametrize("kind", ["WEBP", "PNG"])
 def test_animation_is_refused(kind: str) -> None:
-    frames = [PillowImage.new("RGB", (64, 48), colour) for colour in ("red", "blue", "green")]
+    frames = [PillowImage.new("RGB", (64, 48), color) for color in ("red", "blue", "green")]
     data = written(frames[0], kind, save_all=True, append_images=frames[1:])
     with pytest.raises(MediaFormatError, match=r"animated.*frames as a video") as caught:
         sent(data)

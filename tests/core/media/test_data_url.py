@@ -22,12 +22,12 @@ TEXT = base64.b64encode(DATA).decode()
 ADDRESS = f"data:image/jpeg;base64,{TEXT}"
 
 
-def _address(source: Source) -> str:
+def _url(source: Source) -> str:
     image = Image(source=source, where="messages[0].content[1]")
     request = Request(model="qwen3-vl-plus", turns=(Turn(role="user", parts=(image,)),))
     part: Any = prepare_media(request).turns[0].parts[0]
     assert isinstance(part.source, Url | DataUrl)
-    return part.source.address
+    return part.source.url
 
 
 SPELLINGS: dict[str, Callable[[], Source]] = {
@@ -56,7 +56,7 @@ SPELLINGS: dict[str, Callable[[], Source]] = {
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_same_picture_gives_the_same_address(spelling: str) -> None:
-    assert _address(SPELLINGS[spelling]()) == ADDRESS
+    assert _url(SPELLINGS[spelling]()) == ADDRESS
 
 
 def test_base64_that_is_right_is_not_written_again() -> None:
@@ -83,7 +83,7 @@ def test_wrong_base64_names_the_first_bad_character(
     wrap: Callable[[str], Source], text: str, found: str
 ) -> None:
     with pytest.raises(MediaFormatError, match="Wrong Base64") as caught:
-        _address(wrap(text))
+        _url(wrap(text))
     assert found in str(caught.value)
     assert caught.value.where == "messages[0].content[1]"
     assert caught.value.remedy
@@ -93,29 +93,29 @@ def test_wrong_base64_names_the_first_bad_character(
 def test_wrong_base64_as_bytes_is_not_taken_for_raw_bytes() -> None:
     data = (TEXT[:2000] + "*" + TEXT[2000:]).encode()
     with pytest.raises(MediaFormatError, match="at index 2000"):
-        _address(Inline(data))
+        _url(Inline(data))
 
 
 def test_words_given_as_base64_are_said_to_be_read_as_such() -> None:
     with pytest.raises(MediaFormatError, match="read as Base64"):
-        _address(Inline("photograph"))
+        _url(Inline("photograph"))
 
 
 def test_words_given_as_bytes_look_like_text() -> None:
     with pytest.raises(MediaFormatError, match="looks like text"):
-        _address(Inline(b"hello world this is no picture"))
+        _url(Inline(b"hello world this is no picture"))
 
 
-@pytest.mark.parametrize("address", ["data:image/png;base64", "data:"])
-def test_data_address_without_comma_is_refused(address: str) -> None:
+@pytest.mark.parametrize("url", ["data:image/png;base64", "data:"])
+def test_data_address_without_comma_is_refused(url: str) -> None:
     with pytest.raises(MediaFormatError, match="comma"):
-        _address(Url(address))
+        _url(Url(url))
 
 
 @pytest.mark.parametrize("source", [Inline(""), Inline(b""), Url("data:,"), Url("data:;base64,")])
 def test_nothing_at_all_is_refused(source: Source) -> None:
     with pytest.raises(MediaFormatError, match="0 bytes"):
-        _address(source)
+        _url(source)
 
 
 @given(
@@ -131,22 +131,22 @@ def test_decode_base64_undoes_every_spelling(
     text = (base64.urlsafe_b64encode if url_safe else base64.b64encode)(data).decode()
     text = text if padded else text.rstrip("=")
     text = gap.join(text[at : at + width] for at in range(0, len(text), width))
-    loaded = decode_base64(text, "")
-    assert loaded.data == data
-    assert loaded.base64 == base64.b64encode(data)
+    media = decode_base64(text, "")
+    assert media.data == data
+    assert media.base64 == base64.b64encode(data)
 
 
 @given(st.text(max_size=200))
 def test_decode_base64_of_any_text_gives_bytes_or_a_format_error(text: str) -> None:
     try:
-        loaded = decode_base64(text, "")
+        media = decode_base64(text, "")
     except MediaFormatError:
         return
-    assert loaded.base64 is not None
-    assert base64.b64decode(loaded.base64) == loaded.data
+    assert media.base64 is not None
+    assert base64.b64decode(media.base64) == media.data
 
 
 @given(st.text(max_size=80), st.binary(max_size=80))
 def test_decode_data_url_undoes_percent_encoding(name: str, data: bytes) -> None:
-    address = f"data:image/png;name={quote(name, safe='')},{quote(data, safe='')}"
-    assert decode_data_url(address, "").data == data
+    url = f"data:image/png;name={quote(name, safe='')},{quote(data, safe='')}"
+    assert decode_data_url(url, "").data == data

@@ -19,11 +19,11 @@ from qwen_vl.media import prepare_media
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.samples import COFFEE
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.specs.models import find_model, is_service_model
+from qwen_vl.specs.models import get_model_spec, is_service_model
 from qwen_vl.specs.vision import count_image_tokens, resize_frame, resize_image
 from qwen_vl_sandbox import Sandbox
 
-PLUS = find_model("qwen3-vl-plus")
+PLUS = get_model_spec("qwen3-vl-plus")
 ORIENTATION = 0x0112
 
 
@@ -58,15 +58,19 @@ def jpeg(big: PillowImage.Image) -> bytes:
 
 def sent(source: Source | Frames, *, model: str = "qwen3-vl-plus", **options: Any) -> list[bytes]:
     """Prepare a picture, or a list of frames, and give the files that would leave."""
-    knobs = {name: options.pop(name) for name in ("max_pixels", "total_pixels") if name in options}
+    options_given = {
+        name: options.pop(name) for name in ("max_pixels", "total_pixels") if name in options
+    }
     parameters = options.pop("parameters", {})
     kind: Any = Video if isinstance(source, Frames) else Image
-    turn = Turn(role="user", parts=(kind(source=source, where="messages[0].content[0]", **knobs),))
+    turn = Turn(
+        role="user", parts=(kind(source=source, where="messages[0].content[0]", **options_given),)
+    )
     policy = MediaPolicy(**options)
     request = Request(model=model, turns=(turn,), policy=policy, parameters=parameters)
     part: Any = prepare_media(request).turns[0].parts[0]
     sources = part.source.frames if isinstance(part.source, Frames) else [part.source]
-    return [base64.b64decode(found.address.partition(",")[2]) for found in sources]
+    return [base64.b64decode(found.url.partition(",")[2]) for found in sources]
 
 
 def opened(data: bytes) -> PillowImage.Image:
@@ -83,9 +87,9 @@ def opened(data: bytes) -> PillowImage.Image:
         ({"parameters": {"vl_high_resolution_images": True}}, None),
         ({"model": "qwen2.5-vl-72b-instruct"}, (1148, 840)),
         ({"model": "qwen-vl-ocr"}, (3328, 2496)),
-        ({"shrink_images": False}, None),
+        ({"downscale_images": False}, None),
         ({"model": "Qwen/Qwen3-VL-8B-Instruct"}, None),
-        ({"model": "Qwen/Qwen3-VL-8B-Instruct", "shrink_images": True}, (1856, 1376)),
+        ({"model": "Qwen/Qwen3-VL-8B-Instruct", "downscale_images": True}, (1856, 1376)),
         ({"model": "my-own-model"}, None),
     ],
     ids=str,
@@ -99,9 +103,9 @@ def test_size_is_what_the_model_looks_at(
         return
     image = opened(data)
     assert (image.format, image.size) == ("JPEG", size)
-    facts = find_model(options.get("model", "qwen3-vl-plus"))
+    spec = get_model_spec(options.get("model", "qwen3-vl-plus"))
     limits = {"max_pixels": options.get("max_pixels")}
-    assert resize_image(*size, facts, **limits) == resize_image(4000, 3000, facts, **limits) == size
+    assert resize_image(*size, spec, **limits) == resize_image(4000, 3000, spec, **limits) == size
 
 
 def test_shrunk_picture_has_a_fraction_of_the_bytes(jpeg: bytes) -> None:
@@ -113,7 +117,7 @@ def test_picture_beyond_the_inline_limit_fits_when_shrunk(jpeg: bytes) -> None:
     limit = len(jpeg) // 2
     assert sent(Inline(jpeg), max_inline_bytes=limit)
     with pytest.raises(MediaTooLargeError, match="inline, at most"):
-        sent(Inline(jpeg), max_inline_bytes=limit, shrink_images=False)
+        sent(Inline(jpeg), max_inline_bytes=limit, downscale_images=False)
     with pytest.raises(MediaTooLargeError, match="inline, at most 1,000"):
         sent(Inline(jpeg), max_inline_bytes=1_000)
 
@@ -211,8 +215,8 @@ def test_pages_of_a_tiff_go_out_as_they_are() -> None:
 
 
 def test_photograph_of_a_phone_that_holds_two() -> None:
-    pictures = [photograph((2800, 2100)), photograph((640, 480))]
-    data = written(pictures[0], "MPO", save_all=True, append_images=pictures[1:])
+    images = [photograph((2800, 2100)), photograph((640, 480))]
+    data = written(images[0], "MPO", save_all=True, append_images=images[1:])
     (smaller,) = sent(Inline(data))
     assert opened(smaller).size == (1856, 1376)
 
@@ -248,7 +252,9 @@ def test_frames_with_a_limit() -> None:
 def test_damaged_picture_says_so(jpeg: bytes) -> None:
     broken = bytearray(written(photograph((2800, 2100)), "PNG", compress_level=1))
     broken[len(broken) // 2 : len(broken) // 2 + 400] = bytes(400)
-    with pytest.raises(MediaFormatError, match=r"content\[0\].*cannot be decoded.*shrink_images"):
+    with pytest.raises(
+        MediaFormatError, match=r"content\[0\].*cannot be decoded.*downscale_images"
+    ):
         sent(Inline(bytes(broken)))
 
 
@@ -265,17 +271,17 @@ def test_address_is_not_touched() -> None:
 
 
 def test_setting_is_an_instance_s(jpeg: bytes) -> None:
-    settings = QwenVLSettings(api_key="sk-1", shrink_images=False)
+    settings = QwenVLSettings(api_key="sk-1", downscale_images=False)
     turn = Turn(role="user", parts=(Image(source=Inline(jpeg)), Text(text="?")))
-    assert settings.make_request([turn]).policy.shrink_images is False
-    assert QwenVLSettings(api_key="sk-1").make_request([turn]).policy.shrink_images is None
+    assert settings.make_request([turn]).policy.downscale_images is False
+    assert QwenVLSettings(api_key="sk-1").make_request([turn]).policy.downscale_images is None
 
 
 def test_service_counts_the_same_tokens(jpeg: bytes, qwen_vl_sandbox: Sandbox) -> None:
     counts = set()
     for shrinks in (False, True):
         settings = QwenVLSettings(
-            api_key="sk-sandbox", base_url=qwen_vl_sandbox.base_url, shrink_images=shrinks
+            api_key="sk-sandbox", base_url=qwen_vl_sandbox.base_url, downscale_images=shrinks
         )
         turn = Turn(role="user", parts=(Image(source=Inline(jpeg)), Text(text="?")))
         reply = QwenVLClient(settings.connection()).ask(settings.make_request([turn]))

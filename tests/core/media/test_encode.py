@@ -26,22 +26,22 @@ from qwen_vl.samples import CHELSEA, COFFEE, ROCKET
 WHERE = "messages[0].content[0]"
 
 
-def _address(pixels: Any, **policy: Any) -> str:
+def _url(pixels: Any, **policy: Any) -> str:
     image = Image(source=Pixels(pixels), where=WHERE)
     turns = (Turn(role="user", parts=(image,)),)
     request = Request(model="qwen3-vl-plus", turns=turns, policy=MediaPolicy(**policy))
     ready: Any = prepare_media(request).turns[0].parts[0]
-    return str(ready.source.address)
+    return str(ready.source.url)
 
 
 def _sent(pixels: Any, **policy: Any) -> PillowImage.Image:
-    data = base64.b64decode(_address(pixels, **policy).partition(",")[2])
+    data = base64.b64decode(_url(pixels, **policy).partition(",")[2])
     image = PillowImage.open(io.BytesIO(data))
     image.load()
     return image
 
 
-def _picture(path: Path = CHELSEA) -> PillowImage.Image:
+def _image(path: Path = CHELSEA) -> PillowImage.Image:
     with PillowImage.open(path) as image:
         image.load()
         return image.copy()
@@ -55,7 +55,7 @@ def _noise(mode: str) -> PillowImage.Image:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_pillow_picture_keeps_mode_and_pixels(mode: str) -> None:
-    image = _picture().convert(mode)
+    image = _image().convert(mode)
     sent = _sent(image)
     assert sent.format == "PNG"
     assert sent.mode == mode
@@ -64,7 +64,7 @@ def test_pillow_picture_keeps_mode_and_pixels(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV", "RGBX"])
 def test_pillow_picture_of_other_colours_becomes_rgb(mode: str) -> None:
-    image = _picture().convert("RGB").convert(mode)
+    image = _image().convert("RGB").convert(mode)
     sent = _sent(image)
     assert sent.mode == "RGB"
     assert sent.tobytes() == image.convert("RGB").tobytes()
@@ -81,7 +81,7 @@ def test_pillow_picture_in_lab_becomes_rgb() -> None:
 def test_pillow_picture_of_more_than_8_bits_is_refused_with_a_remedy_that_works(mode: str) -> None:
     deep = PillowImage.new(mode, (20, 20), 51_200)
     with pytest.raises(MediaFormatError) as caught:
-        _address(deep)
+        _url(deep)
     assert caught.value.value == mode
     assert "image.point(lambda value: value / 256).convert('L')" in caught.value.remedy
     shallow = deep.point(lambda value: value / 256).convert("L")
@@ -92,7 +92,7 @@ def test_camera_orientation_is_applied_once() -> None:
     exif = PillowImage.Exif()
     exif[0x0112] = 6
     file = io.BytesIO()
-    _picture().convert("RGB").save(file, "JPEG", exif=exif)
+    _image().convert("RGB").save(file, "JPEG", exif=exif)
     with PillowImage.open(file) as turned:
         sent = _sent(turned)
         assert turned.size == (451, 300)
@@ -103,7 +103,7 @@ def test_camera_orientation_is_applied_once() -> None:
 
 
 def test_callers_picture_stays_as_it_is() -> None:
-    image = _picture()
+    image = _image()
     image.info["note"] = "mine"
     image.getexif()[0x0112] = 6
     before = (image.tobytes(), dict(image.info), dict(image.getexif()), image.size, image.mode)
@@ -115,16 +115,16 @@ def test_callers_picture_stays_as_it_is() -> None:
 
 def test_picture_opened_lazily_can_still_be_read_afterwards() -> None:
     with ROCKET.open("rb") as file, PillowImage.open(file) as image:
-        first = _address(image)
+        first = _url(image)
         assert not file.closed
         assert image.getpixel((0, 0))
-        assert _address(image) == first
+        assert _url(image) == first
 
 
 def test_picture_whose_file_is_cut_off_is_refused() -> None:
     with PillowImage.open(io.BytesIO(ROCKET.read_bytes()[:40_000])) as image:
         with pytest.raises(MediaFormatError, match="cannot be read") as caught:
-            _address(image)
+            _url(image)
         assert caught.value.where == WHERE
 
 
@@ -132,7 +132,7 @@ def test_picture_that_was_closed_is_refused() -> None:
     image = PillowImage.open(ROCKET)
     image.close()
     with pytest.raises(MediaFormatError, match="still open"):
-        _address(image)
+        _url(image)
 
 
 @pytest.mark.parametrize(
@@ -145,15 +145,15 @@ def test_picture_that_was_closed_is_refused() -> None:
 )
 def test_pixels_obey_the_size_rules(size: tuple[int, int], error: type[MediaError]) -> None:
     with pytest.raises(error):
-        _address(PillowImage.new("RGB", size))
+        _url(PillowImage.new("RGB", size))
 
 
 @pytest.mark.parametrize(("mode", "sent_mode"), [("L", "L"), ("RGB", "RGB"), ("P", "RGB")])
 def test_opaque_picture_too_long_as_png_becomes_jpeg(mode: str, sent_mode: str) -> None:
-    image = _picture().convert("RGB" if mode == "RGB" else "L")
+    image = _image().convert("RGB" if mode == "RGB" else "L")
     if mode == "P":
         image.putpalette([value for value in range(256) for _ in "RGB"])
-    n_png_bytes = len(base64.b64decode(_address(image).partition(",")[2]))
+    n_png_bytes = len(base64.b64decode(_url(image).partition(",")[2]))
     assert _sent(image, max_inline_bytes=n_png_bytes).format == "PNG"
     sent = _sent(image, max_inline_bytes=n_png_bytes - 1)
     assert (sent.format, sent.mode) == ("JPEG", sent_mode)
@@ -163,7 +163,7 @@ def test_opaque_picture_too_long_as_png_becomes_jpeg(mode: str, sent_mode: str) 
 
 def test_transparent_picture_too_long_as_png_is_refused() -> None:
     with pytest.raises(MediaTooLargeError, match="transparency") as caught:
-        _address(_noise("RGBA"), max_inline_bytes=50_000)
+        _url(_noise("RGBA"), max_inline_bytes=50_000)
     assert caught.value.limit == 50_000
     assert caught.value.remedy
 
@@ -176,12 +176,12 @@ def test_alpha_that_hides_nothing_does_not_prevent_jpeg() -> None:
 
 def test_picture_too_long_even_as_jpeg_is_refused() -> None:
     with pytest.raises(MediaTooLargeError, match="as JPEG"):
-        _address(_noise("RGB"), max_inline_bytes=1_000)
+        _url(_noise("RGB"), max_inline_bytes=1_000)
 
 
 def test_array_and_picture_give_the_same_address() -> None:
-    image = _picture(COFFEE).convert("RGB")
-    assert _address(np.asarray(image)) == _address(image)
+    image = _image(COFFEE).convert("RGB")
+    assert _url(np.asarray(image)) == _url(image)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_array_keeps_its_pixels(shape: tuple[int, ...], mode: str) -> None:
 
 
 def test_array_that_is_a_view_keeps_its_pixels() -> None:
-    array = np.asarray(_picture().convert("RGB"))[::-2, 10:200:3, ::-1]
+    array = np.asarray(_image().convert("RGB"))[::-2, 10:200:3, ::-1]
     assert np.array_equal(np.asarray(_sent(array)), array)
 
 
@@ -218,7 +218,7 @@ def test_array_that_is_a_view_keeps_its_pixels() -> None:
 )
 def test_array_that_is_no_picture_is_refused(array: Any, remedy: str) -> None:
     with pytest.raises(MediaFormatError) as caught:
-        _address(array)
+        _url(array)
     assert remedy in caught.value.remedy
     assert str(array.shape) in str(caught.value)
     assert str(array.dtype) in str(caught.value)
@@ -226,4 +226,4 @@ def test_array_that_is_no_picture_is_refused(array: Any, remedy: str) -> None:
 
 def test_thing_without_pixels_is_refused() -> None:
     with pytest.raises(MediaFormatError, match="dict"):
-        _address({"pixels": []})
+        _url({"pixels": []})

@@ -84,14 +84,14 @@ def cmyk_jpeg(path: Path) -> None:
 
 
 def transparent_palette(path: Path) -> None:
-    picture = Pillow.new("P", (64, 64), 1)
-    picture.putpalette([255, 0, 0, 0, 0, 255])
-    ImageDraw.Draw(picture).rectangle((0, 0, 31, 63), fill=0)
-    picture.save(path, "PNG", transparency=0)
+    image = Pillow.new("P", (64, 64), 1)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    ImageDraw.Draw(image).rectangle((0, 0, 31, 63), fill=0)
+    image.save(path, "PNG", transparency=0)
 
 
 def animated_gif(path: Path) -> None:
-    frames = [Pillow.new("RGB", (64, 64), colour) for colour in ("red", "green", "blue")]
+    frames = [Pillow.new("RGB", (64, 64), color) for color in ("red", "green", "blue")]
     frames[0].save(path, "GIF", save_all=True, append_images=frames[1:])
 
 
@@ -173,7 +173,7 @@ def put(kind, mode, path):
     except QwenVLError as error:
         return {"error": type(error).__name__, "text": str(error)}
     frames = sent.frames if isinstance(sent, Frames) else (sent,)
-    return {"addresses": [frame.address for frame in frames]}
+    return {"addresses": [frame.url for frame in frames]}
 
 # What the libraries take for any file at all is not the file's doing.
 bunny = LocalFile(BIG_BUCK_BUNNY, is_trusted=True)
@@ -220,9 +220,9 @@ def put(process: subprocess.Popen[str], tmp_path: Path) -> Callable[..., Any]:
 
 def opened(outcome: Any, at: int = 0) -> Pillow.Image:
     head, _, data = outcome["addresses"][at].partition(",")
-    picture = Pillow.open(io.BytesIO(base64.b64decode(data)))
-    assert head == f"data:image/{(picture.format or '').lower()};base64"
-    return picture
+    image = Pillow.open(io.BytesIO(base64.b64decode(data)))
+    assert head == f"data:image/{(image.format or '').lower()};base64"
+    return image
 
 
 @pytest.mark.parametrize(
@@ -261,19 +261,19 @@ def test_wrong_extension_is_passed_over(put: Callable[..., Any]) -> None:
 
 
 def test_deep_png_keeps_its_greys(put: Callable[..., Any]) -> None:
-    picture = opened(put("picture", deep_png)).convert("L")
-    assert [picture.getpixel((x, y)) for x, y in ((0, 0), (0, 33), (63, 63))] == [0, 131, 255]
+    image = opened(put("picture", deep_png)).convert("L")
+    assert [image.getpixel((x, y)) for x, y in ((0, 0), (0, 33), (63, 63))] == [0, 131, 255]
 
 
 def test_cmyk_becomes_the_same_colour(put: Callable[..., Any]) -> None:
-    colour = opened(put("picture", cmyk_jpeg)).convert("RGB").getpixel((32, 32))
-    assert max(abs(a - b) for a, b in zip(colour, (0, 255, 255), strict=True)) < 12
+    color = opened(put("picture", cmyk_jpeg)).convert("RGB").getpixel((32, 32))
+    assert max(abs(a - b) for a, b in zip(color, (0, 255, 255), strict=True)) < 12
 
 
 def test_transparency_of_a_palette_is_kept(put: Callable[..., Any]) -> None:
-    picture = opened(put("picture", transparent_palette)).convert("RGBA")
-    assert picture.getpixel((5, 5))[3] == 0
-    assert picture.getpixel((60, 5)) == (0, 0, 255, 255)
+    image = opened(put("picture", transparent_palette)).convert("RGBA")
+    assert image.getpixel((5, 5))[3] == 0
+    assert image.getpixel((60, 5)) == (0, 0, 255, 255)
 
 
 def test_uneven_video_is_cut_by_its_times(put: Callable[..., Any]) -> None:

@@ -35,15 +35,15 @@ def _prepare(part: Image | Video, **policy: Any) -> str:
         policy=MediaPolicy(**policy),
     )
     ready: Any = prepare_media(request).turns[0].parts[0]
-    return str(ready.source.address)
+    return str(ready.source.url)
 
 
 def _image(source: Source, **policy: Any) -> str:
     return _prepare(Image(source=source, where=WHERE), **policy)
 
 
-def _decoded(address: str) -> bytes:
-    return base64.b64decode(address.partition(",")[2])
+def _decoded(url: str) -> bytes:
+    return base64.b64decode(url.partition(",")[2])
 
 
 def _written(pillow_format: str, size: tuple[int, int] = (64, 48), **options: Any) -> bytes:
@@ -53,7 +53,7 @@ def _written(pillow_format: str, size: tuple[int, int] = (64, 48), **options: An
 
 
 def _animation(pillow_format: str) -> bytes:
-    frames = [PillowImage.new("RGB", (32, 32), colour) for colour in ("red", "green", "blue")]
+    frames = [PillowImage.new("RGB", (32, 32), color) for color in ("red", "green", "blue")]
     file = io.BytesIO()
     frames[0].save(file, pillow_format, save_all=True, append_images=frames[1:])
     return file.getvalue()
@@ -75,9 +75,9 @@ def _animation(pillow_format: str) -> bytes:
 )
 def test_listed_format_goes_out_byte_for_byte(pillow_format: str, media_type: str) -> None:
     data = _written(pillow_format)
-    address = _image(Inline(data))
-    assert address.startswith(f"data:{media_type};base64,")
-    assert _decoded(address) == data
+    url = _image(Inline(data))
+    assert url.startswith(f"data:{media_type};base64,")
+    assert _decoded(url) == data
 
 
 @pytest.mark.parametrize("pillow_format", ["BMP", "TIFF", "WEBP"])
@@ -86,7 +86,7 @@ def test_picture_beyond_4k_must_be_jpeg_or_png(pillow_format: str) -> None:
     roomy = {"max_inline_bytes": 40_000_000, "max_total_inline_bytes": 40_000_000}
     data = _written(pillow_format, beyond)
     assert _image(Inline(data), **roomy)
-    roomy["shrink_images"] = False
+    roomy["downscale_images"] = False
     assert _image(Inline(_written(pillow_format, at_limit)), **roomy)
     assert _image(Inline(_written("PNG", beyond)), **roomy)
     with pytest.raises(MediaFormatError, match="JPEG and PNG") as caught:
@@ -130,11 +130,11 @@ def test_read_image_header_refuses_what_has_none(data: bytes) -> None:
 @pytest.mark.parametrize("pillow_format", ["GIF", "AVIF", "PPM"])
 def test_still_picture_of_unlisted_format_becomes_png(pillow_format: str) -> None:
     data = _written(pillow_format)
-    address = _image(Inline(data))
-    assert address.startswith("data:image/png;base64,")
+    url = _image(Inline(data))
+    assert url.startswith("data:image/png;base64,")
     with (
         PillowImage.open(io.BytesIO(data)) as before,
-        PillowImage.open(io.BytesIO(_decoded(address))) as after,
+        PillowImage.open(io.BytesIO(_decoded(url))) as after,
     ):
         assert after.convert("RGB").tobytes() == before.convert("RGB").tobytes()
 
@@ -202,9 +202,9 @@ def test_jpeg_thumbnail_does_not_hide_that_the_picture_is_cut_off() -> None:
 
 
 def test_progressive_jpeg_passes_whole_and_fails_cut_off() -> None:
-    with PillowImage.open(CHELSEA) as picture:
+    with PillowImage.open(CHELSEA) as image:
         file = io.BytesIO()
-        picture.save(file, "JPEG", progressive=True)
+        image.save(file, "JPEG", progressive=True)
     assert _decoded(_image(Inline(file.getvalue()))) == file.getvalue()
     with pytest.raises(MediaFormatError, match="cut off"):
         _image(Inline(file.getvalue()[:-100]))
@@ -225,9 +225,9 @@ def test_png_without_its_last_chunk_is_refused() -> None:
 
 
 def test_webp_cut_off_is_refused() -> None:
-    with PillowImage.open(CHELSEA) as picture:
+    with PillowImage.open(CHELSEA) as image:
         file = io.BytesIO()
-        picture.save(file, "WEBP", quality=80)
+        image.save(file, "WEBP", quality=80)
     assert _decoded(_image(Inline(file.getvalue()))) == file.getvalue()
     with pytest.raises(MediaFormatError, match="cut off"):
         _image(Inline(file.getvalue()[:-100]))
@@ -274,7 +274,7 @@ def test_picture_at_the_byte_limit_passes_and_one_byte_more_does_not() -> None:
 
 def test_long_base64_is_refused_without_decoding_it() -> None:
     with pytest.raises(MediaTooLargeError):
-        _image(Inline("*" * 10_000), max_inline_bytes=1_000, shrink_images=False)
+        _image(Inline("*" * 10_000), max_inline_bytes=1_000, downscale_images=False)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def _prepare(part: Image | Video, **policy: Any) -> str:
     turns = (Turn(role="user", parts=(part,)),)
     request = Request(model="qwen3-vl-plus", turns=turns, policy=MediaPolicy(**policy))
     ready: Any = prepare_media(request).turns[0].parts[0]
-    return str(ready.source.address)
+    return str(ready.source.url)
 
 
 def _image(source: Source | None, **policy: Any) -> str:
@@ -186,11 +186,11 @@ def test_device_is_refused() -> None:
 
 
 def test_file_without_permission_is_refused(cat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, flags: int) -> int:
+    def reject(path: Path, flags: int) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     # Taking the permission away would not do: tests may run as root, who reads every file.
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "open", reject)
     with pytest.raises(MediaAccessError, match="Permission denied"):
         _image(LocalFile(cat, is_trusted=True))
 
@@ -281,7 +281,7 @@ def test_endless_stream_is_read_to_the_limit_only(shrinks: bool) -> None:
 
     endless = Endless()
     with pytest.raises(MediaTooLargeError, match="at least"):
-        _image(OpenFile(cast("Any", endless)), shrink_images=shrinks)
+        _image(OpenFile(cast("Any", endless)), downscale_images=shrinks)
     limit = MAX_FILE_BYTES if shrinks else MediaPolicy().max_inline_bytes
     assert endless.n_read == limit + 1
 
@@ -319,6 +319,6 @@ def test_closed_file_is_refused() -> None:
 
 
 def test_video_file_goes_out_byte_for_byte() -> None:
-    address = _prepare(Video(source=LocalFile(BIG_BUCK_BUNNY, is_trusted=True)))
-    assert address.startswith("data:video/mp4;base64,")
-    assert len(address) > BIG_BUCK_BUNNY.stat().st_size * 4 // 3
+    url = _prepare(Video(source=LocalFile(BIG_BUCK_BUNNY, is_trusted=True)))
+    assert url.startswith("data:video/mp4;base64,")
+    assert len(url) > BIG_BUCK_BUNNY.stat().st_size * 4 // 3

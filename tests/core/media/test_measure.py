@@ -13,11 +13,11 @@ from PIL import Image as Pillow
 
 from qwen_vl.content import Inline, LocalFile
 from qwen_vl.media import measure
-from qwen_vl.media.measure import measure_picture, measure_video
+from qwen_vl.media.measure import measure_image, measure_video
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl_sandbox.media.fetch import Content
 from qwen_vl_sandbox.media.inspect import see_video
-from qwen_vl_sandbox.specs.models import model_facts
+from qwen_vl_sandbox.specs.models import model_spec
 
 
 def _encoded(size: tuple[int, int], kind: str = "PNG", **options: Any) -> bytes:
@@ -52,7 +52,7 @@ def test_film_in_any_container_is_measured(suffix: str, seconds: float, tmp_path
     clip = measure_video(LocalFile(path, is_trusted=True), MediaPolicy(), "")
 
     with path.open("rb") as file:
-        seen = see_video(Content(file.read(), ""), model_facts("qwen3-vl-plus").video)
+        seen = see_video(Content(file.read(), ""), model_spec("qwen3-vl-plus").video)
     assert clip is not None
     assert (clip.width, clip.height) == (seen.clip.width, seen.clip.height) == size
     assert (clip.seconds, clip.n_frames) == (seen.clip.seconds, seen.clip.frames)
@@ -62,14 +62,14 @@ def test_only_the_header_of_base64_is_decoded(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(measure, "load", lambda *_: pytest.fail("It was decoded whole."))
     text = base64.b64encode(_encoded((2000, 1500), "BMP")).decode()
 
-    assert measure_picture(Inline(text), MediaPolicy(), "") == (2000, 1500)
+    assert measure_image(Inline(text), MediaPolicy(), "") == (2000, 1500)
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "WEBP", "ICO", "JPEG2000", "SGI", "GIF", "BMP", "PPM"])
 def test_other_formats_are_measured(kind: str) -> None:
     data = _encoded((200, 100), kind, **({"sizes": [(200, 100)]} if kind == "ICO" else {}))
 
-    assert measure_picture(Inline(data), MediaPolicy(), "") == (200, 100)
+    assert measure_image(Inline(data), MediaPolicy(), "") == (200, 100)
 
 
 def test_long_header_of_a_jpeg_is_read() -> None:
@@ -78,4 +78,4 @@ def test_long_header_of_a_jpeg_is_read() -> None:
     note = b"\xff\xed" + struct.pack(">H", 65_000) + bytes(64_998)
     data = plain[:2] + note + note + plain[2:]
 
-    assert measure_picture(Inline(data), MediaPolicy(), "") == (640, 480)
+    assert measure_image(Inline(data), MediaPolicy(), "") == (640, 480)

@@ -32,18 +32,18 @@ from qwen_vl.media import prepare_media
 from qwen_vl.media.pdf import read_page_numbers
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.samples import CHELSEA
-from qwen_vl.specs.models import find_model
+from qwen_vl.specs.models import get_model_spec
 from qwen_vl.specs.vision import count_image_tokens
 from qwen_vl_sandbox import Sandbox
 
-COLOURS = ("red", "green", "blue", "orange", "purple")
+COLORS = ("red", "green", "blue", "orange", "purple")
 A4_AT_150 = (1241, 1754)
 WHERE = "messages[0].content[0]"
 
 
 def written(n_pages: int = 3, size: tuple[int, int] = (1241, 1754), dpi: float = 150) -> bytes:
     """A PDF whose pages are each of one colour, with a line of text."""
-    pages = [PillowImage.new("RGB", size, COLOURS[n % len(COLOURS)]) for n in range(n_pages)]
+    pages = [PillowImage.new("RGB", size, COLORS[n % len(COLORS)]) for n in range(n_pages)]
     for number, page in enumerate(pages, start=1):
         ImageDraw.Draw(page).text((40, 40), f"Page {number}", "white", font_size=40)
     buffer = io.BytesIO()
@@ -69,20 +69,20 @@ def prepared(
     return tuple(parts)
 
 
-def picture(part: Image) -> PillowImage.Image:
+def image(part: Image) -> PillowImage.Image:
     assert isinstance(part.source, Url | DataUrl)
-    data = base64.b64decode(part.source.address.partition(",")[2])
+    data = base64.b64decode(part.source.url.partition(",")[2])
     return PillowImage.open(io.BytesIO(data))
 
 
-def colour(part: Image) -> str:
-    pixel: Any = picture(part).convert("RGB").getpixel((600, 900))
+def color(part: Image) -> str:
+    pixel: Any = image(part).convert("RGB").getpixel((600, 900))
 
     def distance(name: str) -> int:
         known: Any = PillowImage.new("RGB", (1, 1), name).getpixel((0, 0))
         return sum(abs(one - other) for one, other in zip(known, pixel, strict=True))
 
-    return min(COLOURS, key=distance)
+    return min(COLORS, key=distance)
 
 
 def test_each_page_is_a_picture_behind_its_label() -> None:
@@ -90,13 +90,13 @@ def test_each_page_is_a_picture_behind_its_label() -> None:
     assert [part.text for part in parts[::2]] == [
         f'Page {number} of 3 of "report.pdf":' for number in (1, 2, 3)
     ]
-    assert [colour(part) for part in parts[1::2]] == ["red", "green", "blue"]
-    assert {picture(part).size for part in parts[1::2]} == {A4_AT_150}
+    assert [color(part) for part in parts[1::2]] == ["red", "green", "blue"]
+    assert {image(part).size for part in parts[1::2]} == {A4_AT_150}
     assert parts[3].where == f"{WHERE}.pages[2]"
 
 
 @pytest.mark.parametrize(
-    ("pages", "colours"),
+    ("pages", "colors"),
     [
         ("2", ["green"]),
         ([3, 1], ["blue", "red"]),
@@ -104,8 +104,8 @@ def test_each_page_is_a_picture_behind_its_label() -> None:
         ("3,1-2", ["blue", "red", "green"]),
     ],
 )
-def test_pages_that_are_wanted(pages: str | Sequence[int], colours: list[str]) -> None:
-    assert [colour(part) for part in prepared(pages=pages)[1::2]] == colours
+def test_pages_that_are_wanted(pages: str | Sequence[int], colors: list[str]) -> None:
+    assert [color(part) for part in prepared(pages=pages)[1::2]] == colors
 
 
 @pytest.mark.parametrize("pages", ["", "0", "2-1", "a", [0], [True], [1.5], "1;2", []])
@@ -135,8 +135,8 @@ def test_too_many_pages() -> None:
 
 @pytest.mark.parametrize(("dpi", "size"), [(75, (620, 877)), (150, A4_AT_150)])
 def test_dpi(dpi: float, size: tuple[int, int]) -> None:
-    assert picture(prepared(dpi=dpi)[1]).size == size
-    assert picture(prepared(policy={"pdf_dpi": dpi})[1]).size == size
+    assert image(prepared(dpi=dpi)[1]).size == size
+    assert image(prepared(policy={"pdf_dpi": dpi})[1]).size == size
 
 
 @pytest.mark.parametrize("dpi", [0.5, 5000, True, "fine", float("nan")])
@@ -146,26 +146,26 @@ def test_dpi_out_of_range(dpi: Any) -> None:
 
 
 def test_no_page_is_larger_than_the_model_looks_at() -> None:
-    wide, high = picture(prepared(dpi=600)[1]).size
-    assert (wide, high) == (1344, 1920)
-    wide, high = picture(prepared(dpi=600, model="Qwen/Qwen3-VL-8B-Instruct")[1]).size
-    assert 16_000_000 < wide * high <= 16_777_216
+    width, high = image(prepared(dpi=600)[1]).size
+    assert (width, high) == (1344, 1920)
+    width, high = image(prepared(dpi=600, model="Qwen/Qwen3-VL-8B-Instruct")[1]).size
+    assert 16_000_000 < width * high <= 16_777_216
 
 
 def test_text_stays_lossless_and_photographs_do_not() -> None:
-    assert picture(prepared()[1]).format == "PNG"
+    assert image(prepared()[1]).format == "PNG"
     buffer = io.BytesIO()
     PillowImage.effect_noise((800, 800), 90).convert("RGB").save(buffer, "PDF", quality=95)
-    assert picture(prepared(Inline(buffer.getvalue()))[1]).format == "JPEG"
+    assert image(prepared(Inline(buffer.getvalue()))[1]).format == "JPEG"
 
 
 @pytest.mark.parametrize("model", ["qwen3-vl-plus", "qwen2.5-vl-72b-instruct"])
 def test_tokens_are_counted_without_rendering(model: str) -> None:
-    facts = find_model(model)
+    spec = get_model_spec(model)
     document = Document(source=Inline(PDF), pages="1-2", title="a.pdf")
     counted = count_tokens(document, model)
-    pictures = 2 * count_image_tokens(*A4_AT_150, facts)
-    assert pictures < counted < pictures + 50
+    images = 2 * count_image_tokens(*A4_AT_150, spec)
+    assert images < counted < images + 50
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_encrypted_document_says_so() -> None:
 @pytest.mark.slow
 def test_threads_may_read_at_the_same_time() -> None:
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda _: [colour(part) for part in prepared()[1::2]], range(16)))
+        found = list(threads.map(lambda _: [color(part) for part in prepared()[1::2]], range(16)))
     assert found == [["red", "green", "blue"]] * 16
 
 
@@ -268,7 +268,7 @@ def test_blocks_of_langchain(
     assert sent(qwen_vl_sandbox) == ["text", "image_url", "text", "image_url", "text"]
     assert answer.usage_metadata is not None
     details = answer.usage_metadata["input_token_details"]
-    assert details["image"] == 2 * count_image_tokens(*A4_AT_150, find_model("qwen3-vl-plus"))  # type: ignore[typeddict-item]
+    assert details["image"] == 2 * count_image_tokens(*A4_AT_150, get_model_spec("qwen3-vl-plus"))  # type: ignore[typeddict-item]
 
 
 async def test_document_of_a_tool(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
@@ -301,7 +301,7 @@ def test_blocks_of_llama_index(name: str, file: Path, qwen_vl_sandbox: Sandbox) 
     block = BLOCKS[name](file)
     response = llm.chat([ChatMessage([block, TextBlock(text="What is this?")])])
     assert sent(qwen_vl_sandbox) == [*["text", "image_url"] * 3, "text"]
-    each = count_image_tokens(*A4_AT_150, find_model("qwen3-vl-plus"))
+    each = count_image_tokens(*A4_AT_150, get_model_spec("qwen3-vl-plus"))
     assert response.additional_kwargs["image_tokens"] == 3 * each
 
 

@@ -120,7 +120,7 @@ def test_prepare_replaces_sources_and_nothing_else() -> None:
             assert new is old
     frames = new_parts[3].source.frames
     assert frames[0] is HTTPS
-    assert [frame.address[:22] for frame in frames[1:3]] == ["data:image/png;base64,"] * 2
+    assert [frame.url[:22] for frame in frames[1:3]] == ["data:image/png;base64,"] * 2
 
 
 def test_turns_that_need_nothing_are_passed_on_as_the_same_objects() -> None:
@@ -151,7 +151,7 @@ def test_needs_io_tells_whether_anything_is_to_be_read(part: Part, expected: boo
 
 
 @pytest.mark.parametrize(
-    "address",
+    "url",
     [
         "https://example.com",
         "HTTPS://Example.com/cat.png?x=1#y",
@@ -161,12 +161,12 @@ def test_needs_io_tells_whether_anything_is_to_be_read(part: Part, expected: boo
     ],
 )
 @pytest.mark.parametrize("kind", [Image, Video])
-def test_remote_address_is_passed_on_untouched(kind: Any, address: str) -> None:
-    assert _prepared(kind(source=Url(address))).source.address is address
+def test_remote_address_is_passed_on_untouched(kind: Any, url: str) -> None:
+    assert _prepared(kind(source=Url(url))).source.url is url
 
 
 @pytest.mark.parametrize(
-    ("address", "words"),
+    ("url", "words"),
     [
         ("https://", "no host"),
         ("http:///cat.png", "no host"),
@@ -184,9 +184,9 @@ def test_remote_address_is_passed_on_untouched(kind: Any, address: str) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [Image, Video])
-def test_address_that_cannot_be_right_is_refused(kind: Any, address: str, words: str) -> None:
+def test_address_that_cannot_be_right_is_refused(kind: Any, url: str, words: str) -> None:
     with pytest.raises(MediaFormatError, match=words) as caught:
-        _prepared(kind(source=Url(address), where=WHERE))
+        _prepared(kind(source=Url(url), where=WHERE))
     assert caught.value.where == WHERE
     assert caught.value.remedy
 
@@ -211,8 +211,8 @@ def test_video_container_goes_out_under_its_own_type(
     # With PyAV they would be found to be but heads.
     monkeypatch.setattr(probe, "has_av", lambda: False)
     data = head + bytes(188 * 3 if head is not MPEG_TS else 0)
-    address = _prepared(Video(source=Inline(data))).source.address
-    assert address == f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+    url = _prepared(Video(source=Inline(data))).source.url
+    assert url == f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 @pytest.mark.parametrize(
@@ -310,8 +310,8 @@ OMNI = "qwen3.8-omni-flash"
     ],
 )
 def test_sound_goes_out_without_a_type(source: Source) -> None:
-    address = _prepared(Audio(source=source, format="wav"), OMNI).source.address
-    assert address == f"data:;base64,{base64.b64encode(WAV).decode()}"
+    url = _prepared(Audio(source=source, format="wav"), OMNI).source.url
+    assert url == f"data:;base64,{base64.b64encode(WAV).decode()}"
 
 
 def test_sound_behind_an_address_is_passed_on() -> None:
@@ -321,8 +321,8 @@ def test_sound_behind_an_address_is_passed_on() -> None:
 
 def test_sound_without_a_header_passes() -> None:
     data = b"\x00\x01\x00\xff" * 100
-    address = _prepared(Audio(source=Inline(data), format="pcm"), OMNI).source.address
-    assert base64.b64decode(address.partition(",")[2]) == data
+    url = _prepared(Audio(source=Inline(data), format="pcm"), OMNI).source.url
+    assert base64.b64decode(url.partition(",")[2]) == data
 
 
 def test_file_without_a_header_is_no_audio_whatever_is_stated(tmp_path: Path) -> None:
@@ -454,7 +454,7 @@ def test_videos_are_counted() -> None:
 
 def test_inlined_bytes_are_summed_and_the_part_past_the_limit_is_named() -> None:
     size = CHELSEA.stat().st_size
-    inline = Url(_prepared(Image(source=FILE)).source.address)
+    inline = Url(_prepared(Image(source=FILE)).source.url)
     parts = (
         Image(source=FILE, where="content[0]"),
         ToolResult(tool_call_id="1", parts=(Image(source=inline, where="content[1]"),)),
@@ -481,7 +481,7 @@ def test_everything_is_checked_before_the_first_file_is_read(tmp_path: Path) -> 
     "value", [ROCKET.read_bytes(), bytearray(ROCKET.read_bytes()), memoryview(ROCKET.read_bytes())]
 )
 def test_to_json_safe_gives_what_goes_on_the_wire(value: object) -> None:
-    expected = _prepared(Image(source=LocalFile(ROCKET, is_trusted=True))).source.address
+    expected = _prepared(Image(source=LocalFile(ROCKET, is_trusted=True))).source.url
     assert to_json_safe(value, "image", WHERE) == expected
     assert to_json_safe(io.BytesIO(ROCKET.read_bytes()), "image", WHERE) == expected
 
@@ -539,11 +539,11 @@ def test_to_json_safe_raises_the_errors_of_prepare(value: object, kind: Any, wor
 
 
 def test_to_json_safe_obeys_the_policy_that_it_is_given() -> None:
-    policy = MediaPolicy(max_inline_bytes=1_000, shrink_images=False)
+    policy = MediaPolicy(max_inline_bytes=1_000, downscale_images=False)
     with pytest.raises(MediaTooLargeError):
         to_json_safe(ROCKET.read_bytes(), "image", WHERE, policy)
     # Where pictures are shrunk, how long it will be is not known before the model is.
-    assert to_json_safe(ROCKET.read_bytes(), "image", WHERE, replace(policy, shrink_images=None))
+    assert to_json_safe(ROCKET.read_bytes(), "image", WHERE, replace(policy, downscale_images=None))
 
 
 @pytest.mark.parametrize("data", [bytes(7), b"\xff\xd8\xff" + bytes(50), b"\x89PNG\r\n\x1a\n"])

@@ -45,7 +45,7 @@ HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(100)
 
 def _request(*parts: ToolPart, model: str = "qwen3-vl-plus", **policy: Any) -> Request:
     result = ToolResult(tool_call_id="a", parts=parts)
-    options = {name: policy.pop(name) for name in ("dialect",) if name in policy}
+    options = {name: policy.pop(name) for name in ("server",) if name in policy}
     return Request(
         model=model,
         turns=(Turn(role="tool", parts=(result,)),),
@@ -93,7 +93,7 @@ BROKEN: dict[str, tuple[ToolPart, dict[str, Any], str]] = {
     ),
     "HEIC frame that must be a JPEG": (
         Video(source=Frames((Inline(HEIC),) * 4)),
-        {"dialect": "vllm"},
+        {"server": "vllm"},
         "image/heic cannot be shown: The service does not list image/heic",
     ),
     "AVIF that is none": (

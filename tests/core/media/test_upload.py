@@ -451,19 +451,19 @@ async def test_answer_that_has_begun_is_not_asked_for_again(
         error_event_after=3, code="InvalidURL", message="Failed to download multimodal content"
     )
     request = question(WALK, cache, stream=True)
-    told: list[str] = []
+    reported: list[str] = []
 
     async def listen() -> None:
         if how == "sync":
             for delta in QwenVLClient(connection).stream(request):
-                told.append(delta.text)  # noqa: PERF401 - what came before the error counts.
+                reported.append(delta.text)  # noqa: PERF401 - what came before the error counts.
         else:
             async for delta in client.stream(request):
-                told.append(delta.text)  # noqa: PERF401 - as above.
+                reported.append(delta.text)  # noqa: PERF401 - as above.
 
     with pytest.raises(ServiceError, match="Failed to download"):
         await listen()
-    assert "".join(told).count("I am the") == 1
+    assert "".join(reported).count("I am the") == 1
     assert paths(qwen_vl_sandbox) == ["policy", "storage", "chat", "chat"]
 
 

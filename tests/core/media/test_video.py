@@ -42,13 +42,13 @@ from qwen_vl.errors import (
 )
 from qwen_vl.media import prepare_media
 from qwen_vl.media.video import container, cut, reader
-from qwen_vl.media.video.frame_buffer import JPEG_QUALITIES, Album
+from qwen_vl.media.video.frame_buffer import JPEG_QUALITIES, FrameBuffer
 from qwen_vl.media.video.probe import Clip, probe
 from qwen_vl.media.video.sampling import Span, make_schedule
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.specs.models import find_model
+from qwen_vl.specs.models import get_model_spec
 from qwen_vl.tokens.conversation import TokenCounter, count_tokens
 from qwen_vl_sandbox import Sandbox
 
@@ -62,12 +62,11 @@ def _colour(second: int) -> tuple[int, int, int]:
     return 40 + second % 6 * 40, 40 + second // 6 % 6 * 40, 60 + second // 36 * 120
 
 
-def _second(colour: Sequence[int]) -> int:
+def _second(color: Sequence[int]) -> int:
     distances = [
-        sum(abs(a - b) for a, b in zip(colour, _colour(second), strict=True))
-        for second in range(72)
+        sum(abs(a - b) for a, b in zip(color, _colour(second), strict=True)) for second in range(72)
     ]
-    assert min(distances) < 30, f"{colour} is no second's colour"
+    assert min(distances) < 30, f"{color} is no second's colour"
     return distances.index(min(distances))
 
 
@@ -135,21 +134,21 @@ def _sent(video: Video, policy: MediaPolicy = FRAMES, model: str = MODEL) -> Any
     return prepare_media(Request(model=model, turns=(turn,), policy=policy)).turns[0].parts[0]
 
 
-def _pictures(video: Any) -> list[Any]:
+def _images(video: Any) -> list[Any]:
     assert isinstance(video.source, Frames)
     files = [
-        base64.b64decode(frame.address.removeprefix("data:image/jpeg;base64,"))
+        base64.b64decode(frame.url.removeprefix("data:image/jpeg;base64,"))
         for frame in video.source.frames
     ]
     return [Pillow.open(io.BytesIO(file)) for file in files]
 
 
 def _seconds(video: Any) -> list[int]:
-    pictures = _pictures(video)
-    for picture in pictures:
+    images = _images(video)
+    for image in images:
         # An eighth of each is enough, and decoded in less time.
-        picture.draft("RGB", (1, 1))
-    return [_second(picture.resize((1, 1)).getpixel((0, 0))) for picture in pictures]
+        image.draft("RGB", (1, 1))
+    return [_second(image.resize((1, 1)).getpixel((0, 0))) for image in images]
 
 
 # Which frames
@@ -157,11 +156,11 @@ def _seconds(video: Any) -> list[int]:
 
 def test_minute_gives_the_frames_of_the_worked_example(minute: Path) -> None:
     sent = _sent(Video(source=_file(minute), where=WHERE))
-    pictures = _pictures(sent)
+    images = _images(sent)
 
-    assert len(pictures) == 120
-    assert {picture.size for picture in pictures} == {(1056, 576)}
-    assert {picture.format for picture in pictures} == {"JPEG"}
+    assert len(images) == 120
+    assert {image.size for image in images} == {(1056, 576)}
+    assert {image.format for image in images} == {"JPEG"}
     # Every frame is of the second that its number and the fps say.
     assert _seconds(sent) == [round(n * 299 / 119) // 5 for n in range(120)]
     assert [int(n / sent.fps + 0.1) for n in range(120)] == _seconds(sent)
@@ -231,7 +230,7 @@ def test_small_frames_are_not_enlarged(tmp_path: Path) -> None:
     path = _film(tmp_path / "small.mp4", size=(160, 90))
     sent = _sent(Video(source=_file(path)))
 
-    assert {picture.size for picture in _pictures(sent)} == {(160, 90)}
+    assert {image.size for image in _images(sent)} == {(160, 90)}
     assert count_tokens(sent, MODEL) == count_tokens(Video(source=_file(path)), MODEL)
 
 
@@ -260,7 +259,7 @@ def test_uneven_frames_are_taken_by_their_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("matrix", "size", "colours"),
+    ("matrix", "size", "colors"),
     [
         # As telephones write it: to be turned clockwise by 90, 180, 270 degrees.
         ((0, 1, -1, 0), (180, 320), ("red", "blue")),
@@ -269,7 +268,7 @@ def test_uneven_frames_are_taken_by_their_times(tmp_path: Path) -> None:
     ],
 )
 def test_turned_video_is_sent_upright(
-    matrix: tuple[int, ...], size: tuple[int, int], colours: tuple[str, str], tmp_path: Path
+    matrix: tuple[int, ...], size: tuple[int, int], colors: tuple[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "phone.mp4"
     pixels = np.zeros((180, 320, 3), dtype=np.uint8)
@@ -287,14 +286,14 @@ def test_turned_video_is_sent_upright(
     data[at : at + 20] = a + b + bytes(4) + c + d
     path.write_bytes(data)
 
-    for picture in _pictures(_sent(Video(source=_file(path)))):
-        assert picture.size == size
-        wide, high = size
-        ends = [(8, 8), (wide - 8, high - 8)]
+    for image in _images(_sent(Video(source=_file(path)))):
+        assert image.size == size
+        width, high = size
+        ends = [(8, 8), (width - 8, high - 8)]
         names = tuple(
-            "red" if picture.getpixel(end)[0] > picture.getpixel(end)[2] else "blue" for end in ends
+            "red" if image.getpixel(end)[0] > image.getpixel(end)[2] else "blue" for end in ends
         )
-        assert names == colours
+        assert names == colors
 
 
 @pytest.mark.parametrize(
@@ -419,7 +418,7 @@ def test_frames_beyond_8k_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_auto_sends_whole_what_fits() -> None:
     sent = _sent(Video(source=_file(BIG_BUCK_BUNNY)), MediaPolicy())
-    assert base64.b64decode(sent.source.address.partition(",")[2]) == BIG_BUCK_BUNNY.read_bytes()
+    assert base64.b64decode(sent.source.url.partition(",")[2]) == BIG_BUCK_BUNNY.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -433,7 +432,7 @@ def test_auto_sends_whole_what_fits() -> None:
 def test_auto_cuts_what_does_not_fit(policy: MediaPolicy) -> None:
     sent = _sent(Video(source=_file(BIG_BUCK_BUNNY)), policy)
     assert len(sent.source.frames) == (8 if policy.max_frames else 10)
-    assert sum(len(frame.address) for frame in sent.source.frames) * 3 / 4 <= 1_000_000 * 1.3
+    assert sum(len(frame.url) for frame in sent.source.frames) * 3 / 4 <= 1_000_000 * 1.3
 
 
 @pytest.mark.parametrize("kind", ["bytes", "base64", "data", "open"])
@@ -524,9 +523,9 @@ def test_policy_leaves_addresses_alone() -> None:
 )
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     video = Video(source=_file(BIG_BUCK_BUNNY), where=WHERE, **options)
-    for refuse in (lambda: _sent(video), lambda: count_tokens(video, MODEL)):
+    for reject in (lambda: _sent(video), lambda: count_tokens(video, MODEL)):
         with pytest.raises(MediaOptionError) as caught:
-            refuse()
+            reject()
         assert caught.value.where == WHERE
 
 
@@ -556,20 +555,20 @@ def _noise(seed: int, size: tuple[int, int] = (320, 180)) -> Any:
 
 
 def test_quality_falls_before_frames_are_left_out() -> None:
-    whole = Album(16, 10**9, 10**9, WHERE)
+    whole = FrameBuffer(16, 10**9, 10**9, WHERE)
     for number in range(16):
         whole.add(number, _noise(number))
     n_bytes = sum(map(len, whole.files.values()))
     assert whole.quality == JPEG_QUALITIES[0]
 
-    tight = Album(16, n_bytes * 3 // 4, 10**9, WHERE)
+    tight = FrameBuffer(16, n_bytes * 3 // 4, 10**9, WHERE)
     for number in range(16):
         tight.add(number, _noise(number))
     assert tight.quality in JPEG_QUALITIES[1:]
     assert list(tight.files) == list(range(16))
     assert sum(map(len, tight.files.values())) <= n_bytes * 3 // 4
 
-    thin = Album(16, n_bytes // 3, 10**9, WHERE)
+    thin = FrameBuffer(16, n_bytes // 3, 10**9, WHERE)
     for number in range(16):
         if thin.wants(number):
             thin.add(number, _noise(number))
@@ -579,9 +578,9 @@ def test_quality_falls_before_frames_are_left_out() -> None:
 
 
 def test_album_of_four_that_does_not_fit_is_refused() -> None:
-    album = Album(4, 10_000, 10**9, WHERE)
+    frames = FrameBuffer(4, 10_000, 10**9, WHERE)
     with pytest.raises(MediaTooLargeError, match=r"4 frames of [\d,]+ bytes") as caught:
-        album.add(0, _noise(0))
+        frames.add(0, _noise(0))
     assert caught.value.where == WHERE
 
 
@@ -598,10 +597,10 @@ def test_no_more_frames_are_taken_than_pictures_go_into_a_request(
     tmp_path: Path, qwen_vl_sandbox: Sandbox
 ) -> None:
     path = _film(tmp_path / "hour.mp4", seconds=60, rate=5)
-    picture = Image(source=LocalFile(CHELSEA, is_trusted=True))
+    image = Image(source=LocalFile(CHELSEA, is_trusted=True))
     video = Video(source=_file(path), fps=5, where=WHERE)
     settings = QwenVLSettings(base_url=qwen_vl_sandbox.base_url, api_key="sk", video_mode="frames")
-    turn = Turn(role="user", parts=(picture, video, Text(text="What happens?")))
+    turn = Turn(role="user", parts=(image, video, Text(text="What happens?")))
     # 300 frames and a picture do not go into 250: every second frame is taken.
     with pytest.warns(UserWarning, match=r"content\[0\]: 150 of 300 frames .* 250 pictures"):
         QwenVLClient(settings.connection()).ask(settings.make_request([turn]))
@@ -617,7 +616,7 @@ def test_two_videos_share_what_the_request_has_left() -> None:
     first, second, _ = (
         prepare_media(Request(model=MODEL, turns=(turn,), policy=policy)).turns[0].parts
     )
-    sizes = [sum(len(frame.address) for frame in part.source.frames) for part in (first, second)]
+    sizes = [sum(len(frame.url) for frame in part.source.frames) for part in (first, second)]
     # The picture has its 240,512 bytes first; of the rest each has half.
     assert all(0 < size * 3 / 4 <= 800_000 * 1.01 for size in sizes)
     assert len(first.source.frames) == len(second.source.frames) == 10
@@ -717,7 +716,7 @@ def test_what_is_sent_is_what_was_counted(model: str, options: dict[str, Any]) -
     counter = TokenCounter(model=model, parameters={}, policy=MediaPolicy())
     before, after = counter.measure(video), counter.measure(sent)
     assert (before.tokens, before.n_frames) == (after.tokens, after.n_frames)
-    assert find_model(model).max_frames >= after.n_frames
+    assert get_model_spec(model).max_frames >= after.n_frames
 
 
 def test_span_counts_without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def read(request: pytest.FixtureRequest) -> Read:
     return lambda reader, sources: asyncio.run(gather(reader, sources))
 
 
-def places(pages: Sequence[OcrPage]) -> list[tuple[str, int, int]]:
+def boxes(pages: Sequence[OcrPage]) -> list[tuple[str, int, int]]:
     return [(page.source, page.page, page.n_pages) for page in pages]
 
 
@@ -74,7 +74,7 @@ def test_pages_and_pictures_in_order(
     make_reader: MakeReader, read: Read, qwen_vl_sandbox: Sandbox, pdf: Path
 ) -> None:
     pages = read(make_reader(), [CHELSEA, pdf, str(COFFEE), URL])
-    assert places(pages) == [
+    assert boxes(pages) == [
         (str(CHELSEA), 1, 1),
         (str(pdf), 1, 3),
         (str(pdf), 2, 3),
@@ -90,7 +90,7 @@ def test_pages_and_pictures_in_order(
 
 def test_request_holds_the_picture_alone(qwen_vl_sandbox: Sandbox, read: Read, pdf: Path) -> None:
     place = {"base_url": qwen_vl_sandbox.base_url, "api_key": "sk-sandbox"}
-    settings = QwenVLSettings(model="qwen-vl-ocr", protocol="dashscope", **place)
+    settings = QwenVLSettings(model="qwen-vl-ocr", protocol="native", **place)
     read(OcrReader(settings, task="table_parsing", pages=[2]), [pdf])
     body = qwen_vl_sandbox.last_request.json
     (part,) = body["input"]["messages"][0]["content"]
@@ -152,7 +152,7 @@ def test_text_without_a_dot_is_a_path_and_no_base64(
 @pytest.mark.parametrize("pages", [[3, 1], "3,1"])
 def test_chosen_pages(make_reader: MakeReader, read: Read, pdf: Path, pages: Any) -> None:
     found = read(make_reader(pages=pages, dpi=72), [pdf])
-    assert places(found) == [(str(pdf), 3, 3), (str(pdf), 1, 3)]
+    assert boxes(found) == [(str(pdf), 3, 3), (str(pdf), 1, 3)]
     assert "PNG 300x150" in found[0].result.text
 
 
@@ -160,14 +160,14 @@ def test_places_fit_the_page_as_it_was_rendered(
     make_reader: MakeReader, read: Read, pdf: Path, protocol: str
 ) -> None:
     (page,) = read(make_reader(task="advanced_recognition", pages=[2], dpi=144), [pdf])
-    size = (400, 200) if protocol == "dashscope" else (1000, 1000)
+    size = (400, 200) if protocol == "native" else (1000, 1000)
     assert page.result.words[0].corners == ((0, 0), (size[0], 0), size, (0, size[1]))
     assert page.to_metadata() == {
         "source": str(pdf),
         "page": 2,
         "total_pages": 3,
         "task": "advanced_recognition",
-        "in_pixels": protocol == "dashscope",
+        "in_pixels": protocol == "native",
         "words": [
             {
                 "text": page.result.text,
@@ -295,7 +295,7 @@ def test_folders_bind_files(make_reader: MakeReader, read: Read, pdf: Path) -> N
         ({}, {"max_concurrency": 0}, "max_concurrency is 0"),
         ({}, {"task": "read"}, "ocr_task is 'read'"),
         ({}, {"result_schema": {"total": ""}}, "ocr_task is 'text_recognition'"),
-        ({"model": "qwen3-vl-plus", "protocol": "dashscope"}, {}, "Ask qwen-vl-ocr"),
+        ({"model": "qwen3-vl-plus", "protocol": "native"}, {}, "Ask qwen-vl-ocr"),
     ],
 )
 def test_task_that_cannot_be_asked_for_is_told_at_once(

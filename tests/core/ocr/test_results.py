@@ -100,8 +100,8 @@ def test_list_of_places_without_words(text: str) -> None:
 
 
 def test_text_with_several_places() -> None:
-    places = [{"rotate_rect": [1, 2, 3, 4, 0]}, {"rotate_rect": [5, 6, 7, 8, 0]}]
-    answer = json.dumps([{"text": "a", "pos_list": places}])
+    boxes = [{"rotate_rect": [1, 2, 3, 4, 0]}, {"rotate_rect": [5, 6, 7, 8, 0]}]
+    answer = json.dumps([{"text": "a", "pos_list": boxes}])
     words = read_ocr_result("advanced_recognition", answer).words
     assert [word.text for word in words] == ["a", "a"]
     assert [word.rotate_rect and word.rotate_rect[0] for word in words] == [1, 5]

@@ -8,7 +8,7 @@ import pytest
 
 from qwen_vl.content import Document, Image, Inline, Text, ToolResult, Turn, Url, Video
 from qwen_vl.errors import UnsupportedContentError
-from qwen_vl.request.cache_control import settle_cache_marks
+from qwen_vl.request.cache_control import resolve_cache_control
 from qwen_vl.settings import QwenVLSettings
 
 MARK = {"type": "ephemeral"}
@@ -36,24 +36,24 @@ MAKERS: list[Callable[[Any], Any]] = [
 def test_kind_that_there_is(make: Callable[[Any], Any], mark: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (settled,) = settle_cache_marks([turn(make(mark))])
+        (settled,) = resolve_cache_control([turn(make(mark))])
     assert settled.parts[0].cache_control == MARK  # type: ignore[union-attr]
 
 
 def test_what_is_settled_stays_the_same() -> None:
     turns = (turn(marked(MARK)), turn(Text(text="Hello")))
-    assert all(a is b for a, b in zip(settle_cache_marks(turns), turns, strict=True))
+    assert all(a is b for a, b in zip(resolve_cache_control(turns), turns, strict=True))
 
 
 def test_other_time_is_told_and_not_sent() -> None:
     with pytest.warns(UserWarning, match=r"messages\[0\].content\[0\]: .*ttl of '1h'.*5 minutes"):
-        (settled,) = settle_cache_marks([turn(marked({"type": "ephemeral", "ttl": "1h"}))])
+        (settled,) = resolve_cache_control([turn(marked({"type": "ephemeral", "ttl": "1h"}))])
     assert settled.parts == (marked(MARK),)
 
 
 def test_unknown_option_is_told_and_not_sent() -> None:
     with pytest.warns(UserWarning, match="'scope' is not something that the service reads"):
-        (settled,) = settle_cache_marks([turn(marked({"type": "ephemeral", "scope": "all"}))])
+        (settled,) = resolve_cache_control([turn(marked({"type": "ephemeral", "scope": "all"}))])
     assert settled.parts == (marked(MARK),)
 
 
@@ -61,30 +61,30 @@ def test_unknown_option_is_told_and_not_sent() -> None:
 @pytest.mark.parametrize("make", MAKERS, ids=["text", "picture", "video", "document"])
 def test_kind_that_there_is_not(make: Callable[[Any], Any], mark: Any) -> None:
     with pytest.raises(UnsupportedContentError, match="There is one"):
-        settle_cache_marks([turn(make(mark))])
+        resolve_cache_control([turn(make(mark))])
 
 
 def test_four_markers_and_no_more() -> None:
     four = [turn(marked(MARK, f"messages[{n}]")) for n in range(4)]
-    assert settle_cache_marks(four) == tuple(four)
+    assert resolve_cache_control(four) == tuple(four)
     result = ToolResult(
         tool_call_id="1",
         parts=(Image(source=ADDRESS, cache_control=MARK, where="messages[4].content[0]"),),
     )
     with pytest.raises(UnsupportedContentError, match=r"5 cache_control markers; .* takes 4") as no:
-        settle_cache_marks([*four, turn(result, role="tool")])
+        resolve_cache_control([*four, turn(result, role="tool")])
     assert no.value.where == "messages[4].content[0]"
 
 
 def test_text_of_a_tool_s_result_takes_no_marker() -> None:
-    picture = Image(source=ADDRESS, cache_control=MARK)
-    result = ToolResult(tool_call_id="1", parts=(marked(MARK), picture))
+    image = Image(source=ADDRESS, cache_control=MARK)
+    result = ToolResult(tool_call_id="1", parts=(marked(MARK), image))
     with pytest.warns(UserWarning, match="no place in the text of a tool's result"):
-        (settled,) = settle_cache_marks([turn(result, role="tool")])
-    assert settled.parts == (ToolResult(tool_call_id="1", parts=(marked(None), picture)),)
+        (settled,) = resolve_cache_control([turn(result, role="tool")])
+    assert settled.parts == (ToolResult(tool_call_id="1", parts=(marked(None), image)),)
 
 
 def test_servers_of_one_s_own_have_limits_of_their_own() -> None:
-    settings = QwenVLSettings(dialect="vllm", base_url="http://localhost:8000/v1")
+    settings = QwenVLSettings(server="vllm", base_url="http://localhost:8000/v1")
     turns = (turn(*[marked({"type": "persistent"})] * 5),)
     assert settings.make_request(turns).turns == turns

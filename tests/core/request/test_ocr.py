@@ -87,8 +87,8 @@ def native_body(url: str, options: dict[str, Any], *words: str) -> dict[str, Any
 
 
 def compatible_body(url: str, *words: str) -> dict[str, Any]:
-    picture = {"type": "image_url", "image_url": {"url": url}}
-    content = [picture, *({"type": "text", "text": text} for text in words)]
+    image = {"type": "image_url", "image_url": {"url": url}}
+    content = [image, *({"type": "text", "text": text} for text in words)]
     return {"model": "qwen-vl-ocr", "messages": [{"role": "user", "content": content}]}
 
 
@@ -99,8 +99,8 @@ def ask(request: pytest.FixtureRequest, qwen_vl_sandbox: Sandbox, small_png_url:
 
     def by_langchain(protocol: Any, *words: str, **options: Any) -> OcrResult:
         model = ChatQwenVL(model="qwen-vl-ocr", protocol=protocol, **place)
-        picture = {"type": "image", "url": small_png_url}
-        answer = model.invoke([HumanMessage([picture, *words])], **options)
+        image = {"type": "image", "url": small_png_url}
+        answer = model.invoke([HumanMessage([image, *words])], **options)
         return to_ocr_result(answer, options["ocr_task"])
 
     def by_llama_index(protocol: Any, *words: str, **options: Any) -> OcrResult:
@@ -121,7 +121,7 @@ def test_native_protocol_has_an_option(
     options: Any,
     prompt: str,
 ) -> None:
-    result = ask("dashscope", **asked)
+    result = ask("native", **asked)
     assert qwen_vl_sandbox.last_request.json == native_body(small_png_url, options)
     assert result == expected(asked["ocr_task"], asked, in_pixels=True)
 
@@ -181,22 +181,22 @@ def test_user_s_own_words_follow(ask: Ask, qwen_vl_sandbox: Sandbox, small_png_u
     ask("openai", "Only the first page.", ocr_task="text_recognition")
     body = compatible_body(small_png_url, TEXT, "Only the first page.")
     assert qwen_vl_sandbox.last_request.json == body
-    ask("dashscope", "Only the first page.", ocr_task="text_recognition")
+    ask("native", "Only the first page.", ocr_task="text_recognition")
     body = native_body(small_png_url, {"task": "text_recognition"}, "Only the first page.")
     assert qwen_vl_sandbox.last_request.json == body
 
 
-@pytest.mark.parametrize("dialect", ["vllm", "sglang", "llamacpp", "ollama"])
-def test_servers_of_one_s_own_are_told_in_words(dialect: Any) -> None:
+@pytest.mark.parametrize("server", ["vllm", "sglang", "llamacpp", "ollama"])
+def test_servers_of_one_s_own_are_told_in_words(server: Any) -> None:
     settings = QwenVLSettings(
         model="Qwen/Qwen3-VL-8B-Instruct",
-        dialect=dialect,
+        server=server,
         base_url="http://localhost:8000/v1",
         ocr_task="formula_recognition",
     )
-    picture = Image(source=Url("https://e.org/1.png"))
-    request = settings.make_request([Turn(role="user", parts=(picture,))])
-    assert request.turns[0].parts == (picture, Text(text=FORMULAS))
+    image = Image(source=Url("https://e.org/1.png"))
+    request = settings.make_request([Turn(role="user", parts=(image,))])
+    assert request.turns[0].parts == (image, Text(text=FORMULAS))
     assert "ocr_options" not in request.parameters
 
 
@@ -215,7 +215,7 @@ def test_prompt_goes_to_the_last_question() -> None:
 def test_model_s_own_task_holds_until_a_call_says_otherwise() -> None:
     settings = QwenVLSettings(
         model="qwen-vl-ocr",
-        protocol="dashscope",
+        protocol="native",
         ocr_task="key_information_extraction",
         result_schema={"total": ""},
     )
@@ -232,7 +232,7 @@ def test_model_s_own_task_holds_until_a_call_says_otherwise() -> None:
 
 
 def test_newest_ocr_model_has_the_tasks_too() -> None:
-    settings = QwenVLSettings(model="qwen3.5-ocr", protocol="dashscope", ocr_task="table_parsing")
+    settings = QwenVLSettings(model="qwen3.5-ocr", protocol="native", ocr_task="table_parsing")
     request = settings.make_request([Turn(role="user", parts=())])
     assert request.parameters == {"ocr_options": {"task": "table_parsing"}}
 
@@ -276,7 +276,7 @@ VALUE_TASK = "key_information_extraction"
 def test_what_does_not_go_together(
     fields: dict[str, Any], call: dict[str, Any], problem: str
 ) -> None:
-    settings = QwenVLSettings(protocol="dashscope", **fields)
+    settings = QwenVLSettings(protocol="native", **fields)
     with pytest.raises(ConfigurationError, match=problem):
         settings.make_request([Turn(role="user", parts=(Text(text="?"),))], **call)
 
@@ -298,7 +298,7 @@ def test_schema_that_is_no_json_is_refused() -> None:
     ("options", "size"),
     [
         ({"ocr_task": "advanced_recognition"}, (4000, 3000)),
-        ({"ocr_task": "advanced_recognition", "shrink_images": True}, (3328, 2496)),
+        ({"ocr_task": "advanced_recognition", "downscale_images": True}, (3328, 2496)),
         ({"ocr_task": "text_recognition"}, (3328, 2496)),
     ],
 )
@@ -309,7 +309,7 @@ def test_places_count_in_pixels_of_the_picture_as_given(
     PillowImage.linear_gradient("L").resize((4000, 3000)).save(buffer, "JPEG", quality=98)
     model = ChatQwenVL(
         model="qwen-vl-ocr",
-        protocol="dashscope",
+        protocol="native",
         base_url=qwen_vl_sandbox.base_url,
         api_key="sk-sandbox",
         **options,
@@ -324,7 +324,7 @@ def test_places_count_in_pixels_of_the_picture_as_given(
 def test_stream_adds_up_to_the_same_result(qwen_vl_sandbox: Sandbox, small_png_url: str) -> None:
     model = ChatQwenVL(
         model="qwen-vl-ocr",
-        protocol="dashscope",
+        protocol="native",
         base_url=qwen_vl_sandbox.base_url,
         api_key="sk-sandbox",
         ocr_task="advanced_recognition",

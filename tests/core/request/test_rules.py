@@ -6,7 +6,7 @@ import pytest
 
 from qwen_vl.content import Text, Turn
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.request.rules import mention_json, to_json_schema_format, to_object_schema
+from qwen_vl.request.rules import ensure_json_instruction, to_json_schema_format, to_object_schema
 
 JSON_MODE = {"response_format": {"type": "json_object"}}
 TREE = {
@@ -20,7 +20,7 @@ REFERRING = {"$defs": {"Tree": TREE}, "$ref": "#/$defs/Tree"}
 @pytest.mark.parametrize("role", ["user", "assistant"])
 def test_json_is_mentioned_where_no_system_message_is_taken(role: Any) -> None:
     turns = (Turn(role=role, parts=(Text(text="Hello"),)),)
-    mentioned = mention_json(turns, JSON_MODE, "qwen-vl-ocr")
+    mentioned = ensure_json_instruction(turns, JSON_MODE, "qwen-vl-ocr")
     assert mentioned[-1].role == "user"
     assert "JSON" in str(mentioned[-1].parts)
 

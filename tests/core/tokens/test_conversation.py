@@ -61,8 +61,8 @@ BUNNY = LocalFile(BIG_BUCK_BUNNY, is_trusted=True)
 @pytest.fixture
 def ask(qwen_vl_sandbox: Sandbox) -> Callable[..., Usage]:
     """What the sandbox counts for one part."""
-    address = Connection(base_url=qwen_vl_sandbox.base_url, api_key=SecretStr("sk-sandbox"))
-    client = QwenVLClient(address)
+    url = Connection(base_url=qwen_vl_sandbox.base_url, api_key=SecretStr("sk-sandbox"))
+    client = QwenVLClient(url)
 
     def make(part: Part, model: str = PLUS, **parameters: Any) -> Usage:
         turn = Turn(role="user", parts=(part, Text(text="What?")))
@@ -75,11 +75,11 @@ def ask(qwen_vl_sandbox: Sandbox) -> Callable[..., Usage]:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> None:
+    def reject(*arguments: object) -> None:
         raise AssertionError(f"counting opened a connection: {arguments}")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", reject)
+    monkeypatch.setattr(socket, "getaddrinfo", reject)
 
 
 @functools.cache
@@ -94,9 +94,9 @@ def _encoded(size: tuple[int, int], kind: str = "PNG", **options: Any) -> bytes:
 def test_real_picture_counts_as_at_the_sandbox(
     path: Path, model: str, ask: Callable[..., Usage]
 ) -> None:
-    picture = Image(source=LocalFile(path, is_trusted=True))
+    image = Image(source=LocalFile(path, is_trusted=True))
 
-    assert count_tokens(picture, model) == ask(picture, model).image_tokens
+    assert count_tokens(image, model) == ask(image, model).image_tokens
 
 
 @pytest.mark.parametrize("size", [(11, 11), (12, 2000), (33, 47), (1920, 1080), (4000, 3000)])
@@ -115,11 +115,11 @@ def test_picture_of_any_size_counts_as_at_the_sandbox(
     parameters: dict[str, Any],
     ask: Callable[..., Usage],
 ) -> None:
-    picture = Image(source=Inline(_encoded(size)), **limits)
+    image = Image(source=Inline(_encoded(size)), **limits)
 
-    counted = count_tokens(picture, PLUS, parameters=parameters)
+    counted = count_tokens(image, PLUS, parameters=parameters)
 
-    assert counted == ask(picture, **parameters).image_tokens
+    assert counted == ask(image, **parameters).image_tokens
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -183,10 +183,10 @@ def test_same_picture_counts_the_same_from_any_source(tmp_path: Path) -> None:
 
 
 def test_pixels_are_not_decoded() -> None:
-    with Pillow.open(CHELSEA) as picture:
-        assert count_tokens(Image(source=Pixels(picture)), PLUS) == CAT_TOKENS
+    with Pillow.open(CHELSEA) as image:
+        assert count_tokens(Image(source=Pixels(image)), PLUS) == CAT_TOKENS
         # A picture that Pillow has not decoded yet still has its file open.
-        assert picture.fp is not None
+        assert image.fp is not None
 
 
 def test_file_object_is_left_where_it_was() -> None:
@@ -355,15 +355,15 @@ def test_video_of_five_megabytes_in_base64_is_no_text(tmp_path: Path) -> None:
 def test_counting_takes_few_steps() -> None:
     text = Text(text="A cat sits on the windowsill. " * 30)
     longer = Text(text="A cat sits on the windowsill. " * 3_000)
-    picture = Image(source=CAT)
-    for part in (text, picture):
+    image = Image(source=CAT)
+    for part in (text, image):
         # What is imported and looked up at the first use.
         count_tokens(part, PLUS)
 
     n_calls = _count_calls(lambda: count_tokens(text, PLUS))
     assert n_calls < 60
     assert _count_calls(lambda: count_tokens(longer, PLUS)) == n_calls
-    assert _count_calls(lambda: count_tokens(picture, PLUS)) < 600
+    assert _count_calls(lambda: count_tokens(image, PLUS)) < 600
 
 
 def _count_calls(run: Callable[[], object]) -> int:
@@ -401,7 +401,7 @@ QWEN3, QWEN25 = "Qwen/Qwen3-VL-8B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct"
 
 
 @pytest.mark.parametrize(
-    ("size", "model", "knobs", "tokens"),
+    ("size", "model", "options", "tokens"),
     [
         # vLLM 0.32.0's own usage (2026-11-22), markers included.
         ((640, 480), QWEN3, {}, 300 + 2),
@@ -412,10 +412,10 @@ QWEN3, QWEN25 = "Qwen/Qwen3-VL-8B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct"
     ],
 )
 def test_vllm_counts_a_picture(
-    size: tuple[int, int], model: str, knobs: dict[str, int], tokens: int
+    size: tuple[int, int], model: str, options: dict[str, int], tokens: int
 ) -> None:
-    picture = Image(source=Pixels(Pillow.new("RGB", size)), **knobs)
-    assert count_tokens(picture, model, dialect="vllm") == tokens
+    image = Image(source=Pixels(Pillow.new("RGB", size)), **options)
+    assert count_tokens(image, model, server="vllm") == tokens
 
 
 @pytest.mark.parametrize(
@@ -425,29 +425,29 @@ def test_vllm_counts_a_picture(
 )
 def test_vllm_counts_a_list_of_frames(n_frames: int, model: str, tokens: int) -> None:
     frames = Frames(tuple(Pixels(Pillow.new("RGB", (128, 96))) for _ in range(n_frames)))
-    assert count_tokens(Video(source=frames), model, dialect="vllm") == tokens
+    assert count_tokens(Video(source=frames), model, server="vllm") == tokens
 
 
 def test_list_of_frames_counts_as_pictures_where_it_is_sent_so() -> None:
     frames = Frames(tuple(Pixels(Pillow.new("RGB", (640, 480))) for _ in range(5)))
-    for dialect in ("sglang", "llamacpp", "ollama"):
-        assert count_tokens(Video(source=frames), QWEN3, dialect=dialect) == 5 * 302
+    for server in ("sglang", "llamacpp", "ollama"):
+        assert count_tokens(Video(source=frames), QWEN3, server=server) == 5 * 302
 
 
 def test_unseen_media_count_as_the_largest() -> None:
-    picture = Image(source=Url("https://example.com/a.png"))
-    assert count_tokens(picture, QWEN3, dialect="vllm") == 16_384 + 2
+    image = Image(source=Url("https://example.com/a.png"))
+    assert count_tokens(image, QWEN3, server="vllm") == 16_384 + 2
     video = Video(source=Url("https://example.com/a.mp4"))
-    assert count_tokens(video, QWEN3, dialect="vllm") > 12_000
+    assert count_tokens(video, QWEN3, server="vllm") > 12_000
 
 
 def test_long_video_counts_as_the_frames_that_are_sent() -> None:
-    whole = count_tokens(Video(source=BUNNY), QWEN3, dialect="vllm")
-    cut = count_tokens(Video(source=BUNNY, video_mode="frames"), QWEN3, dialect="vllm")
+    whole = count_tokens(Video(source=BUNNY), QWEN3, server="vllm")
+    cut = count_tokens(Video(source=BUNNY, video_mode="frames"), QWEN3, server="vllm")
     # 40 x 22 squares of the file, 33 x 18 of the frames that are sent for it.
     assert (whole, cut) == (5 * (880 + 8) + 2, 5 * (594 + 8) + 2)
 
 
 def test_dialect_that_is_none_is_told() -> None:
     with pytest.raises(ConfigurationError, match=r"'tgi' is not known. Known are dashscope, vllm"):
-        count_tokens(Video(source=BUNNY), QWEN3, dialect="tgi")  # type: ignore[arg-type]
+        count_tokens(Video(source=BUNNY), QWEN3, server="tgi")  # type: ignore[arg-type]

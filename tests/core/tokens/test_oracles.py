@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qwen_vl.specs.models import find_model
+from qwen_vl.specs.models import get_model_spec
 from qwen_vl.specs.vision import resize_image
 from qwen_vl.tokens.self_hosted import (
     count_self_hosted_image_tokens,
@@ -74,8 +74,8 @@ def test_pictures_count_as_transformers_counts(
     size: tuple[int, int], family: Any, image_processor: Any
 ) -> None:
     width, height = size
-    picture = torch.zeros((3, height, width), dtype=torch.uint8)
-    grid = image_processor(images=[picture], return_tensors="pt")["image_grid_thw"][0].tolist()
+    image = torch.zeros((3, height, width), dtype=torch.uint8)
+    grid = image_processor(images=[image], return_tensors="pt")["image_grid_thw"][0].tolist()
 
     count = count_self_hosted_image_tokens(width, height, family)
 
@@ -122,13 +122,13 @@ def test_time_stamps_are_those_of_transformers(n_frames: int, fps: float) -> Non
 def test_service_s_pictures_are_sized_as_qwen_vl_utils_sizes_them(
     size: tuple[int, int], model: str
 ) -> None:
-    (width, height), facts = size, find_model(model)
-    high, wide = qwen_vl_utils.smart_resize(
+    (width, height), spec = size, get_model_spec(model)
+    high, scaled_width = qwen_vl_utils.smart_resize(
         height,
         width,
-        factor=facts.factor,
-        min_pixels=facts.image_min_pixels,
-        max_pixels=facts.image_max_pixels,
+        factor=spec.factor,
+        min_pixels=spec.image_min_pixels,
+        max_pixels=spec.image_max_pixels,
     )
 
-    assert resize_image(width, height, facts) == (wide, high)
+    assert resize_image(width, height, spec) == (scaled_width, high)

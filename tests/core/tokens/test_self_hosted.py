@@ -31,7 +31,7 @@ from qwen_vl.tokens.self_hosted import (
 
 TABLE = orjson.loads((Path(__file__).parent / "self_hosted_token_table.json").read_bytes())
 FACTORS = TABLE["factor"]
-PICTURES = [(family, row) for family, rows in TABLE["images"].items() for row in rows]
+IMAGES = [(family, row) for family, rows in TABLE["images"].items() for row in rows]
 VIDEOS = [(family, row) for family, rows in TABLE["videos"].items() for row in rows]
 
 
@@ -42,7 +42,7 @@ def _name(value: Any) -> str:
     return f"{value['width']}x{value['height']} {asked}"
 
 
-def _count_picture(family: Any, row: dict[str, Any]) -> SelfHostedCount:
+def _count_image(family: Any, row: dict[str, Any]) -> SelfHostedCount:
     return count_self_hosted_image_tokens(
         row["width"],
         row["height"],
@@ -63,18 +63,18 @@ def _count_video(family: Any, row: dict[str, Any]) -> SelfHostedCount:
 
 
 def test_table_is_whole() -> None:
-    assert (len(PICTURES), len(VIDEOS)) == (209, 120)
-    assert sum("error" in row for _, row in PICTURES) == 11
+    assert (len(IMAGES), len(VIDEOS)) == (209, 120)
+    assert sum("error" in row for _, row in IMAGES) == 11
     assert sum("error" in row for _, row in VIDEOS) == 10
 
 
-@pytest.mark.parametrize(("family", "row"), PICTURES, ids=_name)
+@pytest.mark.parametrize(("family", "row"), IMAGES, ids=_name)
 def test_picture_costs_what_the_processor_makes_of_it(family: str, row: dict[str, Any]) -> None:
     if "error" in row:
         with pytest.raises(MediaRatioError, match=r"201\.0 : 1"):
-            _count_picture(family, row)
+            _count_image(family, row)
         return
-    count = _count_picture(family, row)
+    count = _count_image(family, row)
 
     assert [count.width, count.height] == row["resized"]
     assert count.visual_tokens == row["tokens"]
@@ -120,22 +120,22 @@ def _by_qwen_vl_utils(
     width: int, height: int, *, factor: int, min_pixels: float, max_pixels: float
 ) -> tuple[int, int]:
     """`smart_resize` of qwen-vl-utils 0.0.14, for the size that it would give."""
-    wide = max(factor, round(width / factor) * factor)
+    scaled_width = max(factor, round(width / factor) * factor)
     high = max(factor, round(height / factor) * factor)
-    if wide * high > max_pixels:
-        shrink = math.sqrt(width * height / max_pixels)
-        wide = math.floor(width / shrink / factor) * factor
-        high = math.floor(height / shrink / factor) * factor
-    elif wide * high < min_pixels:
+    if scaled_width * high > max_pixels:
+        downscale = math.sqrt(width * height / max_pixels)
+        scaled_width = math.floor(width / downscale / factor) * factor
+        high = math.floor(height / downscale / factor) * factor
+    elif scaled_width * high < min_pixels:
         enlarge = math.sqrt(min_pixels / (width * height))
-        wide = math.ceil(width * enlarge / factor) * factor
+        scaled_width = math.ceil(width * enlarge / factor) * factor
         high = math.ceil(height * enlarge / factor) * factor
-    return wide, high
+    return scaled_width, high
 
 
 def test_pictures_that_qwen_vl_utils_sees_otherwise_are_those_of_the_table() -> None:
     different = []
-    for family, row in PICTURES:
+    for family, row in IMAGES:
         if "error" in row:
             continue
         size = _by_qwen_vl_utils(
@@ -145,13 +145,13 @@ def test_pictures_that_qwen_vl_utils_sees_otherwise_are_those_of_the_table() -> 
             min_pixels=row["min_pixels"],
             max_pixels=row["max_pixels"],
         )
-        ours = _count_picture(family, row)
+        ours = _count_image(family, row)
         if size != (ours.width, ours.height):
             different.append((family, row))
             # It makes a side 0, which no processor takes.
             assert list(size) == row["qwen_vl_utils"]["resized"]
             assert row["qwen_vl_utils"]["tokens"] == 0
-    flagged = [(family, row) for family, row in PICTURES if not row["agrees_with_qwen_vl_utils"]]
+    flagged = [(family, row) for family, row in IMAGES if not row["agrees_with_qwen_vl_utils"]]
     assert different == flagged
     assert [f"{family} {row['width']}x{row['height']}" for family, row in different] == [
         "qwen2_5_vl 4000x20",
@@ -173,7 +173,7 @@ def _video_by_qwen_vl_utils(family: str, row: dict[str, Any]) -> dict[str, Any] 
     if not 2 <= sampled <= n_frames:
         return None
     share = 128_000 * factor**2 * 0.9 / sampled * 2
-    wide, high = _by_qwen_vl_utils(
+    scaled_width, high = _by_qwen_vl_utils(
         row["width"],
         row["height"],
         factor=factor,
@@ -182,8 +182,8 @@ def _video_by_qwen_vl_utils(family: str, row: dict[str, Any]) -> dict[str, Any] 
     )
     return {
         "sampled_frames": sampled,
-        "resized": [wide, high],
-        "visual_tokens": sampled // 2 * (wide // factor) * (high // factor),
+        "resized": [scaled_width, high],
+        "visual_tokens": sampled // 2 * (scaled_width // factor) * (high // factor),
     }
 
 

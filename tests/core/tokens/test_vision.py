@@ -4,13 +4,13 @@ import math
 
 import pytest
 
-from qwen_vl.specs.models import CURRENT_MODELS, find_model
+from qwen_vl.specs.models import CURRENT_MODELS, get_model_spec
 from qwen_vl.specs.vision import (
     count_image_tokens,
-    count_squares,
     count_video_tokens,
-    most_image_tokens,
-    most_video_tokens,
+    count_visual_tokens,
+    max_image_tokens,
+    max_video_tokens,
     resize_frame,
     resize_image,
     sample_frame_count,
@@ -35,9 +35,9 @@ from qwen_vl.tokens.text import estimate_text_tokens
 def test_picture_costs_what_the_pages_say(
     size: tuple[int, int], model: str, high_resolution: bool, tokens: int
 ) -> None:
-    facts = find_model(model)
+    spec = get_model_spec(model)
 
-    assert count_image_tokens(*size, facts, high_resolution=high_resolution) == tokens
+    assert count_image_tokens(*size, spec, high_resolution=high_resolution) == tokens
 
 
 @pytest.mark.parametrize(
@@ -55,11 +55,11 @@ def test_picture_costs_what_the_pages_say(
 def test_video_costs_what_the_sample_code_says(
     size: tuple[int, int], n_frames: int, expected: tuple[int, int], tokens: int
 ) -> None:
-    facts = find_model("qwen3-vl-plus")
+    spec = get_model_spec("qwen3-vl-plus")
 
-    assert resize_frame(*size, n_frames, facts) == expected
-    assert count_video_tokens(*size, n_frames, facts) == tokens
-    assert count_squares(*expected, n_frames, facts) == tokens
+    assert resize_frame(*size, n_frames, spec) == expected
+    assert count_video_tokens(*size, n_frames, spec) == tokens
+    assert count_visual_tokens(*expected, n_frames, spec) == tokens
 
 
 @pytest.mark.parametrize(
@@ -89,23 +89,23 @@ def test_frames_are_sampled_by_the_rule(
 
 
 def test_pixel_limits_of_the_part_count_before_the_model_s() -> None:
-    facts = find_model("qwen3-vl-plus")
+    spec = get_model_spec("qwen3-vl-plus")
     hd = (1920, 1080)
 
-    assert resize_image(*hd, facts, max_pixels=500_000) == (928, 512)
-    assert resize_image(64, 48, facts, min_pixels=262_144) == (608, 448)
-    assert resize_frame(*hd, 10, facts, max_pixels=2_048_000) == (1888, 1056)
-    assert resize_frame(*hd, 10, facts, max_pixels=100_000) == (416, 224)
+    assert resize_image(*hd, spec, max_pixels=500_000) == (928, 512)
+    assert resize_image(64, 48, spec, min_pixels=262_144) == (608, 448)
+    assert resize_frame(*hd, 10, spec, max_pixels=2_048_000) == (1888, 1056)
+    assert resize_frame(*hd, 10, spec, max_pixels=100_000) == (416, 224)
     # 1,000,000 pixels for 10 frames in pairs: 200,000 for each frame.
-    assert resize_frame(*hd, 10, facts, total_pixels=1_000_000) == (576, 320)
+    assert resize_frame(*hd, 10, spec, total_pixels=1_000_000) == (576, 320)
     # Even so, each frame keeps a little more than 4 squares.
-    assert resize_frame(*hd, 2_000, facts, total_pixels=4_096, min_pixels=4_096) == (64, 32)
+    assert resize_frame(*hd, 2_000, spec, total_pixels=4_096, min_pixels=4_096) == (64, 32)
 
 
 def test_high_resolution_passes_over_max_pixels() -> None:
-    facts = find_model("qwen3-vl-plus")
+    spec = get_model_spec("qwen3-vl-plus")
 
-    size = resize_image(3840, 2160, facts, max_pixels=500_000, high_resolution=True)
+    size = resize_image(3840, 2160, spec, max_pixels=500_000, high_resolution=True)
 
     assert size == (3840, 2176)
 
@@ -113,22 +113,22 @@ def test_high_resolution_passes_over_max_pixels() -> None:
 @pytest.mark.parametrize("model", [*CURRENT_MODELS, "qwen2.5-vl-72b-instruct", "qwen-vl-max"])
 @pytest.mark.parametrize("size", [(11, 11), (640, 480), (4000, 3000), (11, 2200), (20_000, 100)])
 def test_no_picture_or_frame_costs_more_than_the_most(model: str, size: tuple[int, int]) -> None:
-    facts = find_model(model)
+    spec = get_model_spec(model)
 
-    assert count_image_tokens(*size, facts) <= most_image_tokens(facts)
+    assert count_image_tokens(*size, spec) <= max_image_tokens(spec)
     for n_frames in (4, 5, 120, 500):
-        assert count_video_tokens(*size, n_frames, facts) <= most_video_tokens(n_frames, facts)
+        assert count_video_tokens(*size, n_frames, spec) <= max_video_tokens(n_frames, spec)
 
 
 def test_most_tokens_are_those_of_the_pages() -> None:
     # Tokens of the highest limits (OpenAI-Chat page, 2026-10), and the markers.
-    plus, newest = find_model("qwen3-vl-plus"), find_model("qwen3.8-max")
+    plus, newest = get_model_spec("qwen3-vl-plus"), get_model_spec("qwen3.8-max")
 
-    assert most_image_tokens(plus) == 2_560 + 2
-    assert most_image_tokens(plus, high_resolution=True) == 16_384 + 2
-    assert most_image_tokens(plus, max_pixels=65_536) == 64 + 2
-    assert most_video_tokens(2_000, plus) <= 131_072 + 2
-    assert most_video_tokens(8_000, newest) == 800_000 + 2
+    assert max_image_tokens(plus) == 2_560 + 2
+    assert max_image_tokens(plus, high_resolution=True) == 16_384 + 2
+    assert max_image_tokens(plus, max_pixels=65_536) == 64 + 2
+    assert max_video_tokens(2_000, plus) <= 131_072 + 2
+    assert max_video_tokens(8_000, newest) == 800_000 + 2
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_locks_that_were_held_at_the_fork_do_not_stop_the_child(
         held.enter_context(client._state.get().opening)
         transport = client._state.get().transport
         assert isinstance(transport, http.HttpTransport)
-        held.enter_context(transport._crew._choosing)
+        held.enter_context(transport._pool._choosing)
         held.enter_context(pdf_module._in_use.get())
         answers = in_child(ask_all_ways)
 
@@ -307,7 +307,7 @@ def test_async_client_of_the_caller_that_was_used_is_refused_in_the_child(
 
 @pytest.fixture
 def tls_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Address of a server that speaks TLS."""
+    """URL of a server that speaks TLS."""
     certificate = tmp_path / "server.pem"
     make_certificate(certificate)
     context = ProcessLocal(lambda: ssl.create_default_context(cafile=certificate))

@@ -31,7 +31,7 @@ from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.transport import http
 from qwen_vl.transport.http import AsyncHttpTransport, HttpTransport
-from qwen_vl.transport.retries import is_passing, seconds_to_wait
+from qwen_vl.transport.retries import is_retryable, retry_delay
 from qwen_vl.wire.body import Attachment, Body
 from qwen_vl_sandbox import Sandbox
 
@@ -127,7 +127,7 @@ def test_connection_that_is_cut_in_mid_stream(ask: Ask, qwen_vl_sandbox: Sandbox
 
 
 @pytest.mark.parametrize(
-    ("base_url", "told"),
+    ("base_url", "reported"),
     [
         ("http://127.0.0.1:9/v1", "cannot be reached"),
         ("https://127.0.0.1:9/v1", "cannot be reached"),
@@ -135,9 +135,9 @@ def test_connection_that_is_cut_in_mid_stream(ask: Ask, qwen_vl_sandbox: Sandbox
         ("ftp://127.0.0.1/v1", "unsupported protocol"),
     ],
 )
-def test_address_that_nobody_answers(base_url: str, told: str) -> None:
+def test_address_that_nobody_answers(base_url: str, reported: str) -> None:
     connection = Connection(base_url=base_url, api_key=SecretStr("sk"), max_retries=0)
-    with pytest.raises(APIConnectionError, match=told):
+    with pytest.raises(APIConnectionError, match=reported):
         QwenVLClient(connection).ask(question())
 
 
@@ -186,9 +186,9 @@ async def test_requests_at_once_are_spread_and_their_connections_kept(
     await client.ask(question())
     transport = await client._transport()
     assert isinstance(transport, AsyncHttpTransport)
-    crew = transport._crew
-    assert crew.n_seated == [0] * 5
-    assert [len(c._transport._pool.connections) for c in crew.clients] == [4] * 5
+    clients = transport._pool
+    assert clients.n_leased == [0] * 5
+    assert [len(c._transport._pool.connections) for c in clients.clients] == [4] * 5
 
 
 async def test_stream_keeps_its_seat_until_it_is_closed(qwen_vl_sandbox: Sandbox) -> None:
@@ -198,10 +198,10 @@ async def test_stream_keeps_its_seat_until_it_is_closed(qwen_vl_sandbox: Sandbox
     for stream in streams:
         await anext(stream)
     transport = await client._transport()
-    assert transport._crew.n_seated == [4] * 5
+    assert transport._pool.n_leased == [4] * 5
     for stream in streams:
         await stream.aclose()
-    assert transport._crew.n_seated == [0] * 5
+    assert transport._pool.n_leased == [0] * 5
 
 
 def test_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ def test_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = Connection(base_url="https://example.com/v1", api_key=SecretStr("sk"))
     monkeypatch.setattr(http, "_tls_context", ProcessLocal(read))
     for _ in range(3):
-        HttpTransport(connection)._crew.take_seat()
+        HttpTransport(connection)._pool.take_lease()
     assert n_read == 1
 
 
@@ -235,7 +235,7 @@ def test_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_passes(status: int, headers: dict[str, str], passes: bool) -> None:
-    assert is_passing(status, headers) == passes
+    assert is_retryable(status, headers) == passes
 
 
 @pytest.mark.parametrize(
@@ -253,17 +253,17 @@ def test_what_passes(status: int, headers: dict[str, str], passes: bool) -> None
     ],
 )
 def test_how_long_to_wait(headers: dict[str, str], least: float, most: float) -> None:
-    assert least <= seconds_to_wait(0, headers) <= most
+    assert least <= retry_delay(0, headers) <= most
 
 
 def test_wait_until_a_date() -> None:
     date = format_datetime(localtime() + timedelta(seconds=30))
-    assert 28 <= seconds_to_wait(0, {"retry-after": date}) <= 30
+    assert 28 <= retry_delay(0, {"retry-after": date}) <= 30
 
 
 def test_waits_grow_to_eight_seconds() -> None:
-    assert [seconds_to_wait(n) <= 0.5 * 2**n for n in range(4)] == [True] * 4
-    assert 6 <= seconds_to_wait(100) <= 8
+    assert [retry_delay(n) <= 0.5 * 2**n for n in range(4)] == [True] * 4
+    assert 6 <= retry_delay(100) <= 8
 
 
 @pytest.mark.parametrize("n_bytes", [1, 2, 3, 384 * 1024 - 1, 384 * 1024, 384 * 1024 + 1, 10**6])
@@ -271,10 +271,10 @@ def test_waits_grow_to_eight_seconds() -> None:
 def test_body_is_as_long_as_it_says(n_bytes: int, is_bare: bool) -> None:
     data = random.Random(n_bytes).randbytes(n_bytes)  # noqa: S311 - no secret.
     raw = DataUrl("image/png", data, None, n_bytes)
-    spelt = DataUrl("image/png", None, raw.address.partition(",")[2].encode(), n_bytes)
+    spelt = DataUrl("image/png", None, raw.url.partition(",")[2].encode(), n_bytes)
     for url in (raw, spelt):
         body = Body.write({"a": ["é", Attachment(url, is_bare=is_bare)], "b": 1})
-        address = url.address.partition(",")[2] if is_bare else url.address
+        address = url.url.partition(",")[2] if is_bare else url.url
         assert bytes(body) == f'{{"a":["é","{address}"],"b":1}}'.encode()
         assert len(body) == len(bytes(body)) == sum(map(len, body))
         assert max(map(len, body)) <= 512 * 1024

@@ -15,7 +15,7 @@ from qwen_vl.request.types import Request
 from qwen_vl.wire import native, openai
 from qwen_vl.wire.openai import encode_request
 
-PICTURE = Image(source=Url("https://example.com/a.png"), where="messages[1].content[0]")
+IMAGE = Image(source=Url("https://example.com/a.png"), where="messages[1].content[0]")
 PICTURE_JSON = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 
 
@@ -77,8 +77,8 @@ def test_media_of_tool_results_follows_the_whole_run_of_them() -> None:
     body = encode(
         user(Text(text="Look.")),
         assistant(*calls),
-        tool("a", Text(text="The left half."), PICTURE),
-        tool("b", PICTURE),
+        tool("a", Text(text="The left half."), IMAGE),
+        tool("b", IMAGE),
         user(Text(text="Well?")),
     )
 
@@ -155,7 +155,7 @@ def test_sound_leaves_as_input_audio() -> None:
 @pytest.mark.parametrize("role", ["system", "assistant"])
 def test_picture_in_a_message_that_takes_text_alone_is_refused(role: Any) -> None:
     with pytest.raises(UnsupportedContentError, match=rf"messages\[1\].content\[0\].*{role}"):
-        encode(Turn(role=role, parts=(PICTURE,)))
+        encode(Turn(role=role, parts=(IMAGE,)))
 
 
 def test_body_over_the_limit_is_refused() -> None:

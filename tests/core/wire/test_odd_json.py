@@ -106,7 +106,7 @@ ERRORS = {
     "detail": [{"loc": ["body"], "msg": "no"}],
 }
 STATUSES = (b"400 Bad Request", b"401 Unauthorized", b"404 Not Found", b"418 Teapot")
-ANSWERS = {"openai": (COMPATIBLE, CHUNK), "dashscope": (NATIVE, NATIVE)}
+ANSWERS = {"openai": (COMPATIBLE, CHUNK), "native": (NATIVE, NATIVE)}
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +264,7 @@ def test_errors_in_odd_forms_keep_what_they_say(
 
 @pytest.mark.parametrize("status", [b"7" * 5_000, b"\xd9\xa1", b"99999", b"-1", b""], ids=repr)
 def test_odd_status_lines_in_streams_are_ignored(status: bytes, server: RawServer) -> None:
-    chat, _ = models(server, "dashscope")
+    chat, _ = models(server, "native")
     event = b'data:{"code":"Oh","message":"no"}\n\n'
     server.writes = [
         STREAM_HEAD,

@@ -1,6 +1,6 @@
-"""What leaves for each server: the table of docs/servers.md, cell by cell.
+"""What leaves for each subject: the table of docs/servers.md, cell by cell.
 
-Every body goes to the sandbox's strict imitation of that server. Where a cell names a form, the
+Every body goes to the sandbox's strict imitation of that subject. Where a cell names a form, the
 form is that of self-hosted servers' own documents or of measurements (vLLM 0.32.0, 2026-11-22).
 """
 
@@ -35,7 +35,7 @@ from qwen_vl.errors import ConfigurationError, UnsupportedContentError
 from qwen_vl.reply import Reply
 from qwen_vl.samples import BIG_BUCK_BUNNY
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.specs.servers import DIALECTS, Dialect
+from qwen_vl.specs.servers import SERVERS, Server
 from qwen_vl.tokens.conversation import count_tokens
 from qwen_vl_sandbox import Sandbox
 
@@ -64,13 +64,13 @@ TOOLS = [
 NAMED = {"type": "function", "function": {"name": "turn"}}
 
 
-def _picture(kind: str, colour: str = "red") -> bytes:
+def _image(kind: str, color: str = "red") -> bytes:
     file = io.BytesIO()
-    Pillow.new("RGB", (64, 48), colour).save(file, kind)
+    Pillow.new("RGB", (64, 48), color).save(file, kind)
     return file.getvalue()
 
 
-PNG, JPEG = _picture("PNG"), _picture("JPEG")
+PNG, JPEG = _image("PNG"), _image("JPEG")
 PNG_URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
 JPEG_TEXT = base64.b64encode(JPEG).decode()
 JPEG_URL = "data:image/jpeg;base64," + JPEG_TEXT
@@ -94,11 +94,11 @@ class Raises:
     kind: type[Exception] = UnsupportedContentError
 
 
-class Server:
-    """One server's imitation, and a client that asks it."""
+class Subject:
+    """One subject's imitation, and a client that asks it."""
 
-    def __init__(self, dialect: Dialect, sandbox: Sandbox) -> None:
-        self.dialect = dialect
+    def __init__(self, server: Server, sandbox: Sandbox) -> None:
+        self.server = server
         self.sandbox = sandbox
 
     def ask(self, *parts: Part, before: tuple[Turn, ...] = (), **options: Any) -> Reply:
@@ -107,10 +107,10 @@ class Server:
 
     def ask_turns(self, turns: tuple[Turn, ...], **options: Any) -> Reply:
         settings = QwenVLSettings(
-            model="qwen3.8-flash" if self.dialect == "dashscope" else MODEL,
-            dialect=self.dialect,
+            model="qwen3.8-flash" if self.server == "dashscope" else MODEL,
+            server=self.server,
             base_url=self.sandbox.base_url,
-            api_key="sk-of-the-server",
+            api_key="sk-of-the-subject",
         )
         request = settings.make_request(turns, **options)
         return QwenVLClient(settings.connection()).ask(request)
@@ -129,41 +129,41 @@ class Server:
 
 
 Cell = tuple[str, Any]
-Row = tuple[Callable[[Server, Any], None], dict[str, Cell]]
+Row = tuple[Callable[[Subject, Any], None], dict[str, Cell]]
 ROWS: dict[str, Row] = {}
 
 
-def row(name: str, **cells: Cell) -> Callable[[Callable[[Server, Any], None]], Any]:
-    """Name a row of the table, and say of each server what the page says and what must be."""
+def row(name: str, **cells: Cell) -> Callable[[Callable[[Subject, Any], None]], Any]:
+    """Name a row of the table, and say of each subject what the page says and what must be."""
 
-    def keep(check: Callable[[Server, Any], None]) -> Callable[[Server, Any], None]:
-        assert cells.keys() == DIALECTS.keys()
+    def keep(check: Callable[[Subject, Any], None]) -> Callable[[Subject, Any], None]:
+        assert cells.keys() == SERVERS.keys()
         ROWS[name] = (check, cells)
         return check
 
     return keep
 
 
-def outcome(server: Server, wanted: Any, ask: Callable[[], object]) -> bool:
+def outcome(subject: Subject, wanted: Any, ask: Callable[[], object]) -> bool:
     """Ask, and tell whether there is a body to look at."""
     match wanted:
         case Raises():
             with pytest.raises(wanted.kind, match=wanted.words):
                 ask()
-            assert server.sandbox.requests == []
+            assert subject.sandbox.requests == []
             return False
         case Warns():
-            server_name = DIALECTS[server.dialect].server
+            server_name = SERVERS[subject.server].title
             words = rf"{re.escape(server_name)} cannot be told [^:]*\b{wanted.name}\b"
             with pytest.warns(UserWarning, match=words):
                 ask()
-            assert f"'{wanted.name}':" not in str(server.body)
+            assert f"'{wanted.name}':" not in str(subject.body)
             return False
         case _:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 ask()
-            assert server.sandbox.last_request.unknown_fields == ()
+            assert subject.sandbox.last_request.unknown_fields == ()
             return True
 
 
@@ -178,9 +178,9 @@ IMAGE = {"type": "image_url", "image_url": {"url": CAT}}
     llamacpp=("yes", [IMAGE]),
     ollama=("raises", Raises("Ollama takes no pictures by address. Download it")),
 )
-def _picture_by_address(server: Server, wanted: Any) -> None:
-    if outcome(server, wanted, lambda: server.ask(Image(source=Url(CAT)))):
-        assert server.parts == wanted
+def _picture_by_address(subject: Subject, wanted: Any) -> None:
+    if outcome(subject, wanted, lambda: subject.ask(Image(source=Url(CAT)))):
+        assert subject.parts == wanted
 
 
 INLINE = {"type": "image_url", "image_url": {"url": PNG_URL}}
@@ -194,9 +194,9 @@ INLINE = {"type": "image_url", "image_url": {"url": PNG_URL}}
     llamacpp=("yes", [INLINE]),
     ollama=("PNG, JPEG, WEBP", [INLINE]),
 )
-def _picture_within(server: Server, wanted: Any) -> None:
-    if outcome(server, wanted, lambda: server.ask(Image(source=Inline(PNG)))):
-        assert server.parts == wanted
+def _picture_within(subject: Subject, wanted: Any) -> None:
+    if outcome(subject, wanted, lambda: subject.ask(Image(source=Inline(PNG)))):
+        assert subject.parts == wanted
 
 
 @row(
@@ -207,15 +207,15 @@ def _picture_within(server: Server, wanted: Any) -> None:
     llamacpp=("raises", Raises("llama.cpp takes no oss:// addresses")),
     ollama=("raises", Raises("Ollama takes no oss:// addresses")),
 )
-def _stored(server: Server, wanted: Any) -> None:
-    if outcome(server, wanted, lambda: server.ask(Image(source=Url("oss://b/cat.png")))):
-        assert server.parts == wanted
+def _stored(subject: Subject, wanted: Any) -> None:
+    if outcome(subject, wanted, lambda: subject.ask(Image(source=Url("oss://b/cat.png")))):
+        assert subject.parts == wanted
     if isinstance(wanted, Raises):
         upload = Raises(r'video_mode="upload" needs', ConfigurationError)
         outcome(
-            server,
+            subject,
             upload,
-            lambda: server.ask(Video(source=WHOLE.source, video_mode="upload")),
+            lambda: subject.ask(Video(source=WHOLE.source, video_mode="upload")),
         )
 
 
@@ -233,13 +233,13 @@ LIMITS = {"min_pixels": 70_000, "max_pixels": 700_000}
     llamacpp=("warns", Warns("min_pixels")),
     ollama=("warns", Warns("min_pixels")),
 )
-def _limits(server: Server, wanted: Any) -> None:
+def _limits(subject: Subject, wanted: Any) -> None:
     image = Image(source=Inline(PNG), **LIMITS)
-    if not outcome(server, wanted, lambda: server.ask(image)):
+    if not outcome(subject, wanted, lambda: subject.ask(image)):
         return
-    beside = LIMITS if server.dialect == "dashscope" else {}
-    assert server.parts == [{**INLINE, **beside}]
-    assert {name: server.body[name] for name in wanted} == wanted
+    beside = LIMITS if subject.server == "dashscope" else {}
+    assert subject.parts == [{**INLINE, **beside}]
+    assert {name: subject.body[name] for name in wanted} == wanted
 
 
 LARGE = Pillow.effect_noise((1_200, 900), 40)
@@ -253,12 +253,12 @@ LARGE = Pillow.effect_noise((1_200, 900), 40)
     llamacpp=("shrunk here", (960, 704)),
     ollama=("shrunk here", (960, 704)),
 )
-def _shrunk(server: Server, wanted: Any) -> None:
+def _shrunk(subject: Subject, wanted: Any) -> None:
     file = io.BytesIO()
     LARGE.save(file, "JPEG")
     image = Image(source=Inline(file.getvalue()), max_pixels=700_000)
-    if outcome(server, wanted, lambda: server.ask(image, model="qwen3-vl-plus")):
-        data = server.parts[0]["image_url"]["url"].partition(",")[2]
+    if outcome(subject, wanted, lambda: subject.ask(image, model="qwen3-vl-plus")):
+        data = subject.parts[0]["image_url"]["url"].partition(",")[2]
         assert Pillow.open(io.BytesIO(base64.b64decode(data))).size == wanted
 
 
@@ -270,20 +270,20 @@ def _shrunk(server: Server, wanted: Any) -> None:
     llamacpp=("warns", Warns("detail")),
     ollama=("warns", Warns("detail")),
 )
-def _detail(server: Server, wanted: Any) -> None:
+def _detail(subject: Subject, wanted: Any) -> None:
     image = Image(source=Inline(PNG), detail="high")
     # What the hosted service does with it, no page says: the sandbox calls it unknown.
-    server.sandbox.clear()
+    subject.sandbox.clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        server.ask(image)
-    sent = server.parts[0]["image_url"].get("detail")
-    told = [str(warning.message) for warning in caught]
+        subject.ask(image)
+    sent = subject.parts[0]["image_url"].get("detail")
+    reported = [str(warning.message) for warning in caught]
     if isinstance(wanted, Warns):
         assert sent is None
-        assert any("cannot be told detail" in text for text in told)
+        assert any("cannot be told detail" in text for text in reported)
     else:
-        assert (sent, told) == (wanted, [])
+        assert (sent, reported) == (wanted, [])
 
 
 VIDEO = {"type": "video_url", "video_url": {"url": WALK}}
@@ -297,9 +297,9 @@ VIDEO = {"type": "video_url", "video_url": {"url": WALK}}
     llamacpp=("`input_video`", [{"type": "input_video", "input_video": {"url": WALK}}]),
     ollama=("raises", Raises("Ollama takes no videos by address")),
 )
-def _video_by_address(server: Server, wanted: Any) -> None:
-    if outcome(server, wanted, lambda: server.ask(Video(source=Url(WALK)))):
-        assert server.parts == wanted
+def _video_by_address(subject: Subject, wanted: Any) -> None:
+    if outcome(subject, wanted, lambda: subject.ask(Video(source=Url(WALK)))):
+        assert subject.parts == wanted
 
 
 HELD = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64," + MP4_TEXT}}
@@ -313,27 +313,27 @@ HELD = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64," + MP4
     llamacpp=("`input_video`", [{"type": "input_video", "input_video": {"data": MP4_TEXT}}]),
     ollama=("its frames, as pictures", 10),
 )
-def _video_within(server: Server, wanted: Any) -> None:
-    if not outcome(server, wanted, lambda: server.ask(WHOLE)):
+def _video_within(subject: Subject, wanted: Any) -> None:
+    if not outcome(subject, wanted, lambda: subject.ask(WHOLE)):
         return
     if isinstance(wanted, int):
-        label, *pictures = server.parts
+        label, *images = subject.parts
         # From the first of 132 frames to the last, at 25 a second.
         rate = f"{9 / (131 / 25):.6g}"
         words = f"The next 10 pictures are frames of a video, taken at {rate} per second, in order."
         assert label["text"] == words
-        assert len(pictures) == wanted
-        heads = {picture["image_url"]["url"][:23] for picture in pictures}
+        assert len(images) == wanted
+        heads = {image["image_url"]["url"][:23] for image in images}
         assert heads == {"data:image/jpeg;base64,"}
     else:
-        assert server.parts == wanted
+        assert subject.parts == wanted
 
 
 LABEL = {
     "type": "text",
     "text": "The next 4 pictures are frames of a video, taken at 2 per second, in order.",
 }
-PICTURE = {"type": "image_url", "image_url": {"url": JPEG_URL}}
+SMALL_IMAGE = {"type": "image_url", "image_url": {"url": JPEG_URL}}
 JOINED = "data:video/jpeg;base64," + ",".join([JPEG_TEXT] * 4)
 
 
@@ -344,15 +344,15 @@ JOINED = "data:video/jpeg;base64," + ",".join([JPEG_TEXT] * 4)
         "one `data:video/jpeg` address, `media_io_kwargs`",
         [{"type": "video_url", "video_url": {"url": JOINED}}],
     ),
-    sglang=("pictures, `fps` in words", [LABEL, *[PICTURE] * 4]),
-    llamacpp=("pictures, `fps` in words", [LABEL, *[PICTURE] * 4]),
-    ollama=("pictures, `fps` in words", [LABEL, *[PICTURE] * 4]),
+    sglang=("pictures, `fps` in words", [LABEL, *[SMALL_IMAGE] * 4]),
+    llamacpp=("pictures, `fps` in words", [LABEL, *[SMALL_IMAGE] * 4]),
+    ollama=("pictures, `fps` in words", [LABEL, *[SMALL_IMAGE] * 4]),
 )
-def _frames(server: Server, wanted: Any) -> None:
-    if outcome(server, wanted, lambda: server.ask(Video(source=FRAMES, fps=2))):
-        assert server.parts == wanted
-        kwargs = {"video": {"num_frames": -1, "fps": 2}} if server.dialect == "vllm" else None
-        assert server.body.get("media_io_kwargs") == kwargs
+def _frames(subject: Subject, wanted: Any) -> None:
+    if outcome(subject, wanted, lambda: subject.ask(Video(source=FRAMES, fps=2))):
+        assert subject.parts == wanted
+        kwargs = {"video": {"num_frames": -1, "fps": 2}} if subject.server == "vllm" else None
+        assert subject.body.get("media_io_kwargs") == kwargs
 
 
 @row(
@@ -363,15 +363,15 @@ def _frames(server: Server, wanted: Any) -> None:
     llamacpp=("warns", Warns("fps")),
     ollama=("by the frames taken here", {}),
 )
-def _fps(server: Server, wanted: Any) -> None:
+def _fps(subject: Subject, wanted: Any) -> None:
     video = Video(source=WHOLE.source, fps=1)
-    if not outcome(server, wanted, lambda: server.ask(video)):
+    if not outcome(subject, wanted, lambda: subject.ask(video)):
         return
-    if server.dialect == "dashscope":
-        assert server.parts[0]["fps"] == 1
-    elif server.dialect == "ollama":
-        assert len(server.parts) == 1 + 5
-    assert {name: server.body[name] for name in wanted} == wanted
+    if subject.server == "dashscope":
+        assert subject.parts[0]["fps"] == 1
+    elif subject.server == "ollama":
+        assert len(subject.parts) == 1 + 5
+    assert {name: subject.body[name] for name in wanted} == wanted
 
 
 @row(
@@ -385,16 +385,16 @@ def _fps(server: Server, wanted: Any) -> None:
     llamacpp=("warns", Warns("total_pixels")),
     ollama=("by the frames taken here", {}),
 )
-def _total_pixels(server: Server, wanted: Any) -> None:
+def _total_pixels(subject: Subject, wanted: Any) -> None:
     video = Video(source=WHOLE.source, total_pixels=1_048_576)
-    if server.dialect == "ollama":
+    if subject.server == "ollama":
         with pytest.warns(UserWarning, match="total_pixels"):
-            server.ask(video)
-        data = server.parts[1]["image_url"]["url"].partition(",")[2]
+            subject.ask(video)
+        data = subject.parts[1]["image_url"]["url"].partition(",")[2]
         width, height = Pillow.open(io.BytesIO(base64.b64decode(data))).size
         assert width * height * 10 <= 2 * 1_048_576
-    elif outcome(server, wanted, lambda: server.ask(video)):
-        assert {name: server.body[name] for name in wanted} == wanted
+    elif outcome(subject, wanted, lambda: subject.ask(video)):
+        assert {name: subject.body[name] for name in wanted} == wanted
 
 
 @row(
@@ -405,10 +405,10 @@ def _total_pixels(server: Server, wanted: Any) -> None:
     llamacpp=("`chat_template_kwargs`", {"chat_template_kwargs": {"enable_thinking": False}}),
     ollama=("`reasoning_effort`", {"reasoning_effort": "none"}),
 )
-def _thinking(server: Server, wanted: Any) -> None:
-    if outcome(server, wanted, lambda: server.ask(enable_thinking=False)):
-        assert {name: server.body[name] for name in wanted} == wanted
-        assert ("enable_thinking" in server.body) is (server.dialect == "dashscope")
+def _thinking(subject: Subject, wanted: Any) -> None:
+    if outcome(subject, wanted, lambda: subject.ask(enable_thinking=False)):
+        assert {name: subject.body[name] for name in wanted} == wanted
+        assert ("enable_thinking" in subject.body) is (subject.server == "dashscope")
 
 
 @row(
@@ -419,9 +419,9 @@ def _thinking(server: Server, wanted: Any) -> None:
     llamacpp=("warns", Warns("thinking_budget")),
     ollama=("warns", Warns("thinking_budget")),
 )
-def _budget(server: Server, wanted: Any) -> None:
-    if outcome(server, wanted, lambda: server.ask(thinking_budget=100)):
-        assert {name: server.body[name] for name in wanted} == wanted
+def _budget(subject: Subject, wanted: Any) -> None:
+    if outcome(subject, wanted, lambda: subject.ask(thinking_budget=100)):
+        assert {name: subject.body[name] for name in wanted} == wanted
 
 
 @row(
@@ -432,14 +432,14 @@ def _budget(server: Server, wanted: Any) -> None:
     llamacpp=("`reasoning_content`", "reasoning_content"),
     ollama=("`reasoning`", "reasoning"),
 )
-def _earlier(server: Server, wanted: Any) -> None:
+def _earlier(subject: Subject, wanted: Any) -> None:
     said = Turn(role="assistant", parts=(Reasoning(text="Hm."), Text(text="A cat.")))
     first = Turn(role="user", parts=(Text(text="What is it?"),))
     with warnings.catch_warnings():
         # Ollama reads the reasoning, and cannot be told to show it to the model.
         warnings.filterwarnings("ignore", message="Ollama cannot be told preserve_thinking")
-        server.ask(before=(first, said), preserve_thinking=True)
-    assert server.body["messages"][1] == {"role": "assistant", "content": "A cat.", wanted: "Hm."}
+        subject.ask(before=(first, said), preserve_thinking=True)
+    assert subject.body["messages"][1] == {"role": "assistant", "content": "A cat.", wanted: "Hm."}
 
 
 @row(
@@ -450,7 +450,7 @@ def _earlier(server: Server, wanted: Any) -> None:
     llamacpp=("`reasoning_content`", "reasoning_content"),
     ollama=("`reasoning`", "reasoning"),
 )
-def _answers(server: Server, wanted: Any) -> None:
+def _answers(subject: Subject, wanted: Any) -> None:
     for stream in (False, True):
         message = f'{{"role":"assistant","content":"A cat.","{wanted}":"Hm."}}'
         name = "delta" if stream else "message"
@@ -458,8 +458,8 @@ def _answers(server: Server, wanted: Any) -> None:
         body = f'{{"choices":[{choice}]}}'
         text = f"data: {body}\n\ndata: [DONE]\n\n" if stream else body
         kind = "text/event-stream" if stream else "application/json"
-        server.sandbox.script_raw(text.encode(), headers={"content-type": kind})
-        reply = server.ask(stream=stream)
+        subject.sandbox.script_raw(text.encode(), headers={"content-type": kind})
+        reply = subject.ask(stream=stream)
         assert (reply.text, reply.reasoning) == ("A cat.", "Hm.")
 
 
@@ -474,10 +474,12 @@ ONE = {"tools": TOOLS[1:], "tool_choice": "required"}
     llamacpp=('it alone is offered, `"required"`', ONE),
     ollama=("warns", Warns("tool_choice")),
 )
-def _forced(server: Server, wanted: Any) -> None:
+def _forced(subject: Subject, wanted: Any) -> None:
     replies: list[Reply] = []
-    if outcome(server, wanted, lambda: replies.append(server.ask(tools=TOOLS, tool_choice=NAMED))):
-        assert {name: server.body[name] for name in wanted} == wanted
+    if outcome(
+        subject, wanted, lambda: replies.append(subject.ask(tools=TOOLS, tool_choice=NAMED))
+    ):
+        assert {name: subject.body[name] for name in wanted} == wanted
         assert [call.name for call in replies[0].tool_calls] == ["turn"]
         # vLLM says "stop" of a call that was forced by name.
         assert replies[0].finish_reason == "tool_calls"
@@ -491,9 +493,9 @@ def _forced(server: Server, wanted: Any) -> None:
     llamacpp=("yes", SCHEMA),
     ollama=("yes", SCHEMA),
 )
-def _schema(server: Server, wanted: Any) -> None:
-    if outcome(server, wanted, lambda: server.ask(response_format=SCHEMA)):
-        assert server.body["response_format"] == wanted
+def _schema(subject: Subject, wanted: Any) -> None:
+    if outcome(subject, wanted, lambda: subject.ask(response_format=SCHEMA)):
+        assert subject.body["response_format"] == wanted
 
 
 @row(
@@ -504,10 +506,10 @@ def _schema(server: Server, wanted: Any) -> None:
     llamacpp=("warns", Warns("cache_control")),
     ollama=("warns", Warns("cache_control")),
 )
-def _cache(server: Server, wanted: Any) -> None:
+def _cache(subject: Subject, wanted: Any) -> None:
     marked = Text(text="Long.", cache_control={"type": "ephemeral"})
-    if outcome(server, wanted, lambda: server.ask(marked)):
-        assert server.parts[0]["cache_control"] == wanted
+    if outcome(subject, wanted, lambda: subject.ask(marked)):
+        assert subject.parts[0]["cache_control"] == wanted
 
 
 @row(
@@ -521,15 +523,15 @@ def _cache(server: Server, wanted: Any) -> None:
     llamacpp=("raises", Raises("llama.cpp cannot go on", ConfigurationError)),
     ollama=("raises", Raises("Ollama cannot go on", ConfigurationError)),
 )
-def _begun(server: Server, wanted: Any) -> None:
+def _begun(subject: Subject, wanted: Any) -> None:
     turns = (
         Turn(role="user", parts=(Text(text="A poem?"),)),
         Turn(role="assistant", parts=(Text(text="Roses"),), is_partial=True),
     )
-    thinking = {"enable_thinking": False} if server.dialect == "dashscope" else {}
-    if outcome(server, wanted, lambda: server.ask_turns(turns, **thinking)):
-        assert {name: server.body[name] for name in wanted} == wanted
-        assert ("partial" in server.body["messages"][-1]) is (server.dialect == "dashscope")
+    thinking = {"enable_thinking": False} if subject.server == "dashscope" else {}
+    if outcome(subject, wanted, lambda: subject.ask_turns(turns, **thinking)):
+        assert {name: subject.body[name] for name in wanted} == wanted
+        assert ("partial" in subject.body["messages"][-1]) is (subject.server == "dashscope")
 
 
 @row(
@@ -540,9 +542,9 @@ def _begun(server: Server, wanted: Any) -> None:
     llamacpp=("warns", Warns("vl_high_resolution_images")),
     ollama=("warns", Warns("vl_high_resolution_images")),
 )
-def _high_resolution(server: Server, wanted: Any) -> None:
-    if outcome(server, wanted, lambda: server.ask(vl_high_resolution_images=True)):
-        assert server.body["vl_high_resolution_images"] is wanted
+def _high_resolution(subject: Subject, wanted: Any) -> None:
+    if outcome(subject, wanted, lambda: subject.ask(vl_high_resolution_images=True)):
+        assert subject.body["vl_high_resolution_images"] is wanted
 
 
 @row(
@@ -553,9 +555,9 @@ def _high_resolution(server: Server, wanted: Any) -> None:
     llamacpp=("`repeat_penalty`", {"top_k": 5, "repeat_penalty": 1.1}),
     ollama=("warns", Warns("repetition_penalty")),
 )
-def _sampling(server: Server, wanted: Any) -> None:
-    if outcome(server, wanted, lambda: server.ask(top_k=5, repetition_penalty=1.1)):
-        assert {name: server.body[name] for name in wanted} == wanted
+def _sampling(subject: Subject, wanted: Any) -> None:
+    if outcome(subject, wanted, lambda: subject.ask(top_k=5, repetition_penalty=1.1)):
+        assert {name: subject.body[name] for name in wanted} == wanted
 
 
 @row(
@@ -566,10 +568,10 @@ def _sampling(server: Server, wanted: Any) -> None:
     llamacpp=("raises", Raises("llama.cpp takes no sounds")),
     ollama=("raises", Raises("Ollama takes no sounds")),
 )
-def _sounds(server: Server, wanted: Any) -> None:
+def _sounds(subject: Subject, wanted: Any) -> None:
     sound = Audio(source=Url("https://example.com/a.mp3"), format="mp3")
-    if outcome(server, wanted, lambda: server.ask(sound, model="qwen3.8-omni-flash")):
-        assert server.parts[0]["type"] == "input_audio"
+    if outcome(subject, wanted, lambda: subject.ask(sound, model="qwen3.8-omni-flash")):
+        assert subject.parts[0]["type"] == "input_audio"
 
 
 @row(
@@ -580,33 +582,33 @@ def _sounds(server: Server, wanted: Any) -> None:
     llamacpp=("transformers' rule (unsure)", 64 + 2),
     ollama=("transformers' rule (unsure)", 64 + 2),
 )
-def _counts(server: Server, wanted: Any) -> None:
+def _counts(subject: Subject, wanted: Any) -> None:
     # 64x64 pixels: enlarged to 65,536 by transformers, as vLLM reported.
     image = Image(source=Pixels(Pillow.new("RGB", (64, 64))))
-    model = "qwen-vl-ocr" if server.dialect == "dashscope" else MODEL
-    assert count_tokens(image, model, dialect=server.dialect) == wanted
+    model = "qwen-vl-ocr" if subject.server == "dashscope" else MODEL
+    assert count_tokens(image, model, server=subject.server) == wanted
 
 
 @pytest.fixture
-def server(dialect: str) -> Iterator[Server]:
-    name = cast("Dialect", dialect)
-    with Sandbox(dialect=name) as sandbox:
-        yield Server(name, sandbox)
+def subject(server: str) -> Iterator[Subject]:
+    name = cast("Server", server)
+    with Sandbox(server=name) as sandbox:
+        yield Subject(name, sandbox)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("name", ROWS)
-def test_cell(name: str, dialect: str, server: Server) -> None:
+def test_cell(name: str, server: str, subject: Subject) -> None:
     check, cells = ROWS[name]
-    check(server, cells[dialect][1])
+    check(subject, cells[server][1])
 
 
 def test_page_shows_just_these_cells() -> None:
     lines = [
-        "| | " + " | ".join(f"`{name}`" for name in DIALECTS) + " |",
-        "| --- " * (len(DIALECTS) + 1) + "|",
+        "| | " + " | ".join(f"`{name}`" for name in SERVERS) + " |",
+        "| --- " * (len(SERVERS) + 1) + "|",
         *(
-            f"| {name} | " + " | ".join(cells[dialect][0] for dialect in DIALECTS) + " |"
+            f"| {name} | " + " | ".join(cells[server][0] for server in SERVERS) + " |"
             for name, (_, cells) in ROWS.items()
         ),
     ]
@@ -617,34 +619,34 @@ def test_page_shows_just_these_cells() -> None:
 
 
 @pytest.fixture
-def vllm() -> Iterator[Server]:
-    with Sandbox(dialect="vllm") as sandbox:
-        yield Server("vllm", sandbox)
+def vllm() -> Iterator[Subject]:
+    with Sandbox(server="vllm") as sandbox:
+        yield Subject("vllm", sandbox)
 
 
-def test_frames_in_other_formats_become_jpeg(vllm: Server) -> None:
+def test_frames_in_other_formats_become_jpeg(vllm: Subject) -> None:
     transparent = io.BytesIO()
     Pillow.new("RGBA", (64, 48), (0, 0, 255, 0)).save(transparent, "PNG")
     frames = Frames((Inline(PNG), Inline(transparent.getvalue()), Inline(JPEG), Inline(JPEG)))
     vllm.ask(Video(source=frames))
     url = vllm.parts[0]["video_url"]["url"]
     pieces = url.removeprefix("data:video/jpeg;base64,").split(",")
-    pictures = [Pillow.open(io.BytesIO(base64.b64decode(piece))) for piece in pieces]
-    assert {picture.format for picture in pictures} == {"JPEG"}
-    red, white = (picture.convert("RGB").getpixel((5, 5)) for picture in pictures[:2])
+    images = [Pillow.open(io.BytesIO(base64.b64decode(piece))) for piece in pieces]
+    assert {image.format for image in images} == {"JPEG"}
+    red, white = (image.convert("RGB").getpixel((5, 5)) for image in images[:2])
     assert max(abs(a - b) for a, b in zip(red, (255, 0, 0), strict=True)) < 5
     assert white == (255, 255, 255)
     # What was a JPEG already goes as it was.
     assert pieces[2] == JPEG_TEXT
 
 
-def test_frames_by_address_cannot_be_joined(vllm: Server) -> None:
+def test_frames_by_address_cannot_be_joined(vllm: Subject) -> None:
     frames = Frames(tuple(Url(f"https://example.com/{n}.jpg") for n in range(4)))
     with pytest.raises(UnsupportedContentError, match="a list of frames only as JPEG within"):
         vllm.ask(Video(source=frames))
 
 
-def test_limits_that_differ_are_refused(vllm: Server) -> None:
+def test_limits_that_differ_are_refused(vllm: Subject) -> None:
     one = Image(source=Inline(PNG), max_pixels=70_000, where="messages[0].content[0]")
     other = Image(source=Inline(PNG), max_pixels=80_000, where="messages[0].content[1]")
     words = r"content\[1\]: vLLM takes one max_pixels .* 80000, and .*content\[0\] has 70000"
@@ -652,7 +654,7 @@ def test_limits_that_differ_are_refused(vllm: Server) -> None:
         vllm.ask(one, other)
 
 
-def test_limits_of_frames_are_those_of_the_clip(vllm: Server) -> None:
+def test_limits_of_frames_are_those_of_the_clip(vllm: Subject) -> None:
     vllm.ask(Video(source=FRAMES, max_pixels=100_000))
     assert vllm.body["mm_processor_kwargs"] == {"videos_kwargs": {"max_pixels": 400_000}}
     # Of each frame, for Qwen2.5-VL.
@@ -660,13 +662,13 @@ def test_limits_of_frames_are_those_of_the_clip(vllm: Server) -> None:
     assert vllm.body["mm_processor_kwargs"] == {"videos_kwargs": {"max_pixels": 100_000}}
 
 
-def test_limits_of_a_file_s_frames_cannot_be_told(vllm: Server) -> None:
+def test_limits_of_a_file_s_frames_cannot_be_told(vllm: Subject) -> None:
     with pytest.warns(UserWarning, match="vLLM cannot be told max_pixels"):
         vllm.ask(Video(source=WHOLE.source, max_pixels=100_000))
     assert "mm_processor_kwargs" not in vllm.body
 
 
-def test_template_s_own_parameters_come_along(vllm: Server) -> None:
+def test_template_s_own_parameters_come_along(vllm: Subject) -> None:
     own = {"chat_template_kwargs": {"add_vision_id": True}}
     vllm.ask(enable_thinking=True, extra_body=own)
     assert vllm.body["chat_template_kwargs"] == {"add_vision_id": True, "enable_thinking": True}
@@ -675,18 +677,18 @@ def test_template_s_own_parameters_come_along(vllm: Server) -> None:
 def test_key_of_the_service_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-of-the-service")
     monkeypatch.setenv("DASHSCOPE_BASE_URL", "http://127.0.0.1:9/compatible-mode/v1")
-    settings = QwenVLSettings(dialect="vllm", base_url="http://localhost:8000/v1")
+    settings = QwenVLSettings(server="vllm", base_url="http://localhost:8000/v1")
     connection = settings.connection()
     assert connection.base_url == "http://localhost:8000/v1"
     assert connection.require_api_key() == "none"
     with pytest.raises(ConfigurationError, match='pass its address, as base_url="http://localhost'):
-        QwenVLSettings(dialect="vllm").connection()
-    mine = QwenVLSettings(dialect="vllm", base_url="http://localhost:8000/v1", api_key="sk-mine")
+        QwenVLSettings(server="vllm").connection()
+    mine = QwenVLSettings(server="vllm", base_url="http://localhost:8000/v1", api_key="sk-mine")
     assert mine.connection().require_api_key() == "sk-mine"
 
 
 def test_protocol_and_dialect_exclude_each_other() -> None:
-    both = QwenVLSettings(dialect="vllm", base_url="http://a/v1", protocol="dashscope")
+    both = QwenVLSettings(server="vllm", base_url="http://a/v1", protocol="native")
     with pytest.raises(ConfigurationError, match="exclude each other"):
         both.connection()
 
@@ -695,13 +697,13 @@ def test_picture_of_a_kind_that_ollama_does_not_read() -> None:
     tiff = io.BytesIO()
     Pillow.new("RGB", (64, 48), "red").save(tiff, "TIFF")
     with (
-        Sandbox(dialect="ollama") as sandbox,
+        Sandbox(server="ollama") as sandbox,
         pytest.raises(UnsupportedContentError, match=r"Ollama takes no image/tiff\. Give it"),
     ):
-        Server("ollama", sandbox).ask(Image(source=Inline(tiff.getvalue())))
+        Subject("ollama", sandbox).ask(Image(source=Inline(tiff.getvalue())))
 
 
-def test_limits_of_the_service_do_not_bind_other_servers(vllm: Server) -> None:
+def test_limits_of_the_service_do_not_bind_other_servers(vllm: Subject) -> None:
     # The hosted service takes four frames at least, and limits from 65,536 pixels on.
     vllm.ask(Video(source=Frames((Inline(JPEG),) * 2)))
     vllm.ask(Image(source=Inline(PNG), max_pixels=5_000))

@@ -80,7 +80,7 @@ def test_each_fact_comes_on_one_delta_alone() -> None:
     deltas = [*decoder.feed(STREAM), *decoder.finish()]
 
     for name in ("model", "id", "finish_reason", "usage"):
-        assert sum(bool(getattr(delta.facts, name, None)) for delta in deltas) == 1, name
+        assert sum(bool(getattr(delta.metadata, name, None)) for delta in deltas) == 1, name
 
 
 def test_usage_with_every_chunk_counts_once() -> None:

@@ -142,8 +142,8 @@ def test_last_event_of_the_native_protocol_ends_its_stream(holds: bool) -> None:
     parts = [native("A ", "null"), native("cat."), native("A dog."), b"data: {oh\n\n"]
     with raw_server([STREAM_HEAD, *chunked(*parts)], holds=holds, closes=not holds) as server:
         replies = [
-            QwenVLClient(connect(server)).ask(question("dashscope")),
-            asyncio.run(AsyncQwenVLClient(connect(server)).ask(question("dashscope"))),
+            QwenVLClient(connect(server)).ask(question("native")),
+            asyncio.run(AsyncQwenVLClient(connect(server)).ask(question("native"))),
         ]
 
     assert [(reply.text, reply.finish_reason) for reply in replies] == [("A cat.", "stop")] * 2

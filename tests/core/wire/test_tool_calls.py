@@ -131,8 +131,8 @@ def test_calls_that_are_no_objects_are_not_lost() -> None:
 @given(cuts=st.lists(st.integers(0, 60), max_size=12))
 def test_arguments_may_be_cut_anywhere(cuts: list[int]) -> None:
     text = '{"q": "a \\"{[\\\\", "n": [1, {"b": {}}], "s": "}]"}'
-    places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    pieces = [text[start:end] for start, end in itertools.pairwise(places)]
+    boxes = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    pieces = [text[start:end] for start, end in itertools.pairwise(boxes)]
     for fields in ({"index": 0}, {"id": "c1"}, {"index": 0, "id": "c1", "name": "find"}):
         assembler = ToolCallAssembler()
         name = fields.get("name")

@@ -14,7 +14,7 @@ from qwen_vl_sandbox.answers.grounding import write_findings
 from qwen_vl_sandbox.answers.ocr import find_task, read_text
 from qwen_vl_sandbox.answers.tools import choose_calls
 from qwen_vl_sandbox.json_schema import value_for
-from qwen_vl_sandbox.media.hosted import Receipt, Sight, arguments_text
+from qwen_vl_sandbox.media.hosted import InspectedMedia, MediaReport, arguments_text
 from qwen_vl_sandbox.media.hosted_tokens import pieces, text_tokens
 from qwen_vl_sandbox.reading.conversation import Conversation, Message, Options, ToolCall
 
@@ -48,21 +48,21 @@ class Answer:
         return self.reasoning_tokens + text_tokens(self.text) + calls
 
 
-def compose(conversation: Conversation, receipt: Receipt) -> Answer:
+def compose(conversation: Conversation, report: MediaReport) -> Answer:
     """Write the honest answer to a conversation."""
     options = conversation.options
     if options.ocr is not None:
-        reading = read_text(options.ocr, receipt)
+        reading = read_text(options.ocr, report)
         return replace(limited(Answer(reading.text), options), ocr_result=reading.result)
-    told = find_task(conversation)
-    if told is not None:
-        return limited(Answer(read_text(told, receipt).text), options)
-    reasoning = _reasoning(conversation, receipt) if options.thinking else ""
+    reported = find_task(conversation)
+    if reported is not None:
+        return limited(Answer(read_text(reported, report).text), options)
+    reasoning = _reasoning(conversation, report) if options.thinking else ""
     calls = choose_calls(conversation)
     if calls:
         called = Answer("", reasoning, calls, "tool_calls")
         return _cut_calls(called, options.max_completion_tokens) if options.cuts_calls else called
-    text = _formatted(conversation, receipt) if options.exact is None else options.exact
+    text = _formatted(conversation, report) if options.exact is None else options.exact
     return limited(Answer(text, reasoning), options)
 
 
@@ -95,17 +95,17 @@ def _cut_calls(answer: Answer, most: int | None) -> Answer:
     return Answer(text, reasoning, (), "length")
 
 
-def describe(sights: tuple[Sight, ...]) -> str:
+def describe(sights: tuple[InspectedMedia, ...]) -> str:
     """Say what media came, in order.
 
     Example:
-        >>> describe((Sight("image", "PNG 451x300, 128 tokens", 128),))
+        >>> describe((InspectedMedia("image", "PNG 451x300, 128 tokens", 128),))
         'a picture: PNG 451x300, 128 tokens'
     """
     words = {"image": "picture", "video": "video", "audio": "sound"}
     groups = []
     for kind, word in words.items():
-        found = [sight.description for sight in sights if sight.kind == kind]
+        found = [inspected.description for inspected in sights if inspected.kind == kind]
         if len(found) == 1:
             groups.append(f"a {word}: {found[0]}")
         elif found:
@@ -114,19 +114,19 @@ def describe(sights: tuple[Sight, ...]) -> str:
     return "; ".join(groups)
 
 
-def _formatted(conversation: Conversation, receipt: Receipt) -> str:
+def _formatted(conversation: Conversation, report: MediaReport) -> str:
     options = conversation.options
-    findings = write_findings(conversation, receipt)
+    findings = write_findings(conversation, report)
     if findings is not None:
         return findings
     if options.answer_format == "text":
-        return _prose(conversation, receipt)
+        return _prose(conversation, report)
     schema = options.schema or schema_in_words(conversation.messages)
     if schema is not None:
-        seen = describe(receipt.sights) or "no media"
+        seen = describe(report.sights) or "no media"
         value = value_for(schema, f"sandbox, not a model; received {seen}")
     else:
-        value = _as_object(conversation, receipt)
+        value = _as_object(conversation, report)
     return orjson.dumps(value).decode()
 
 
@@ -150,23 +150,27 @@ def schema_in_words(messages: tuple[Message, ...]) -> dict[str, Any] | None:
     return None
 
 
-def _as_object(conversation: Conversation, receipt: Receipt) -> dict[str, Any]:
+def _as_object(conversation: Conversation, report: MediaReport) -> dict[str, Any]:
     return {
         "from": "qwen-vl sandbox, not a model",
         "received": [
-            {"kind": sight.kind, "description": sight.description, "tokens": sight.tokens}
-            for sight in receipt.sights
+            {
+                "kind": inspected.kind,
+                "description": inspected.description,
+                "tokens": inspected.tokens,
+            }
+            for inspected in report.sights
         ],
         "text": _quoted(last_user_text(conversation.messages)),
     }
 
 
-def _prose(conversation: Conversation, receipt: Receipt) -> str:
+def _prose(conversation: Conversation, report: MediaReport) -> str:
     opening = "I am the qwen-vl sandbox, not a model."
     returned = _tool_results(conversation.messages)
     if returned:
         return f"{opening} The tools returned: {'; '.join(returned)}."
-    media = describe(receipt.sights)
+    media = describe(report.sights)
     text = f'the text: "{_quoted(last_user_text(conversation.messages))}"'
     return f"{opening} I received {f'{media}; and ' if media else ''}{text}."
 
@@ -187,8 +191,8 @@ def last_user_text(messages: tuple[Message, ...]) -> str:
     return next((message.text for message in reversed(messages) if message.role == "user"), "")
 
 
-def _reasoning(conversation: Conversation, receipt: Receipt) -> str:
-    media = describe(receipt.sights) or "no media"
+def _reasoning(conversation: Conversation, report: MediaReport) -> str:
+    media = describe(report.sights) or "no media"
     text = (
         f"The request holds {len(conversation.messages)} messages and {media}. "
         "I am a sandbox and cannot think; I shall say what I received."

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from qwen_vl_sandbox.media.colors import Place
-from qwen_vl_sandbox.media.hosted import Receipt, Sight
+from qwen_vl_sandbox.media.hosted import InspectedMedia, MediaReport
 from qwen_vl_sandbox.media.scenes import Scene
 from qwen_vl_sandbox.reading.conversation import Conversation
 from qwen_vl_sandbox.reading.grounding_question import Question, find_question
@@ -16,14 +16,14 @@ _THOUSANDTHS = 1_000
 _SIXTY = 60
 
 
-def write_findings(conversation: Conversation, receipt: Receipt) -> str | None:
+def write_findings(conversation: Conversation, report: MediaReport) -> str | None:
     """Write what was asked for; `None` where nothing was, or no medium could be looked at."""
     question = find_question(conversation)
     if question is None:
         return None
-    entries = _places(question, conversation, receipt)
+    entries = _boxes(question, conversation, report)
     if question.kind == "events":
-        entries = _events(receipt)
+        entries = _events(report)
     if entries is None:
         return None
     schema = conversation.options.schema
@@ -37,27 +37,29 @@ def write_findings(conversation: Conversation, receipt: Receipt) -> str | None:
     return f"```json\n{written}\n```"
 
 
-def _places(
-    question: Question, conversation: Conversation, receipt: Receipt
+def _boxes(
+    question: Question, conversation: Conversation, report: MediaReport
 ) -> list[dict[str, Any]] | None:
-    seen = next((sight for sight in reversed(receipt.sights) if sight.places is not None), None)
-    if seen is None or seen.places is None or seen.size is None:
+    seen = next(
+        (inspected for inspected in reversed(report.sights) if inspected.boxes is not None), None
+    )
+    if seen is None or seen.boxes is None or seen.size is None:
         return None
     scale = _scale(question, conversation, seen, seen.size)
-    return [_entry(place, scale, wants_points=question.wants_points) for place in seen.places]
+    return [_entry(place, scale, wants_points=question.wants_points) for place in seen.boxes]
 
 
 def _scale(
-    question: Question, conversation: Conversation, seen: Sight, size: tuple[int, int]
+    question: Question, conversation: Conversation, seen: InspectedMedia, size: tuple[int, int]
 ) -> Callable[[float, float], list[int]]:
-    wide, high = _THOUSANDTHS, _THOUSANDTHS
+    width, high = _THOUSANDTHS, _THOUSANDTHS
     if question.in_pixels:
-        wide, high = size
+        width, high = size
     elif coordinates_of(conversation.model) == "resized":
-        wide, high = seen.scaled or size
+        width, high = seen.scaled or size
 
     def to_own(x: float, y: float) -> list[int]:
-        return [round(x * wide / size[0]), round(y * high / size[1])]
+        return [round(x * width / size[0]), round(y * high / size[1])]
 
     return to_own
 
@@ -71,8 +73,10 @@ def _entry(
     return {"bbox_2d": [*to_own(x1, y1), *to_own(x2, y2)], "label": place.word}
 
 
-def _events(receipt: Receipt) -> list[dict[str, Any]] | None:
-    seen = next((sight for sight in reversed(receipt.sights) if sight.scenes is not None), None)
+def _events(report: MediaReport) -> list[dict[str, Any]] | None:
+    seen = next(
+        (inspected for inspected in reversed(report.sights) if inspected.scenes is not None), None
+    )
     if seen is None or seen.scenes is None:
         return None
     return [_event(number, scene) for number, scene in enumerate(seen.scenes, 1)]
@@ -82,7 +86,7 @@ def _event(number: int, scene: Scene) -> dict[str, Any]:
     return {
         "start_time": _clock(scene.start),
         "end_time": _clock(scene.end),
-        "event": f"scene {number}, mean colour {scene.colour}",
+        "event": f"scene {number}, mean colour {scene.color}",
     }
 
 

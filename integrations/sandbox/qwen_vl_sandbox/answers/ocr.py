@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from qwen_vl_sandbox.media.hosted import Receipt, Sight
+from qwen_vl_sandbox.media.hosted import InspectedMedia, MediaReport
 from qwen_vl_sandbox.reading.conversation import Conversation, OcrTask
 
 WORDS, VALUES = "advanced_recognition", "key_information_extraction"
@@ -51,7 +51,7 @@ class Reading:
 
 def find_task(conversation: Conversation) -> OcrTask | None:
     """Find the task that a documented prompt asks a text-reading model for."""
-    if not conversation.facts.reads:
+    if not conversation.spec.reads:
         return None
     users = (message for message in reversed(conversation.messages) if message.role == "user")
     text = next((message.text for message in users), "").lstrip()
@@ -71,9 +71,11 @@ def _schema_in(text: str) -> dict[str, Any] | None:
     return schema if isinstance(schema, dict) else None
 
 
-def read_text(task: OcrTask, receipt: Receipt) -> Reading:
+def read_text(task: OcrTask, report: MediaReport) -> Reading:
     """Answer a task."""
-    seen = next((sight for sight in reversed(receipt.sights) if sight.kind == "image"), None)
+    seen = next(
+        (inspected for inspected in reversed(report.sights) if inspected.kind == "image"), None
+    )
     words = f"sandbox, not a model; received {seen.description if seen else 'no picture'}"
     match task.task:
         case "advanced_recognition":
@@ -91,7 +93,7 @@ def read_text(task: OcrTask, receipt: Receipt) -> Reading:
             return Reading(words)
 
 
-def _words(words: str, seen: Sight | None) -> Reading:
+def _words(words: str, seen: InspectedMedia | None) -> Reading:
     width, height = (seen.size if seen else None) or (0, 0)
     # In the result pixels of the picture as it came, in the text what the model itself says,
     # thousandths of its sides. unsure: of the text, where no page says so; seen in answers of 2025.

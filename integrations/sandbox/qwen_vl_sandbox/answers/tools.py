@@ -64,10 +64,10 @@ def find_arguments(tool: Tool, text: str) -> dict[str, Any]:
 
 
 def _named(tools: tuple[Tool, ...], text: str) -> list[Tool]:
-    places = [
+    matches = [
         (match.start(), tool) for tool in tools if (match := _mention(tool.name).search(text))
     ]
-    return [tool for _, tool in sorted(places, key=lambda place: place[0])]
+    return [tool for _, tool in sorted(matches, key=lambda place: place[0])]
 
 
 def _mention(name: str) -> re.Pattern[str]:

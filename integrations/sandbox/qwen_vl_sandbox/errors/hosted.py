@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from qwen_vl_sandbox.errors.refusal import Refusal
+from qwen_vl_sandbox.errors.api_error import ApiError
 
 TOO_MANY = 429
 SERVER_SIDE = 500
@@ -59,11 +59,11 @@ class ErrorForm:
     """
 
     media_type: str
-    body: Callable[[Refusal, str], bytes]
-    event: Callable[[Refusal, str], bytes]
+    body: Callable[[ApiError, str], bytes]
+    event: Callable[[ApiError, str], bytes]
 
 
-def openai_error(error: Refusal, request_id: str) -> dict[str, Any]:
+def openai_error(error: ApiError, request_id: str) -> dict[str, Any]:
     """Shape a refusal as the OpenAI-compatible protocol does (Errors page, 2026-07)."""
     code = error.code or OPENAI_CODES.get(error.status, "internal_error")
     return {
@@ -78,37 +78,37 @@ def openai_error(error: Refusal, request_id: str) -> dict[str, Any]:
     }
 
 
-def native_error(error: Refusal, request_id: str) -> dict[str, Any]:
+def native_error(error: ApiError, request_id: str) -> dict[str, Any]:
     """Shape a refusal as the native protocol does (Errors page, 2026-07)."""
     code = error.code or error.native_code or NATIVE_CODES.get(error.status, "InternalError")
     return {"code": code, "message": error.message, "request_id": request_id}
 
 
-def _kind(error: Refusal, code: str) -> str:
+def _kind(error: ApiError, code: str) -> str:
     # unsure: the pages print `type` for 400 alone.
     if error.status == TOO_MANY:
         return code
     return "internal_error" if error.status >= SERVER_SIDE else "invalid_request_error"
 
 
-def _openai_body(error: Refusal, request_id: str) -> bytes:
+def _openai_body(error: ApiError, request_id: str) -> bytes:
     return orjson.dumps(openai_error(error, request_id))
 
 
-def _openai_event(error: Refusal, request_id: str) -> bytes:
+def _openai_event(error: ApiError, request_id: str) -> bytes:
     return b"data: " + _openai_body(error, request_id) + b"\n\n"
 
 
-def _native_body(error: Refusal, request_id: str) -> bytes:
+def _native_body(error: ApiError, request_id: str) -> bytes:
     return orjson.dumps(native_error(error, request_id))
 
 
-def _native_event(error: Refusal, request_id: str) -> bytes:
+def _native_event(error: ApiError, request_id: str) -> bytes:
     body = _native_body(error, request_id)
     return b"id:1\nevent:error\n:HTTP_STATUS/%d\ndata:%b\n\n" % (error.status, body)
 
 
-def _storage_body(error: Refusal, request_id: str) -> bytes:
+def _storage_body(error: ApiError, request_id: str) -> bytes:
     code = error.code or STORAGE_CODES.get(error.status, "InternalError")
     fields = {"Code": code, "Message": error.message, "RequestId": request_id}
     inner = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in fields.items())

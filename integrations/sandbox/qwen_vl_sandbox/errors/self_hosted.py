@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
+from qwen_vl_sandbox.errors.api_error import ApiError
 from qwen_vl_sandbox.errors.hosted import ErrorForm
-from qwen_vl_sandbox.errors.refusal import Refusal
 
 UNAUTHORIZED = 401
 
@@ -33,7 +33,7 @@ _LLAMACPP_TYPES = {
 _OLLAMA_TYPES = {400: "invalid_request_error", 404: "not_found_error"}
 
 
-def _vllm(error: Refusal) -> dict[str, Any]:
+def _vllm(error: ApiError) -> dict[str, Any]:
     if error.status == UNAUTHORIZED:
         return {"error": "Unauthorized"}
     kind = error.code or _VLLM_TYPES.get(error.status, "InternalServerError")
@@ -41,7 +41,7 @@ def _vllm(error: Refusal) -> dict[str, Any]:
     return {"error": fields}
 
 
-def _sglang(error: Refusal) -> dict[str, Any]:
+def _sglang(error: ApiError) -> dict[str, Any]:
     # unsure: this body is from public threads.
     if error.status == UNAUTHORIZED:
         return {"error": "Unauthorized"}
@@ -55,22 +55,22 @@ def _sglang(error: Refusal) -> dict[str, Any]:
     }
 
 
-def _llamacpp(error: Refusal) -> dict[str, Any]:
+def _llamacpp(error: ApiError) -> dict[str, Any]:
     message = "Invalid API Key" if error.status == UNAUTHORIZED else error.message
     kind = error.code or _LLAMACPP_TYPES.get(error.status, "server_error")
     return {"error": {"code": error.status, "message": message, "type": kind}}
 
 
-def _ollama(error: Refusal) -> dict[str, Any]:
+def _ollama(error: ApiError) -> dict[str, Any]:
     kind = error.code or _OLLAMA_TYPES.get(error.status, "api_error")
     return {"error": {"message": error.message, "type": kind, "param": None, "code": None}}
 
 
-def _form(shape: Callable[[Refusal], dict[str, Any]]) -> ErrorForm:
-    def body(error: Refusal, _request_id: str) -> bytes:
+def _form(shape: Callable[[ApiError], dict[str, Any]]) -> ErrorForm:
+    def body(error: ApiError, _request_id: str) -> bytes:
         return orjson.dumps(shape(error))
 
-    def event(error: Refusal, _request_id: str) -> bytes:
+    def event(error: ApiError, _request_id: str) -> bytes:
         return b"data: " + orjson.dumps(shape(error)) + b"\n\n"
 
     return ErrorForm("application/json", body, event)

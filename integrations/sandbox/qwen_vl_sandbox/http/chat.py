@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from qwen_vl_sandbox.answers.compose import Answer, compose
-from qwen_vl_sandbox.errors.refusal import Refusal, refuse
+from qwen_vl_sandbox.errors.api_error import ApiError, reject
 from qwen_vl_sandbox.faults import NO_FAULT, Fault, RawAnswer, ScriptedAnswer
 from qwen_vl_sandbox.http.requests import check_key, parsed, read_body, record
 from qwen_vl_sandbox.http.responses import (
@@ -20,17 +20,17 @@ from qwen_vl_sandbox.http.responses import (
     streamed_answer,
     whole_answer,
 )
-from qwen_vl_sandbox.media.hosted import Receipt, has_media
+from qwen_vl_sandbox.media.hosted import MediaReport, has_media
 from qwen_vl_sandbox.protocols.base import ChatProtocol, Reply
 from qwen_vl_sandbox.reading.conversation import Conversation
-from qwen_vl_sandbox.recorder import Ledger
+from qwen_vl_sandbox.recorder import Recorder
 
 
 class ChatEndpoint:
     """Answers for one ledger, in one protocol."""
 
-    def __init__(self, ledger: Ledger, protocol: ChatProtocol) -> None:
-        self._ledger = ledger
+    def __init__(self, recorder: Recorder, protocol: ChatProtocol) -> None:
+        self._ledger = recorder
         self._protocol = protocol
 
     async def answer(self, request: Request) -> Response:
@@ -38,7 +38,7 @@ class ChatEndpoint:
         request_id = str(uuid.uuid4())
         try:
             return await self._answer(request, request_id)
-        except Refusal as error:
+        except ApiError as error:
             return error_answer(error, request_id, self._protocol.errors)
 
     async def _answer(self, request: Request, request_id: str) -> Response:
@@ -53,9 +53,9 @@ class ChatEndpoint:
             stream = protocol.wants_stream(body, request.headers)
             return fault_answer(fault, request_id, protocol.errors, stream=stream)
         if body is None:
-            refuse("The request body is not valid JSON.")
+            reject("The request body is not valid JSON.")
         exchange = protocol.read(body, request.headers, strict=self._ledger.strict)
-        receipt = await self._receive(exchange.conversation)
+        report = await self._receive(exchange.conversation)
         # Taken before any waiting: a client that gives up must not take a later one's answer.
         scripted = self._ledger.next_answer()
         await asyncio.sleep(fault.latency)
@@ -65,23 +65,23 @@ class ChatEndpoint:
         if scripted is not None and scripted.partial:
             headers["x-dashscope-partialresponse"] = "true"
         answer = (
-            compose(exchange.conversation, receipt) if scripted is None else _as_answer(scripted)
+            compose(exchange.conversation, report) if scripted is None else _as_answer(scripted)
         )
         usage: Any = None if scripted is None else scripted.usage
-        reply = Reply(exchange, receipt, answer, request_id, int(time.time()), usage)
+        reply = Reply(exchange, report, answer, request_id, int(time.time()), usage)
         if exchange.stream:
             return self._stream(reply, fault, headers)
         return whole_answer(
             protocol.whole(reply), fault, request_id, protocol.errors, headers=headers
         )
 
-    async def _receive(self, conversation: Conversation) -> Receipt:
+    async def _receive(self, conversation: Conversation) -> MediaReport:
         storage = self._ledger.storage
         if has_media(conversation):
-            receipt = await asyncio.to_thread(self._protocol.receive, conversation, storage)
+            report = await asyncio.to_thread(self._protocol.receive, conversation, storage)
         else:
-            receipt = self._protocol.receive(conversation, storage)
-        return replace(receipt, cache=self._ledger.cache.use(conversation, receipt))
+            report = self._protocol.receive(conversation, storage)
+        return replace(report, cache=self._ledger.cache.use(conversation, report))
 
     def _stream(self, reply: Reply, fault: Fault, headers: dict[str, str]) -> Response:
         protocol = self._protocol

@@ -7,11 +7,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from qwen_vl_sandbox.errors.api_error import ApiError, reject
 from qwen_vl_sandbox.errors.hosted import NATIVE, OPENAI
-from qwen_vl_sandbox.errors.refusal import Refusal, refuse
 from qwen_vl_sandbox.http.requests import check_key, record
 from qwen_vl_sandbox.http.responses import error_answer, json_answer
-from qwen_vl_sandbox.recorder import Ledger
+from qwen_vl_sandbox.recorder import Recorder
 from qwen_vl_sandbox.specs.models import LISTED
 
 PAGE_SIZE = 10
@@ -20,8 +20,8 @@ PAGE_SIZE = 10
 class ModelEndpoints:
     """Lists models for one ledger."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, recorder: Recorder) -> None:
+        self._ledger = recorder
 
     async def compatible(self, request: Request) -> Response:
         """List them in the OpenAI-compatible protocol."""
@@ -29,7 +29,7 @@ class ModelEndpoints:
         record(self._ledger, request)
         try:
             check_key(self._ledger, request)
-        except Refusal as error:
+        except ApiError as error:
             return error_answer(error, request_id, OPENAI)
         # unsure: this path is not documented; the shape is OpenAI's own.
         data = [
@@ -44,7 +44,7 @@ class ModelEndpoints:
         try:
             check_key(self._ledger, request)
             page = _listed(request)
-        except Refusal as error:
+        except ApiError as error:
             return error_answer(error, request_id, NATIVE)
         return json_answer(orjson.dumps({"request_id": request_id, "output": page}), request_id)
 
@@ -64,5 +64,5 @@ def _listed(request: Request) -> dict[str, Any]:
 def _positive(request: Request, name: str, default: int) -> int:
     value = request.query_params.get(name, str(default))
     if not value.isdecimal() or int(value) < 1:
-        refuse(f"{name} must be a positive integer.")
+        reject(f"{name} must be a positive integer.")
     return int(value)

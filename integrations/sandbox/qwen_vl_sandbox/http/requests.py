@@ -5,16 +5,16 @@ from typing import Any
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
-from qwen_vl_sandbox.errors.refusal import refuse
+from qwen_vl_sandbox.errors.api_error import reject
 from qwen_vl_sandbox.media.fetch import MAX_BODY_BYTES
-from qwen_vl_sandbox.recorder import Ledger, RecordedRequest, redacted
+from qwen_vl_sandbox.recorder import RecordedRequest, Recorder, redacted
 
 
 async def read_body(request: Request) -> bytes:
     """Read the whole body.
 
     Raises:
-        Refusal: It is larger than the service takes.
+        ApiError: It is larger than the service takes.
     """
     parts: list[bytes] = []
     size = 0
@@ -22,10 +22,10 @@ async def read_body(request: Request) -> bytes:
         async for part in request.stream():
             size += len(part)
             if size > MAX_BODY_BYTES:
-                refuse(f"The request body is larger than {MAX_BODY_BYTES} bytes.", status=413)
+                reject(f"The request body is larger than {MAX_BODY_BYTES} bytes.", status=413)
             parts.append(part)
     except ClientDisconnect:
-        refuse("The client has gone away.")
+        reject("The client has gone away.")
     return b"".join(parts)
 
 
@@ -38,10 +38,10 @@ def parsed(raw: bytes) -> Any:
 
 
 def record(
-    ledger: Ledger, request: Request, raw: bytes = b"", unknown_fields: tuple[str, ...] = ()
+    recorder: Recorder, request: Request, raw: bytes = b"", unknown_fields: tuple[str, ...] = ()
 ) -> None:
     """Remember a request."""
-    ledger.requests.append(
+    recorder.requests.append(
         RecordedRequest(
             method=request.method,
             path=request.url.path,
@@ -53,11 +53,11 @@ def record(
     )
 
 
-def check_key(ledger: Ledger, request: Request) -> None:
+def check_key(recorder: Recorder, request: Request) -> None:
     """Let only good keys pass.
 
     Raises:
-        Refusal: There is no key, or it is not among those that may pass.
+        ApiError: There is no key, or it is not among those that may pass.
     """
-    if not ledger.accepts(request.headers.get("authorization", "")):
-        refuse("Incorrect API key provided.", status=401)
+    if not recorder.accepts(request.headers.get("authorization", "")):
+        reject("Incorrect API key provided.", status=401)

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
 from starlette.responses import Response, StreamingResponse
 
+from qwen_vl_sandbox.errors.api_error import ApiError
 from qwen_vl_sandbox.errors.hosted import ErrorForm
-from qwen_vl_sandbox.errors.refusal import Refusal
 from qwen_vl_sandbox.faults import Fault
 
 EVENT_STREAM = "text/event-stream;charset=UTF-8"
@@ -23,7 +23,7 @@ def json_answer(body: bytes, request_id: str, *, status: int = 200) -> Response:
     return Response(body, status, {"x-request-id": request_id}, media_type="application/json")
 
 
-def error_answer(error: Refusal, request_id: str, form: ErrorForm) -> Response:
+def error_answer(error: ApiError, request_id: str, form: ErrorForm) -> Response:
     """Answer with a refusal."""
     headers = {"x-request-id": request_id}
     body = form.body(error, request_id)

@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from qwen_vl_sandbox.errors.api_error import ApiError, reject
 from qwen_vl_sandbox.errors.hosted import NATIVE, STORAGE
-from qwen_vl_sandbox.errors.refusal import Refusal, refuse
 from qwen_vl_sandbox.faults import NO_FAULT, Fault
 from qwen_vl_sandbox.http.requests import check_key, record
 from qwen_vl_sandbox.http.responses import error_answer, fault_answer, whole_answer
-from qwen_vl_sandbox.recorder import Ledger
-from qwen_vl_sandbox.specs.models import admitted_facts
+from qwen_vl_sandbox.recorder import Recorder
+from qwen_vl_sandbox.specs.models import admitted_spec
 from qwen_vl_sandbox.storage import account_of
 
 POLICY_PATH = "/api/v1/uploads"
@@ -29,8 +29,8 @@ STORAGE_PATH = "/oss"
 class UploadEndpoints:
     """Answers for one ledger's storage."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, recorder: Recorder) -> None:
+        self._ledger = recorder
 
     async def policy(self, request: Request) -> Response:
         """Give out a policy."""
@@ -43,16 +43,16 @@ class UploadEndpoints:
             if fault.is_an_error_answer:
                 return fault_answer(fault, request_id, NATIVE, stream=False)
             body = orjson.dumps({"request_id": request_id, "data": self._granted(request)})
-        except Refusal as error:
+        except ApiError as error:
             return error_answer(error, request_id, NATIVE)
         return whole_answer(body, fault, request_id, NATIVE)
 
     def _granted(self, request: Request) -> dict[str, object]:
         # unsure: the wording for a missing or unknown action is not documented.
         if request.query_params.get("action") != "getPolicy":
-            refuse("The query parameter 'action' must be 'getPolicy'.")
+            reject("The query parameter 'action' must be 'getPolicy'.")
         model = request.query_params.get("model", "")
-        admitted_facts(model)
+        admitted_spec(model)
         host = f"{request.url.scheme}://{request.url.netloc}{STORAGE_PATH}"
         account = account_of(request.headers["authorization"])
         return self._ledger.storage.grant(model, account, host)
@@ -68,7 +68,7 @@ class UploadEndpoints:
                 return await self._stored(request, form, request_id)
             finally:
                 await form.close()
-        except Refusal as error:
+        except ApiError as error:
             return error_answer(error, request_id, STORAGE)
 
     async def _stored(self, request: Request, form: FormData, request_id: str) -> Response:
@@ -79,10 +79,10 @@ class UploadEndpoints:
         # unsure: what the storage host says to a second kind of credentials. The API key
         # has no business there, and a client that sends it is to hear of it.
         if "authorization" in request.headers:
-            refuse("The Authorization header must not be sent to the storage host.")
+            reject("The Authorization header must not be sent to the storage host.")
         fields, file = _split_form(form)
-        given = fields.get("x-oss-content-type") or file.content_type or ""
-        await asyncio.to_thread(self._ledger.storage.put, fields, file.file, file.size or 0, given)
+        values = fields.get("x-oss-content-type") or file.content_type or ""
+        await asyncio.to_thread(self._ledger.storage.put, fields, file.file, file.size or 0, values)
         return _stored_answer(fields, fault, request_id)
 
 
@@ -95,10 +95,10 @@ async def _read_form(request: Request) -> FormData:
     try:
         return await request.form()
     except ClientDisconnect:
-        refuse("The client has gone away.")
+        reject("The client has gone away.")
     # Which of the two it is depends on the release of starlette.
     except (FormParserError, HTTPException) as error:
-        refuse(
+        reject(
             f"The body of your POST request is not well-formed multipart/form-data: {error}",
             code="MalformedPOSTRequest",
         )
@@ -109,11 +109,11 @@ def _split_form(form: FormData) -> tuple[dict[str, str], UploadFile]:
     files = [value for name, value in items if name == "file" and isinstance(value, UploadFile)]
     fields = {name: value for name, value in items if isinstance(value, str)}
     if len(files) != 1 or len(items) != len(fields) + 1:
-        refuse(
+        reject(
             "POST requires exactly one file upload per request, and each field once.",
             code="IncorrectNumberOfFilesInPOSTRequest",
         )
     # unsure: the page says that the file stands last, not what becomes of fields after it.
     if items[-1][0] != "file":
-        refuse("The file must be the last field of the form.")
+        reject("The file must be the last field of the form.")
     return fields, files[0]

@@ -29,11 +29,11 @@ _PALE_BELOW = 0.35
 
 
 @dataclass(frozen=True, slots=True)
-class Colour:
+class Color:
     """An RGB colour.
 
     Example:
-        >>> str(Colour(138, 112, 92))
+        >>> str(Color(138, 112, 92))
         '#8a705c (brownish grey)'
     """
 
@@ -87,12 +87,12 @@ class Place:
 
 
 @lru_cache(maxsize=16)
-def find_places(content: Content, colours: tuple[tuple[str, str], ...]) -> tuple[Place, ...]:
+def find_boxes(content: Content, colors: tuple[tuple[str, str], ...]) -> tuple[Place, ...]:
     """Find the colours that are in a picture.
 
     Args:
         content: A picture that can be decoded.
-        colours: Each colour's name, and the word that was said for it.
+        colors: Each colour's name, and the word that was said for it.
     """
     with Image.open(io.BytesIO(content.data)) as opened:
         hue, saturation, value = opened.convert("RGB").convert("HSV").split()
@@ -101,7 +101,7 @@ def find_places(content: Content, colours: tuple[tuple[str, str], ...]) -> tuple
         value.point(lambda level: _BYTE if level >= _LEAST_VALUE * _BYTE else 0),
     )
     found = []
-    for name, word in colours:
+    for name, word in colors:
         ranges = _HUE_RANGES[name]
         of_hue = hue.point(
             [

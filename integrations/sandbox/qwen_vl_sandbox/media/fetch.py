@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import pybase64
 
-from qwen_vl_sandbox.errors.refusal import ALGO, refuse
+from qwen_vl_sandbox.errors.api_error import ALGO, reject
 from qwen_vl_sandbox.reading.conversation import Conversation
 from qwen_vl_sandbox.specs.models import MIB
 from qwen_vl_sandbox.storage import Storage, StoredFile
@@ -31,10 +31,10 @@ MAX_DECODED_BYTES = 16 * MIB
 MAX_INLINE_VIDEO_CHARS = 10 * MIB
 """Longest Base64 text of a video (Vision page, 2026-08)."""
 
-MAX_INLINE_PICTURES = 250
+MAX_INLINE_IMAGES = 250
 """Most pictures sent as data URLs (Vision page, 2026-08)."""
 
-MAX_UPLOADED_PICTURE_BYTES = 10 * MIB
+MAX_UPLOADED_IMAGE_BYTES = 10 * MIB
 """Largest picture by local path, which the official SDK uploads (Vision page, 2026-08)."""
 
 FETCH_TIMEOUT_SECONDS = 5.0
@@ -63,7 +63,7 @@ class FileContent:
 
 
 @dataclass(frozen=True, slots=True)
-class Unseen:
+class Unfetched:
     """A link that the sandbox has not followed."""
 
     url: str
@@ -80,17 +80,17 @@ class Loader:
 
     def __init__(self, conversation: Conversation, storage: Storage) -> None:
         self._conversation = conversation
-        self._facts = conversation.facts
+        self._spec = conversation.spec
         self._storage = storage
         self._decoded_bytes = 0
-        self._inline_pictures = 0
-        self._linked_pictures = 0
+        self._inline_images = 0
+        self._linked_images = 0
 
-    def load_picture(self, url: str) -> Content | Unseen:
+    def load_image(self, url: str) -> Content | Unfetched:
         """Get the bytes of a picture.
 
         Raises:
-            Refusal: The address is not one the service takes, or its content is too large.
+            ApiError: The address is not one the service takes, or its content is too large.
         """
         self._check_count(url)
         found = self._find_stored(url, "image")
@@ -98,32 +98,32 @@ class Loader:
             return self._load(url, "image")
         return Content(found.path.read_bytes(), found.media_type)
 
-    def load_video(self, url: str) -> Content | FileContent | Unseen:
+    def load_video(self, url: str) -> Content | FileContent | Unfetched:
         """Get the bytes of a video; of an uploaded one its file.
 
         Raises:
-            Refusal: The address is not one the service takes, or its content is too large.
+            ApiError: The address is not one the service takes, or its content is too large.
         """
         found = self._find_stored(url, "video")
         return self._load(url, "video") if found is None else found
 
-    def _load(self, url: str, kind: Kind) -> Content | Unseen:
+    def _load(self, url: str, kind: Kind) -> Content | Unfetched:
         if url.startswith("data:"):
             return self._decode(url, kind)
-        address = _split(url)
-        host = address.hostname or ""
+        parts = _split(url)
+        host = parts.hostname or ""
         if host.endswith(".invalid"):
-            refuse(UNREACHABLE)
-        if address.scheme == "oss" or not is_loopback(host):
-            return Unseen(url)
-        return _fetch(address, kind, self._largest_file(kind))
+            reject(UNREACHABLE)
+        if parts.scheme == "oss" or not is_loopback(host):
+            return Unfetched(url)
+        return _fetch(parts, kind, self._largest_file(kind))
 
     def _check_count(self, url: str) -> None:
         if url.startswith("data:"):
             return
-        self._linked_pictures += 1
-        if self._linked_pictures > self._facts.max_picture_urls:
-            refuse(f"At most {self._facts.max_picture_urls} images by URL are supported.")
+        self._linked_images += 1
+        if self._linked_images > self._spec.max_image_urls:
+            reject(f"At most {self._spec.max_image_urls} images by URL are supported.")
 
     def _find_stored(self, url: str, kind: Kind) -> FileContent | None:
         """Find an uploaded file; `None` if the address is no upload's."""
@@ -132,67 +132,67 @@ class Loader:
             return None
         if not self._conversation.resolves_oss:
             # The Temp-URL page names this message for a missing header.
-            refuse(BAD_URL)
+            reject(BAD_URL)
         if not self._storage.is_own(key):
             return None
         found = self._storage.find(key, self._conversation.model, self._conversation.account)
         if found is None:
             # unsure: which message a file has that is unknown, too old, or bound to another
             # model or account.
-            refuse(UNREACHABLE)
+            reject(UNREACHABLE)
         self._check_stored(found, kind)
         return FileContent(found.path, found.media_type)
 
     def _check_stored(self, found: StoredFile, kind: Kind) -> None:
         if not found.media_type.startswith(f"{kind}/"):
-            refuse(f"{ALGO}Wrong Content-Type of multimodal url")
+            reject(f"{ALGO}Wrong Content-Type of multimodal url")
         limit = self._largest_file(kind)
         if kind == "image" and self._conversation.strict:
             # unsure: the page gives this limit for a local path, which only the official SDK
             # turns into an upload; behind a link the limit is twice that for newer models.
-            limit = MAX_UPLOADED_PICTURE_BYTES
+            limit = MAX_UPLOADED_IMAGE_BYTES
         if found.n_bytes > limit:
-            refuse(f"{ALGO}Multimodal file size is too large")
+            reject(f"{ALGO}Multimodal file size is too large")
 
     def _decode(self, url: str, kind: Kind) -> Content:
         head = _DATA_URL.match(url)
         if head is None:
-            refuse(BAD_URL)
-        limit = MAX_INLINE_VIDEO_CHARS if kind == "video" else self._facts.max_picture_bytes
+            reject(BAD_URL)
+        limit = MAX_INLINE_VIDEO_CHARS if kind == "video" else self._spec.max_image_bytes
         if len(url) > limit:
-            refuse(f"{ALGO}Exceeded limit on max bytes per data-uri item : {limit}")
+            reject(f"{ALGO}Exceeded limit on max bytes per data-uri item : {limit}")
         try:
             data = pybase64.b64decode(url[head.end() :], validate=True)
         except ValueError:
-            refuse(BAD_URL)
+            reject(BAD_URL)
         self._decoded_bytes += len(data)
         if self._decoded_bytes > MAX_DECODED_BYTES:
-            refuse(
+            reject(
                 f"The decoded request body is larger than {MAX_DECODED_BYTES} bytes.", status=413
             )
         if kind == "image":
-            self._inline_pictures += 1
-            if self._inline_pictures > MAX_INLINE_PICTURES:
-                refuse(f"At most {MAX_INLINE_PICTURES} images by Base64 are supported.")
+            self._inline_images += 1
+            if self._inline_images > MAX_INLINE_IMAGES:
+                reject(f"At most {MAX_INLINE_IMAGES} images by Base64 are supported.")
         return Content(data, (head[1] or "").lower())
 
     def _largest_file(self, kind: Kind) -> int:
-        if kind == "video" and self._facts.video is not None:
-            return self._facts.video.max_bytes
-        return self._facts.max_picture_bytes
+        if kind == "video" and self._spec.video is not None:
+            return self._spec.video.max_bytes
+        return self._spec.max_image_bytes
 
 
 def _split(url: str) -> SplitResult:
     try:
-        address = urlsplit(url)
-        host = address.hostname
+        parts = urlsplit(url)
+        host = parts.hostname
     except ValueError:
-        refuse(BAD_URL)
+        reject(BAD_URL)
     # file:// is resolved by one SDK on the client's side and never taken over HTTP
     # (Vision page, 2026-08).
-    if address.scheme not in {"http", "https", "oss"} or not host or " " in url.strip():
-        refuse(BAD_URL)
-    return address
+    if parts.scheme not in {"http", "https", "oss"} or not host or " " in url.strip():
+        reject(BAD_URL)
+    return parts
 
 
 def is_loopback(host: str) -> bool:
@@ -205,36 +205,36 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _fetch(address: SplitResult, kind: Kind, limit: int) -> Content:
-    secure = address.scheme == "https"
+def _fetch(parts: SplitResult, kind: Kind, limit: int) -> Content:
+    secure = parts.scheme == "https"
     connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
     try:
-        connection = connect(address.netloc.rpartition("@")[2], timeout=FETCH_TIMEOUT_SECONDS)
+        connection = connect(parts.netloc.rpartition("@")[2], timeout=FETCH_TIMEOUT_SECONDS)
     except http.client.InvalidURL:
-        refuse(BAD_URL)
+        reject(BAD_URL)
     try:
-        target = address.path or "/"
-        connection.request("GET", f"{target}?{address.query}" if address.query else target)
+        target = parts.path or "/"
+        connection.request("GET", f"{target}?{parts.query}" if parts.query else target)
         with connection.getresponse() as response:
             return _checked(response, kind, limit)
     except (OSError, http.client.HTTPException):
-        refuse(UNREACHABLE)
+        reject(UNREACHABLE)
     finally:
         connection.close()
 
 
 def _checked(response: http.client.HTTPResponse, kind: Kind, limit: int) -> Content:
     if response.status != _HTTP_OK:
-        refuse(UNREACHABLE)
+        reject(UNREACHABLE)
     length = response.getheader("Content-Length")
     if length is None:
-        refuse(
+        reject(
             "<500> InternalError.Algo: Missing Content-Length of multimodal url",
             status=500,
         )
     media_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
     if not media_type.startswith(f"{kind}/"):
-        refuse(f"{ALGO}Wrong Content-Type of multimodal url")
+        reject(f"{ALGO}Wrong Content-Type of multimodal url")
     if int(length) > limit:
-        refuse(f"{ALGO}Multimodal file size is too large")
+        reject(f"{ALGO}Multimodal file size is too large")
     return Content(response.read(), media_type)

@@ -1,6 +1,6 @@
 """From a conversation to what was received: media seen, tokens counted, limits kept.
 
-Knows no protocol: it reads `conversation` values and refuses with `Refusal`.
+Knows no protocol: it reads `conversation` values and refuses with `ApiError`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 import orjson
 
-from qwen_vl_sandbox.errors.refusal import refuse
-from qwen_vl_sandbox.media.colors import Place, find_places
-from qwen_vl_sandbox.media.fetch import Content, Loader, Unseen
+from qwen_vl_sandbox.errors.api_error import reject
+from qwen_vl_sandbox.media.colors import Place, find_boxes
+from qwen_vl_sandbox.media.fetch import Content, Loader, Unfetched
 from qwen_vl_sandbox.media.hosted_tokens import (
     Budget,
     Clip,
-    picture_tokens,
+    image_tokens,
     resized,
     sampled_frames,
     text_tokens,
     video_tokens,
 )
-from qwen_vl_sandbox.media.inspect import SeenPicture, see_picture, see_video
+from qwen_vl_sandbox.media.inspect import InspectedImage, inspect_image, see_video
 from qwen_vl_sandbox.media.scenes import (
     Scene,
     find_scenes_of_file,
@@ -30,15 +30,15 @@ from qwen_vl_sandbox.media.scenes import (
 from qwen_vl_sandbox.reading.conversation import (
     Audio,
     Conversation,
+    ImagePart,
     Message,
     Options,
-    Picture,
     Text,
     ToolCall,
     Video,
 )
 from qwen_vl_sandbox.reading.grounding_question import find_question
-from qwen_vl_sandbox.specs.models import ModelFacts, Pixels, VideoFacts
+from qwen_vl_sandbox.specs.models import ModelSpec, Pixels, VideoSpec
 from qwen_vl_sandbox.storage import Storage
 
 HIGH_RESOLUTION_PATCHES = 16_384
@@ -55,7 +55,7 @@ MAX_VIDEOS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class InspectedMedia:
     """One picture, video or sound, as the sandbox saw it."""
 
     kind: str
@@ -65,7 +65,7 @@ class Sight:
     """A picture's width and height as it came."""
     scaled: tuple[int, int] | None = None
     """A picture's width and height as the model sees it."""
-    places: tuple[Place, ...] | None = None
+    boxes: tuple[Place, ...] | None = None
     """What was found in a picture, where places were asked for."""
     scenes: tuple[Scene, ...] | None = None
     """What was found in a video, where events were asked for."""
@@ -80,25 +80,25 @@ class CacheUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class MediaReport:
     """Everything that a conversation brought."""
 
-    sights: tuple[Sight, ...]
+    sights: tuple[InspectedMedia, ...]
     text_tokens: int
     cache: CacheUse | None = None
     """What came of the `cache_control` markers; `None` if there were none."""
 
     def tokens(self, kind: str) -> int:
         """Tokens of one kind of media."""
-        return sum(sight.tokens for sight in self.sights if sight.kind == kind)
+        return sum(inspected.tokens for inspected in self.sights if inspected.kind == kind)
 
     @property
     def total(self) -> int:
         """Tokens of the whole prompt."""
-        return self.text_tokens + sum(sight.tokens for sight in self.sights)
+        return self.text_tokens + sum(inspected.tokens for inspected in self.sights)
 
 
-def receive(conversation: Conversation, storage: Storage) -> Receipt:
+def receive(conversation: Conversation, storage: Storage) -> MediaReport:
     """Look at all media of a conversation and count its tokens.
 
     Args:
@@ -106,23 +106,23 @@ def receive(conversation: Conversation, storage: Storage) -> Receipt:
         storage: Where `oss://` addresses lead.
 
     Raises:
-        Refusal: Some medium is not acceptable, or the prompt is too long.
+        ApiError: Some medium is not acceptable, or the prompt is too long.
     """
-    receipt = Receipt(
+    report = MediaReport(
         sights=tuple(_sights(conversation, storage)),
         text_tokens=count_text(conversation),
     )
-    facts = conversation.facts
-    longest = facts.max_input_thinking if conversation.options.thinking else facts.max_input
-    if receipt.total > longest:
-        refuse(f"Range of input length should be [1, {longest}]")
-    return receipt
+    spec = conversation.spec
+    longest = spec.max_input_thinking if conversation.options.thinking else spec.max_input
+    if report.total > longest:
+        reject(f"Range of input length should be [1, {longest}]")
+    return report
 
 
 def has_media(conversation: Conversation) -> bool:
     """Tell whether looking at the conversation takes more than a moment."""
     return any(
-        isinstance(part, Picture | Video)
+        isinstance(part, ImagePart | Video)
         for message in conversation.messages
         for part in message.parts
     )
@@ -161,135 +161,137 @@ def tool_tokens(options: Options) -> int:
     )
 
 
-def _sights(conversation: Conversation, storage: Storage) -> Iterator[Sight]:
+def _sights(conversation: Conversation, storage: Storage) -> Iterator[InspectedMedia]:
     viewer = _Viewer(conversation, storage)
     videos = 0
     for message in conversation.messages:
         videos += sum(isinstance(part, Video) for part in message.parts)
         if videos > MAX_VIDEOS:
-            refuse(f"At most {MAX_VIDEOS} videos are supported.")
+            reject(f"At most {MAX_VIDEOS} videos are supported.")
         yield from viewer.see(message)
 
 
 class _Viewer:
     def __init__(self, conversation: Conversation, storage: Storage) -> None:
-        self._facts: ModelFacts = conversation.facts
+        self._spec: ModelSpec = conversation.spec
         self._strict = conversation.strict
         self._high_resolution = conversation.options.high_resolution
         self._loader = Loader(conversation, storage)
         self._question = find_question(conversation)
 
-    def see(self, message: Message) -> Iterator[Sight]:
+    def see(self, message: Message) -> Iterator[InspectedMedia]:
         for part in message.parts:
             match part:
-                case Picture():
-                    yield self._see_picture(part)
+                case ImagePart():
+                    yield self._inspect_image(part)
                 case Video(source=str(url)):
                     yield self._see_video(part, url)
                 case Video(source=tuple(urls)):
                     yield self._see_frames(part, urls)
                 case Audio():
-                    yield Sight("audio", f"{part.format} not listened to", 0)
+                    yield InspectedMedia("audio", f"{part.format} not listened to", 0)
 
-    def _see_picture(self, part: Picture) -> Sight:
-        content = self._loader.load_picture(part.url)
-        if isinstance(content, Unseen):
+    def _inspect_image(self, part: ImagePart) -> InspectedMedia:
+        content = self._loader.load_image(part.url)
+        if isinstance(content, Unfetched):
             tokens = _nominal_tokens(content.url)
-            return Sight(
-                "image", f"not fetched, {shown_address(content.url)}, {tokens} tokens", tokens
+            return InspectedMedia(
+                "image", f"not fetched, {shown_url(content.url)}, {tokens} tokens", tokens
             )
-        seen = see_picture(content, strict=self._strict)
-        budget = self._picture_budget(part)
-        tokens = picture_tokens(seen.width, seen.height, budget)
-        colour = f", mean colour {seen.colour}" if seen.colour else ""
+        seen = inspect_image(content, strict=self._strict)
+        budget = self._image_budget(part)
+        tokens = image_tokens(seen.width, seen.height, budget)
+        color = f", mean colour {seen.color}" if seen.color else ""
         size = f"{seen.format} {seen.width}x{seen.height}"
         # unsure: whether tokens are counted before or after the text is set upright.
         turned = ", to be set upright" if part.rotate else ""
-        return Sight(
+        return InspectedMedia(
             "image",
-            f"{size}{colour}{turned}, {tokens} tokens",
+            f"{size}{color}{turned}, {tokens} tokens",
             tokens,
             size=(seen.width, seen.height),
             scaled=resized(seen.width, seen.height, budget),
-            places=self._find_places(content) if seen.colour else None,
+            boxes=self._find_boxes(content) if seen.color else None,
         )
 
-    def _find_places(self, content: Content) -> tuple[Place, ...] | None:
+    def _find_boxes(self, content: Content) -> tuple[Place, ...] | None:
         question = self._question
         if question is None or question.kind != "places":
             return None
-        return find_places(content, question.colours)
+        return find_boxes(content, question.colors)
 
     def _wants_events(self) -> bool:
         return self._question is not None and self._question.kind == "events"
 
-    def _see_video(self, part: Video, url: str) -> Sight:
-        facts = self._video_facts()
+    def _see_video(self, part: Video, url: str) -> InspectedMedia:
+        spec = self._video_spec()
         content = self._loader.load_video(url)
-        if isinstance(content, Unseen):
-            return Sight("video", f"not fetched, {shown_address(url)}, 0 tokens", 0)
-        seen = see_video(content, facts)
-        most = part.max_frames or facts.max_frames
+        if isinstance(content, Unfetched):
+            return InspectedMedia("video", f"not fetched, {shown_url(url)}, 0 tokens", 0)
+        seen = see_video(content, spec)
+        most = part.max_frames or spec.max_frames
         frames = sampled_frames(seen.clip, fps=part.fps, max_frames=most)
         tokens = self._video_tokens(part, seen.clip, frames)
         clip = seen.clip
         description = (
             f"{seen.format} {clip.width}x{clip.height}, {clip.seconds:.1f} s, {seen.fps:g} fps, "
-            f"{frames} frames sampled, mean colour at the start {seen.colour}, {tokens} tokens"
+            f"{frames} frames sampled, mean colour at the start {seen.color}, {tokens} tokens"
         )
         scenes = None
         if self._wants_events():
             numbers = spread_numbers(frames, clip.frames)
             scenes = find_scenes_of_file(content, numbers, clip.seconds)
-        return Sight("video", description, tokens, scenes=scenes)
+        return InspectedMedia("video", description, tokens, scenes=scenes)
 
-    def _see_frames(self, part: Video, urls: tuple[str, ...]) -> Sight:
-        contents = [self._loader.load_picture(url) for url in urls]
+    def _see_frames(self, part: Video, urls: tuple[str, ...]) -> InspectedMedia:
+        contents = [self._loader.load_image(url) for url in urls]
         seen = [
-            see_picture(content, strict=self._strict)
+            inspect_image(content, strict=self._strict)
             for content in contents
             if isinstance(content, Content)
         ]
         count = f"{len(urls)} frames sent"
         if not seen:
-            return Sight("video", f"{count}, not fetched, {shown_address(urls[0])}, 0 tokens", 0)
+            return InspectedMedia(
+                "video", f"{count}, not fetched, {shown_url(urls[0])}, 0 tokens", 0
+            )
         first = seen[0]
         clip = Clip(first.width, first.height, len(urls) / part.fps, len(urls))
         tokens = self._video_tokens(part, clip, len(urls))
         description = (
             f"{count}, {_frame_formats(seen)} {first.width}x{first.height}, {part.fps:g} fps, "
-            f"mean colour at the start {first.colour}, {tokens} tokens"
+            f"mean colour at the start {first.color}, {tokens} tokens"
         )
         whole = [content for content in contents if isinstance(content, Content)]
         scenes = find_scenes_of_list(whole, part.fps) if self._wants_events() else None
-        return Sight("video", description, tokens, scenes=scenes)
+        return InspectedMedia("video", description, tokens, scenes=scenes)
 
     def _video_tokens(self, part: Video, clip: Clip, frames: int) -> int:
-        facts = self._video_facts()
-        budget = self._budget(facts.pixels, part)
-        return video_tokens(clip, frames, budget, part.total_pixels or facts.total_pixels)
+        spec = self._video_spec()
+        budget = self._budget(spec.pixels, part)
+        return video_tokens(clip, frames, budget, part.total_pixels or spec.total_pixels)
 
-    def _picture_budget(self, part: Picture) -> Budget:
-        budget = self._budget(self._facts.picture, part)
+    def _image_budget(self, part: ImagePart) -> Budget:
+        budget = self._budget(self._spec.image, part)
         if not self._high_resolution:
             return budget
         # The switch fixes the cap and ignores `max_pixels` (OpenAI-Chat page, 2026-10).
-        most = HIGH_RESOLUTION_PATCHES * self._facts.patch**2
+        most = HIGH_RESOLUTION_PATCHES * self._spec.patch**2
         return Budget(budget.patch, budget.min_pixels, most)
 
-    def _budget(self, pixels: Pixels, part: Picture | Video) -> Budget:
+    def _budget(self, pixels: Pixels, part: ImagePart | Video) -> Budget:
         return Budget(
-            patch=self._facts.patch,
+            patch=self._spec.patch,
             min_pixels=part.min_pixels or pixels.default_min,
             max_pixels=part.max_pixels or pixels.default_max,
         )
 
-    def _video_facts(self) -> VideoFacts:
-        return self._facts.video or refuse("The model does not support video input.")
+    def _video_spec(self) -> VideoSpec:
+        return self._spec.video or reject("The model does not support video input.")
 
 
-def _frame_formats(seen: list[SeenPicture]) -> str:
-    return "/".join(dict.fromkeys(picture.format for picture in seen))
+def _frame_formats(seen: list[InspectedImage]) -> str:
+    return "/".join(dict.fromkeys(image.format for image in seen))
 
 
 def _nominal_tokens(url: str) -> int:
@@ -297,7 +299,7 @@ def _nominal_tokens(url: str) -> int:
     return NOMINAL_TOKENS.get(name, 0)
 
 
-def shown_address(url: str) -> str:
+def shown_url(url: str) -> str:
     """Write an address without what may be secret in it."""
     # A signed link keeps its secret in the query.
     return url.partition("?")[0]

@@ -17,8 +17,8 @@ unsure: replies of older models leave them out of `image_tokens`.
 MIN_FRAMES = 4
 """Fewest frames sampled from a video; not settable on the wire."""
 
-_WIDE = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
-_PIECE = re.compile(rf"[{_WIDE}]|[^{_WIDE}]{{1,4}}", re.DOTALL)
+_WIDTH = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
+_PIECE = re.compile(rf"[{_WIDTH}]|[^{_WIDTH}]{{1,4}}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ def resized(width: int, height: int, budget: Budget) -> tuple[int, int]:
     new_height = max(side, round(height / side) * side)
     new_width = max(side, round(width / side) * side)
     if new_height * new_width > budget.max_pixels:
-        shrink = math.sqrt(height * width / budget.max_pixels)
-        new_height = max(side, math.floor(height / shrink / side) * side)
-        new_width = max(side, math.floor(width / shrink / side) * side)
+        downscale = math.sqrt(height * width / budget.max_pixels)
+        new_height = max(side, math.floor(height / downscale / side) * side)
+        new_width = max(side, math.floor(width / downscale / side) * side)
     elif new_height * new_width < budget.min_pixels:
         grow = math.sqrt(budget.min_pixels / (height * width))
         new_height = math.ceil(height * grow / side) * side
@@ -61,11 +61,11 @@ def resized(width: int, height: int, budget: Budget) -> tuple[int, int]:
     return new_width, new_height
 
 
-def picture_tokens(width: int, height: int, budget: Budget) -> int:
+def image_tokens(width: int, height: int, budget: Budget) -> int:
     """Count the tokens of one picture.
 
     Example:
-        >>> picture_tokens(1920, 1080, Budget(patch=32, min_pixels=65536, max_pixels=2621440))
+        >>> image_tokens(1920, 1080, Budget(patch=32, min_pixels=65536, max_pixels=2621440))
         2042
     """
     return _patches(width, height, budget) + MARKERS

@@ -11,11 +11,11 @@ import av
 import av.error
 from PIL import Image
 
-from qwen_vl_sandbox.errors.refusal import ALGO, refuse
-from qwen_vl_sandbox.media.colors import Colour
+from qwen_vl_sandbox.errors.api_error import ALGO, reject
+from qwen_vl_sandbox.media.colors import Color
 from qwen_vl_sandbox.media.fetch import Content, FileContent
 from qwen_vl_sandbox.media.hosted_tokens import Clip
-from qwen_vl_sandbox.specs.models import VideoFacts
+from qwen_vl_sandbox.specs.models import VideoSpec
 
 SMALLEST_SIDE = 11
 """Both sides must be longer than 10 pixels."""
@@ -62,13 +62,13 @@ SHORT_VIDEO = ALGO + "The video file is too short."  # unsure: no page prints th
 
 
 @dataclass(frozen=True, slots=True)
-class SeenPicture:
+class InspectedImage:
     """A picture that has been decoded."""
 
     format: str
     width: int
     height: int
-    colour: Colour | None
+    color: Color | None
     """Mean colour; `None` for HEIC, of which only the header is read."""
 
 
@@ -79,71 +79,71 @@ class SeenVideo:
     format: str
     clip: Clip
     fps: float
-    colour: Colour
+    color: Color
     """Mean colour of the first frame."""
 
 
-def see_picture(content: Content, *, strict: bool) -> SeenPicture:
+def inspect_image(content: Content, *, strict: bool) -> InspectedImage:
     """Decode a picture whole and check it against the limits.
 
     Raises:
-        Refusal: It is no picture, is broken, or is outside the limits.
+        ApiError: It is no picture, is broken, or is outside the limits.
     """
     head = content.data[:_HEAD_BYTES]
     if any(brand in head for brand in _HEIC_BRANDS):
-        picture = _see_heic(content.data)
+        seen = _see_heic(content.data)
     else:
-        picture = _see_with_pillow(content.data)
-    _check_picture(picture)
+        seen = _see_with_pillow(content.data)
+    _check_image(seen)
     # The page asks for a matching type for HEIC and TIFF and says that bytes count too.
     # unsure: whether a PNG called image/jpeg is refused.
-    if strict and _MEDIA_TYPES.get(content.media_type) != picture.format:
-        refuse(f"{ILLEGAL_FORMAT}: {picture.format} bytes were sent as {content.media_type!r}.")
-    return picture
+    if strict and _MEDIA_TYPES.get(content.media_type) != seen.format:
+        reject(f"{ILLEGAL_FORMAT}: {seen.format} bytes were sent as {content.media_type!r}.")
+    return seen
 
 
-def see_video(content: Content | FileContent, facts: VideoFacts) -> SeenVideo:
+def see_video(content: Content | FileContent, spec: VideoSpec) -> SeenVideo:
     """Open a video, decode its first frame and check it against the limits.
 
     Raises:
-        Refusal: It is no video, or is too short or too long for the model.
+        ApiError: It is no video, or is too short or too long for the model.
     """
     try:
         video = open_video(content)
     except (av.error.FFmpegError, ValueError, StopIteration, IndexError):
-        refuse(BAD_VIDEO)
+        reject(BAD_VIDEO)
     if video.clip.seconds < MIN_VIDEO_SECONDS:
-        refuse(SHORT_VIDEO)
-    if video.clip.seconds > facts.max_seconds:
-        refuse(LONG_VIDEO)
+        reject(SHORT_VIDEO)
+    if video.clip.seconds > spec.max_seconds:
+        reject(LONG_VIDEO)
     return video
 
 
 # The same media come again with every turn of a conversation.
 @lru_cache(maxsize=16)
-def _see_with_pillow(data: bytes) -> SeenPicture:
+def _see_with_pillow(data: bytes) -> InspectedImage:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        refuse(TOO_MANY_PIXELS)
+        reject(TOO_MANY_PIXELS)
     except (OSError, SyntaxError, ValueError):
-        refuse(ILLEGAL_FORMAT)
+        reject(ILLEGAL_FORMAT)
     with image:
         width, height = image.size
         # unsure: no page says from where on; Pillow warns of such pictures from here on.
         if width * height > MAX_PIXELS:
-            refuse(TOO_MANY_PIXELS)
+            reject(TOO_MANY_PIXELS)
         label = "JPEG" if image.format == "MPO" else str(image.format)
-        picture = SeenPicture(label, width, height, None)
-        _check_picture(picture)
+        seen = InspectedImage(label, width, height, None)
+        _check_image(seen)
         try:
-            colour = mean_colour(image)
+            color = mean_color(image)
         except (OSError, SyntaxError, ValueError, EOFError):
-            refuse(UNDECODABLE)
-    return SeenPicture(label, width, height, colour)
+            reject(UNDECODABLE)
+    return InspectedImage(label, width, height, color)
 
 
-def _see_heic(data: bytes) -> SeenPicture:
+def _see_heic(data: bytes) -> InspectedImage:
     # Pillow opens no HEIC by itself, but the `ispe` boxes hold the sizes of the picture
     # and its tiles: version and flags, then width and height, 4 bytes each.
     sizes = []
@@ -153,27 +153,27 @@ def _see_heic(data: bytes) -> SeenPicture:
         sizes.append((int.from_bytes(width, "big"), int.from_bytes(height, "big")))
         at = data.find(b"ispe", at + 4)
     if not sizes:
-        refuse(UNDECODABLE)
+        reject(UNDECODABLE)
     width_px, height_px = max(sizes)
-    return SeenPicture("HEIC", width_px, height_px, None)
+    return InspectedImage("HEIC", width_px, height_px, None)
 
 
-def _check_picture(picture: SeenPicture) -> None:
-    width, height = picture.width, picture.height
+def _check_image(seen: InspectedImage) -> None:
+    width, height = seen.width, seen.height
     if min(width, height) < SMALLEST_SIDE:
-        refuse(f"{BAD_SIZE} [height:{height} or width:{width} must be larger than 10]")
+        reject(f"{BAD_SIZE} [height:{height} or width:{width} must be larger than 10]")
     if max(width, height) / min(width, height) > MAX_RATIO:
-        refuse(f"{BAD_SIZE} [absolute aspect ratio must be smaller than {MAX_RATIO}]")
-    if width * height > PIXELS_OF_4K and picture.format not in _LARGE_FORMATS:
-        refuse(f"{ILLEGAL_FORMAT}: above 4K only JPEG and PNG are supported.")
+        reject(f"{BAD_SIZE} [absolute aspect ratio must be smaller than {MAX_RATIO}]")
+    if width * height > PIXELS_OF_4K and seen.format not in _LARGE_FORMATS:
+        reject(f"{ILLEGAL_FORMAT}: above 4K only JPEG and PNG are supported.")
 
 
-def mean_colour(image: Image.Image) -> Colour:
+def mean_color(image: Image.Image) -> Color:
     """Average all pixels of a picture."""
     pixel = image.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
     if not isinstance(pixel, tuple):
         raise ValueError("An RGB pixel has three values.")  # noqa: TRY004 - a broken picture.
-    return Colour(int(pixel[0]), int(pixel[1]), int(pixel[2]))
+    return Color(int(pixel[0]), int(pixel[1]), int(pixel[2]))
 
 
 @lru_cache(maxsize=4)
@@ -197,9 +197,9 @@ def open_video(content: Content | FileContent) -> SeenVideo:
             seconds = container.duration / av.time_base
         frame = next(container.decode(stream))
         # PyAV's stub leaves this method untyped.
-        colour = mean_colour(frame.to_image())  # type: ignore[no-untyped-call]
+        color = mean_color(frame.to_image())  # type: ignore[no-untyped-call]
         clip = Clip(frame.width, frame.height, seconds, stream.frames or round(seconds * rate))
-        return SeenVideo(_container_name(container.format.name, content), clip, rate, colour)
+        return SeenVideo(_container_name(container.format.name, content), clip, rate, color)
 
 
 def _container_name(names: str, content: Content | FileContent) -> str:

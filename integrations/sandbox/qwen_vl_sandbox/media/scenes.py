@@ -8,7 +8,7 @@ from itertools import pairwise
 import av
 from PIL import Image, ImageChops, ImageStat
 
-from qwen_vl_sandbox.media.colors import Colour
+from qwen_vl_sandbox.media.colors import Color
 from qwen_vl_sandbox.media.fetch import Content, FileContent
 
 # Small enough to pass over noise and small movements.
@@ -22,7 +22,7 @@ class Scene:
 
     start: float
     end: float
-    colour: Colour
+    color: Color
 
 
 def find_scenes_of_file(
@@ -49,15 +49,15 @@ def find_scenes_of_file(
     return _find_scenes(seen, seconds)
 
 
-def find_scenes_of_list(pictures: Iterable[Content], fps: float) -> tuple[Scene, ...]:
+def find_scenes_of_list(images: Iterable[Content], fps: float) -> tuple[Scene, ...]:
     """Find the scenes of a list of frames, each of which is dated by its number.
 
     Args:
-        pictures: Pictures that can be decoded.
+        images: Pictures that can be decoded.
         fps: How many there are in a second.
     """
     seen = []
-    for number, content in enumerate(pictures):
+    for number, content in enumerate(images):
         with Image.open(io.BytesIO(content.data)) as opened:
             small = opened.convert("RGB").resize(_THUMBNAIL, Image.Resampling.BOX)
         seen.append((number / fps, small))
@@ -85,7 +85,7 @@ def _find_scenes(seen: Sequence[tuple[float, Image.Image]], seconds: float) -> t
     starts += [after for before, after in pairwise(seen) if _differs(before[1], after[1])]
     ends = [time for time, _ in starts[1:]] + [max(seconds, seen[-1][0])]
     return tuple(
-        Scene(time, end, _mean(picture)) for (time, picture), end in zip(starts, ends, strict=True)
+        Scene(time, end, _mean(image)) for (time, image), end in zip(starts, ends, strict=True)
     )
 
 
@@ -94,6 +94,6 @@ def _differs(one: Image.Image, other: Image.Image) -> bool:
     return sum(means) / len(means) >= _LEAST_CHANGE
 
 
-def _mean(picture: Image.Image) -> Colour:
-    red, green, blue = (round(mean) for mean in ImageStat.Stat(picture).mean)
-    return Colour(red, green, blue)
+def _mean(image: Image.Image) -> Color:
+    red, green, blue = (round(mean) for mean in ImageStat.Stat(image).mean)
+    return Color(red, green, blue)

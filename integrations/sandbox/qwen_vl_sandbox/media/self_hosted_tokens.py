@@ -33,7 +33,7 @@ class Processor:
 
     factor: int
     """Side of the square behind one token, in pixels."""
-    picture: Limits
+    image: Limits
     video: Limits
     limits_whole_clip: bool
     """Whether `video` is for all frames together, or for each."""
@@ -44,14 +44,14 @@ class Processor:
 PROCESSORS: dict[Family, Processor] = {
     "qwen2_5_vl": Processor(
         factor=28,
-        picture=Limits(3_136, 12_845_056),
+        image=Limits(3_136, 12_845_056),
         video=Limits(3_136, 12_845_056),
         limits_whole_clip=False,
         writes_stamps=False,
     ),
     "qwen3_vl": Processor(
         factor=32,
-        picture=Limits(65_536, 16_777_216),
+        image=Limits(65_536, 16_777_216),
         video=Limits(4_096, 25_165_824),
         limits_whole_clip=True,
         writes_stamps=True,
@@ -114,14 +114,14 @@ def scaled_size(width: int, height: int, factor: int, limits: Limits) -> tuple[i
     return _scaled(width, height, factor, limits, frames=1, rounded_frames=1)
 
 
-def picture_tokens(width: int, height: int, factor: int, limits: Limits) -> int:
+def image_tokens(width: int, height: int, factor: int, limits: Limits) -> int:
     """Count the tokens of a picture, its two markers apart.
 
     Raises:
         ValueError: It is stretched beyond 200 : 1.
 
     Example:
-        >>> picture_tokens(1920, 1080, 32, Limits(65_536, 16_777_216))
+        >>> image_tokens(1920, 1080, 32, Limits(65_536, 16_777_216))
         2040
     """
     new_width, new_height = scaled_size(width, height, factor, limits)
@@ -210,9 +210,9 @@ def _scaled(
     new_width, new_height = round(width / factor) * factor, round(height / factor) * factor
     pixels = rounded_frames * new_width * new_height
     if pixels > limits.max_pixels:
-        shrink = math.sqrt(frames * width * height / limits.max_pixels)
-        new_width = max(factor, math.floor(width / shrink / factor) * factor)
-        new_height = max(factor, math.floor(height / shrink / factor) * factor)
+        downscale = math.sqrt(frames * width * height / limits.max_pixels)
+        new_width = max(factor, math.floor(width / downscale / factor) * factor)
+        new_height = max(factor, math.floor(height / downscale / factor) * factor)
     elif pixels < limits.min_pixels:
         grow = math.sqrt(limits.min_pixels / (frames * width * height))
         new_width = math.ceil(width * grow / factor) * factor

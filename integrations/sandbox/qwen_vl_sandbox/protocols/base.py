@@ -6,13 +6,13 @@ from typing import Any, Literal, Protocol
 
 from qwen_vl_sandbox.answers.compose import Answer
 from qwen_vl_sandbox.errors.hosted import ErrorForm
-from qwen_vl_sandbox.media.hosted import Receipt
+from qwen_vl_sandbox.media.hosted import MediaReport
 from qwen_vl_sandbox.reading.conversation import Conversation
 from qwen_vl_sandbox.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class ParsedRequest:
     """One request, read: what to answer and how to send it."""
 
     conversation: Conversation
@@ -30,8 +30,8 @@ class Exchange:
 class Reply:
     """One answer, ready to be shaped."""
 
-    exchange: Exchange
-    receipt: Receipt
+    exchange: ParsedRequest
+    report: MediaReport
     answer: Answer
     request_id: str
     created: int
@@ -67,18 +67,18 @@ class ChatProtocol(Protocol):
     def wants_stream(self, body: Any, headers: Mapping[str, str]) -> bool:
         """Tell whether a request, good or not, asks for a stream."""
 
-    def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> Exchange:
+    def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> ParsedRequest:
         """Read and check a request.
 
         Raises:
-            Refusal: The service would not take it.
+            ApiError: The service would not take it.
         """
 
-    def receive(self, conversation: Conversation, storage: Storage) -> Receipt:
+    def receive(self, conversation: Conversation, storage: Storage) -> MediaReport:
         """Look at all media of a conversation and count its tokens.
 
         Raises:
-            Refusal: Some medium is not acceptable, or the prompt is too long.
+            ApiError: Some medium is not acceptable, or the prompt is too long.
         """
 
     def whole(self, reply: Reply) -> bytes:

@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 
 from qwen_vl_sandbox.answers.ocr import TASKS
+from qwen_vl_sandbox.errors.api_error import ALGO, reject
 from qwen_vl_sandbox.errors.hosted import NATIVE
-from qwen_vl_sandbox.errors.refusal import ALGO, refuse
-from qwen_vl_sandbox.media.hosted import Receipt, receive
+from qwen_vl_sandbox.media.hosted import MediaReport, receive
 from qwen_vl_sandbox.media.hosted_tokens import text_tokens
-from qwen_vl_sandbox.protocols.base import Exchange, Reply
+from qwen_vl_sandbox.protocols.base import ParsedRequest, Reply
 from qwen_vl_sandbox.protocols.shapes import (
     cache_details,
     call_deltas,
@@ -26,7 +26,7 @@ from qwen_vl_sandbox.reading.conversation import Audio, Conversation, OcrTask, O
 from qwen_vl_sandbox.reading.messages import MIN_MAX_FRAMES, PartReader, is_partial, read_messages
 from qwen_vl_sandbox.reading.parameters import SHARED_FIELDS, check_json_word, read_options
 from qwen_vl_sandbox.reading.validation import Fields
-from qwen_vl_sandbox.specs.models import ModelFacts, admitted_facts
+from qwen_vl_sandbox.specs.models import ModelSpec, admitted_spec
 from qwen_vl_sandbox.storage import Storage, account_of, resolves_oss
 
 PART_FIELDS: dict[str, frozenset[str]] = {
@@ -51,19 +51,19 @@ class NativePartReader(PartReader):
         kinds = sorted(PART_FIELDS.keys() & part.keys()) if isinstance(part, dict) else []
         # unsure: what a part with two of the keys is taken for.
         if len(kinds) != 1:
-            refuse(f"{NOT_A_PART} - '{path}'")
+            reject(f"{NOT_A_PART} - '{path}'")
         kind = kinds[0]
         self._check_place(part, path, kind, role)
         match kind:
             case "image":
-                picture = self._picture(part, path, _address(part, kind, path))
-                return replace(picture, rotate=self._rotates(part, path))
+                image = self._image(part, path, _url(part, kind, path))
+                return replace(image, rotate=self._rotates(part, path))
             case "video":
                 return self._film(part, path)
             case "audio":
-                if not self._facts.hears:
-                    refuse(f"{path}: the model does not support audio input.")
-                return Audio(path, _address(part, kind, path), "audio")
+                if not self._spec.hears:
+                    reject(f"{path}: the model does not support audio input.")
+                return Audio(path, _url(part, kind, path), "audio")
             case _:
                 return self._text(part, path)
 
@@ -71,22 +71,22 @@ class NativePartReader(PartReader):
         value = part["video"]
         source = value if isinstance(value, str) and value else self._frames(value, path)
         clip = self._clip(part, path, source)
-        most = self._video_facts(path).max_frames
+        most = self._video_spec(path).max_frames
         # unsure: whether a frame list takes it too; it is sampled no further here.
         return replace(
             clip, max_frames=Fields(part, path).integer("max_frames", MIN_MAX_FRAMES, most)
         )
 
     def _rotates(self, part: dict[str, Any], path: str) -> bool:
-        if "enable_rotate" in part and not self._facts.reads and self._strict:
+        if "enable_rotate" in part and not self._spec.reads and self._strict:
             # unsure: the page shows the field with the text-reading models alone.
-            refuse(f"{path}.enable_rotate is not supported by the model.")
+            reject(f"{path}.enable_rotate is not supported by the model.")
         return Fields(part, path).boolean("enable_rotate")
 
 
-def _address(part: dict[str, Any], kind: str, path: str) -> str:
+def _url(part: dict[str, Any], kind: str, path: str) -> str:
     value = part[kind]
-    return value if isinstance(value, str) else refuse(f"{path}.{kind} must be a string.")
+    return value if isinstance(value, str) else reject(f"{path}.{kind} must be a string.")
 
 
 UNFINISHED = "null"
@@ -107,50 +107,50 @@ class NativeProtocol:
         if not isinstance(body, dict):
             return ()
         found = [name for name in body if name not in {"model", "input", "parameters"}]
-        given, parameters = _object(body, "input"), _object(body, "parameters")
-        found += [f"input.{name}" for name in given if name != "messages"]
+        values, parameters = _object(body, "input"), _object(body, "parameters")
+        found += [f"input.{name}" for name in values if name != "messages"]
         found += [f"parameters.{name}" for name in parameters if name not in KNOWN]
-        return (*found, *_unknown_in_parts(given.get("messages")))
+        return (*found, *_unknown_in_parts(values.get("messages")))
 
     def wants_stream(self, body: Any, headers: Mapping[str, str]) -> bool:  # noqa: ARG002 - the other protocol needs it.
         """Tell whether a request, good or not, asks for a stream."""
         return headers.get("x-dashscope-sse", "").lower() == "enable"
 
-    def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> Exchange:
+    def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> ParsedRequest:
         """Read and check a request.
 
         Raises:
-            Refusal: The service would not take it.
+            ApiError: The service would not take it.
         """
         if not isinstance(body, dict):
-            refuse("The request body must be a JSON object.")
-        facts = admitted_facts(body.get("model"))
-        if facts.is_on_text_path:
-            refuse(WRONG_PATH)
+            reject("The request body must be a JSON object.")
+        spec = admitted_spec(body.get("model"))
+        if spec.is_on_text_path:
+            reject(WRONG_PATH)
         for name in ("input", "parameters"):
             if not isinstance(body.get(name, {}), dict):
-                refuse(f"{name} must be an object.")
+                reject(f"{name} must be an object.")
         stream = self.wants_stream(body, headers)
         options, incremental = read_parameters(
-            _object(body, "parameters"), facts, stream=stream, strict=strict
+            _object(body, "parameters"), spec, stream=stream, strict=strict
         )
-        given = _object(body, "input").get("messages")
-        messages = read_messages(given, facts, NativePartReader(facts, strict=strict))
+        values = _object(body, "input").get("messages")
+        messages = read_messages(values, spec, NativePartReader(spec, strict=strict))
         check_json_word(options, "\n".join(message.text for message in messages))
-        if is_partial(given) and options.thinking:
-            refuse("partial is not supported in thinking mode.")
+        if is_partial(values) and options.thinking:
+            reject("partial is not supported in thinking mode.")
         conversation = Conversation(
             model=body["model"],
-            facts=facts,
+            spec=spec,
             messages=messages,
             options=options,
             strict=strict,
             account=account_of(headers.get("authorization", "")),
             resolves_oss=resolves_oss(headers),
         )
-        return Exchange(conversation, stream, incremental=incremental)
+        return ParsedRequest(conversation, stream, incremental=incremental)
 
-    def receive(self, conversation: Conversation, storage: Storage) -> Receipt:
+    def receive(self, conversation: Conversation, storage: Storage) -> MediaReport:
         """Look at all media of a conversation and count its tokens."""
         return receive(conversation, storage)
 
@@ -237,7 +237,7 @@ def _message(reply: Reply, shown: _Shown, *, is_last: bool) -> dict[str, Any]:
         content = [{"text": shown.text, "ocr_result": reply.answer.ocr_result}]
     if is_last and reply.exchange.conversation.options.image_sizes:
         # unsure: how deep the lists are nested; videos have none (Native-API page).
-        sizes = [sight.scaled for sight in reply.receipt.sights if sight.scaled]
+        sizes = [inspected.scaled for inspected in reply.report.sights if inspected.scaled]
         content.append({"image_hw": [[height, width] for width, height in sizes]})
     message: dict[str, Any] = {"role": "assistant", "content": content}
     if reply.answer.reasoning:
@@ -248,24 +248,24 @@ def _message(reply: Reply, shown: _Shown, *, is_last: bool) -> dict[str, Any]:
 
 
 def _usage(reply: Reply, output: int) -> dict[str, Any]:
-    receipt, answer = reply.receipt, reply.answer
+    report, answer = reply.report, reply.answer
     media = {
-        f"{kind}_tokens": receipt.tokens(kind)
+        f"{kind}_tokens": report.tokens(kind)
         for kind in ("image", "video")
-        if any(sight.kind == kind for sight in receipt.sights)
+        if any(inspected.kind == kind for inspected in report.sights)
     }
     reasoning = min(output, answer.reasoning_tokens)
     return {
-        "input_tokens": receipt.total,
+        "input_tokens": report.total,
         "output_tokens": output,
-        "total_tokens": receipt.total + output,
+        "total_tokens": report.total + output,
         **media,
-        "input_tokens_details": {"text_tokens": receipt.text_tokens, **media},
+        "input_tokens_details": {"text_tokens": report.text_tokens, **media},
         "output_tokens_details": {
             "text_tokens": output,
             **({"reasoning_tokens": reasoning} if answer.reasoning else {}),
         },
-        "prompt_tokens_details": cache_details(receipt),
+        "prompt_tokens_details": cache_details(report),
     }
 
 
@@ -300,30 +300,30 @@ NEEDS_INCREMENTS = 'The incremental_output parameter must be "true" when enable_
 
 
 def read_parameters(
-    values: dict[str, Any], facts: ModelFacts, *, stream: bool, strict: bool
+    values: dict[str, Any], spec: ModelSpec, *, stream: bool, strict: bool
 ) -> tuple[Options, bool]:
     """Read what is asked of the answer, and whether a stream holds increments.
 
     Raises:
-        Refusal: A field has a value the service does not take, or two fields exclude each other.
+        ApiError: A field has a value the service does not take, or two fields exclude each other.
     """
-    options = read_options(values, facts, stream=stream, strict=strict)
+    options = read_options(values, spec, stream=stream, strict=strict)
     fields = Fields(values)
-    incremental = fields.boolean("incremental_output", default=facts.streams_increments)
+    incremental = fields.boolean("incremental_output", default=spec.streams_increments)
     asked = fields.get("incremental_output") is not None
     # unsure: whether a default of false counts as false where reasoning is on by default.
     if stream and options.thinking and not incremental and (asked or strict):
-        refuse(ALGO + NEEDS_INCREMENTS)
+        reject(ALGO + NEEDS_INCREMENTS)
     # "text" has no effect on vision models, which always answer with messages.
     if fields.string("result_format") not in {None, "message", "text"}:
-        refuse("result_format must be message or text.")
+        reject("result_format must be message or text.")
     if strict:
         _check_unsettled(values, options)
     return (
         replace(
             options,
             image_sizes=fields.boolean("vl_enable_image_hw_output"),
-            ocr=_read_task(fields.get("ocr_options"), facts, strict=strict),
+            ocr=_read_task(fields.get("ocr_options"), spec, strict=strict),
         ),
         incremental,
     )
@@ -333,29 +333,29 @@ def _check_unsettled(values: Mapping[str, Any], options: Options) -> None:
     # unsure: this page lists text and json_object alone, another does not tell the protocols
     # apart.
     if options.answer_format == "json_schema":
-        refuse("response_format.type must be text or json_object.")
+        reject("response_format.type must be text or json_object.")
     for at, tool in enumerate(values.get("tools") or ()):
         # unsure: the page calls the description required, and prints no refusal.
         if not tool["function"].get("description"):
-            refuse(f"tools[{at}].function.description is required.")
+            reject(f"tools[{at}].function.description is required.")
 
 
-def _read_task(value: Any, facts: ModelFacts, *, strict: bool) -> OcrTask | None:
+def _read_task(value: Any, spec: ModelSpec, *, strict: bool) -> OcrTask | None:
     if value is None:
         return None
-    if not facts.reads:
+    if not spec.reads:
         if strict:  # unsure: other models may ignore the field.
-            refuse("The model does not support ocr_options.")
+            reject("The model does not support ocr_options.")
         return None
     if not isinstance(value, dict):
-        refuse("ocr_options must be an object.")
+        reject("ocr_options must be an object.")
     task = value.get("task")
     if not isinstance(task, str) or task not in TASKS:
-        refuse(f"ocr_options.task must be one of {list(TASKS)}.")
+        reject(f"ocr_options.task must be one of {list(TASKS)}.")
     settings = value.get("task_config")
     if settings is not None and not isinstance(settings, dict):
-        refuse("ocr_options.task_config must be an object.")
+        reject("ocr_options.task_config must be an object.")
     schema = (settings or {}).get("result_schema")
     if schema is not None and not isinstance(schema, dict):
-        refuse("ocr_options.task_config.result_schema must be an object.")
+        reject("ocr_options.task_config.result_schema must be an object.")
     return OcrTask(task, schema)

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 
 from qwen_vl_sandbox.answers.compose import Answer
+from qwen_vl_sandbox.errors.api_error import reject
 from qwen_vl_sandbox.errors.hosted import OPENAI
-from qwen_vl_sandbox.errors.refusal import refuse
-from qwen_vl_sandbox.media.hosted import Receipt, receive
-from qwen_vl_sandbox.protocols.base import Exchange, Reply
+from qwen_vl_sandbox.media.hosted import MediaReport, receive
+from qwen_vl_sandbox.protocols.base import ParsedRequest, Reply
 from qwen_vl_sandbox.protocols.shapes import (
     cache_details,
     call_deltas,
@@ -24,7 +24,7 @@ from qwen_vl_sandbox.reading.conversation import Audio, Conversation, Part
 from qwen_vl_sandbox.reading.messages import PartReader, is_partial, read_messages
 from qwen_vl_sandbox.reading.parameters import SHARED_FIELDS, check_json_word, read_options
 from qwen_vl_sandbox.reading.validation import Fields
-from qwen_vl_sandbox.specs.models import admitted_facts
+from qwen_vl_sandbox.specs.models import admitted_spec
 from qwen_vl_sandbox.storage import Storage, account_of, resolves_oss
 
 _CLIP_FIELDS = frozenset({"fps", "min_pixels", "max_pixels", "total_pixels"})
@@ -50,15 +50,15 @@ class OpenAIPartReader(PartReader):
     def read(self, part: Any, path: str, role: str) -> Part:
         """Read one part."""
         if not isinstance(part, dict) or "type" not in part:
-            refuse(f"{NOT_A_PART} - '{path}'")
+            reject(f"{NOT_A_PART} - '{path}'")
         kind = part["type"]
         known = isinstance(kind, str) and kind in PART_FIELDS
-        if not known or (kind == "input_audio" and not self._facts.hears):
-            refuse(f"{path}.type {kind!r} is not supported by the model.")
+        if not known or (kind == "input_audio" and not self._spec.hears):
+            reject(f"{path}.type {kind!r} is not supported by the model.")
         self._check_place(part, path, kind, role)
         match kind:
             case "image_url":
-                return self._picture(part, path, _url(part, kind, path))
+                return self._image(part, path, _url(part, kind, path))
             case "video_url":
                 return self._clip(part, path, _url(part, kind, path))
             case "video":
@@ -72,18 +72,18 @@ class OpenAIPartReader(PartReader):
 def _url(part: dict[str, Any], kind: str, path: str) -> str:
     inner = part.get(kind)
     if not isinstance(inner, dict) or not isinstance(inner.get("url"), str):
-        refuse(f"{path}.{kind} must be an object with a url.")
+        reject(f"{path}.{kind} must be an object with a url.")
     return str(inner["url"])
 
 
 def _audio(part: dict[str, Any], path: str) -> Audio:
     inner = part.get("input_audio")
     if not isinstance(inner, dict):
-        refuse(f"{path}.input_audio must be an object with data and format.")
+        reject(f"{path}.input_audio must be an object with data and format.")
     fields = Fields(inner, f"{path}.input_audio")
     data, kind = fields.string("data"), fields.string("format")
     if not data or not kind:
-        refuse(f"{path}.input_audio needs data and format.")
+        reject(f"{path}.input_audio needs data and format.")
     return Audio(path, data, kind)
 
 
@@ -109,34 +109,34 @@ class OpenAIProtocol:
         """Tell whether a request, good or not, asks for a stream."""
         return isinstance(body, dict) and bool(body.get("stream"))
 
-    def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> Exchange:
+    def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> ParsedRequest:
         """Read and check a request.
 
         Raises:
-            Refusal: The service would not take it.
+            ApiError: The service would not take it.
         """
         if not isinstance(body, dict):
-            refuse("The request body must be a JSON object.")
-        facts = admitted_facts(body.get("model"))
+            reject("The request body must be a JSON object.")
+        spec = admitted_spec(body.get("model"))
         stream, include_usage = _read_stream(body, strict=strict)
-        options = read_options(body, facts, stream=stream, strict=strict)
-        parts = OpenAIPartReader(facts, strict=strict)
-        messages = read_messages(body.get("messages"), facts, parts)
+        options = read_options(body, spec, stream=stream, strict=strict)
+        parts = OpenAIPartReader(spec, strict=strict)
+        messages = read_messages(body.get("messages"), spec, parts)
         check_json_word(options, "\n".join(message.text for message in messages))
         if is_partial(body["messages"]) and options.thinking:
-            refuse("partial is not supported in thinking mode.")
+            reject("partial is not supported in thinking mode.")
         conversation = Conversation(
             model=body["model"],
-            facts=facts,
+            spec=spec,
             messages=messages,
             options=options,
             strict=strict,
             account=account_of(headers.get("authorization", "")),
             resolves_oss=resolves_oss(headers),
         )
-        return Exchange(conversation, stream, include_usage)
+        return ParsedRequest(conversation, stream, include_usage)
 
-    def receive(self, conversation: Conversation, storage: Storage) -> Receipt:
+    def receive(self, conversation: Conversation, storage: Storage) -> MediaReport:
         """Look at all media of a conversation and count its tokens."""
         return receive(conversation, storage)
 
@@ -199,30 +199,30 @@ def _read_stream(body: dict[str, Any], *, strict: bool) -> tuple[bool, bool]:
     if options is None:
         return stream, False
     if not isinstance(options, dict):
-        refuse("stream_options must be an object.")
+        reject("stream_options must be an object.")
     if not stream and strict:
         # unsure: the pages show the field in streams alone, and no refusal elsewhere.
-        refuse("The 'stream_options' parameter is only allowed when 'stream' is enabled.")
+        reject("The 'stream_options' parameter is only allowed when 'stream' is enabled.")
     return stream, Fields(options, "stream_options").boolean("include_usage")
 
 
 def _usage(reply: Reply) -> Mapping[str, Any]:
-    return usage_of(reply.answer, reply.receipt) if reply.usage is None else reply.usage
+    return usage_of(reply.answer, reply.report) if reply.usage is None else reply.usage
 
 
-def usage_of(answer: Answer, receipt: Receipt) -> dict[str, Any]:
+def usage_of(answer: Answer, report: MediaReport) -> dict[str, Any]:
     """Count what the answer cost."""
-    prompt, completion = receipt.total, answer.completion_tokens
+    prompt, completion = report.total, answer.completion_tokens
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {
             "audio_tokens": None,
-            **cache_details(receipt),
-            "image_tokens": receipt.tokens("image") or None,
-            "text_tokens": receipt.text_tokens,
-            "video_tokens": receipt.tokens("video") or None,
+            **cache_details(report),
+            "image_tokens": report.tokens("image") or None,
+            "text_tokens": report.text_tokens,
+            "video_tokens": report.tokens("video") or None,
         },
         "completion_tokens_details": {
             "audio_tokens": None,

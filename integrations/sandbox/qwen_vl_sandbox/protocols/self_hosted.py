@@ -6,12 +6,12 @@ from typing import Any
 
 import orjson
 
-from qwen_vl_sandbox.errors.refusal import refuse
-from qwen_vl_sandbox.media.hosted import Receipt, arguments_text
+from qwen_vl_sandbox.errors.api_error import reject
+from qwen_vl_sandbox.media.hosted import MediaReport, arguments_text
 from qwen_vl_sandbox.media.hosted_tokens import pieces, text_tokens
 from qwen_vl_sandbox.media.self_hosted import receive
 from qwen_vl_sandbox.media.self_hosted_tokens import MARKERS
-from qwen_vl_sandbox.protocols.base import Exchange, Reply
+from qwen_vl_sandbox.protocols.base import ParsedRequest, Reply
 from qwen_vl_sandbox.protocols.shapes import probabilities
 from qwen_vl_sandbox.reading.conversation import Conversation, Tool, ToolCall
 from qwen_vl_sandbox.reading.self_hosted_messages import read_messages, unknown_in_messages
@@ -22,75 +22,75 @@ from qwen_vl_sandbox.reading.self_hosted_parameters import (
     unknown_parameters,
 )
 from qwen_vl_sandbox.specs.models import NEWEST
-from qwen_vl_sandbox.specs.servers import Dialect
+from qwen_vl_sandbox.specs.servers import Server
 from qwen_vl_sandbox.storage import Storage
 
 _STOP_TOKEN = 151_645
 """The token that ends an answer, which one server names."""
 
 
-def whole_answer(reply: Reply, dialect: Dialect) -> bytes:
+def whole_answer(reply: Reply, server: Server) -> bytes:
     """Shape an answer that is not streamed."""
     answer = reply.answer
-    calls = [_call(call, at, reply, dialect) for at, call in enumerate(answer.tool_calls)]
-    message: dict[str, Any] = {"role": "assistant", "content": _content(reply, dialect)}
+    calls = [_call(call, at, reply, server) for at, call in enumerate(answer.tool_calls)]
+    message: dict[str, Any] = {"role": "assistant", "content": _content(reply, server)}
     if answer.reasoning:
-        message[dialect.reasoning_key] = answer.reasoning
-    if dialect.name == "vllm":
+        message[server.reasoning_key] = answer.reasoning
+    if server.name == "vllm":
         message = {"refusal": None, "annotations": None, "audio": None, **message}
         message.setdefault("reasoning", None)
         message["tool_calls"] = calls
     elif calls:
         message["tool_calls"] = calls
-    choice = {"index": 0, "message": message, **_ending(reply, dialect)}
+    choice = {"index": 0, "message": message, **_ending(reply, server)}
     choice["logprobs"] = _logprobs(answer.text, reply)
-    body = {**_head(reply, dialect, "chat.completion"), "choices": [choice]}
-    if dialect.name == "llamacpp":
+    body = {**_head(reply, server, "chat.completion"), "choices": [choice]}
+    if server.name == "llamacpp":
         body["timings"] = _timings(reply)
-    return orjson.dumps({**body, "usage": _usage(reply, dialect, answer.completion_tokens)})
+    return orjson.dumps({**body, "usage": _usage(reply, server, answer.completion_tokens)})
 
 
-def answer_events(reply: Reply, dialect: Dialect) -> Iterator[bytes]:
+def answer_events(reply: Reply, server: Server) -> Iterator[bytes]:
     """Shape a stream, `[DONE]` apart."""
-    head = _head(reply, dialect, "chat.completion.chunk")
+    head = _head(reply, server, "chat.completion.chunk")
     exchange = reply.exchange
     sent = 0
-    deltas = list(_deltas(reply, dialect))
+    deltas = list(_deltas(reply, server))
     # Cut by length, the last piece of text carries the reason; else an empty delta does.
-    is_cut = reply.answer.finish_reason == "length" and dialect.name == "vllm"
+    is_cut = reply.answer.finish_reason == "length" and server.name == "vllm"
     if not is_cut:
-        closing = {"role": "assistant", "content": ""} if dialect.name == "ollama" else {}
+        closing = {"role": "assistant", "content": ""} if server.name == "ollama" else {}
         deltas.append(closing)
     for at, delta in enumerate(deltas):
         is_last = at == len(deltas) - 1
-        ending = _ending(reply, dialect) if is_last else {"finish_reason": None}
+        ending = _ending(reply, server) if is_last else {"finish_reason": None}
         text = delta.get("content") if at else None
         choice = {"index": 0, "delta": delta, "logprobs": None, **ending}
         if text:
             choice["logprobs"] = _logprobs(text, reply)
         body: dict[str, Any] = {**head, "choices": [choice]}
-        sent += text_tokens(text or "") + text_tokens(delta.get(dialect.reasoning_key) or "")
+        sent += text_tokens(text or "") + text_tokens(delta.get(server.reasoning_key) or "")
         if exchange.running_usage:
-            body["usage"] = _usage(reply, dialect, min(sent, reply.answer.completion_tokens))
+            body["usage"] = _usage(reply, server, min(sent, reply.answer.completion_tokens))
         yield _event(body)
     if exchange.include_usage:
-        usage = _usage(reply, dialect, reply.answer.completion_tokens)
+        usage = _usage(reply, server, reply.answer.completion_tokens)
         yield _event({**head, "choices": [], "usage": usage})
 
 
-def _deltas(reply: Reply, dialect: Dialect) -> Iterator[dict[str, Any]]:
+def _deltas(reply: Reply, server: Server) -> Iterator[dict[str, Any]]:
     answer = reply.answer
-    size = dialect.pieces_per_chunk
-    role = {"role": "assistant"} if dialect.name == "ollama" else {}
-    if dialect.name != "ollama":
-        yield {"role": "assistant", "content": None if dialect.name == "llamacpp" else ""}
+    size = server.pieces_per_chunk
+    role = {"role": "assistant"} if server.name == "ollama" else {}
+    if server.name != "ollama":
+        yield {"role": "assistant", "content": None if server.name == "llamacpp" else ""}
     for chunk in answer.reasoning_chunks or _chunks(answer.reasoning, size):
-        yield {**role, dialect.reasoning_key: chunk}
+        yield {**role, server.reasoning_key: chunk}
     for chunk in answer.text_chunks or _chunks(answer.text, size):
         yield {**role, "content": chunk}
     for at, call in enumerate(answer.tool_calls):
-        whole = {"index": at, **_call(call, at, reply, dialect)}
-        if not dialect.streams_arguments:
+        whole = {"index": at, **_call(call, at, reply, server)}
+        if not server.streams_arguments:
             yield {**role, "content": "", "tool_calls": [whole]}
             continue
         yield {"content": None, "tool_calls": [{**whole, "function": {"name": call.name}}]}
@@ -101,10 +101,10 @@ def _deltas(reply: Reply, dialect: Dialect) -> Iterator[dict[str, Any]]:
             }
 
 
-def _content(reply: Reply, dialect: Dialect) -> str | None:
+def _content(reply: Reply, server: Server) -> str | None:
     answer = reply.answer
     choice = reply.exchange.conversation.options.tool_choice
-    if answer.text or dialect.name == "ollama":
+    if answer.text or server.name == "ollama":
         return answer.text
     if answer.tool_calls:
         # A call that was not forced leaves no content, a forced one an empty text.
@@ -112,22 +112,22 @@ def _content(reply: Reply, dialect: Dialect) -> str | None:
     return None if answer.reasoning else ""
 
 
-def _ending(reply: Reply, dialect: Dialect) -> dict[str, Any]:
+def _ending(reply: Reply, server: Server) -> dict[str, Any]:
     answer = reply.answer
     reason = answer.finish_reason
     is_named = isinstance(reply.exchange.conversation.options.tool_choice, Tool)
     if is_named and answer.tool_calls and reason == "tool_calls":
-        reason = dialect.named_finish
+        reason = server.named_finish
     ending: dict[str, Any] = {"finish_reason": reason}
-    if dialect.name == "vllm":
+    if server.name == "vllm":
         ending["stop_reason"] = None
-    if dialect.name == "sglang":
+    if server.name == "sglang":
         ending["matched_stop"] = None if reason == "length" else _STOP_TOKEN
     return ending
 
 
-def _call(call: ToolCall, at: int, reply: Reply, dialect: Dialect) -> dict[str, Any]:
-    made = f"{dialect.call_id}{reply.request_id.replace('-', '')[:24]}{at:08x}"
+def _call(call: ToolCall, at: int, reply: Reply, server: Server) -> dict[str, Any]:
+    made = f"{server.call_id}{reply.request_id.replace('-', '')[:24]}{at:08x}"
     return {
         "id": call.id or made,
         "type": "function",
@@ -135,28 +135,28 @@ def _call(call: ToolCall, at: int, reply: Reply, dialect: Dialect) -> dict[str, 
     }
 
 
-def _head(reply: Reply, dialect: Dialect, kind: str) -> dict[str, Any]:
+def _head(reply: Reply, server: Server, kind: str) -> dict[str, Any]:
     head: dict[str, Any] = {
         "id": f"chatcmpl-{reply.request_id.replace('-', '')}",
         "object": kind,
         "created": reply.created,
         "model": reply.exchange.conversation.model,
     }
-    if dialect.name == "ollama":
+    if server.name == "ollama":
         head["system_fingerprint"] = "fp_ollama"
     return head
 
 
-def _usage(reply: Reply, dialect: Dialect, completion: int) -> Mapping[str, Any]:
+def _usage(reply: Reply, server: Server, completion: int) -> Mapping[str, Any]:
     if reply.usage is not None:
         return reply.usage
-    receipt, answer = reply.receipt, reply.answer
+    report, answer = reply.report, reply.answer
     usage: dict[str, Any] = {
-        "prompt_tokens": receipt.total,
-        "total_tokens": receipt.total + completion,
+        "prompt_tokens": report.total,
+        "total_tokens": report.total + completion,
         "completion_tokens": completion,
     }
-    match dialect.name:
+    match server.name:
         case "vllm":
             usage["prompt_tokens_details"] = {
                 "cached_tokens": 0,
@@ -176,15 +176,15 @@ def _usage(reply: Reply, dialect: Dialect, completion: int) -> Mapping[str, Any]
 def _multimodal(reply: Reply) -> dict[str, int]:
     """Count what stands between the outer markers, by kind."""
     counts: dict[str, int] = {}
-    for sight in reply.receipt.sights:
-        if sight.tokens:
-            counts[sight.kind] = counts.get(sight.kind, 0) + sight.tokens - MARKERS
+    for inspected in reply.report.sights:
+        if inspected.tokens:
+            counts[inspected.kind] = counts.get(inspected.kind, 0) + inspected.tokens - MARKERS
     return counts
 
 
 def _timings(reply: Reply) -> dict[str, Any]:
     # The sandbox takes no time worth telling.
-    prompt, predicted = reply.receipt.total, reply.answer.completion_tokens
+    prompt, predicted = reply.report.total, reply.answer.completion_tokens
     return {"prompt_n": prompt, "prompt_ms": 0.0, "predicted_n": predicted, "predicted_ms": 0.0}
 
 
@@ -206,47 +206,47 @@ SERVED = ("Qwen/Qwen3-VL-8B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct")
 """The ids that `GET /v1/models` names."""
 
 
-class DialectProtocol:
+class SelfHostedProtocol:
     """One server's protocol."""
 
     end = b"data: [DONE]\n\n"
     broken_event = b'data: {"choices": [{"delta": \n\n'
 
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-        self.errors = dialect.errors
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.errors = server.errors
 
     def unknown_fields(self, body: Any) -> tuple[str, ...]:
         """Name the fields of a request that the server ignores, as paths."""
         if not isinstance(body, dict):
             return ()
-        messages = unknown_in_messages(body.get("messages"), self._dialect)
-        return (*unknown_parameters(body, self._dialect), *messages)
+        messages = unknown_in_messages(body.get("messages"), self._server)
+        return (*unknown_parameters(body, self._server), *messages)
 
     def wants_stream(self, body: Any, headers: Mapping[str, str]) -> bool:  # noqa: ARG002 - the native protocol needs them.
         """Tell whether a request, good or not, asks for a stream."""
         return isinstance(body, dict) and bool(body.get("stream"))
 
-    def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> Exchange:  # noqa: ARG002 - the service needs them.
+    def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> ParsedRequest:  # noqa: ARG002 - the service needs them.
         """Read and check a request.
 
         Raises:
-            Refusal: The server would not take it.
+            ApiError: The server would not take it.
         """
-        dialect = self._dialect
+        server = self._server
         if not isinstance(body, dict):
-            refuse("The request body must be a JSON object.", code=dialect.shape_code)
+            reject("The request body must be a JSON object.", code=server.shape_code)
         model = _served(body.get("model"))
-        delivery = read_delivery(body, dialect)
-        media = read_media_options(body, dialect)
+        delivery = read_delivery(body, server)
+        media = read_media_options(body, server)
         conversation = Conversation(
             model=model,
-            facts=NEWEST,
-            messages=read_messages(body.get("messages"), dialect, media),
-            options=read_options(body, dialect, model),
+            spec=NEWEST,
+            messages=read_messages(body.get("messages"), server, media),
+            options=read_options(body, server, model),
             strict=strict,
         )
-        return Exchange(
+        return ParsedRequest(
             conversation,
             delivery.stream,
             include_usage=delivery.include_usage,
@@ -254,17 +254,17 @@ class DialectProtocol:
             reasoning=delivery.reasoning,
         )
 
-    def receive(self, conversation: Conversation, storage: Storage) -> Receipt:  # noqa: ARG002 - the service has a storage.
+    def receive(self, conversation: Conversation, storage: Storage) -> MediaReport:  # noqa: ARG002 - the service has a storage.
         """Look at all media of a conversation and count its tokens."""
-        return receive(conversation, self._dialect)
+        return receive(conversation, self._server)
 
     def whole(self, reply: Reply) -> bytes:
         """Shape an answer that is not streamed."""
-        return whole_answer(_placed(reply), self._dialect)
+        return whole_answer(_placed(reply), self._server)
 
     def events(self, reply: Reply) -> Iterator[bytes]:
         """Shape a stream, `[DONE]` apart."""
-        return answer_events(_placed(reply), self._dialect)
+        return answer_events(_placed(reply), self._server)
 
 
 def _served(model: Any) -> str:
@@ -272,7 +272,7 @@ def _served(model: Any) -> str:
         return SERVED[0]
     # Whatever looks like one of the models is taken as served, so that tests may name theirs.
     if not isinstance(model, str) or not any(word in model.lower() for word in ("qwen", "vl")):
-        refuse(f"The model `{model}` does not exist.", status=404, param="model")
+        reject(f"The model `{model}` does not exist.", status=404, param="model")
     return model
 
 

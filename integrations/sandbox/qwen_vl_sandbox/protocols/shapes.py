@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from qwen_vl_sandbox.media.hosted import Receipt, arguments_text
+from qwen_vl_sandbox.media.hosted import MediaReport, arguments_text
 from qwen_vl_sandbox.media.hosted_tokens import pieces
 from qwen_vl_sandbox.reading.conversation import ToolCall
 
@@ -55,9 +55,9 @@ def probabilities(text: str, alternatives: int | None) -> list[dict[str, Any]] |
     return content
 
 
-def cache_details(receipt: Receipt) -> dict[str, Any]:
+def cache_details(report: MediaReport) -> dict[str, Any]:
     """Say what was cached: a zero, and more where there were markers (Cache page, 2026-10)."""
-    use = receipt.cache
+    use = report.cache
     if use is None:
         return {"cached_tokens": 0}
     return {

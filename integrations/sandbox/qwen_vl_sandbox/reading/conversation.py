@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from qwen_vl_sandbox.specs.models import ModelFacts
+from qwen_vl_sandbox.specs.models import ModelSpec
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -20,7 +20,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImagePart:
     """A picture's address, with its pixel knobs; `path` says where it stood."""
 
     path: str
@@ -52,7 +52,7 @@ class Audio:
     format: str
 
 
-Part = Text | Picture | Video | Audio
+Part = Text | ImagePart | Video | Audio
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Conversation:
     """A whole request: the model, the messages and the options."""
 
     model: str
-    facts: ModelFacts
+    spec: ModelSpec
     messages: tuple[Message, ...]
     options: Options
     strict: bool = True

@@ -10,7 +10,7 @@ from typing import Literal
 
 from qwen_vl_sandbox.reading.conversation import Conversation
 
-_PLACES = re.compile(
+_BOXES = re.compile(
     r"bbox_2d|point_2d|\b(?:bbox|point|box) coordinates?\b|(?:bbox|point)\s*(?:的)?\s*坐标",
     re.IGNORECASE,
 )
@@ -20,7 +20,7 @@ _POINTS = re.compile(
 _PIXELS = re.compile(r"\bpixels\b|像素", re.IGNORECASE)
 _TIMES = re.compile(r"start_time.*end_time", re.IGNORECASE | re.DOTALL)
 
-COLOURS = {
+COLORS = {
     "red": "红",
     "orange": "橙",
     "yellow": "黄",
@@ -32,9 +32,9 @@ COLOURS = {
 }
 """The colours that are looked for, by their names in English and in Chinese."""
 
-_WORDS = {word.lower(): name for name, chinese in COLOURS.items() for word in (name, chinese)}
-_COLOUR = re.compile(
-    rf"\b(?:{'|'.join(COLOURS)})\b|(?:{'|'.join(COLOURS.values())})色?", re.IGNORECASE
+_WORDS = {word.lower(): name for name, chinese in COLORS.items() for word in (name, chinese)}
+_COLOR = re.compile(
+    rf"\b(?:{'|'.join(COLORS)})\b|(?:{'|'.join(COLORS.values())})色?", re.IGNORECASE
 )
 
 
@@ -44,13 +44,13 @@ class Question:
 
     Args:
         kind: Places in a picture, or events in a video.
-        colours: What is looked for: each colour's name, and the word that was said for it.
+        colors: What is looked for: each colour's name, and the word that was said for it.
         wants_points: Whether a place is a point, and not a box.
         in_pixels: Whether pixels of the picture as it came were asked for.
     """
 
     kind: Literal["places", "events"]
-    colours: tuple[tuple[str, str], ...] = ()
+    colors: tuple[tuple[str, str], ...] = ()
     wants_points: bool = False
     in_pixels: bool = False
 
@@ -63,16 +63,16 @@ def find_question(conversation: Conversation) -> Question | None:
         >>> from qwen_vl_sandbox.specs.models import NEWEST
         >>> asked = Text("Detect all red balls in the image and output their bbox coordinates.")
         >>> messages = (Message("user", (asked,)),)
-        >>> find_question(Conversation("qwen3-vl-plus", NEWEST, messages, Options(False))).colours
+        >>> find_question(Conversation("qwen3-vl-plus", NEWEST, messages, Options(False))).colors
         (('red', 'red'),)
     """
     users = (message for message in reversed(conversation.messages) if message.role == "user")
     text = next((message.text for message in users), "")
     if _TIMES.search(text):
         return Question("events")
-    if not _PLACES.search(text):
+    if not _BOXES.search(text):
         return None
-    said = {_WORDS[word.lower().removesuffix("色")]: word for word in _COLOUR.findall(text)}
+    said = {_WORDS[word.lower().removesuffix("色")]: word for word in _COLOR.findall(text)}
     return Question(
         "places",
         tuple(said.items()),

@@ -8,12 +8,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from qwen_vl_sandbox.errors.refusal import ALGO, refuse
-from qwen_vl_sandbox.reading.conversation import Message, Part, Picture, Role, Text, ToolCall, Video
+from qwen_vl_sandbox.errors.api_error import ALGO, reject
+from qwen_vl_sandbox.reading.conversation import (
+    ImagePart,
+    Message,
+    Part,
+    Role,
+    Text,
+    ToolCall,
+    Video,
+)
 from qwen_vl_sandbox.reading.validation import Fields
-from qwen_vl_sandbox.specs.models import ModelFacts, Pixels, VideoFacts
+from qwen_vl_sandbox.specs.models import ModelSpec, Pixels, VideoSpec
 
-KNOBS = frozenset({"min_pixels", "max_pixels", "total_pixels", "fps", "max_frames"})
+MEDIA_OPTIONS = frozenset({"min_pixels", "max_pixels", "total_pixels", "fps", "max_frames"})
 """Pixel and frame knobs; they stand beside the address they are for."""
 
 MIN_LIST = 4
@@ -25,15 +33,15 @@ class PartReader(ABC):
     """Reads the parts of one request.
 
     Args:
-        facts: What the model takes.
+        spec: What the model takes.
         strict: As for `Sandbox`.
     """
 
     answers_in_parts = False
     """Whether the protocol's own answers hold a list, which comes back empty with tool calls."""
 
-    def __init__(self, facts: ModelFacts, *, strict: bool) -> None:
-        self._facts = facts
+    def __init__(self, spec: ModelSpec, *, strict: bool) -> None:
+        self._spec = spec
         self._strict = strict
 
     @property
@@ -46,48 +54,48 @@ class PartReader(ABC):
         """Read one part of a message of that role.
 
         Raises:
-            Refusal: It is none that the service takes.
+            ApiError: It is none that the service takes.
         """
 
     def _check_place(self, part: dict[str, Any], path: str, kind: str, role: str) -> None:
         if role != "user" and kind != "text":
-            refuse(f"{path}: only user messages may hold {kind!r}; {role} messages hold text.")
+            reject(f"{path}: only user messages may hold {kind!r}; {role} messages hold text.")
         if not self._strict:
             return
         # unsure: the service may ignore misplaced knobs; the page only shows where they stand.
         inner = part.get(kind)
-        if isinstance(inner, dict) and (inside := KNOBS & inner.keys()):
-            refuse(f"{path}: {sorted(inside)} must stand beside {kind!r}, not inside it.")
-        if misplaced := (KNOBS & part.keys()) - self.fields[kind]:
-            refuse(f"{path}: {sorted(misplaced)} cannot be set on a {kind!r} part.")
+        if isinstance(inner, dict) and (inside := MEDIA_OPTIONS & inner.keys()):
+            reject(f"{path}: {sorted(inside)} must stand beside {kind!r}, not inside it.")
+        if misplaced := (MEDIA_OPTIONS & part.keys()) - self.fields[kind]:
+            reject(f"{path}: {sorted(misplaced)} cannot be set on a {kind!r} part.")
 
     def _text(self, part: dict[str, Any], path: str) -> Text:
         text = Fields(part, path).string("text")
-        return Text(text) if text is not None else refuse(f"{path}.text is required.")
+        return Text(text) if text is not None else reject(f"{path}.text is required.")
 
-    def _picture(self, part: dict[str, Any], path: str, url: str) -> Picture:
-        low, high = _pixel_range(part, path, self._facts.picture)
-        return Picture(path, url, low, high)
+    def _image(self, part: dict[str, Any], path: str, url: str) -> ImagePart:
+        low, high = _pixel_range(part, path, self._spec.image)
+        return ImagePart(path, url, low, high)
 
     def _clip(self, part: dict[str, Any], path: str, source: str | tuple[str, ...]) -> Video:
-        facts = self._video_facts(path)
+        spec = self._video_spec(path)
         fields = Fields(part, path)
         fps = fields.number("fps", 0.1, 10)
-        low, high = _pixel_range(part, path, facts.pixels)
-        total = fields.integer("total_pixels", 1, facts.total_pixels)
+        low, high = _pixel_range(part, path, spec.pixels)
+        total = fields.integer("total_pixels", 1, spec.total_pixels)
         return Video(path, source, 2.0 if fps is None else fps, low, high, total)
 
     def _frames(self, frames: Any, path: str) -> tuple[str, ...]:
         if not isinstance(frames, list) or not all(isinstance(url, str) for url in frames):
-            refuse(f"{path}.video must be a list of strings.")
-        most = self._video_facts(path).longest_list
+            reject(f"{path}.video must be a list of strings.")
+        most = self._video_spec(path).longest_list
         if not MIN_LIST <= len(frames) <= most:
             # The spelling is the service's (Errors page, 2026-07).
-            refuse(f"{ALGO}the range of sequence images shoule be ({MIN_LIST}, {most})")
+            reject(f"{ALGO}the range of sequence images shoule be ({MIN_LIST}, {most})")
         return tuple(frames)
 
-    def _video_facts(self, path: str) -> VideoFacts:
-        return self._facts.video or refuse(f"{path}: the model does not support video input.")
+    def _video_spec(self, path: str) -> VideoSpec:
+        return self._spec.video or reject(f"{path}: the model does not support video input.")
 
 
 def _pixel_range(part: dict[str, Any], path: str, pixels: Pixels) -> tuple[int | None, int | None]:
@@ -95,7 +103,7 @@ def _pixel_range(part: dict[str, Any], path: str, pixels: Pixels) -> tuple[int |
     low = fields.integer("min_pixels", pixels.lowest, pixels.highest)
     high = fields.integer("max_pixels", pixels.lowest, pixels.highest)
     if (low or pixels.lowest) > (high or pixels.highest):
-        refuse(f"{path}: min_pixels must not be greater than max_pixels.")
+        reject(f"{path}: min_pixels must not be greater than max_pixels.")
     return low, high
 
 
@@ -110,16 +118,16 @@ UNANSWERED_CALLS = (
 )
 
 
-def read_messages(value: Any, facts: ModelFacts, parts: PartReader) -> tuple[Message, ...]:
+def read_messages(value: Any, spec: ModelSpec, parts: PartReader) -> tuple[Message, ...]:
     """Read and check all messages; `parts` reads their parts.
 
     Raises:
-        Refusal: A message, or their order, is not one the service takes.
+        ApiError: A message, or their order, is not one the service takes.
     """
     if not isinstance(value, list) or not value:
         # unsure: the wording for a missing or empty list is not documented.
-        refuse("[] is too short - 'messages'")
-    reader = _Reader(facts, parts)
+        reject("[] is too short - 'messages'")
+    reader = _Reader(spec, parts)
     messages = tuple(reader.read(item, f"messages[{at}]") for at, item in enumerate(value))
     _check_partial(value)
     _check_tool_pairs(messages)
@@ -133,17 +141,17 @@ def is_partial(value: Any) -> bool:
 
 
 class _Reader:
-    def __init__(self, facts: ModelFacts, parts: PartReader) -> None:
-        self._facts = facts
+    def __init__(self, spec: ModelSpec, parts: PartReader) -> None:
+        self._spec = spec
         self._part_reader = parts
         self._cache_markers = 0
 
     def read(self, item: Any, path: str) -> Message:
         if not isinstance(item, dict):
-            refuse(f"{path} must be an object.")
+            reject(f"{path} must be an object.")
         role: Role = item.get("role", "")
         if role not in get_args(Role):
-            refuse(f"{role!r} is not one of {list(get_args(Role))} - '{path}.role'")
+            reject(f"{role!r} is not one of {list(get_args(Role))} - '{path}.role'")
         fields = Fields(item, path)
         return Message(
             role=role,
@@ -162,11 +170,11 @@ class _Reader:
         if empty and role == "assistant" and item.get("tool_calls"):
             return ()
         if role == "tool":
-            refuse(f"{path}.content of a tool message must be a string.")
-        if role == "user" and not self._facts.sees:
-            refuse(f"{ALGO}input content must be a string")
+            reject(f"{path}.content of a tool message must be a string.")
+        if role == "user" and not self._spec.sees:
+            reject(f"{ALGO}input content must be a string")
         if not isinstance(content, list) or not content:
-            refuse(f"{path}.content must be a string or a list of parts that is not empty.")
+            reject(f"{path}.content must be a string or a list of parts that is not empty.")
         return tuple(
             self._part_reader.read(part, f"{path}.content[{at}]", role)
             for at, part in enumerate(content)
@@ -182,11 +190,11 @@ class _Reader:
             if marker is None:
                 continue
             if marker != {"type": "ephemeral"}:
-                refuse(f"{path}.content[{at}].cache_control must be {{'type': 'ephemeral'}}.")
+                reject(f"{path}.content[{at}].cache_control must be {{'type': 'ephemeral'}}.")
             marks.append(at)
         self._cache_markers += len(marks)
         if self._cache_markers > MAX_CACHE_MARKERS:
-            refuse(f"At most {MAX_CACHE_MARKERS} cache_control markers are supported.")
+            reject(f"At most {MAX_CACHE_MARKERS} cache_control markers are supported.")
         return tuple(marks)
 
 
@@ -195,20 +203,20 @@ def _read_calls(item: dict[str, Any], path: str) -> tuple[ToolCall, ...]:
     if calls is None:
         return ()
     if not isinstance(calls, list):
-        refuse(f"{path}.tool_calls must be a list.")
+        reject(f"{path}.tool_calls must be a list.")
     return tuple(_read_call(call, f"{path}.tool_calls[{at}]") for at, call in enumerate(calls))
 
 
 def _read_call(call: Any, path: str) -> ToolCall:
     if not isinstance(call, dict) or call.get("type", "function") != "function":
-        refuse(f"{path} must be an object of type 'function'.")
+        reject(f"{path} must be an object of type 'function'.")
     function = call.get("function")
     if not isinstance(function, dict):
-        refuse(f"{path}.function must be an object.")
+        reject(f"{path}.function must be an object.")
     fields = Fields(function, f"{path}.function")
     identity, name = Fields(call, path).string("id"), fields.string("name")
     if not identity or not name:
-        refuse(f"{path} needs an id and a function name.")
+        reject(f"{path} needs an id and a function name.")
     return ToolCall(name, fields.string("arguments") or "", identity)
 
 
@@ -217,7 +225,7 @@ def _check_partial(value: list[dict[str, Any]]) -> None:
         if not Fields(item, f"messages[{at}]").boolean("partial"):
             continue
         if item["role"] != "assistant" or at != len(value) - 1:
-            refuse(f"messages[{at}].partial is for the last message, from the assistant.")
+            reject(f"messages[{at}].partial is for the last message, from the assistant.")
 
 
 def _check_tool_pairs(messages: tuple[Message, ...]) -> None:
@@ -225,11 +233,11 @@ def _check_tool_pairs(messages: tuple[Message, ...]) -> None:
     for message in messages:
         if message.role == "tool":
             if message.tool_call_id not in open_ids:
-                refuse(LONE_TOOL_MESSAGE)
+                reject(LONE_TOOL_MESSAGE)
             open_ids.remove(message.tool_call_id)
             continue
         if open_ids:
-            refuse(UNANSWERED_CALLS + ", ".join(open_ids))
+            reject(UNANSWERED_CALLS + ", ".join(open_ids))
         open_ids = [str(call.id) for call in message.tool_calls]
     if open_ids:
-        refuse(UNANSWERED_CALLS + ", ".join(open_ids))
+        reject(UNANSWERED_CALLS + ", ".join(open_ids))

@@ -7,11 +7,11 @@ Structured page (2026-10) and the Errors page (2026-07).
 import re
 from typing import Any, Literal
 
-from qwen_vl_sandbox.errors.refusal import ALGO, refuse
+from qwen_vl_sandbox.errors.api_error import ALGO, reject
 from qwen_vl_sandbox.reading.conversation import Options, Tool
-from qwen_vl_sandbox.reading.messages import KNOBS
+from qwen_vl_sandbox.reading.messages import MEDIA_OPTIONS
 from qwen_vl_sandbox.reading.validation import Fields
-from qwen_vl_sandbox.specs.models import ModelFacts
+from qwen_vl_sandbox.specs.models import ModelSpec
 
 SHARED_FIELDS = frozenset(
     {
@@ -75,26 +75,24 @@ NO_FORCED_TOOLS = (
 )
 
 
-def read_options(
-    values: dict[str, Any], facts: ModelFacts, *, stream: bool, strict: bool
-) -> Options:
+def read_options(values: dict[str, Any], spec: ModelSpec, *, stream: bool, strict: bool) -> Options:
     """Read and check the shared fields.
 
     Raises:
-        Refusal: A field has a value the service does not take, or two fields exclude each other.
+        ApiError: A field has a value the service does not take, or two fields exclude each other.
     """
     fields = Fields(values)
-    if strict and (knobs := KNOBS & values.keys()):
+    if strict and (options := MEDIA_OPTIONS & values.keys()):
         # unsure: they may be ignored here; the page shows them in content parts alone.
-        refuse(f"{sorted(knobs)} must stand in a content part, not at the top level.")
+        reject(f"{sorted(options)} must stand in a content part, not at the top level.")
     _check_sampling(fields)
-    thinking, budget = _read_thinking(fields, facts, stream=stream, strict=strict)
-    tools = _read_tools(fields, facts)
-    answer_format, schema = _read_format(fields, facts, thinking=thinking, strict=strict)
+    thinking, budget = _read_thinking(fields, spec, stream=stream, strict=strict)
+    tools = _read_tools(fields, spec)
+    answer_format, schema = _read_format(fields, spec, thinking=thinking, strict=strict)
     logprobs = fields.boolean("logprobs")
     top_logprobs = fields.integer("top_logprobs", 0, MAX_TOP_LOGPROBS)
     if top_logprobs is not None and not logprobs:
-        refuse("top_logprobs needs logprobs to be true.")
+        reject("top_logprobs needs logprobs to be true.")
     return Options(
         thinking=thinking,
         thinking_budget=budget,
@@ -104,12 +102,12 @@ def read_options(
         tool_choice=_read_choice(fields, tools, thinking=thinking),
         parallel_tool_calls=fields.boolean("parallel_tool_calls"),
         stop=_read_stop(fields),
-        max_tokens=fields.integer("max_tokens", 1, facts.max_output),
+        max_tokens=fields.integer("max_tokens", 1, spec.max_output),
         max_completion_tokens=fields.integer(
-            "max_completion_tokens", 1, facts.max_output + facts.max_thinking_tokens
+            "max_completion_tokens", 1, spec.max_output + spec.max_thinking_tokens
         ),
         # unsure: whether the new generation gives logprobs; they are left out there.
-        logprobs=logprobs and facts.logprobs,
+        logprobs=logprobs and spec.logprobs,
         top_logprobs=top_logprobs or 0,
         high_resolution=fields.boolean("vl_high_resolution_images"),
     )
@@ -118,7 +116,7 @@ def read_options(
 def check_json_word(options: Options, text: str) -> None:
     """Check that the prompt says "json" where the answer is to be a JSON object."""
     if options.answer_format == "json_object" and "json" not in text.lower():
-        refuse(ALGO + NEEDS_JSON_WORD)
+        reject(ALGO + NEEDS_JSON_WORD)
 
 
 def _check_sampling(fields: Fields) -> None:
@@ -143,48 +141,48 @@ def _read_stop(fields: Fields) -> tuple[str, ...]:
         return tuple(values)
     if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         return ()  # Token ids: the sandbox has no vocabulary to look them up in.
-    return refuse("stop must be a string, a list of strings or a list of token ids, not a mix.")
+    return reject("stop must be a string, a list of strings or a list of token ids, not a mix.")
 
 
 def _read_thinking(
-    fields: Fields, facts: ModelFacts, *, stream: bool, strict: bool
+    fields: Fields, spec: ModelSpec, *, stream: bool, strict: bool
 ) -> tuple[bool, int | None]:
     asked = fields.get("enable_thinking")
     enabled = fields.boolean("enable_thinking")
-    effort = _read_effort(fields, facts)
-    budget = fields.integer("thinking_budget", 1, facts.max_thinking_tokens)
+    effort = _read_effort(fields, spec)
+    budget = fields.integer("thinking_budget", 1, spec.max_thinking_tokens)
     if effort is not None and budget is not None:
-        refuse("reasoning_effort and thinking_budget cannot be set at the same time.")
-    if facts.thinking == "always" and (effort == 0 or (asked is not None and not enabled)):
-        refuse(ALGO + ALWAYS_THINKS)
+        reject("reasoning_effort and thinking_budget cannot be set at the same time.")
+    if spec.thinking == "always" and (effort == 0 or (asked is not None and not enabled)):
+        reject(ALGO + ALWAYS_THINKS)
     thinking = {
         "always": True,
         "never": False,  # unsure: enable_thinking is taken as ignored here.
         "default_on": enabled or asked is None,
         "default_off": enabled,
-    }[facts.thinking]
+    }[spec.thinking]
     if effort == 0:
         thinking = False
-    if thinking and facts.thinks_only_in_streams and not stream:
-        if facts.thinking == "always":
-            refuse(ALGO + NEEDS_STREAM)
-        if strict:  # unsure: see `ModelFacts` of qwen3-vl-plus.
-            refuse(NEEDS_NO_THINKING)
+    if thinking and spec.thinks_only_in_streams and not stream:
+        if spec.thinking == "always":
+            reject(ALGO + NEEDS_STREAM)
+        if strict:  # unsure: see `ModelSpec` of qwen3-vl-plus.
+            reject(NEEDS_NO_THINKING)
     return thinking, budget if effort is None else effort
 
 
-def _read_effort(fields: Fields, facts: ModelFacts) -> int | None:
+def _read_effort(fields: Fields, spec: ModelSpec) -> int | None:
     word = fields.string("reasoning_effort")
     if word is None:
         return None
     if word not in EFFORTS:
-        refuse(f"reasoning_effort must be one of {list(EFFORTS)}.")
+        reject(f"reasoning_effort must be one of {list(EFFORTS)}.")
     # unsure: models without effort levels are taken to ignore the field.
-    return EFFORTS[word] if facts.takes_effort else None
+    return EFFORTS[word] if spec.takes_effort else None
 
 
 def _read_format(
-    fields: Fields, facts: ModelFacts, *, thinking: bool, strict: bool
+    fields: Fields, spec: ModelSpec, *, thinking: bool, strict: bool
 ) -> tuple[Literal["text", "json_object", "json_schema"], dict[str, Any] | None]:
     value = fields.get("response_format")
     if value is None:
@@ -194,60 +192,60 @@ def _read_format(
         case "text":
             return "text", None
         case "json_object":
-            if not facts.json_object:
-                refuse("The model does not support response_format of type 'json_object'.")
+            if not spec.json_object:
+                reject("The model does not support response_format of type 'json_object'.")
             # unsure: the newest page says that there is no error and may be no effect.
-            if thinking and not facts.json_while_thinking and strict:
-                refuse(ALGO + NO_JSON_WHILE_THINKING)
+            if thinking and not spec.json_while_thinking and strict:
+                reject(ALGO + NO_JSON_WHILE_THINKING)
             return "json_object", None
         case "json_schema":
-            if not facts.json_schema:
-                refuse("The model does not support response_format of type 'json_schema'.")
+            if not spec.json_schema:
+                reject("The model does not support response_format of type 'json_schema'.")
             return "json_schema", _read_schema(value.get("json_schema"))
         case _:
-            return refuse("response_format.type must be text, json_object or json_schema.")
+            return reject("response_format.type must be text, json_object or json_schema.")
 
 
 def _read_schema(value: Any) -> dict[str, Any]:
     path = "response_format.json_schema"
     if not isinstance(value, dict):
-        refuse(f"{path} must be an object.")
+        reject(f"{path} must be an object.")
     name = Fields(value, path).string("name")
     if not name or len(name) > MAX_SCHEMA_NAME:
-        refuse(f"{path}.name must have 1 to {MAX_SCHEMA_NAME} characters.")
+        reject(f"{path}.name must have 1 to {MAX_SCHEMA_NAME} characters.")
     schema = value.get("schema")
     if not isinstance(schema, dict):
-        refuse(f"{path}.schema must be an object.")
+        reject(f"{path}.schema must be an object.")
     return schema
 
 
-def _read_tools(fields: Fields, facts: ModelFacts) -> tuple[Tool, ...]:
+def _read_tools(fields: Fields, spec: ModelSpec) -> tuple[Tool, ...]:
     tools = fields.get("tools")
     if tools is None:
         return ()
     if not isinstance(tools, list) or not tools:
         # unsure: the wording for an empty list is not documented.
-        refuse("[] is too short - 'tools'")
-    if not facts.tools:
-        refuse("The model does not support tools.")
+        reject("[] is too short - 'tools'")
+    if not spec.tools:
+        reject("The model does not support tools.")
     return tuple(_read_tool(tool, f"tools[{at}]") for at, tool in enumerate(tools))
 
 
 def _read_tool(tool: Any, path: str) -> Tool:
     if not isinstance(tool, dict) or tool.get("type") != "function":
-        refuse(f"{path}.type must be 'function'.")
+        reject(f"{path}.type must be 'function'.")
     function = tool.get("function")
     if not isinstance(function, dict):
-        refuse(f"{path}.function must be an object.")
+        reject(f"{path}.function must be an object.")
     fields = Fields(function, f"{path}.function")
     name = fields.string("name")
     if not name or not TOOL_NAME.fullmatch(name):
-        refuse(f"{path}.function.name must match [A-Za-z0-9_-]{{1,64}}.")
+        reject(f"{path}.function.name must match [A-Za-z0-9_-]{{1,64}}.")
     if name == "search":
-        refuse(f"{path}.function.name must not be 'search'.")
+        reject(f"{path}.function.name must not be 'search'.")
     parameters = function.get("parameters") or {}
     if not isinstance(parameters, dict):
-        refuse(f"{path}.function.parameters must be an object.")
+        reject(f"{path}.function.parameters must be an object.")
     return Tool(name, parameters, fields.string("description") or "")
 
 
@@ -266,14 +264,14 @@ def _read_choice(
         case {"type": "function", "function": {"name": str(name)}}:
             picked = _named(name, tools)
         case _:
-            refuse("tool_choice must be auto, none, required or an object naming a function.")
+            reject("tool_choice must be auto, none, required or an object naming a function.")
     if thinking:
-        refuse(ALGO + NO_FORCED_TOOLS)
-    return picked if tools else refuse("tool_choice needs tools.")
+        reject(ALGO + NO_FORCED_TOOLS)
+    return picked if tools else reject("tool_choice needs tools.")
 
 
 def _named(name: str, tools: tuple[Tool, ...]) -> Tool:
     for tool in tools:
         if tool.name == name:
             return tool
-    return refuse(f"tool_choice names {name!r}, which is not among the tools.")
+    return reject(f"tool_choice names {name!r}, which is not among the tools.")

@@ -10,9 +10,17 @@ from typing import Any, NoReturn
 
 import orjson
 
-from qwen_vl_sandbox.errors.refusal import refuse
-from qwen_vl_sandbox.reading.conversation import Message, Part, Picture, Role, Text, ToolCall, Video
-from qwen_vl_sandbox.specs.servers import Dialect
+from qwen_vl_sandbox.errors.api_error import reject
+from qwen_vl_sandbox.reading.conversation import (
+    ImagePart,
+    Message,
+    Part,
+    Role,
+    Text,
+    ToolCall,
+    Video,
+)
+from qwen_vl_sandbox.specs.servers import Server
 
 JPEG_LIST = re.compile(r"data:video/jpeg;base64,", re.IGNORECASE)
 DEFAULT_LIST = 32
@@ -32,21 +40,21 @@ _MEDIA_TYPES = ("image_url", "video_url", "input_video")
 class MediaOptions:
     """What a request says about all its media at once; pixels as fewest and most."""
 
-    picture: tuple[int | None, int | None] = (None, None)
+    image: tuple[int | None, int | None] = (None, None)
     video: tuple[int | None, int | None] = (None, None)
     fps: float | None = None
     num_frames: int = DEFAULT_LIST
 
 
-def read_messages(value: Any, dialect: Dialect, media: MediaOptions) -> tuple[Message, ...]:
+def read_messages(value: Any, server: Server, media: MediaOptions) -> tuple[Message, ...]:
     """Read all messages.
 
     Raises:
-        Refusal: The server would not take them.
+        ApiError: The server would not take them.
     """
     if not isinstance(value, list) or not value:
-        refuse("[] is too short - 'messages'", code=dialect.shape_code)
-    reader = _Reader(dialect, media)
+        reject("[] is too short - 'messages'", code=server.shape_code)
+    reader = _Reader(server, media)
     return tuple(reader.read(item, f"messages[{at}]") for at, item in enumerate(value))
 
 
@@ -61,11 +69,11 @@ def holds_frame_list(value: Any) -> bool:
     )
 
 
-def unknown_in_messages(value: Any, dialect: Dialect) -> list[str]:
+def unknown_in_messages(value: Any, server: Server) -> list[str]:
     """Name what stands in messages and is not read."""
     found = []
     for at, item in enumerate(value if isinstance(value, list) else ()):
-        if dialect.empties_arguments:
+        if server.empties_arguments:
             found += [f"messages[{at}].{path}" for path in _unread_arguments(item)]
         for index, part in enumerate(_parts_of(item)):
             if not isinstance(part, dict):
@@ -74,7 +82,7 @@ def unknown_in_messages(value: Any, dialect: Dialect) -> list[str]:
             found += [f"{path}.{name}" for name in sorted(part.keys() - {"type", kind, "uuid"})]
             inner = part.get(kind)
             if isinstance(inner, dict):
-                read = dialect.parts.get(kind, frozenset())
+                read = server.parts.get(kind, frozenset())
                 found += [f"{path}.{kind}.{name}" for name in sorted(inner.keys() - read)]
                 if "detail" in inner and "detail" in read:
                     # It is checked and then ignored.
@@ -106,15 +114,15 @@ def _kind_of(part: dict[str, Any]) -> str:
 
 
 class _Reader:
-    def __init__(self, dialect: Dialect, media: MediaOptions) -> None:
-        self._dialect = dialect
+    def __init__(self, server: Server, media: MediaOptions) -> None:
+        self._server = server
         self._media = media
 
     def read(self, item: Any, path: str) -> Message:
         if not isinstance(item, dict) or not isinstance(item.get("role"), str):
             self._refuse_shape(f"{path} must be an object with a role.")
         role = _ROLES.get(item["role"], "user")
-        reasoning = item.get(self._dialect.reasoning_key) or item.get("reasoning_content")
+        reasoning = item.get(self._server.reasoning_key) or item.get("reasoning_content")
         return Message(
             role=role,
             parts=self._parts(item, role, path),
@@ -140,9 +148,9 @@ class _Reader:
         if not isinstance(part, dict):
             self._refuse_shape(f"{path} must be an object.")
         is_typed = isinstance(part.get("type"), str)
-        kind = _kind_of(part) if is_typed or self._dialect.untyped_parts else ""
-        if kind not in self._dialect.parts:
-            refuse(self._dialect.unknown_kind.format(kind=kind))
+        kind = _kind_of(part) if is_typed or self._server.untyped_parts else ""
+        if kind not in self._server.parts:
+            reject(self._server.unknown_kind.format(kind=kind))
         if kind == "text":
             text = part.get("text")
             if not isinstance(text, str):
@@ -154,9 +162,9 @@ class _Reader:
         url = self._url(part, kind, path)
         media = self._media
         if kind == "image_url":
-            return Picture(path, url, *media.picture)
+            return ImagePart(path, url, *media.image)
         source: str | tuple[str, ...] = url
-        if self._dialect.frame_lists and (head := JPEG_LIST.match(url)):
+        if self._server.frame_lists and (head := JPEG_LIST.match(url)):
             frames = url[head.end() :].split(",")
             seen = frames if media.num_frames < 0 else frames[: media.num_frames]
             source = tuple(f"data:image/jpeg;base64,{frame}" for frame in seen)
@@ -165,8 +173,8 @@ class _Reader:
 
     def _url(self, part: dict[str, Any], kind: str, path: str) -> str:
         inner = part.get(kind)
-        plain = self._dialect.plain_image_url or (
-            self._dialect.untyped_parts and kind == "image_url" and "type" not in part
+        plain = self._server.plain_image_url or (
+            self._server.untyped_parts and kind == "image_url" and "type" not in part
         )
         if isinstance(inner, str) and plain:
             return inner
@@ -177,7 +185,7 @@ class _Reader:
             return f"data:video/mp4;base64,{inner['data']}"
         if not isinstance(url, str):
             self._refuse_shape(f"{path}.{kind}.url must be a string.")
-        details = self._dialect.details
+        details = self._server.details
         if details is not None and inner.get("detail") not in (None, *details):
             self._refuse_shape(f"{path}.{kind}.detail must be one of {sorted(details)}.")
         return url
@@ -199,29 +207,29 @@ class _Reader:
 
     def _arguments(self, text: str) -> str:
         """Give what the model gets to read of the arguments of a past call."""
-        dialect = self._dialect
-        if dialect.empties_arguments:
+        server = self._server
+        if server.empties_arguments:
             try:
                 json.loads(text)
             except json.JSONDecodeError:
                 return "{}"
             except (ValueError, RecursionError) as error:
                 # Integers of more than 4,300 digits, and thousands of nested lists.
-                refuse(str(error))
+                reject(str(error))
             return text
-        if dialect.bad_arguments is None:
+        if server.bad_arguments is None:
             return text
         try:
             value = orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            message = dialect.bad_arguments.format(line=error.lineno, column=error.colno)
-            refuse(message, status=dialect.arguments_status)
-        if dialect.no_object is not None and not isinstance(value, dict):
-            refuse(dialect.no_object, status=dialect.arguments_status)
+            message = server.bad_arguments.format(line=error.lineno, column=error.colno)
+            reject(message, status=server.arguments_status)
+        if server.no_object is not None and not isinstance(value, dict):
+            reject(server.no_object, status=server.arguments_status)
         return text
 
     def _refuse_shape(self, message: str) -> NoReturn:
-        refuse(self._dialect.wrong_shape or message, code=self._dialect.shape_code)
+        reject(self._server.wrong_shape or message, code=self._server.shape_code)
 
 
 def _is_json(text: str) -> bool:

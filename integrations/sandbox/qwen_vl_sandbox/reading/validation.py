@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from qwen_vl_sandbox.errors.refusal import refuse
+from qwen_vl_sandbox.errors.api_error import reject
 
 
 class Fields:
@@ -32,14 +32,14 @@ class Fields:
         if value is None:
             return default
         if not isinstance(value, bool):
-            refuse(f"{self.name(field)} must be a boolean.")
+            reject(f"{self.name(field)} must be a boolean.")
         return value
 
     def string(self, field: str) -> str | None:
         """A text."""
         value = self._values.get(field)
         if value is not None and not isinstance(value, str):
-            refuse(f"{self.name(field)} must be a string.")
+            reject(f"{self.name(field)} must be a string.")
         return value
 
     def integer(self, field: str, low: int, high: int) -> int | None:
@@ -48,10 +48,10 @@ class Fields:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
-            refuse(f"{self.name(field)} must be an integer.")
+            reject(f"{self.name(field)} must be an integer.")
         if not low <= value <= high:
             # The wording of "Range of max_tokens should be [1, xxx]" (Errors page, 2026-07).
-            refuse(f"Range of {self.name(field)} should be [{low}, {high}]")
+            reject(f"Range of {self.name(field)} should be [{low}, {high}]")
         return value
 
     def number(
@@ -68,10 +68,10 @@ class Fields:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
-            refuse(f"{self.name(field)} must be a number.")
+            reject(f"{self.name(field)} must be a number.")
         too_low = value <= low if low_excluded else value < low
         too_high = value >= high if high_excluded else value > high
         if too_low or too_high:
             opening, closing = "(" if low_excluded else "[", ")" if high_excluded else "]"
-            refuse(f"Range of {self.name(field)} should be {opening}{low}, {high}{closing}")
+            reject(f"Range of {self.name(field)} should be {opening}{low}, {high}{closing}")
         return float(value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-from qwen_vl_sandbox.errors.refusal import refuse
+from qwen_vl_sandbox.errors.api_error import reject
 
 ThinkingMode = Literal["always", "default_on", "default_off", "never"]
 
@@ -36,7 +36,7 @@ class Pixels:
 
 
 @dataclass(frozen=True, slots=True)
-class VideoFacts:
+class VideoSpec:
     """What a model takes in the way of videos."""
 
     pixels: Pixels
@@ -52,16 +52,16 @@ class VideoFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelSpec:
     """What one model accepts."""
 
     patch: int
     """Side of the square behind one visual token, in pixels: 28 or 32."""
-    picture: Pixels
-    video: VideoFacts | None
-    max_picture_bytes: int = 20 * MIB
+    image: Pixels
+    video: VideoSpec | None
+    max_image_bytes: int = 20 * MIB
     """Largest picture, behind a link or as a data URL (Vision page, 2026-08)."""
-    max_picture_urls: int = 256
+    max_image_urls: int = 256
     sees: bool = True
     """Whether the model takes anything but text."""
     hears: bool = False
@@ -88,29 +88,29 @@ class ModelFacts:
 _NEW_FRAMES = Pixels(4_096, 65_536, 655_360, 2_048_000)
 _MIDDLE_FRAMES = Pixels(4_096, 65_536, 655_360, 786_432)
 _OLD_FRAMES = Pixels(3_136, 50_176, 501_760, 602_112)
-_NEW_PICTURE = Pixels(65_536, 65_536, 2_621_440, 16_777_216)
-_LATE_VL_PICTURE = Pixels(4_096, 4_096, 1_310_720, 16_777_216)
-_OLD_PICTURE = Pixels(3_136, 3_136, 1_003_520, 12_845_056)
-_OMNI_PICTURE = Pixels(24_576, 24_576, 1_310_720, 16_777_216)
+_NEW_IMAGE = Pixels(65_536, 65_536, 2_621_440, 16_777_216)
+_LATE_VL_IMAGE = Pixels(4_096, 4_096, 1_310_720, 16_777_216)
+_OLD_IMAGE = Pixels(3_136, 3_136, 1_003_520, 12_845_056)
+_OMNI_IMAGE = Pixels(24_576, 24_576, 1_310_720, 16_777_216)
 # unsure: no cap on max_pixels is printed for qwen-vl-ocr; the 32 px family's is taken.
-_OCR_PICTURE = Pixels(3_072, 3_072, 8_388_608, 16_777_216)
+_OCR_IMAGE = Pixels(3_072, 3_072, 8_388_608, 16_777_216)
 
 # unsure: max_frames of 3.8 is inferred from 3.7 (Native-API page, 2026-09).
-_NEW_VIDEO = VideoFacts(_NEW_FRAMES, 819_200_000, 8000, 8000, 2 * HOUR, 2 * GIB)
-_VL3_VIDEO = VideoFacts(_NEW_FRAMES, 134_217_728, 2000, 2000, HOUR, 2 * GIB)
-_OPEN_VL3_VIDEO = VideoFacts(_MIDDLE_FRAMES, 67_108_864, 512, 512, HOUR / 3, 2 * GIB)
-_VL_PLUS_VIDEO = VideoFacts(_MIDDLE_FRAMES, 67_108_864, 512, 512, HOUR / 6, GIB)
+_NEW_VIDEO = VideoSpec(_NEW_FRAMES, 819_200_000, 8000, 8000, 2 * HOUR, 2 * GIB)
+_VL3_VIDEO = VideoSpec(_NEW_FRAMES, 134_217_728, 2000, 2000, HOUR, 2 * GIB)
+_OPEN_VL3_VIDEO = VideoSpec(_MIDDLE_FRAMES, 67_108_864, 512, 512, HOUR / 3, 2 * GIB)
+_VL_PLUS_VIDEO = VideoSpec(_MIDDLE_FRAMES, 67_108_864, 512, 512, HOUR / 6, GIB)
 # unsure: max_frames of the 28 px family is not printed; the frame list's limit is taken.
-_VL25_VIDEO = VideoFacts(_OLD_FRAMES, 51_380_224, 512, 512, HOUR / 6, GIB)
-_OLDEST_VIDEO = VideoFacts(_OLD_FRAMES, 51_380_224, 80, 80, 40.0, 150 * MIB)
+_VL25_VIDEO = VideoSpec(_OLD_FRAMES, 51_380_224, 512, 512, HOUR / 6, GIB)
+_OLDEST_VIDEO = VideoSpec(_OLD_FRAMES, 51_380_224, 80, 80, 40.0, 150 * MIB)
 # unsure: length and frame limits of the omni models; those of 3.5 to 3.8 are taken.
 _OMNI_VIDEO = replace(_NEW_VIDEO, total_pixels=184_549_376)
 
-NEWEST = ModelFacts(
+NEWEST = ModelSpec(
     patch=32,
-    picture=_NEW_PICTURE,
+    image=_NEW_IMAGE,
     video=_NEW_VIDEO,
-    max_picture_urls=2048,
+    max_image_urls=2048,
     takes_effort=True,
     json_schema=True,
     max_output=131_072,
@@ -118,13 +118,13 @@ NEWEST = ModelFacts(
 """qwen3.8-max, and what an unknown id is taken for."""
 
 # unsure: qwen3.7-plus's and qwen3.6-plus's longest reasoning is not printed.
-_G37_FLASH = replace(NEWEST, takes_effort=False, max_picture_urls=256)
+_G37_FLASH = replace(NEWEST, takes_effort=False, max_image_urls=256)
 _G37 = replace(_G37_FLASH, max_output=65_536)
-_G37_PLUS = replace(_G37, max_picture_urls=2048)
+_G37_PLUS = replace(_G37, max_image_urls=2048)
 _G36 = replace(_G37, json_while_thinking=False, json_schema=False, max_thinking_tokens=131_072)
 _G35 = replace(_G36, max_thinking_tokens=81_920)
-_OPEN_38 = replace(NEWEST, json_schema=False, max_picture_urls=256, max_output=65_536)
-_OMNI = replace(_G35, picture=_OMNI_PICTURE, video=_OMNI_VIDEO, hears=True, max_picture_urls=2048)
+_OPEN_38 = replace(NEWEST, json_schema=False, max_image_urls=256, max_output=65_536)
+_OMNI = replace(_G35, image=_OMNI_IMAGE, video=_OMNI_VIDEO, hears=True, max_image_urls=2048)
 
 _VL3 = replace(
     _G35,
@@ -143,14 +143,14 @@ _VL3_235B = replace(_VL3, max_input=129_024, max_input_thinking=126_976)
 _VL3_OPEN = replace(_VL3_235B, video=_OPEN_VL3_VIDEO)
 _VL_LATE = replace(
     _VL3_OPEN,
-    picture=_LATE_VL_PICTURE,
-    max_picture_bytes=10 * MIB,
+    image=_LATE_VL_IMAGE,
+    max_image_bytes=10 * MIB,
     thinking="never",
     tools=False,
     logprobs=False,
     streams_increments=False,
 )
-_VL25 = replace(_VL_LATE, patch=28, picture=_OLD_PICTURE, video=_VL25_VIDEO)
+_VL25 = replace(_VL_LATE, patch=28, image=_OLD_IMAGE, video=_VL25_VIDEO)
 _QVQ = replace(
     _VL25,
     thinking="always",
@@ -160,7 +160,7 @@ _QVQ = replace(
 )
 _OCR = replace(
     _VL_LATE,
-    picture=_OCR_PICTURE,
+    image=_OCR_IMAGE,
     video=None,
     reads=True,
     json_object=False,
@@ -170,7 +170,7 @@ _OCR = replace(
 )
 _TEXT = replace(_G36, sees=False, video=None, thinking="default_off", is_on_text_path=True)
 
-_TABLE: tuple[tuple[str, ModelFacts], ...] = (
+_TABLE: tuple[tuple[str, ModelSpec], ...] = (
     (r"qwen3\.8-omni.*", replace(_OMNI, takes_effort=True)),
     (r".*omni.*", _OMNI),
     (r"qwen3\.8-(max|flash).*", NEWEST),
@@ -184,7 +184,7 @@ _TABLE: tuple[tuple[str, ModelFacts], ...] = (
     (r"qwen3\.6.*", _G36),
     # unsure: the parameters of qwen3.5-ocr are not printed; those of qwen-vl-ocr are taken.
     (r"(qwen-vl-ocr|qwen-vl-ocr-2025-11-20|qwen3\.5-ocr.*)", _OCR),
-    (r"qwen-vl-ocr.*", replace(_OCR, patch=28, picture=_OLD_PICTURE)),
+    (r"qwen-vl-ocr.*", replace(_OCR, patch=28, image=_OLD_IMAGE)),
     (r"qwen3\.5.*", _G35),
     (r"qwen3-vl-(plus|flash).*", _VL3),
     (r"qwen3-vl-235b.*thinking.*", replace(_VL3_235B, thinking="always")),
@@ -233,18 +233,18 @@ LISTED = (
 
 
 @lru_cache(maxsize=256)
-def model_facts(model: str) -> ModelFacts:
+def model_spec(model: str) -> ModelSpec:
     """Find what a model accepts; an unknown id is taken for the newest model.
 
     Example:
-        >>> model_facts("qwen3-vl-plus").patch, model_facts("qwen2.5-vl-72b-instruct").patch
+        >>> model_spec("qwen3-vl-plus").patch, model_spec("qwen2.5-vl-72b-instruct").patch
         (32, 28)
-        >>> model_facts("qwen9-max") is NEWEST
+        >>> model_spec("qwen9-max") is NEWEST
         True
     """
-    for pattern, facts in _TABLE:
+    for pattern, spec in _TABLE:
         if re.fullmatch(pattern, model):
-            return facts
+            return spec
     return NEWEST
 
 
@@ -263,16 +263,16 @@ def coordinates_of(model: str) -> CoordinateSpace:
     return "resized" if is_old else "normalized"
 
 
-def admitted_facts(model: Any) -> ModelFacts:
+def admitted_spec(model: Any) -> ModelSpec:
     """Find what a model accepts, if the service still has it.
 
     Raises:
-        Refusal: No model is named, or it is retired.
+        ApiError: No model is named, or it is retired.
     """
     if not isinstance(model, str) or not model:
-        refuse("you must provide a model parameter")
+        reject("you must provide a model parameter")
     if model in RETIRED:
-        refuse("Model not exist.", status=404)
+        reject("Model not exist.", status=404)
     if model in FORBIDDEN:
-        refuse("Model access denied.", status=403, native_code="Model.AccessDenied")
-    return model_facts(model)
+        reject("Model access denied.", status=403, native_code="Model.AccessDenied")
+    return model_spec(model)

@@ -13,8 +13,8 @@ from typing import Literal
 from qwen_vl_sandbox.errors.hosted import ErrorForm
 from qwen_vl_sandbox.errors.self_hosted import LLAMACPP, OLLAMA, SCHEMA, SGLANG, VLLM
 
-DialectName = Literal["dashscope", "vllm", "sglang", "llamacpp", "ollama"]
-Address = Literal["http", "data", "base64", "path"]
+ServerName = Literal["dashscope", "vllm", "sglang", "llamacpp", "ollama"]
+Endpoint = Literal["http", "data", "base64", "path"]
 
 _OPENAI_FIELDS = frozenset(
     {
@@ -104,23 +104,23 @@ _LLAMACPP_FIELDS = _MORE_FIELDS | {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class Server:
     """What one server takes, and how it answers.
 
     Whatever is neither taken nor refused is ignored, and recorded as unknown.
     """
 
-    name: DialectName
+    name: ServerName
     errors: ErrorForm
     fields: frozenset[str]
     """Fields of the body that it reads."""
     parts: Mapping[str, frozenset[str]]
     """Types of part that it takes, with what it reads inside each."""
-    addresses: frozenset[Address]
+    urls: frozenset[Endpoint]
     """How pictures and videos may be named."""
     inline_types: frozenset[str] | None = None
     """Media types of `data:` addresses that it takes; any if not given."""
-    bad_address: str = "Invalid url value"
+    bad_url: str = "Invalid url value"
     """What it says to other addresses."""
     no_links: str = ""
     """What it says to links, where it takes none."""
@@ -181,14 +181,14 @@ class Dialect:
 _URL = frozenset({"url"})
 _MEDIA_URL = frozenset({"url", "detail"})
 
-_VLLM = Dialect(
+_VLLM = Server(
     name="vllm",
     errors=VLLM,
     fields=_VLLM_FIELDS,
     parts={"text": frozenset(), "image_url": _MEDIA_URL, "video_url": _URL},
-    addresses=frozenset({"http", "data"}),
+    urls=frozenset({"http", "data"}),
     details=frozenset({"auto", "low", "high"}),
-    bad_address="The URL must be either a HTTP, data or file URL.",
+    bad_url="The URL must be either a HTTP, data or file URL.",
     no_files="Cannot load local files without `--allowed-local-media-path`.",
     frame_lists=True,
     untyped_parts=True,
@@ -209,13 +209,13 @@ _VLLM = Dialect(
     # unsure: which words beside "none" and the three of OpenAI are taken.
     efforts=frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"}),
 )
-_SGLANG = Dialect(
+_SGLANG = Server(
     name="sglang",
     errors=SGLANG,
     fields=_SGLANG_FIELDS,
     # unsure: the video part; an older stored version has none, the documents show one.
     parts={"text": frozenset(), "image_url": _MEDIA_URL, "video_url": _URL},
-    addresses=frozenset({"http", "data", "path"}),
+    urls=frozenset({"http", "data", "path"}),
     details=frozenset({"auto", "low", "high"}),
     unknown_kind="Input tag {kind!r} found using 'type' does not match any of the expected tags.",
     checks_sampling=True,
@@ -225,13 +225,13 @@ _SGLANG = Dialect(
     bad_arguments="Assistant tool call function.arguments must be valid JSON.",
     no_object="Assistant tool call function.arguments must be a JSON object.",
 )
-_LLAMACPP = Dialect(
+_LLAMACPP = Server(
     name="llamacpp",
     errors=LLAMACPP,
     fields=_LLAMACPP_FIELDS,
     # unsure: the video part stands in the newest document, maybe in no release.
     parts={"text": frozenset(), "image_url": _URL, "input_video": frozenset({"url", "data"})},
-    addresses=frozenset({"http", "data", "base64"}),
+    urls=frozenset({"http", "data", "base64"}),
     details=None,
     unknown_kind="unsupported content[].type",
     names_tools=False,
@@ -250,17 +250,17 @@ _LLAMACPP = Dialect(
         "application/json",
     ),
 )
-_OLLAMA = Dialect(
+_OLLAMA = Server(
     name="ollama",
     errors=OLLAMA,
     fields=_OPENAI_FIELDS | {"reasoning"},
     parts={"text": frozenset(), "image_url": _URL},
-    addresses=frozenset({"data"}),
+    urls=frozenset({"data"}),
     details=None,
     unknown_kind="invalid message format",
     wrong_shape="invalid message format",
     inline_types=frozenset({"", "image/jpeg", "image/jpg", "image/png", "image/webp"}),
-    bad_address="invalid image input",
+    bad_url="invalid image input",
     no_links="image URLs are not currently supported, please use base64 encoded data instead",
     plain_image_url=True,
     # ollama/ollama, openai/openai.go, `FromCompletionToolCall`.
@@ -276,7 +276,7 @@ _OLLAMA = Dialect(
     not_found=(b"404 page not found", "text/plain"),
 )
 
-DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (_VLLM, _SGLANG, _LLAMACPP, _OLLAMA)
+SERVERS: dict[str, Server] = {
+    server.name: server for server in (_VLLM, _SGLANG, _LLAMACPP, _OLLAMA)
 }
 """All but the service itself."""

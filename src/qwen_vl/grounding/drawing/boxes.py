@@ -11,7 +11,7 @@ from qwen_vl.grounding.drawing.labels import (
     LIGHT,
     PALETTE,
     SMOOTHING,
-    Colour,
+    Color,
     Lettering,
     Rectangle,
     draw_label,
@@ -29,7 +29,7 @@ _POINT_PER_LETTERS = 0.42
 
 
 def draw_grounding(
-    picture: object,
+    source: object,
     grounding: Grounding,
     *,
     font: str | Path | None = None,
@@ -42,7 +42,7 @@ def draw_grounding(
     a warning says which.
 
     Args:
-        picture: The original picture: a `pathlib.Path`, bytes, an open file, a `PIL.Image` or an
+        source: The original picture: a `pathlib.Path`, bytes, an open file, a `PIL.Image` or an
             array. It stays as it is.
         grounding: What was found in it.
         font: File of a font for the labels, or its name.
@@ -63,7 +63,7 @@ def draw_grounding(
         >>> draw_grounding(CHELSEA, found).size
         (451, 300)
     """
-    image = open_upright(picture, policy or MediaPolicy())
+    image = open_upright(source, policy or MediaPolicy())
     if image.size != (grounding.width, grounding.height):
         raise ConfigurationError(
             f"The places are in a picture of {grounding.width} x {grounding.height} pixels, and "
@@ -72,14 +72,14 @@ def draw_grounding(
     side = min(image.size)
     letters = min(max(side // _LETTERS_PER_SIDE, _LEAST_LETTERS), _MOST_LETTERS)
     sketch = _Sketch(image, Lettering(letters, font), letters)
-    colours = _colours(grounding.labels)
+    colors = _colors(grounding.labels)
     for box in grounding.boxes:
-        sketch.outline(box, colours[box.label])
+        sketch.outline(box, colors[box.label])
     for point in grounding.points:
-        sketch.dot(point, colours[point.label])
+        sketch.dot(point, colors[point.label])
     # Labels last, so that no line crosses one.
     for found in grounding:
-        sketch.label(found, colours[found.label])
+        sketch.label(found, colors[found.label])
     sketch.lettering.warn()
     return image
 
@@ -93,34 +93,34 @@ class _Sketch:
         self._radius = max(4, round(letters * _POINT_PER_LETTERS))
         self._taken: list[Rectangle] = []
 
-    def outline(self, box: Box, colour: Colour) -> None:
+    def outline(self, box: Box, color: Color) -> None:
         if box.corners:
-            self._outline_turned(box.corners, colour)
+            self._outline_turned(box.corners, color)
             return
         x1, y1, x2, y2 = _whole(box)
         inner = (x1, y1, max(x2 - 1, x1), max(y2 - 1, y1))
         # An edge around the coloured line, and one within it, of a pixel each.
-        for inset, ink, width in ((-1, DARK, self._line + 2), (0, colour, self._line)):
+        for inset, ink, width in ((-1, DARK, self._line + 2), (0, color, self._line)):
             edges = (inner[0] + inset, inner[1] + inset, inner[2] - inset, inner[3] - inset)
             self._draw.rectangle(edges, outline=ink, width=width)
 
-    def _outline_turned(self, corners: Sequence[tuple[float, float]], colour: Colour) -> None:
+    def _outline_turned(self, corners: Sequence[tuple[float, float]], color: Color) -> None:
         left, top = (int(min(values)) - self._line - 2 for values in zip(*corners, strict=True))
         right, low = (int(max(values)) + self._line + 3 for values in zip(*corners, strict=True))
         size = ((right - left) * SMOOTHING, (low - top) * SMOOTHING)
         path = [((x - left) * SMOOTHING, (y - top) * SMOOTHING) for x, y in corners]
-        for ink, width in ((DARK, self._line + 2), (colour, self._line)):
+        for ink, width in ((DARK, self._line + 2), (color, self._line)):
             mask = Image.new("L", size)
             closed = [*path, path[0], path[1]]
             ImageDraw.Draw(mask).line(closed, fill=255, width=width * SMOOTHING, joint="curve")
             small = mask.resize((right - left, low - top), Image.Resampling.BOX)
             self._image.paste(ink, (left, top), small)
 
-    def dot(self, point: Point, colour: Colour) -> None:
+    def dot(self, point: Point, color: Color) -> None:
         radius = self._radius
         side = 2 * radius + 5
         left, top = round(point.x) - side // 2, round(point.y) - side // 2
-        for ink, size in ((DARK, radius + 2), (LIGHT, radius + 1), (colour, radius - 1)):
+        for ink, size in ((DARK, radius + 2), (LIGHT, radius + 1), (color, radius - 1)):
             mask = Image.new("L", (side * SMOOTHING, side * SMOOTHING))
             middle, reach = side * SMOOTHING / 2, size * SMOOTHING
             edges = (middle - reach, middle - reach, middle + reach, middle + reach)
@@ -128,13 +128,13 @@ class _Sketch:
             small = mask.resize((side, side), Image.Resampling.BOX)
             self._image.paste(ink, (left, top), small)
 
-    def label(self, found: Box | Point, colour: Colour) -> None:
+    def label(self, found: Box | Point, color: Color) -> None:
         if not found.label.strip():
             return
         label = self.lettering.make(found.label, self._image.width)
         place = place_label(label.size, self._anchor(found), self._image.size, self._taken)
         self._taken.append(place)
-        draw_label(self._image, label, place, colour)
+        draw_label(self._image, label, place, color)
 
     def _anchor(self, found: Box | Point) -> Rectangle:
         if isinstance(found, Box):
@@ -148,5 +148,5 @@ def _whole(box: Box) -> Rectangle:
     return x1, y1, x2, y2
 
 
-def _colours(labels: Sequence[str]) -> dict[str, Colour]:
+def _colors(labels: Sequence[str]) -> dict[str, Color]:
     return {label: PALETTE[number % len(PALETTE)] for number, label in enumerate(labels)}

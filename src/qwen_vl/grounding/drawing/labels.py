@@ -11,10 +11,10 @@ from PIL.ImageFont import FreeTypeFont
 from qwen_vl.grounding.drawing.fonts import find_font
 
 Rectangle = tuple[int, int, int, int]
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 # Bright, and told apart by people who see no red or green (after Okabe and Ito).
-PALETTE: tuple[Colour, ...] = tuple(
+PALETTE: tuple[Color, ...] = tuple(
     ImageColor.getrgb(name)[:3]
     for name in (
         *("#ff5a36", "#1fa2ff", "#ffc400", "#17c3a2", "#e055c8", "#8bd22f", "#6b48ff", "#ff8fa3"),
@@ -147,51 +147,51 @@ def count_fitting(text: str, font: FreeTypeFont, width: float, end: str = "") ->
 
 
 def place_label(
-    size: tuple[int, int], anchor: Rectangle, picture: tuple[int, int], taken: Sequence[Rectangle]
+    size: tuple[int, int], anchor: Rectangle, image: tuple[int, int], taken: Sequence[Rectangle]
 ) -> Rectangle:
     """Choose where a label stands: at its box, in the picture, and on no other label if it can.
 
     Args:
         size: Of its plate.
         anchor: The box that it belongs to.
-        picture: Width and height.
+        image: Width and height.
         taken: Where labels stand already.
     """
-    wide, high = size
+    width, high = size
     x1, y1, x2, y2 = anchor
     # Above the upper edge, below the lower one, then inside; at the left end before the right.
-    corners = [(x, y) for y in (y1 - high, y2, y1, y2 - high) for x in (x1, x2 - wide)]
+    corners = [(x, y) for y in (y1 - high, y2, y1, y2 - high) for x in (x1, x2 - width)]
     whole = [
-        (x, y, x + wide, y + high)
+        (x, y, x + width, y + high)
         for x, y in corners
-        if x >= 0 and y >= 0 and x + wide <= picture[0] and y + high <= picture[1]
+        if x >= 0 and y >= 0 and x + width <= image[0] and y + high <= image[1]
     ]
     near = taken[-_MAX_NEIGHBOURS:]
     free = next((each for each in whole if not any(_overlap(each, one) for one in near)), None)
     if free or whole:
         return free or whole[0]
-    x = min(max(x1, 0), max(picture[0] - wide, 0))
-    y = min(max(y1 - high, 0), max(picture[1] - high, 0))
-    return x, y, x + wide, y + high
+    x = min(max(x1, 0), max(image[0] - width, 0))
+    y = min(max(y1 - high, 0), max(image[1] - high, 0))
+    return x, y, x + width, y + high
 
 
-def draw_label(image: Image.Image, label: Label, place: Rectangle, colour: Colour) -> None:
+def draw_label(image: Image.Image, label: Label, place: Rectangle, color: Color) -> None:
     """Draw a label on its plate.
 
     Args:
         image: Is drawn on.
         label: Words.
         place: Where its plate stands.
-        colour: Of the plate; the words are dark or light, whichever stands out from it.
+        color: Of the plate; the words are dark or light, whichever stands out from it.
     """
     radius = max(2, label.size[1] // 5)
     plate = rounded_mask(label.size, radius)
-    image.paste(colour, (place[0], place[1]), plate)
+    image.paste(color, (place[0], place[1]), plate)
     ImageDraw.Draw(image).text(
         (place[0] + label.padding[0], place[1] + label.padding[1]),
         label.text,
         font=label.font,
-        fill=ink_on(colour),
+        fill=ink_on(color),
     )
 
 
@@ -208,24 +208,24 @@ def rounded_mask(size: tuple[int, int], radius: int) -> Image.Image:
     return large.resize(size, Image.Resampling.BOX)
 
 
-def ink_on(colour: Colour) -> Colour:
+def ink_on(color: Color) -> Color:
     """Choose dark or light ink, whichever has more contrast (WCAG 2.2, relative luminance).
 
     Args:
-        colour: Of the ground.
+        color: Of the ground.
 
     Example:
         >>> ink_on((255, 255, 0)), ink_on((0, 0, 128))
         ((16, 18, 22), (255, 255, 255))
     """
-    ground = _luminance(colour)
+    ground = _luminance(color)
     dark = (ground + 0.05) / (_luminance(DARK) + 0.05)
     light = 1.05 / (ground + 0.05)
     return DARK if dark >= light else LIGHT
 
 
-def _luminance(colour: Colour) -> float:
-    parts = [value / 255 for value in colour]
+def _luminance(color: Color) -> float:
+    parts = [value / 255 for value in color]
     red, green, blue = (
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4  # noqa: PLR2004 - sRGB
         for part in parts

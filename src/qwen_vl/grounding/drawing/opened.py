@@ -8,17 +8,17 @@ from PIL import Image, ImageOps
 from qwen_vl.content import Pixels, Source, Url
 from qwen_vl.errors import ContentError, MediaFormatError
 from qwen_vl.media.downscale import MAX_FILE_BYTES
-from qwen_vl.media.encode import to_picture
-from qwen_vl.media.image import find_picture_type, open_picture
+from qwen_vl.media.encode import to_pillow
+from qwen_vl.media.image import find_image_type, open_image
 from qwen_vl.media.load import is_remote, load, require_source
 from qwen_vl.request.types import MediaPolicy
 
 
-def open_upright(picture: object, policy: MediaPolicy, where: str = "picture") -> Image.Image:
+def open_upright(image: object, policy: MediaPolicy, where: str = "picture") -> Image.Image:
     """Decode a picture, turned as its EXIF notes say, in RGB; what is transparent becomes white.
 
     Args:
-        picture: A `pathlib.Path`, bytes, Base64, an open file, a `PIL.Image` or an array; text
+        image: A `pathlib.Path`, bytes, Base64, an open file, a `PIL.Image` or an array; text
             that is a path is read inside of `media_roots` alone.
         policy: Which files may be read.
         where: What it is, for errors.
@@ -27,12 +27,12 @@ def open_upright(picture: object, policy: MediaPolicy, where: str = "picture") -
         MediaError: It cannot be read, is no picture, or stands behind an address, which is never
             fetched here.
     """
-    source = require_source(picture, where)
-    if isinstance(source, Url) and is_remote(source.address):
+    source = require_source(image, where)
+    if isinstance(source, Url) and is_remote(source.url):
         raise MediaFormatError(
             "Pictures behind an address are never fetched, so that nothing can be drawn on them.",
             where=where,
-            value=source.address,
+            value=source.url,
             remedy="Download it, and pass its path or its bytes.",
         )
     try:
@@ -50,10 +50,10 @@ def open_upright(picture: object, policy: MediaPolicy, where: str = "picture") -
 
 def _decode(source: Source, policy: MediaPolicy, where: str) -> Image.Image:
     if isinstance(source, Pixels):
-        return _in_colours(to_picture(source.image, where))
+        return _in_colors(to_pillow(source.image, where))
     longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
     data = load(source, replace(policy, max_inline_bytes=longest), where).data
-    opened = open_picture(data, find_picture_type(data, where), where)
+    opened = open_image(data, find_image_type(data, where), where)
     if opened is None:
         raise MediaFormatError(
             "Nothing that is installed reads this format.",
@@ -61,10 +61,10 @@ def _decode(source: Source, policy: MediaPolicy, where: str) -> Image.Image:
             remedy="Save it as PNG or JPEG; for HEIC, pip install pillow-heif.",
         )
     with opened:
-        return _in_colours(opened)
+        return _in_colors(opened)
 
 
-def _in_colours(image: Any) -> Image.Image:
+def _in_colors(image: Any) -> Image.Image:
     upright: Image.Image = ImageOps.exif_transpose(image)
     if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
         layered = upright.convert("RGBA")

@@ -12,7 +12,7 @@ from qwen_vl.content import Url
 from qwen_vl.errors import ConfigurationError, MediaFormatError
 from qwen_vl.grounding.drawing.labels import (
     PALETTE,
-    Colour,
+    Color,
     Lettering,
     count_fitting,
     cut_to_width,
@@ -20,9 +20,9 @@ from qwen_vl.grounding.drawing.labels import (
     rounded_mask,
 )
 from qwen_vl.grounding.drawing.opened import open_upright
-from qwen_vl.grounding.timeline import Event, Timeline, spell_clock
+from qwen_vl.grounding.timeline import Event, Timeline, format_clock
 from qwen_vl.media.load import is_remote, require_source
-from qwen_vl.media.video.thumbnails import take_stills
+from qwen_vl.media.video.thumbnails import take_thumbnails
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl.specs.vision import DEFAULT_FPS
 
@@ -31,11 +31,11 @@ _MOST_COLUMNS = 4
 _LETTERS, _SMALL_LETTERS = 15, 13
 _MARGIN, _GAP, _BAR = 20, 16, 18
 _MOST_LINES = 4
-_GROUND: Colour = (247, 247, 245)
-_PLATE: Colour = (255, 255, 255)
-_TRACK: Colour = (225, 225, 221)
-_INK: Colour = (30, 32, 36)
-_FAINT: Colour = (110, 112, 118)
+_GROUND: Color = (247, 247, 245)
+_PLATE: Color = (255, 255, 255)
+_TRACK: Color = (225, 225, 221)
+_INK: Color = (30, 32, 36)
+_FAINT: Color = (110, 112, 118)
 # Signs that no line of Chinese begins with.
 _ENDS = "，。、；：？！）】》”’…"
 # Beyond this a picture is no overview any more, and takes hundreds of megabytes.
@@ -48,7 +48,7 @@ class _Card:
     still: Image.Image
     lines: tuple[str, ...]
     font: FreeTypeFont
-    colour: Colour
+    color: Color
 
     @property
     def height(self) -> int:
@@ -97,10 +97,10 @@ def draw_timeline(
         )
     policy = policy or MediaPolicy()
     lettering = Lettering(_LETTERS, font)
-    stills = _take(video, [_middle(event) for event in timeline], fps, policy)
+    thumbnails = _take(video, [_middle(event) for event in timeline], fps, policy)
     cards = [
         _make_card(event, still, lettering, PALETTE[number % len(PALETTE)])
-        for number, (event, still) in enumerate(zip(timeline, stills, strict=True))
+        for number, (event, still) in enumerate(zip(timeline, thumbnails, strict=True))
     ]
     board = _Board(timeline, cards, lettering)
     image = board.draw()
@@ -139,24 +139,24 @@ class _Board:
         """Draw the whole video as a bar, and each event as its part of it."""
         events = self._timeline.events
         length = self._timeline.seconds or max((event.end for event in events), default=0.0) or 1.0
-        left, top, wide = _MARGIN, _MARGIN, image.width - 2 * _MARGIN
-        image.paste(_TRACK, (left, top), rounded_mask((wide, _BAR), 5))
+        left, top, width = _MARGIN, _MARGIN, image.width - 2 * _MARGIN
+        image.paste(_TRACK, (left, top), rounded_mask((width, _BAR), 5))
         for number, event in enumerate(events):
-            start = left + round(wide * event.start / length)
+            start = left + round(width * event.start / length)
             # A moment is seen too.
-            end = max(left + round(wide * event.end / length), start + 5)
-            size = (min(end, left + wide) - start, _BAR)
+            end = max(left + round(width * event.end / length), start + 5)
+            size = (min(end, left + width) - start, _BAR)
             if size[0] > 0:
-                colour = PALETTE[number % len(PALETTE)]
-                image.paste(colour, (start, top), rounded_mask(size, min(5, size[0] // 2)))
+                color = PALETTE[number % len(PALETTE)]
+                image.paste(color, (start, top), rounded_mask(size, min(5, size[0] // 2)))
                 ImageDraw.Draw(image).line(
                     (start, top, start, top + _BAR - 1), fill=_GROUND, width=1
                 )
         font = self._small.plain_font()
         draw, below = ImageDraw.Draw(image), top + _BAR + 5
         draw.text((left, below), "0:00", font=font, fill=_FAINT)
-        right = (left + wide, below)
-        draw.text(right, spell_clock(length), font=font, fill=_FAINT, anchor="ra")
+        right = (left + width, below)
+        draw.text(right, format_clock(length), font=font, fill=_FAINT, anchor="ra")
 
     def _draw_card(
         self, image: Image.Image, card: _Card, place: tuple[int, int], tall: int
@@ -168,26 +168,26 @@ class _Board:
         image.paste(card.still, (x + (_FRAME_WIDTH - card.still.width) // 2, y))
         ImageDraw.Draw(image).rectangle(
             (x, y + card.still.height, x + _FRAME_WIDTH - 1, y + card.still.height + 3),
-            fill=card.colour,
+            fill=card.color,
         )
         event = card.event
-        times = spell_clock(event.start)
+        times = format_clock(event.start)
         if event.end > event.start:
-            times = f"{times} - {spell_clock(event.end)}"
+            times = f"{times} - {format_clock(event.end)}"
         label = self._small.make(times, _FRAME_WIDTH)
         corner = (x + 8, y + 8, x + 8 + label.size[0], y + 8 + label.size[1])
-        draw_label(image, label, corner, card.colour)
+        draw_label(image, label, corner, card.color)
         draw = ImageDraw.Draw(image)
         for number, line in enumerate(card.lines):
             top = y + card.still.height + 8 + number * _line_height(card.font)
             draw.text((x + 10, top), line, font=card.font, fill=_INK)
 
 
-def _make_card(event: Event, still: Image.Image, lettering: Lettering, colour: Colour) -> _Card:
+def _make_card(event: Event, still: Image.Image, lettering: Lettering, color: Color) -> _Card:
     label = lettering.make(event.text, 10**9) if event.text.strip() else None
     font = label.font if label else lettering.plain_font()
     lines = _wrap(label.text, font, _FRAME_WIDTH - 20) if label else []
-    return _Card(event, still, tuple(lines), font, colour)
+    return _Card(event, still, tuple(lines), font, color)
 
 
 def _wrap(text: str, font: FreeTypeFont, width: int) -> list[str]:
@@ -221,20 +221,20 @@ def _take(
     video: object, times: Sequence[float], fps: float | None, policy: MediaPolicy
 ) -> list[Image.Image]:
     if isinstance(video, list | tuple):
-        stills = _take_frames(video, times, fps or DEFAULT_FPS, policy)
+        thumbnails = _take_frames(video, times, fps or DEFAULT_FPS, policy)
     else:
         source = require_source(video, "video")
-        if isinstance(source, Url) and is_remote(source.address):
+        if isinstance(source, Url) and is_remote(source.url):
             raise MediaFormatError(
                 "Videos behind an address are never fetched, so that no frames can be taken.",
                 where="video",
-                value=source.address,
+                value=source.url,
                 remedy="Pass its path, its bytes, an open file, or the list of its frames.",
             )
-        stills = take_stills(source, policy, times, width=2 * _FRAME_WIDTH, where="video")
+        thumbnails = take_thumbnails(source, policy, times, width=2 * _FRAME_WIDTH, where="video")
     # Tall videos of telephones would fill the whole page.
     most = (_FRAME_WIDTH, _FRAME_WIDTH)
-    return [ImageOps.contain(still, most, Image.Resampling.LANCZOS) for still in stills]
+    return [ImageOps.contain(still, most, Image.Resampling.LANCZOS) for still in thumbnails]
 
 
 def _take_frames(

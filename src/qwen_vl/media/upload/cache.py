@@ -78,33 +78,33 @@ class UploadCache:
         """
         try:
             held = orjson.loads(self._path(entry).read_bytes())
-            address, expires_at = str(held["address"]), float(held["expires_at"])
+            url, expires_at = str(held["address"]), float(held["expires_at"])
         except (FileNotFoundError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             # What cannot be read was not remembered.
             return None
-        return address if time.time() < expires_at else None
+        return url if time.time() < expires_at else None
 
-    def remember(self, entry: str, address: str) -> None:
+    def remember(self, entry: str, url: str) -> None:
         """Keep an address for as long as the service keeps the file.
 
         Args:
             entry: From `name`.
-            address: `oss://…`
+            url: `oss://…`
         """
-        held = {"address": address, "expires_at": time.time() + KEPT_SECONDS - _EARLY_SECONDS}
+        held = {"address": url, "expires_at": time.time() + KEPT_SECONDS - _EARLY_SECONDS}
         whole = self._folder / f"{uuid.uuid4().hex}.new"
         whole.write_bytes(orjson.dumps(held))
         whole.replace(self._path(entry))
         self._remove_old()
 
-    def forget(self, entry: str, address: str) -> None:
+    def forget(self, entry: str, url: str) -> None:
         """Drop an address that the service refused, unless another has taken its place.
 
         Args:
             entry: From `name`.
-            address: What was refused.
+            url: What was refused.
         """
-        if self.find(entry) == address:
+        if self.find(entry) == url:
             self._path(entry).unlink(missing_ok=True)
 
     @contextmanager

@@ -37,7 +37,7 @@ class _Stored:
 
     cache: UploadCache
     entry: str
-    address: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,11 @@ class TemporaryStorage:
         if not (stale and _REFUSED.search(error.message)):
             return False
         for stored in stale:
-            stored.cache.forget(stored.entry, stored.address)
+            stored.cache.forget(stored.entry, stored.url)
             self._own.pop(stored.entry, None)
         return True
 
-    def settle(self) -> None:
+    def confirm(self) -> None:
         """Take what this request names for good: an answer that has begun is not asked for again.
 
         Its beginning has been passed on, and would come twice.
@@ -141,17 +141,17 @@ class TemporaryStorage:
             if found:
                 self._remembered.append(_Stored(cache, entry, found))
                 return found
-            address, sha256 = self._send(job)
+            url, sha256 = self._send(job)
             # A file that was written to meanwhile is remembered as what was sent.
             sent = UploadCache.name(sha256=sha256, model=job.model, account=self._account)
-            with _unremembered_told():
-                cache.remember(sent, address)
-            return address
+            with _unremembered_reported():
+                cache.remember(sent, url)
+            return url
 
     def _open_cache(self) -> UploadCache | None:
         if self._wanted_cache is False:
             return None
-        with _unremembered_told():
+        with _unremembered_reported():
             return UploadCache.open(find_cache_folder(self._wanted_cache))
         self._wanted_cache = False
         return None
@@ -215,7 +215,7 @@ def _read_through(file: BinaryIO) -> tuple[str, int]:
 
 
 @contextmanager
-def _unremembered_told() -> Iterator[None]:
+def _unremembered_reported() -> Iterator[None]:
     """Warn of a cache that does not work, instead of failing: the file itself can be sent."""
     try:
         yield

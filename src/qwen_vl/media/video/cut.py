@@ -7,42 +7,42 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qwen_vl.content import Frames, Source, Video
 from qwen_vl.errors import MissingExtraError
-from qwen_vl.media.data_url import Loaded, to_data_url
+from qwen_vl.media.data_url import MediaBytes, to_data_url
 from qwen_vl.media.video.container import has_av, open_video
 from qwen_vl.media.video.file import open_file
-from qwen_vl.media.video.frame_buffer import Album
-from qwen_vl.media.video.mode import Cut
+from qwen_vl.media.video.frame_buffer import FrameBuffer
+from qwen_vl.media.video.mode import SamplingPlan
 from qwen_vl.media.video.probe import Clip, probe
 from qwen_vl.media.video.reader import FrameReader
 from qwen_vl.media.video.sampling import Schedule, make_schedule
 from qwen_vl.request.types import MediaPolicy
-from qwen_vl.specs.models import MAX_FPS, MAX_INLINE_IMAGES, MIN_FPS, ModelFacts
+from qwen_vl.specs.models import MAX_FPS, MAX_INLINE_IMAGES, MIN_FPS, ModelSpec
 from qwen_vl.specs.vision import DEFAULT_FPS, resize_frame
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+    from PIL.Image import Image as PillowImage
 
 _QUARTER_TURN = 90
 _FPS_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CutJob:
+class SamplingJob:
     """A video that is to be cut.
 
     Args:
         part: The video.
         source: Its source: a file, an open file, or bytes.
-        cut: From `settle_cut`.
+        cut: From `plan_sampling`.
         reason: Why it is cut, for the error where PyAV is not installed.
-        most_frames: Most frames that a request may hold of it; `None` for any number.
+        max_frames: Most frames that a request may hold of it; `None` for any number.
     """
 
     part: Video
     source: Source
-    cut: Cut
+    cut: SamplingPlan
     reason: str
-    most_frames: int | None = None
+    max_frames: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class CutVideo:
     n_bytes: int
 
 
-def cut_video(job: CutJob, policy: MediaPolicy, facts: ModelFacts, limit: int) -> CutVideo:
+def cut_video(job: SamplingJob, policy: MediaPolicy, spec: ModelSpec, limit: int) -> CutVideo:
     """Take the frames that the model would look at, as large as it would look at them.
 
     They are decoded one after another, so that memory does not grow with the video's length.
@@ -66,7 +66,7 @@ def cut_video(job: CutJob, policy: MediaPolicy, facts: ModelFacts, limit: int) -
     Args:
         job: What to cut, and how.
         policy: Which files may be read.
-        facts: The model that is asked.
+        spec: The model that is asked.
         limit: Most bytes of all frames together.
 
     Returns:
@@ -92,24 +92,24 @@ def cut_video(job: CutJob, policy: MediaPolicy, facts: ModelFacts, limit: int) -
             where=part.where,
         )
         wanted = len(schedule.times)
-        schedule = schedule.thinned(job.most_frames)
+        schedule = schedule.thinned(job.max_frames)
         n_frames = len(schedule.times)
-        size = _find_size(part, clip, n_frames, facts)
-        album = Album(n_frames, limit, policy.max_inline_bytes, part.where)
-        _fill(album, file, schedule, size, part.where)
+        size = _find_size(part, clip, n_frames, spec)
+        buffer = FrameBuffer(n_frames, limit, policy.max_inline_bytes, part.where)
+        _fill(buffer, file, schedule, size, part.where)
     if n_frames < wanted:
         _warn_many(n_frames, wanted, part.where)
-    if album.every > 1:
-        _warn_thinned(album, len(schedule.times), limit, part.where)
-    return _to_frames(part, album, schedule)
+    if buffer.every > 1:
+        _warn_thinned(buffer, len(schedule.times), limit, part.where)
+    return _to_frames(part, buffer, schedule)
 
 
-def _find_size(part: Video, clip: Clip, n_frames: int, facts: ModelFacts) -> tuple[int, int]:
+def _find_size(part: Video, clip: Clip, n_frames: int, spec: ModelSpec) -> tuple[int, int]:
     size = resize_frame(
         clip.width,
         clip.height,
         n_frames,
-        facts,
+        spec,
         min_pixels=part.min_pixels,
         max_pixels=part.max_pixels,
         total_pixels=part.total_pixels,
@@ -120,12 +120,12 @@ def _find_size(part: Video, clip: Clip, n_frames: int, facts: ModelFacts) -> tup
 
 
 def _fill(
-    album: Album, file: BinaryIO, schedule: Schedule, size: tuple[int, int], where: str
+    buffer: FrameBuffer, file: BinaryIO, schedule: Schedule, size: tuple[int, int], where: str
 ) -> None:
     with open_video(file, where) as (container, stream):
         reader = FrameReader(container, stream, where)
-        for number, picture in _take(reader, schedule, size, album):
-            album.add(number, picture)
+        for number, image in _take(reader, schedule, size, buffer):
+            buffer.add(number, image)
     if reader.n_damaged:
         warnings.warn(
             f"{where}: {reader.n_damaged} pieces of the video are damaged and were left out; "
@@ -136,17 +136,17 @@ def _fill(
 
 
 def _take(
-    reader: FrameReader, schedule: Schedule, size: tuple[int, int], album: Album
-) -> Iterator[tuple[int, "Picture"]]:
+    reader: FrameReader, schedule: Schedule, size: tuple[int, int], buffer: FrameBuffer
+) -> Iterator[tuple[int, "PillowImage"]]:
     from av.video.reformatter import VideoReformatter  # noqa: PLC0415 - an extra, slow to import
 
     scaler = VideoReformatter()
     for number, time in enumerate(schedule.times):
-        if album.wants(number):
-            yield number, to_picture(reader.frame_at(time, schedule.slack), scaler, size)
+        if buffer.wants(number):
+            yield number, to_pillow(reader.frame_at(time, schedule.slack), scaler, size)
 
 
-def to_picture(frame: Any, scaler: Any, size: tuple[int, int]) -> "Picture":
+def to_pillow(frame: Any, scaler: Any, size: tuple[int, int]) -> "PillowImage":
     """Scale a frame, and turn it as the file notes.
 
     Args:
@@ -155,21 +155,21 @@ def to_picture(frame: Any, scaler: Any, size: tuple[int, int]) -> "Picture":
         size: Width and height in pixels, before it is turned.
     """
     scaled = scaler.reformat(frame, *size, format="rgb24", interpolation="BICUBIC")
-    picture: Picture = scaled.to_image()
+    image: PillowImage = scaled.to_image()
     turns = round(frame.rotation / _QUARTER_TURN) % 4
     if not turns:
-        return picture
+        return image
     from PIL.Image import Transpose  # noqa: PLC0415 - slow to import
 
     # Both count against the clock.
     turned = (Transpose.ROTATE_90, Transpose.ROTATE_180, Transpose.ROTATE_270)[turns - 1]
-    return picture.transpose(turned)
+    return image.transpose(turned)
 
 
-def _to_frames(part: Video, album: Album, schedule: Schedule) -> CutVideo:
-    files = album.files
+def _to_frames(part: Video, buffer: FrameBuffer, schedule: Schedule) -> CutVideo:
+    files = buffer.files
     times = [schedule.times[number] for number in files]
-    frames = tuple(to_data_url("image/jpeg", Loaded(data)) for data in files.values())
+    frames = tuple(to_data_url("image/jpeg", MediaBytes(data)) for data in files.values())
     video = replace(
         part,
         source=Frames(frames),
@@ -210,10 +210,10 @@ def _warn_many(n_frames: int, wanted: int, where: str) -> None:
     )
 
 
-def _warn_thinned(album: Album, wanted: int, limit: int, where: str) -> None:
+def _warn_thinned(buffer: FrameBuffer, wanted: int, limit: int, where: str) -> None:
     warnings.warn(
-        f"{where}: {len(album.files):,} of {wanted:,} frames are sent, since at JPEG quality "
-        f"{album.quality} no more go into the {limit:,} bytes that are left for them. Set a lower "
+        f"{where}: {len(buffer.files):,} of {wanted:,} frames are sent, since at JPEG quality "
+        f"{buffer.quality} no more go into the {limit:,} bytes that are left for them. Set a lower "
         "fps, max_frames or max_pixels, or raise max_total_inline_bytes.",
         UserWarning,
         stacklevel=2,

@@ -53,7 +53,7 @@ def count_bytes(
                 return file.seek(0, os.SEEK_END)
         case DataUrl():
             return source.n_bytes
-        case Url(address=text):
+        case Url(url=text):
             return _decoded_length(text)
         case Inline(data=data):
             is_raw = isinstance(data, bytes) and sniff(data) is not None

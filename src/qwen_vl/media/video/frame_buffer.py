@@ -8,7 +8,7 @@ from qwen_vl.errors import MediaTooLargeError, RequestTooLargeError
 from qwen_vl.specs.models import MIN_FRAMES
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+    from PIL.Image import Image as PillowImage
 
 JPEG_QUALITIES = (85, 75, 60, 45)
 """The first that keeps all frames within their bytes is used.
@@ -19,7 +19,7 @@ the model would lose small writing, and every second frame is left out instead.
 """
 
 
-class Album:
+class FrameBuffer:
     """JPEG files of a video's frames. Their bytes never exceed the limit, also while they come.
 
     When they would, all that is held is written anew at the next lower quality; at the lowest,
@@ -60,23 +60,23 @@ class Album:
         """
         return number % self.every == 0
 
-    def add(self, number: int, picture: "Picture") -> None:
+    def add(self, number: int, image: "PillowImage") -> None:
         """Keep a frame.
 
         Args:
             number: Its place in the schedule, from 0.
-            picture: In RGB, as large as it shall be sent.
+            image: In RGB, as large as it shall be sent.
 
         Raises:
             MediaTooLargeError: Even one frame of the lowest quality is longer than one may be.
             RequestTooLargeError: Four such frames do not go into what the request has left.
         """
-        data = _encode(picture, self.quality)
+        data = _encode(image, self.quality)
         while not self._fits(data):
             if self._quality + 1 < len(JPEG_QUALITIES):
                 self._quality += 1
                 self._rewrite()
-                data = _encode(picture, self.quality)
+                data = _encode(image, self.quality)
             else:
                 self._thin_out(len(data))
                 if not self.wants(number):
@@ -117,13 +117,13 @@ class Album:
         self._n_bytes = sum(map(len, self._files.values()))
 
 
-def _encode(picture: Any, quality: int) -> bytes:
+def _encode(image: Any, quality: int) -> bytes:
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=quality)
+    image.save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
-def _open(data: bytes) -> "Picture":
+def _open(data: bytes) -> "PillowImage":
     from PIL import Image  # noqa: PLC0415 - slow to import
 
     return Image.open(io.BytesIO(data), formats=["JPEG"])

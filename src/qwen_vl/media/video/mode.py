@@ -11,15 +11,15 @@ from qwen_vl.media.load import is_remote
 from qwen_vl.media.video.file import count_bytes
 from qwen_vl.media.video.sampling import Span
 from qwen_vl.request.types import MediaPolicy
-from qwen_vl.specs.models import MIN_FRAMES, ModelFacts
-from qwen_vl.specs.servers import DialectFacts
+from qwen_vl.specs.models import MIN_FRAMES, ModelSpec
+from qwen_vl.specs.servers import ServerSpec
 
 _MODES = get_args(VideoMode)
 _MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class SamplingPlan:
     """How a video is to be cut, resolved: what the part says, else the policy.
 
     Args:
@@ -35,15 +35,15 @@ class Cut:
     reason: str
 
 
-def settle_cut(
-    part: Video, policy: MediaPolicy, facts: ModelFacts, *, carries_max_frames: bool = False
-) -> Cut:
+def plan_sampling(
+    part: Video, policy: MediaPolicy, spec: ModelSpec, *, carries_max_frames: bool = False
+) -> SamplingPlan:
     """Resolve what a video and the policy say about cutting it.
 
     Args:
         part: A video of any source.
         policy: What holds where the part says nothing.
-        facts: The model that is asked.
+        spec: The model that is asked.
         carries_max_frames: Whether the protocol has a place for `max_frames` beside a video, so
             that a whole one can go with it.
 
@@ -56,10 +56,10 @@ def settle_cut(
         for name in ("start", "end", "max_frames", "video_mode")
         if getattr(part, name) is not None
     ]
-    _check_numbers(part, policy, facts)
+    _check_numbers(part, policy, spec)
     if isinstance(part.source, Frames):
         _refuse_uncut(part, [name for name in own if name != "video_mode"], "a list of frames")
-    elif isinstance(part.source, Url) and is_remote(part.source.address):
+    elif isinstance(part.source, Url) and is_remote(part.source.url):
         is_auto = part.video_mode == "auto"
         kept = {"video_mode": is_auto, "max_frames": carries_max_frames}
         uncut = [name for name in own if not kept.get(name)]
@@ -71,10 +71,10 @@ def settle_cut(
         asked.append("max_frames")
     if mode in {"inline", "upload"} and asked and not isinstance(part.source, Frames | Url):
         _refuse_whole(asked, mode, part)
-    return Cut(
+    return SamplingPlan(
         mode=mode,
         span=Span(part.start, part.end),
-        max_frames=facts.max_frames if max_frames is None else max_frames,
+        max_frames=spec.max_frames if max_frames is None else max_frames,
         reason=f"{' and '.join(asked)} " + ("is" if len(asked) == 1 else "are") + " set"
         if asked
         else "",
@@ -82,16 +82,16 @@ def settle_cut(
 
 
 def find_reason_to_cut(
-    part: Video, cut: Cut, policy: MediaPolicy, left: int, dialect: DialectFacts
+    part: Video, cut: SamplingPlan, policy: MediaPolicy, left: int, server: ServerSpec
 ) -> str | None:
     """Tell why a video must be cut into frames, or that it goes as it is.
 
     Args:
         part: A video.
-        cut: From `settle_cut`.
+        cut: From `plan_sampling`.
         policy: How much may be inlined.
         left: Bytes that the request may still inline.
-        dialect: The server.
+        server: The server.
 
     Returns:
         The reason, for errors; `None` where the video goes as it is.
@@ -102,7 +102,7 @@ def find_reason_to_cut(
     source = part.source
     if isinstance(source, Frames | Pixels):
         return None
-    if isinstance(source, Url) and is_remote(source.address):
+    if isinstance(source, Url) and is_remote(source.url):
         return None
     match cut.mode:
         case "inline" | "upload":
@@ -112,8 +112,8 @@ def find_reason_to_cut(
         case "auto":
             if cut.reason:
                 return cut.reason
-            if dialect.video is None:
-                return f"{dialect.server} takes no video files"
+            if server.video is None:
+                return f"{server.title} takes no video files"
             n_bytes = count_bytes(source, policy, part.where)
             limit = min(policy.max_inline_bytes, left)
             if n_bytes is None or n_bytes <= limit:
@@ -121,7 +121,7 @@ def find_reason_to_cut(
             return f"it has {n_bytes / _MIB:.1f} MiB, and {limit / _MIB:.1f} may be inlined"
 
 
-def _check_numbers(part: Video, policy: MediaPolicy, facts: ModelFacts) -> None:
+def _check_numbers(part: Video, policy: MediaPolicy, spec: ModelSpec) -> None:
     for mode in (part.video_mode, policy.video_mode):
         if mode is not None and mode not in _MODES:
             _refuse("video_mode", mode, f"one of {', '.join(map(repr, _MODES))}", part)
@@ -133,8 +133,8 @@ def _check_numbers(part: Video, policy: MediaPolicy, facts: ModelFacts) -> None:
         _refuse("end", part.end, f"later than start, which is {part.start or 0}", part)
     for count in (part.max_frames, policy.max_frames):
         is_count = isinstance(count, int) and not isinstance(count, bool)
-        if count is not None and not (is_count and MIN_FRAMES <= count <= facts.max_frames):
-            wanted = f"a whole number from {MIN_FRAMES} to {facts.max_frames:,} ({facts.family})"
+        if count is not None and not (is_count and MIN_FRAMES <= count <= spec.max_frames):
+            wanted = f"a whole number from {MIN_FRAMES} to {spec.max_frames:,} ({spec.family})"
             _refuse("max_frames", count, wanted, part)
 
 

@@ -62,15 +62,15 @@ class Schedule:
     times: tuple[float, ...]
     slack: float
 
-    def thinned(self, most_frames: int | None) -> "Schedule":
+    def thinned(self, max_frames: int | None) -> "Schedule":
         """Leave out frames, so that those that stay are evenly apart.
 
         Args:
-            most_frames: How many may stay; `None` for all.
+            max_frames: How many may stay; `None` for all.
         """
-        if most_frames is None or len(self.times) <= most_frames:
+        if max_frames is None or len(self.times) <= max_frames:
             return self
-        every = -(-len(self.times) // most_frames)
+        every = -(-len(self.times) // max_frames)
         return Schedule(self.times[::every], self.slack)
 
 
@@ -115,11 +115,11 @@ def make_schedule(clip: Clip, span: Span, *, fps: float, max_frames: int, where:
         )
     begin = span.start or 0.0
     step = (cut.n_frames - 1) / (count - 1)
-    times = tuple(begin + _settle_tie(number * step) / clip.rate for number in range(count))
+    times = tuple(begin + _resolve_tie(number * step) / clip.rate for number in range(count))
     return Schedule(times, 0.5 / clip.rate)
 
 
-def _settle_tie(place: float) -> float:
+def _resolve_tie(place: float) -> float:
     """Round what is halfway between two frames as `qwen-vl-utils` does, to the even one.
 
     The rest is not rounded: frames that come unevenly are not where their number says.

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 from qwen_vl.content import Source
 from qwen_vl.errors import MissingExtraError
 from qwen_vl.media.video.container import has_av, open_video
-from qwen_vl.media.video.cut import to_picture
+from qwen_vl.media.video.cut import to_pillow
 from qwen_vl.media.video.file import open_file
 from qwen_vl.media.video.probe import probe
 from qwen_vl.media.video.reader import FrameReader
 from qwen_vl.request.types import MediaPolicy
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+    from PIL.Image import Image as PillowImage
 
 
-def take_stills(
+def take_thumbnails(
     source: Source, policy: MediaPolicy, times: Sequence[float], *, width: int, where: str
-) -> list["Picture"]:
+) -> list["PillowImage"]:
     """Give the frames that are shown at some times.
 
     Args:
@@ -40,16 +40,16 @@ def take_stills(
         raise MissingExtraError("Taking frames of a video", extra="video")
     from av.video.reformatter import VideoReformatter  # noqa: PLC0415 - an extra, slow to import
 
-    stills: dict[float, Picture] = {}
+    thumbnails: dict[float, PillowImage] = {}
     scaler = VideoReformatter()
     with open_file(source, policy, where) as file:
         clip = probe(file, where)
-        wide = min(width, clip.width)
-        size = (wide, max(1, round(clip.height * wide / clip.width)))
+        scaled_width = min(width, clip.width)
+        size = (scaled_width, max(1, round(clip.height * scaled_width / clip.width)))
         with open_video(file, where) as (container, stream):
             reader = FrameReader(container, stream, where)
             for time in sorted(set(times)):
                 shown = min(time, max(clip.seconds - 1 / clip.rate, 0.0))
                 frame = reader.frame_at(shown, 0.5 / clip.rate)
-                stills[time] = to_picture(frame, scaler, size)
-    return [stills[time] for time in times]
+                thumbnails[time] = to_pillow(frame, scaler, size)
+    return [thumbnails[time] for time in times]

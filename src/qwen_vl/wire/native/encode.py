@@ -9,7 +9,7 @@ from typing import Any
 from qwen_vl.content import Audio, Frames, Image, Text, Video
 from qwen_vl.request.types import Request
 from qwen_vl.wire.body import Body
-from qwen_vl.wire.encode import Form, Json, encode_turns, given, to_address, write_body
+from qwen_vl.wire.encode import Json, PartEncoder, encode_turns, omit_none, to_wire_url, write_body
 
 # Streams end with their usage here, wanted or not, and are asked for by a header.
 _OTHER_PROTOCOL = frozenset({"stream_options"})
@@ -45,7 +45,7 @@ def encode_request(request: Request) -> Body:
         parameters["tools"] = [_describe(tool) for tool in parameters["tools"]]
     body = {
         "model": request.model,
-        "input": {"messages": encode_turns(request, _FORM)},
+        "input": {"messages": encode_turns(request, _ENCODER)},
         "parameters": parameters,
     }
     return write_body(request, body)
@@ -59,18 +59,18 @@ def _describe(tool: Any) -> Any:
     return {**tool, "function": {**function, "description": str(function.get("name"))}}
 
 
-class NativeForm(Form):
+class NativeEncoder(PartEncoder):
     """How the native protocol writes parts."""
 
     def text(self, text: Text) -> Json:
         """Write words."""
-        return {"text": text.text, **given(cache_control=text.cache_control)}
+        return {"text": text.text, **omit_none(cache_control=text.cache_control)}
 
     def image(self, image: Image) -> Json:
         """Write a picture. `detail` has no place here, and no page gives it a meaning."""
         return {
-            "image": to_address(image.source),
-            **given(
+            "image": to_wire_url(image.source),
+            **omit_none(
                 min_pixels=image.min_pixels,
                 max_pixels=image.max_pixels,
                 enable_rotate=image.enable_rotate,
@@ -81,29 +81,29 @@ class NativeForm(Form):
     def video(self, video: Video) -> list[Json]:
         """Write a video."""
         if isinstance(video.source, Frames):
-            form: Json = {"video": [to_address(frame) for frame in video.source.frames]}
+            encoder: Json = {"video": [to_wire_url(frame) for frame in video.source.frames]}
         else:
-            form = {"video": to_address(video.source), **given(max_frames=video.max_frames)}
-        beside = given(
+            encoder = {"video": to_wire_url(video.source), **omit_none(max_frames=video.max_frames)}
+        beside = omit_none(
             fps=video.fps,
             min_pixels=video.min_pixels,
             max_pixels=video.max_pixels,
             total_pixels=video.total_pixels,
             cache_control=video.cache_control,
         )
-        return [{**form, **beside}]
+        return [{**encoder, **beside}]
 
     def audio(self, audio: Audio) -> Json:
         """Write a sound; its format has no place here."""
-        return {"audio": to_address(audio.source)}
+        return {"audio": to_wire_url(audio.source)}
 
-    def spoken(self, parts: list[Json]) -> str | list[Json]:
+    def user_content(self, parts: list[Json]) -> str | list[Json]:
         """Write the content of a system's or a user's message: always a list."""
         return parts or ""
 
-    def answered(self, texts: list[Json]) -> str | list[Json]:
+    def assistant_content(self, texts: list[Json]) -> str | list[Json]:
         """Write the content of an assistant's message: empty where it but calls tools."""
         return [text for text in texts if text["text"]] or ""
 
 
-_FORM = NativeForm()
+_ENCODER = NativeEncoder()

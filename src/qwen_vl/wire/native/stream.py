@@ -84,7 +84,7 @@ class StreamDecoder(EventDecoder):
         reason = decode_finish_reason(choice)
         if reason:
             calls += tuple(self.calls.finish(is_cut=is_cut(reason)))
-        facts = self.new_facts(
+        metadata = self.new_metadata(
             reason,
             model=self._model,
             request_id=as_text(event.get("request_id")) or self._request_id,
@@ -96,11 +96,11 @@ class StreamDecoder(EventDecoder):
             reasoning=decode_reasoning(message),
             tool_calls=calls,
             logprobs=decode_logprobs(choice.get("logprobs")),
-            facts=facts,
+            metadata=metadata,
         )
         if self._so_far:
             delta = self._so_far.tell_new(delta)
-        return self.settle(delta, decode_usage(event.get("usage")))
+        return self.track_usage(delta, decode_usage(event.get("usage")))
 
 
 class _SoFar:

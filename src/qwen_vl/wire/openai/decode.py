@@ -47,7 +47,7 @@ def decode_reply(body: bytes, headers: Mapping[str, str]) -> Reply:
         text=decode_text(message.get("content")),
         reasoning=decode_reasoning(message),
         tool_calls=calls,
-        finish_reason=settle_finish_reason(reason, has_calls=bool(calls)),
+        finish_reason=resolve_finish_reason(reason, has_calls=bool(calls)),
         usage=decode_usage(data.get("usage")),
         model=as_text(data.get("model")),
         id=as_text(data.get("id")),
@@ -57,7 +57,7 @@ def decode_reply(body: bytes, headers: Mapping[str, str]) -> Reply:
     )
 
 
-def settle_finish_reason(reason: str | None, *, has_calls: bool) -> str | None:
+def resolve_finish_reason(reason: str | None, *, has_calls: bool) -> str | None:
     """Call an answer that calls tools one: vLLM says "stop" of a tool that was forced by name.
 
     Args:

@@ -9,9 +9,9 @@ from qwen_vl.content import Audio, Frames, Image, Text, Video
 from qwen_vl.errors import MediaTooLargeError
 from qwen_vl.request.types import Request
 from qwen_vl.specs.models import MAX_BODY_BYTES
-from qwen_vl.specs.servers import DEFAULT_DIALECT
+from qwen_vl.specs.servers import DEFAULT_SERVER
 from qwen_vl.wire.body import Body
-from qwen_vl.wire.encode import Form, Json, encode_turns, given, to_address, write_body
+from qwen_vl.wire.encode import Json, PartEncoder, encode_turns, omit_none, to_wire_url, write_body
 from qwen_vl.wire.openai.self_hosted import encode_for_own_server
 
 
@@ -36,13 +36,13 @@ def encode_request(request: Request) -> Body:
         >>> bytes(encode_request(Request(model="qwen3-vl-plus", turns=(turn,))))
         b'{"model":"qwen3-vl-plus","messages":[{"role":"user","content":"Hello"}]}'
     """
-    if request.dialect != DEFAULT_DIALECT:
+    if request.server != DEFAULT_SERVER:
         return write_body(request, encode_for_own_server(request))
     body = write_body(
         request,
         {
             "model": request.model,
-            "messages": encode_turns(request, _FORM),
+            "messages": encode_turns(request, _ENCODER),
             **({"stream": True} if request.stream else {}),
             **request.parameters,
         },
@@ -58,19 +58,19 @@ def encode_request(request: Request) -> Body:
     return body
 
 
-class CompatibleForm(Form):
+class CompatibleEncoder(PartEncoder):
     """How the hosted service has parts written."""
 
     def text(self, text: Text) -> Json:
         """Write words."""
-        return {"type": "text", "text": text.text, **given(cache_control=text.cache_control)}
+        return {"type": "text", "text": text.text, **omit_none(cache_control=text.cache_control)}
 
     def image(self, image: Image) -> Json:
         """Write a picture."""
         return {
             "type": "image_url",
-            "image_url": {"url": to_address(image.source), **given(detail=image.detail)},
-            **given(
+            "image_url": {"url": to_wire_url(image.source), **omit_none(detail=image.detail)},
+            **omit_none(
                 min_pixels=image.min_pixels,
                 max_pixels=image.max_pixels,
                 cache_control=image.cache_control,
@@ -80,34 +80,34 @@ class CompatibleForm(Form):
     def video(self, video: Video) -> list[Json]:
         """Write a video."""
         if isinstance(video.source, Frames):
-            frames = [to_address(frame) for frame in video.source.frames]
-            form: Json = {"type": "video", "video": frames}
+            frames = [to_wire_url(frame) for frame in video.source.frames]
+            encoder: Json = {"type": "video", "video": frames}
         else:
-            form = {"type": "video_url", "video_url": {"url": to_address(video.source)}}
-        beside = given(
+            encoder = {"type": "video_url", "video_url": {"url": to_wire_url(video.source)}}
+        beside = omit_none(
             fps=video.fps,
             min_pixels=video.min_pixels,
             max_pixels=video.max_pixels,
             total_pixels=video.total_pixels,
             cache_control=video.cache_control,
         )
-        return [{**form, **beside}]
+        return [{**encoder, **beside}]
 
     def audio(self, audio: Audio) -> Json:
         """Write a sound."""
-        data = {"data": to_address(audio.source), "format": audio.format}
+        data = {"data": to_wire_url(audio.source), "format": audio.format}
         return {"type": "input_audio", "input_audio": data}
 
-    def spoken(self, parts: list[Json]) -> str | list[Json]:
+    def user_content(self, parts: list[Json]) -> str | list[Json]:
         """Write the content of a system's or a user's message: words alone as they are."""
         if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
             return str(parts[0]["text"])
         return parts or ""
 
-    def answered(self, texts: list[Json]) -> str | list[Json]:
+    def assistant_content(self, texts: list[Json]) -> str | list[Json]:
         """Write the content of an assistant's message: a list only where a part is marked."""
         is_marked = any("cache_control" in text for text in texts)
         return texts if is_marked else "".join(text["text"] for text in texts)
 
 
-_FORM = CompatibleForm()
+_ENCODER = CompatibleEncoder()

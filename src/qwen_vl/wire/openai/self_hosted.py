@@ -12,14 +12,14 @@ from typing import Any
 from qwen_vl.content import Audio, DataUrl, Frames, Image, Source, Text, Video
 from qwen_vl.errors import ConfigurationError, UnsupportedContentError
 from qwen_vl.request.types import Request
-from qwen_vl.specs.models import find_model
-from qwen_vl.specs.servers import DialectFacts, find_dialect
+from qwen_vl.specs.models import get_model_spec
+from qwen_vl.specs.servers import ServerSpec, get_server_spec
 from qwen_vl.wire.body import Attachment
-from qwen_vl.wire.encode import Form, Json, encode_turns, given, to_address
+from qwen_vl.wire.encode import Json, PartEncoder, encode_turns, omit_none, to_wire_url
 
 _REMOTE = re.compile(r"https?:", re.IGNORECASE)
 _STORED = re.compile(r"oss:", re.IGNORECASE)
-_OLLAMA_PICTURES = frozenset({"image/png", "image/jpeg", "image/webp"})
+_OLLAMA_IMAGES = frozenset({"image/png", "image/jpeg", "image/webp"})
 # Both processors take a clip in pairs of frames.
 _FRAMES_PER_STEP = 2
 _SQUARES_OF_QWEN25 = 28
@@ -35,18 +35,18 @@ def encode_for_own_server(request: Request) -> Json:
         UnsupportedContentError: The server takes no such part.
         ConfigurationError: The server cannot do what is asked for.
     """
-    facts = find_dialect(request.dialect)
-    form = OwnServerForm(
-        facts, is_clip_limited=find_model(request.model).factor != _SQUARES_OF_QWEN25
+    spec = get_server_spec(request.server)
+    encoder = SelfHostedEncoder(
+        spec, is_clip_limited=get_model_spec(request.model).factor != _SQUARES_OF_QWEN25
     )
-    messages = encode_turns(request, form)
-    parameters = _translate(request, facts, form.unread)
+    messages = encode_turns(request, encoder)
+    parameters = _translate(request, spec, encoder.unread)
     for message in messages:
         if message.pop("partial", False):
-            parameters.update(_go_on(facts))
-    if form.unread:
+            parameters.update(_go_on(spec))
+    if encoder.unread:
         warnings.warn(
-            f"{facts.server} cannot be told {_list(form.unread)} in a request: it is left out.",
+            f"{spec.title} cannot be told {_list(encoder.unread)} in a request: it is left out.",
             UserWarning,
             stacklevel=2,
         )
@@ -54,26 +54,26 @@ def encode_for_own_server(request: Request) -> Json:
         "model": request.model,
         "messages": messages,
         **({"stream": True} if request.stream else {}),
-        **form.parameters(),
+        **encoder.parameters(),
         **parameters,
     }
 
 
-class OwnServerForm(Form):
+class SelfHostedEncoder(PartEncoder):
     """How one server of one's own has parts written, and what it wants said once for all of them.
 
     Args:
-        facts: The server.
+        spec: The server.
         is_clip_limited: Whether limits of a video's pixels are those of all frames together, as
             for Qwen3-VL, and not those of each.
     """
 
-    def __init__(self, facts: DialectFacts, *, is_clip_limited: bool) -> None:
-        self._facts = facts
+    def __init__(self, spec: ServerSpec, *, is_clip_limited: bool) -> None:
+        self._spec = spec
         self._is_clip_limited = is_clip_limited
         self._limits: dict[str, dict[str, tuple[int, str]]] = {}
         self._media: dict[str, tuple[float, str]] = {}
-        self.reasoning = facts.reasoning
+        self.reasoning = spec.reasoning
         self.unread: set[str] = set()
 
     def parameters(self) -> Json:
@@ -83,7 +83,7 @@ class OwnServerForm(Form):
             for kind, held in self._limits.items()
         }
         media = {name: value for name, (value, _) in self._media.items()}
-        return given(
+        return omit_none(
             mm_processor_kwargs=limits or None,
             media_io_kwargs={"video": media} if media else None,
         )
@@ -95,35 +95,35 @@ class OwnServerForm(Form):
 
     def image(self, image: Image) -> Json:
         """Write a picture."""
-        address = self._address(image.source, "pictures", image.where)
+        url = self._url(image.source, "pictures", image.where)
         self._limit("images_kwargs", image)
         self._pass_over(cache_control=image.cache_control, enable_rotate=image.enable_rotate)
-        detail = image.detail if self._facts.takes_detail else None
-        if not self._facts.takes_detail:
+        detail = image.detail if self._spec.takes_detail else None
+        if not self._spec.takes_detail:
             self._pass_over(detail=image.detail)
-        return {"type": "image_url", "image_url": {"url": address, **given(detail=detail)}}
+        return {"type": "image_url", "image_url": {"url": url, **omit_none(detail=detail)}}
 
     def video(self, video: Video) -> list[Json]:
         """Write a video: a part of its own, or its frames as pictures."""
         self._pass_over(cache_control=video.cache_control)
         if isinstance(video.source, Frames):
-            if self._facts.frames == "pictures":
-                return self._pictures(video, video.source)
-            address: str | Attachment = self._join(video.source, video.where)
+            if self._spec.frames == "pictures":
+                return self._images(video, video.source)
+            url: str | Attachment = self._join(video.source, video.where)
             # unsure: from vLLM's source, not measured: it looks at 32 of them otherwise.
-            self._settle(self._media, "num_frames", -1, video.where)
+            self._resolve(self._media, "num_frames", -1, video.where)
         else:
-            address = self._address(video.source, "videos", video.where)
+            url = self._url(video.source, "videos", video.where)
         self._limit_clip(video)
-        if self._facts.fps is None:
+        if self._spec.fps is None:
             self._pass_over(fps=video.fps)
         elif video.fps is not None:
-            self._settle(self._media, "fps", video.fps, video.where)
-        match self._facts.video:
+            self._resolve(self._media, "fps", video.fps, video.where)
+        match self._spec.video:
             case "video_url":
-                return [{"type": "video_url", "video_url": {"url": address}}]
+                return [{"type": "video_url", "video_url": {"url": url}}]
             case "input_video":
-                return [{"type": "input_video", "input_video": _held(address)}]
+                return [{"type": "input_video", "input_video": _held(url)}]
             case None:
                 raise self._refusal(
                     "no video files",
@@ -135,55 +135,55 @@ class OwnServerForm(Form):
         """Refuse a sound: no server of one's own was found to take the service's form."""
         raise self._refusal("no sounds in the service's form", audio.where, "Leave it out.")
 
-    def spoken(self, parts: list[Json]) -> str | list[Json]:
+    def user_content(self, parts: list[Json]) -> str | list[Json]:
         """Write the content of a system's or a user's message: words alone as they are."""
         if len(parts) == 1 and parts[0]["type"] == "text":
             return str(parts[0]["text"])
         return parts or ""
 
-    def answered(self, texts: list[Json]) -> str | list[Json]:
+    def assistant_content(self, texts: list[Json]) -> str | list[Json]:
         """Write the content of an assistant's message."""
         return "".join(text["text"] for text in texts)
 
-    def _address(self, source: Source, kind: str, where: str) -> str | Attachment:
-        address = to_address(source)
-        if isinstance(address, Attachment):
-            self._check_type(address.url, kind, where)
-            return address
-        if _STORED.match(address):
+    def _url(self, source: Source, kind: str, where: str) -> str | Attachment:
+        url = to_wire_url(source)
+        if isinstance(url, Attachment):
+            self._check_type(url.url, kind, where)
+            return url
+        if _STORED.match(url):
             raise self._refusal(
                 "no oss:// addresses", where, "They are the hosted service's own; give the file."
             )
-        if _REMOTE.match(address) and not self._facts.takes_addresses:
+        if _REMOTE.match(url) and not self._spec.takes_urls:
             raise self._refusal(
                 f"no {kind} by address", where, "Download it, and give its bytes or a pathlib.Path."
             )
-        return address
+        return url
 
     def _check_type(self, url: DataUrl, kind: str, where: str) -> None:
-        is_odd = kind == "pictures" and url.media_type not in _OLLAMA_PICTURES
-        if is_odd and not self._facts.takes_addresses:
+        is_odd = kind == "pictures" and url.media_type not in _OLLAMA_IMAGES
+        if is_odd and not self._spec.takes_urls:
             raise self._refusal(f"no {url.media_type}", where, "Give it as PNG, JPEG or WEBP.")
 
     def _join(self, frames: Frames, where: str) -> str:
-        pictures = [
-            frame.address.removeprefix(frame.prefix)
+        images = [
+            frame.url.removeprefix(frame.prefix)
             for frame in frames.frames
             if isinstance(frame, DataUrl) and frame.media_type == "image/jpeg"
         ]
-        if len(pictures) < len(frames.frames):
+        if len(images) < len(frames.frames):
             raise self._refusal(
                 "a list of frames only as JPEG within the request",
                 where,
                 "Give the frames as files or bytes.",
             )
-        return "data:video/jpeg;base64," + ",".join(pictures)
+        return "data:video/jpeg;base64," + ",".join(images)
 
-    def _pictures(self, video: Video, frames: Frames) -> list[Json]:
+    def _images(self, video: Video, frames: Frames) -> list[Json]:
         # The only way that is left to say it.
         rate = "" if video.fps is None else f", taken at {video.fps:g} per second"
         label = f"The next {len(frames.frames)} pictures are frames of a video{rate}, in order."
-        pictures = (
+        images = (
             Image(
                 source=frame,
                 min_pixels=video.min_pixels,
@@ -193,24 +193,24 @@ class OwnServerForm(Form):
             for number, frame in enumerate(frames.frames)
         )
         self._pass_over(total_pixels=video.total_pixels)
-        return [{"type": "text", "text": label}, *map(self.image, pictures)]
+        return [{"type": "text", "text": label}, *map(self.image, images)]
 
     def _limit(self, kind: str, image: Image) -> None:
-        limits = given(min_pixels=image.min_pixels, max_pixels=image.max_pixels)
-        if self._facts.pixels is None:
+        limits = omit_none(min_pixels=image.min_pixels, max_pixels=image.max_pixels)
+        if self._spec.pixels is None:
             if isinstance(image.source, DataUrl):
                 # Larger pictures were shrunk to it before they came here.
                 limits.pop("max_pixels", None)
             self._pass_over(**limits)
             return
         for name, value in limits.items():
-            self._settle(self._limits.setdefault(kind, {}), name, value, image.where)
+            self._resolve(self._limits.setdefault(kind, {}), name, value, image.where)
 
     def _limit_clip(self, video: Video) -> None:
         """Say how many pixels a clip may have, as far as it can be said."""
         names = ("min_pixels", "max_pixels", "total_pixels")
-        limits = given(**{name: getattr(video, name) for name in names})
-        if self._facts.pixels is None:
+        limits = omit_none(**{name: getattr(video, name) for name in names})
+        if self._spec.pixels is None:
             self._pass_over(**limits)
             return
         total = limits.pop("total_pixels", None)
@@ -219,7 +219,7 @@ class OwnServerForm(Form):
         else:
             self._pass_over(total_pixels=total)
         for name, value in limits.items():
-            self._settle(self._limits.setdefault("videos_kwargs", {}), name, value, video.where)
+            self._resolve(self._limits.setdefault("videos_kwargs", {}), name, value, video.where)
 
     def _clip_limits(self, video: Video, each: Json, total: int | None) -> Json:
         # `total_pixels` is the service's, of pairs of frames; here every frame counts.
@@ -232,13 +232,13 @@ class OwnServerForm(Form):
             return limits
         # How many frames there are, only the server will know.
         self._pass_over(**each)
-        return given(max_pixels=most)
+        return omit_none(max_pixels=most)
 
-    def _settle(self, held: dict[str, tuple[Any, str]], name: str, value: Any, where: str) -> None:
+    def _resolve(self, held: dict[str, tuple[Any, str]], name: str, value: Any, where: str) -> None:
         first, place = held.setdefault(name, (value, where))
         if first != value:
             raise UnsupportedContentError(
-                f"{self._facts.server} takes one {name} for all parts of a kind in a request; this "
+                f"{self._spec.title} takes one {name} for all parts of a kind in a request; this "
                 f"one has {value}, and {place} has {first}.",
                 where=where,
                 remedy="Give all the same, or ask in several requests.",
@@ -249,42 +249,42 @@ class OwnServerForm(Form):
 
     def _refusal(self, what: str, where: str, remedy: str) -> UnsupportedContentError:
         return UnsupportedContentError(
-            f"{self._facts.server} takes {what}.", where=where, remedy=remedy
+            f"{self._spec.title} takes {what}.", where=where, remedy=remedy
         )
 
 
-def _translate(request: Request, facts: DialectFacts, unread: set[str]) -> Json:
+def _translate(request: Request, spec: ServerSpec, unread: set[str]) -> Json:
     """Put the parameters where the server reads them."""
-    given_parameters = dict(request.parameters)
-    template = dict(given_parameters.pop("chat_template_kwargs", None) or {})
+    parameters_of_request = dict(request.parameters)
+    template = dict(parameters_of_request.pop("chat_template_kwargs", None) or {})
     parameters: Json = {}
-    for name, value in given_parameters.items():
-        if name in facts.template_parameters:
+    for name, value in parameters_of_request.items():
+        if name in spec.template_parameters:
             template.setdefault(name, value)
         elif name == "enable_thinking":
-            parameters.setdefault(facts.thinking, "medium" if value else "none")
+            parameters.setdefault(spec.thinking, "medium" if value else "none")
         elif name == "thinking_budget":
-            if facts.thinking_budget is None:
+            if spec.thinking_budget is None:
                 unread.add(name)
             else:
-                parameters[facts.thinking_budget] = value
-        elif name in facts.unread:
+                parameters[spec.thinking_budget] = value
+        elif name in spec.unread:
             unread.add(name)
         else:
-            parameters[facts.renamed.get(name, name)] = value
+            parameters[spec.renamed.get(name, name)] = value
     if template:
         parameters["chat_template_kwargs"] = template
-    return _force_tools(parameters, facts, unread)
+    return _force_tools(parameters, spec, unread)
 
 
-def _force_tools(parameters: Json, facts: DialectFacts, unread: set[str]) -> Json:
+def _force_tools(parameters: Json, spec: ServerSpec, unread: set[str]) -> Json:
     choice = parameters.get("tool_choice")
     if not (isinstance(choice, Mapping) or choice == "required"):
         return parameters
-    if facts.forced_tools == "no":
+    if spec.forced_tools == "no":
         unread.add("tool_choice")
         return {name: value for name, value in parameters.items() if name != "tool_choice"}
-    if facts.forced_tools == "required" and isinstance(choice, Mapping):
+    if spec.forced_tools == "required" and isinstance(choice, Mapping):
         # The only tool that is offered is as good as one that is named.
         wanted = choice.get("function", {}).get("name")
         tools = [tool for tool in parameters.get("tools", ()) if tool["function"]["name"] == wanted]
@@ -292,20 +292,20 @@ def _force_tools(parameters: Json, facts: DialectFacts, unread: set[str]) -> Jso
     return parameters
 
 
-def _go_on(facts: DialectFacts) -> Mapping[str, bool]:
-    if facts.partial is None:
+def _go_on(spec: ServerSpec) -> Mapping[str, bool]:
+    if spec.partial is None:
         raise ConfigurationError(
-            f"{facts.server} cannot go on with an assistant's message. End with a user's."
+            f"{spec.title} cannot go on with an assistant's message. End with a user's."
         )
-    return facts.partial
+    return spec.partial
 
 
-def _held(address: str | Attachment) -> Json:
-    if isinstance(address, Attachment):
-        return {"data": Attachment(address.url, is_bare=True)}
-    if _REMOTE.match(address):
-        return {"url": address}
-    return {"data": address.partition(",")[2]}
+def _held(url: str | Attachment) -> Json:
+    if isinstance(url, Attachment):
+        return {"data": Attachment(url.url, is_bare=True)}
+    if _REMOTE.match(url):
+        return {"url": url}
+    return {"data": url.partition(",")[2]}
 
 
 def _list(names: set[str]) -> str:

@@ -8,7 +8,7 @@ come once and are empty afterwards, comment lines to keep the connection open, `
 from collections.abc import Mapping
 
 from qwen_vl.content import Replacement
-from qwen_vl.reply import Delta, Facts, Reply, ToolCallDelta, is_cut
+from qwen_vl.reply import Delta, Reply, ResponseMetadata, ToolCallDelta, is_cut
 from qwen_vl.wire.events import EventDecoder
 from qwen_vl.wire.json import (
     Json,
@@ -23,7 +23,7 @@ from qwen_vl.wire.openai.decode import (
     decode_reply,
     decode_usage,
     find_choice,
-    settle_finish_reason,
+    resolve_finish_reason,
 )
 from qwen_vl.wire.tool_calls import ToolCallAssembler, find_tool_calls
 
@@ -62,9 +62,9 @@ class StreamDecoder(EventDecoder):
         """Read one event."""
         usage = decode_usage(event.get("usage"))
         if not event.get("choices"):
-            facts = self._find_facts(event, None)
-            delta = self.settle(Delta(facts=facts), usage)
-            return delta if facts else None
+            metadata = self._find_metadata(event, None)
+            delta = self.track_usage(Delta(metadata=metadata), usage)
+            return delta if metadata else None
         choice = find_choice(event)
         if not choice:
             raise self.broken("An event of the stream holds no answer where one should be")
@@ -74,21 +74,21 @@ class StreamDecoder(EventDecoder):
             calls = tuple(map(self.calls.add, find_tool_calls(message)))
         reason = decode_finish_reason(choice)
         if reason:
-            reason = settle_finish_reason(reason, has_calls=bool(self.calls))
+            reason = resolve_finish_reason(reason, has_calls=bool(self.calls))
             calls += tuple(self.calls.finish(is_cut=is_cut(reason)))
         delta = Delta(
             text=decode_text(message.get("content")),
             reasoning=decode_reasoning(message),
             tool_calls=calls,
             logprobs=decode_logprobs(choice.get("logprobs")),
-            facts=self._find_facts(event, reason),
+            metadata=self._find_metadata(event, reason),
         )
-        return self.settle(delta, usage)
+        return self.track_usage(delta, usage)
 
-    def _find_facts(self, event: Json, finish_reason: str | None) -> Facts | None:
-        if finish_reason is None and self.told.keys() >= _REPEATED:
+    def _find_metadata(self, event: Json, finish_reason: str | None) -> ResponseMetadata | None:
+        if finish_reason is None and self.reported.keys() >= _REPEATED:
             return None
-        return self.new_facts(
+        return self.new_metadata(
             finish_reason,
             model=as_text(event.get("model")),
             id=as_text(event.get("id")),

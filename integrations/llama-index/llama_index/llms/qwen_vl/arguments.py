@@ -7,8 +7,8 @@ from typing import Any
 from llama_index.core.base.llms.types import LLMMetadata, MessageRole
 
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.specs.models import find_model
-from qwen_vl.specs.servers import DEFAULT_DIALECT, Dialect
+from qwen_vl.specs.models import get_model_spec
+from qwen_vl.specs.servers import DEFAULT_SERVER, Server
 
 _OTHER_NAMES = {"api_base": "base_url", "model_name": "model", "request_timeout": "timeout"}
 _HINTS = {
@@ -19,11 +19,11 @@ _HINTS = {
 }
 
 
-def resolve_arguments(given: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+def resolve_arguments(values: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
     """Give the fields that the keywords of a constructor mean.
 
     Args:
-        given: Keywords.
+        values: Keywords.
         fields: Names of the fields that there are.
 
     Raises:
@@ -36,7 +36,7 @@ def resolve_arguments(given: Mapping[str, Any], fields: Collection[str]) -> dict
 temperature?
     """
     resolved: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in values.items():
         field = _field(name)
         if field not in fields:
             raise ConfigurationError(f"{name!r} is no setting of QwenVL. {_hint(name, fields)}")
@@ -44,7 +44,7 @@ temperature?
             # LlamaIndex's own constructors take it for "as it is".
             continue
         if field in resolved:
-            both = " and ".join(sorted(other for other in given if _field(other) == field))
+            both = " and ".join(sorted(other for other in values if _field(other) == field))
             raise ConfigurationError(f"{both} mean the same. Pass one of them.")
         resolved[field] = value
     return resolved
@@ -77,7 +77,7 @@ def to_metadata(
     max_tokens: int | None = None,
     context_window: int | None = None,
     is_function_calling_model: bool | None = None,
-    dialect: Dialect = DEFAULT_DIALECT,
+    server: Server = DEFAULT_SERVER,
 ) -> LLMMetadata:
     """Describe a model.
 
@@ -86,16 +86,16 @@ def to_metadata(
         max_tokens: Most tokens of an answer, where a limit was set.
         context_window: Tokens of input and output, where the model's own figure shall not hold.
         is_function_calling_model: Whether it calls tools, where that shall be said.
-        dialect: Which server is asked: those of one's own teach every model to call tools.
+        server: Which server is asked: those of one's own teach every model to call tools.
 
     Example:
         >>> to_metadata("qwen3-vl-plus").context_window
         262144
     """
-    facts = find_model(model)
-    window = context_window or facts.context_window or _CONTEXT_WINDOW
-    longest = max_tokens or facts.max_output_tokens or _MAX_OUTPUT_TOKENS
-    calls_tools = facts.accepts_tools or dialect != DEFAULT_DIALECT
+    spec = get_model_spec(model)
+    window = context_window or spec.context_window or _CONTEXT_WINDOW
+    longest = max_tokens or spec.max_output_tokens or _MAX_OUTPUT_TOKENS
+    calls_tools = spec.accepts_tools or server != DEFAULT_SERVER
     return LLMMetadata(
         context_window=window,
         num_output=min(longest, max(1, window // _LARGEST_SHARE)),
@@ -104,5 +104,5 @@ def to_metadata(
             calls_tools if is_function_calling_model is None else is_function_calling_model
         ),
         model_name=model,
-        system_role=MessageRole.SYSTEM if facts.accepts_system else MessageRole.USER,
+        system_role=MessageRole.SYSTEM if spec.accepts_system else MessageRole.USER,
     )

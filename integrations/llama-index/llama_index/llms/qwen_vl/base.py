@@ -44,7 +44,7 @@ from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.parameters import ToolChoice, check_secrets, to_tool_choice
 
 if TYPE_CHECKING:
-    from qwen_vl.grounding.grounder import QuestionAsker
+    from qwen_vl.grounding.grounder import BaseGrounder
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -70,8 +70,8 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
         >>> from qwen_vl_sandbox import Sandbox
         >>> with Sandbox() as sandbox:
         ...     llm = QwenVL(api_base=sandbox.base_url, api_key="sk-sandbox")
-        ...     picture = ImageBlock(path=CHELSEA)
-        ...     response = llm.chat([ChatMessage([picture, TextBlock(text="What is this?")])])
+        ...     image = ImageBlock(path=CHELSEA)
+        ...     response = llm.chat([ChatMessage([image, TextBlock(text="What is this?")])])
         ...     found = llm.locate(CHELSEA, "red things")
         >>> response.additional_kwargs["image_tokens"]
         128
@@ -132,7 +132,7 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
             max_tokens=self.max_completion_tokens or self.max_tokens,
             context_window=self.context_window,
             is_function_calling_model=self.is_function_calling_model,
-            dialect=self.dialect,
+            server=self.server,
         )
 
     @llm_chat_callback()
@@ -322,7 +322,7 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
             method = choose_structured_method(
                 (llm_kwargs or {}).get("model") or self.model,
                 protocol=self.protocol,
-                dialect=self.dialect,
+                server=self.server,
             )
             if method != "json_schema" and self.is_function_calling_model is not None:
                 # The user's word on the model, who may know better.
@@ -351,11 +351,11 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
         return [ChatMessage(role=MessageRole.USER, blocks=blocks)]
 
     @override
-    def _asker(self) -> "QuestionAsker":
+    def _grounder(self) -> "BaseGrounder":
         # Imported at the first use: programs that never locate anything do not wait for it.
-        from llama_index.llms.qwen_vl.grounding import LlmAsker  # noqa: PLC0415
+        from llama_index.llms.qwen_vl.grounding import LlmGrounder  # noqa: PLC0415
 
-        return LlmAsker(self)
+        return LlmGrounder(self)
 
     def _make_request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool | None

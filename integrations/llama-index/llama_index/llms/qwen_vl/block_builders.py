@@ -28,7 +28,7 @@ from qwen_vl.media.pdf import PDF_TYPE
 from qwen_vl.request.types import MediaPolicy
 
 Media: TypeAlias = str | bytes | Path | BinaryIO
-Picture: TypeAlias = Any
+ImageInput: TypeAlias = Any
 """Those, a `PIL.Image.Image`, or a numpy array of `uint8`: height x width (x 1, 3 or 4)."""
 
 _Kind = Literal["image", "video"]
@@ -37,7 +37,7 @@ _ARTICLES = {"image": "An", "video": "A"}
 
 
 def image_block(
-    image: Picture,
+    image: ImageInput,
     *,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
@@ -113,7 +113,7 @@ def video_block(  # noqa: PLR0913 - what may stand beside a video.
 
 
 def frames_block(
-    frames: Sequence[Picture],
+    frames: Sequence[ImageInput],
     *,
     fps: float | None = None,
     min_pixels: int | None = None,
@@ -144,8 +144,8 @@ def frames_block(
     options = Options(
         fps=fps, min_pixels=min_pixels, max_pixels=max_pixels, total_pixels=total_pixels
     )
-    addresses = [_frame(frame, f"frames[{index}]") for index, frame in enumerate(frames)]
-    return VideoBlock(video=write_frames(addresses, options), video_mimetype=FRAMES_TYPE)
+    urls = [_frame(frame, f"frames[{index}]") for index, frame in enumerate(frames)]
+    return VideoBlock(video=write_frames(urls, options), video_mimetype=FRAMES_TYPE)
 
 
 def document_block(
@@ -190,13 +190,13 @@ def document_block(
     return DocumentBlock(**where, document_mimetype=media_type, title=title)
 
 
-def _locate(media: Picture, kind: _Kind, options: Options) -> tuple[dict[str, Any], str | None]:
+def _locate(media: ImageInput, kind: _Kind, options: Options) -> tuple[dict[str, Any], str | None]:
     """Find the fields that say where media is, and its type with the options in it."""
     match to_source(media):
-        case Url(address=address) if address[:5].lower() == "data:":
-            return _from_data_url(address, kind, options)
-        case Url(address=address):
-            return {"url": write_fragment(address, options)}, None
+        case Url(url=url) if url[:5].lower() == "data:":
+            return _from_data_url(url, kind, options)
+        case Url(url=url):
+            return {"url": write_fragment(url, options)}, None
         case LocalFile(path=path, is_trusted=True):
             _check_exists(path, kind)
             return {"path": path}, _with_options(mimetypes.guess_type(path)[0], kind, options)
@@ -219,25 +219,23 @@ def _locate(media: Picture, kind: _Kind, options: Options) -> tuple[dict[str, An
     )
 
 
-def _from_data_url(
-    address: str, kind: _Kind, options: Options
-) -> tuple[dict[str, Any], str | None]:
-    header, _, text = address.partition(",")
+def _from_data_url(url: str, kind: _Kind, options: Options) -> tuple[dict[str, Any], str | None]:
+    header, _, text = url.partition(",")
     if not header.lower().endswith(";base64"):
         # Percent-encoded: rare, and the block keeps it as it is.
-        return {"url": address}, None
+        return {"url": url}, None
     media_type = header[len("data:") : -len(";base64")]
     return {kind: text.encode()}, _with_options(media_type or None, kind, options)
 
 
 def _with_options(media_type: str | None, kind: _Kind, options: Options) -> str | None:
-    if not options.given():
+    if not options.set_values():
         return media_type
     # What the bytes say counts in the end; a type must be there for the options to stand behind.
     return write_parameters(media_type or _FALLBACK_TYPES[kind], options)
 
 
-def _frame(frame: Picture, where: str) -> str:
+def _frame(frame: ImageInput, where: str) -> str:
     source = to_source(frame)
     if isinstance(source, LocalFile) and source.is_trusted:
         frame = load(source, MediaPolicy(max_inline_bytes=MAX_FILE_BYTES), where).data

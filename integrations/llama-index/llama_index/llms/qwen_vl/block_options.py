@@ -56,7 +56,7 @@ class Options:
     max_frames: int | None = None
     video_mode: VideoMode | None = None
 
-    def given(self) -> dict[str, float | str]:
+    def set_values(self) -> dict[str, float | str]:
         """Name those that are set."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
@@ -64,28 +64,28 @@ class Options:
 _NAMES = tuple(field.name for field in fields(Options))
 
 
-def write_fragment(address: str, options: Options) -> str:
+def write_fragment(url: str, options: Options) -> str:
     """Put options behind an address.
 
     Args:
-        address: `http:`, `https:`, `oss:` or `file:`.
+        url: `http:`, `https:`, `oss:` or `file:`.
         options: What it shall carry.
 
     Example:
         >>> write_fragment("https://example.com/walk.mp4", Options(fps=0.5))
         'https://example.com/walk.mp4#fps=0.5'
     """
-    given = _spell(options, "&")
-    if not given:
-        return address
-    return f"{address}{'&' if '#' in address else '#'}{given}"
+    set_values = _encode(options, "&")
+    if not set_values:
+        return url
+    return f"{url}{'&' if '#' in url else '#'}{set_values}"
 
 
-def read_fragment(address: str, where: str) -> tuple[str, Options]:
+def read_fragment(url: str, where: str) -> tuple[str, Options]:
     """Take the options from an address; other things that its fragment holds stay.
 
     Args:
-        address: Any address.
+        url: Any address.
         where: The part, for errors.
 
     Raises:
@@ -95,9 +95,9 @@ def read_fragment(address: str, where: str) -> tuple[str, Options]:
         >>> read_fragment("https://example.com/walk.mp4#t=5&fps=0.5", "")[0]
         'https://example.com/walk.mp4#t=5'
     """
-    if not _REMOTE.match(address):
-        return address, Options()
-    base, _, fragment = address.partition("#")
+    if not _REMOTE.match(url):
+        return url, Options()
+    base, _, fragment = url.partition("#")
     options, rest = _read(fragment.split("&") if fragment else [], where)
     return (f"{base}#{'&'.join(rest)}" if rest else base), options
 
@@ -113,7 +113,7 @@ def write_parameters(media_type: str, options: Options) -> str:
         >>> write_parameters("video/mp4", Options(fps=0.5, max_pixels=655360))
         'video/mp4;fps=0.5;max_pixels=655360'
     """
-    return ";".join(filter(None, [media_type, _spell(options, ";")]))
+    return ";".join(filter(None, [media_type, _encode(options, ";")]))
 
 
 def read_parameters(media_type: str | None, where: str) -> tuple[str | None, Options]:
@@ -133,23 +133,23 @@ def read_parameters(media_type: str | None, where: str) -> tuple[str | None, Opt
     return ";".join([base, *rest]), options
 
 
-def read_data_url(address: str, where: str) -> tuple[str, Options]:
+def read_data_url(url: str, where: str) -> tuple[str, Options]:
     """Take the options from a `data:` address, as the RAG engines make it of a block.
 
     Args:
-        address: `data:video/mp4;fps=0.5;base64,…`.
+        url: `data:video/mp4;fps=0.5;base64,…`.
         where: The part, for errors.
 
     Raises:
         MediaOptionError: An option is no number.
     """
-    comma = address.find(",")
-    header = address[:comma]
+    comma = url.find(",")
+    header = url[:comma]
     # Frames are long, and of ten addresses nine carry nothing.
     if comma < 0 or not any(f";{name}=" in header for name in _NAMES):
-        return address, Options()
+        return url, Options()
     media_type, options = read_parameters(header, where)
-    return f"{media_type}{address[comma:]}", options
+    return f"{media_type}{url[comma:]}", options
 
 
 def write_frames(frames: Sequence[str], options: Options) -> bytes:
@@ -159,7 +159,7 @@ def write_frames(frames: Sequence[str], options: Options) -> bytes:
         frames: Addresses, `data:` ones too.
         options: What stands beside them.
     """
-    return orjson.dumps({"frames": list(frames), **options.given()})
+    return orjson.dumps({"frames": list(frames), **options.set_values()})
 
 
 def read_frames(data: bytes, where: str) -> tuple[list[str], Options]:
@@ -202,8 +202,8 @@ def write_page_options(
         'application/pdf;pages=1,2;dpi=100'
     """
     spelt = pages if pages is None or isinstance(pages, str) else ",".join(map(str, pages))
-    given = {"pages": spelt, "dpi": dpi}
-    return ";".join([media_type, *(f"{k}={v}" for k, v in given.items() if v is not None)])
+    set_values = {"pages": spelt, "dpi": dpi}
+    return ";".join([media_type, *(f"{k}={v}" for k, v in set_values.items() if v is not None)])
 
 
 def read_page_options(media_type: str | None, where: str) -> tuple[str | None, float | None]:
@@ -224,8 +224,8 @@ def read_page_options(media_type: str | None, where: str) -> tuple[str | None, f
     return found.get("pages"), None if dpi is None else _value("dpi", dpi, where)
 
 
-def _spell(options: Options, separator: str) -> str:
-    return separator.join(f"{name}={value}" for name, value in options.given().items())
+def _encode(options: Options, separator: str) -> str:
+    return separator.join(f"{name}={value}" for name, value in options.set_values().items())
 
 
 def _read(pairs: Sequence[str], where: str) -> tuple[Options, list[str]]:

@@ -60,8 +60,8 @@ from qwen_vl.media.data_url import decode_base64, decode_head
 from qwen_vl.media.tool_content import is_link
 
 # Base64 of what addresses begin with: `data:`, `http`, `oss:`, `file:`. No picture or video does.
-_ADDRESS_HEADS = ("ZGF0YT", "aHR0c", "b3NzOi", "ZmlsZT")
-_ADDRESSES = (b"data:", b"http:", b"https:", b"oss:", b"file:")
+_URL_HEADS = ("ZGF0YT", "aHR0c", "b3NzOi", "ZmlsZT")
+_URLS = (b"data:", b"http:", b"https:", b"oss:", b"file:")
 # What LlamaIndex calls a document that has no name.
 _NO_TITLE = "input_document"
 _SERVED = ("http:", "https:", "oss:")
@@ -85,7 +85,7 @@ def to_tool_parts(blocks: Sequence[BaseContentBlock], where: str) -> tuple[ToolP
     Example:
         >>> page = DocumentBlock(url="https://e.org/a.html", document_mimetype="text/html")
         >>> to_tool_parts([page], "messages[2]")[0].source
-        Url(address='https://e.org/a.html')
+        Url(url='https://e.org/a.html')
     """
     parts: list[Any] = []
     for index, block in enumerate(blocks):
@@ -116,7 +116,7 @@ def _require_tool_part(part: Part) -> ToolPart:
     match part:
         case Text() | Image() | Video() | Document():
             return part
-        case Audio(source=Url(address=address)) if is_link(address):
+        case Audio(source=Url(url=url)) if is_link(url):
             return File(source=part.source, media_type=f"audio/{part.format}", where=part.where)
     raise UnsupportedContentError(
         f"A tool's result cannot hold {_KINDS.get(type(part), 'a tool call')}.",
@@ -128,14 +128,14 @@ def _require_tool_part(part: Part) -> ToolPart:
 def _to_tool_document(block: DocumentBlock, where: str) -> ToolPart:
     """Read what LlamaIndex calls a document: a file of any type, or a link to one."""
     if block.data is None and block.path is None and block.url is not None:
-        address = str(block.url)
-        source: Source = Url(address) if is_link(address) else _document_source(block, where)
+        url = str(block.url)
+        source: Source = Url(url) if is_link(url) else _document_source(block, where)
     else:
         source = _document_source(block, where)
     stated = block.document_mimetype or ""
     media_type = _sniff_document(source) or stated
     title = None if block.title == _NO_TITLE else block.title
-    if isinstance(source, Url) and is_link(source.address):
+    if isinstance(source, Url) and is_link(source.url):
         return File(source=source, media_type=media_type, title=title, where=where)
     match media_type.partition(";")[0].partition("/")[0], media_type.partition(";")[0]:
         case _, "application/pdf":
@@ -213,7 +213,7 @@ def _to_media(block: BaseContentBlock, where: str) -> Part:
         case AudioBlock():
             source = _find_source(block, "audio", where)
             if isinstance(source, Url):
-                source = to_source(source.address) or source
+                source = to_source(source.url) or source
             return Audio(source=source, format=block.format or "wav", where=where)
         case DocumentBlock():
             return _to_document(block, where)
@@ -269,7 +269,7 @@ def _mark_cached(parts: list[Part], point: CachePoint, where: str) -> None:
 
 def _to_image(block: ImageBlock, where: str) -> Image:
     source, options = _read_media(block, "image", block.image_mimetype, where)
-    if isinstance(source, Frames) or options.given().keys() - {"min_pixels", "max_pixels"}:
+    if isinstance(source, Frames) or options.set_values().keys() - {"min_pixels", "max_pixels"}:
         raise UnsupportedContentError(
             "An ImageBlock carries a video's frames or options.",
             where=where,
@@ -303,22 +303,22 @@ def _read_media(
     source = _find_source(block, kind, where)
     media_type, options = read_parameters(stated, where)
     if isinstance(source, Url):
-        address = source.address
-        if address[:5].lower() == "data:":
-            address, options = _first(read_data_url(address, where), options)
-            if address.startswith(f"data:{FRAMES_TYPE}"):
-                return _read_frames(address.partition(",")[2], where)
-            return Url(address), options
-        address, options = _first(read_fragment(address, where), options)
-        return to_source(address) or Url(address), options
+        url = source.url
+        if url[:5].lower() == "data:":
+            url, options = _first(read_data_url(url, where), options)
+            if url.startswith(f"data:{FRAMES_TYPE}"):
+                return _read_frames(url.partition(",")[2], where)
+            return Url(url), options
+        url, options = _first(read_fragment(url, where), options)
+        return to_source(url) or Url(url), options
     if media_type == FRAMES_TYPE and isinstance(source, Inline):
         return _read_frames(source.data, where)
     return source, options
 
 
 def _first(read: tuple[str, Options], stated: Options) -> tuple[str, Options]:
-    address, options = read
-    return address, Options(**{**stated.given(), **options.given()})  # type: ignore[arg-type]
+    url, options = read
+    return url, Options(**{**stated.set_values(), **options.set_values()})  # type: ignore[arg-type]
 
 
 def _read_frames(text: bytes | str, where: str) -> tuple[Frames, Options]:
@@ -366,17 +366,17 @@ def _url(block: ImageBlock | VideoBlock | AudioBlock) -> str | None:
 
 def _unwrap(url: str, where: str) -> Source:
     header, _, data = url.partition(",") if url[:5].lower() == "data:" else ("", "", "")
-    if header.lower().endswith(";base64") and data.startswith(_ADDRESS_HEADS):
+    if header.lower().endswith(";base64") and data.startswith(_URL_HEADS):
         return _from_base64(data.encode(), where)
     return Url(url)
 
 
 def _from_base64(data: bytes, where: str) -> Source:
-    if data[:8].decode("ascii", errors="replace").startswith(_ADDRESS_HEADS):
+    if data[:8].decode("ascii", errors="replace").startswith(_URL_HEADS):
         # A block takes an address for the media itself, and encodes it; so does one of a node,
         # to pass through engines that take blocks apart.
         text = _decode(data, where)
-        if text.startswith(_ADDRESSES):
+        if text.startswith(_URLS):
             return Url(text.decode("utf-8", errors="replace"))
     return Inline(data)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from llama_index.llms.qwen_vl.base import QwenVL
 from llama_index.llms.qwen_vl.block_builders import image_block, video_block
-from qwen_vl import demonstration as demo
+from qwen_vl.cli import demo
 
 _N_QUESTIONS = 3
 
@@ -25,7 +25,7 @@ def run(console: Console, **settings: Any) -> None:
     """
     llm = QwenVL(**settings)
     console.rule(f"LlamaIndex 1 of {_N_QUESTIONS}")
-    _ask(console, llm, demo.PICTURE_QUESTION, [demo.PICTURE], image_block(demo.PICTURE))
+    _ask(console, llm, demo.IMAGE_QUESTION, [demo.IMAGE], image_block(demo.IMAGE))
     console.rule(f"LlamaIndex 2 of {_N_QUESTIONS}")
     _ask(console, llm, demo.VIDEO_QUESTION, [demo.VIDEO], video_block(demo.VIDEO, fps=2))
     console.rule(f"LlamaIndex {_N_QUESTIONS} of {_N_QUESTIONS}")
@@ -54,10 +54,10 @@ def _ask(
 
 
 async def _look_closer(console: Console, llm: QwenVL) -> None:
-    demo.print_question(console, demo.AGENT_QUESTION, [demo.AGENT_PICTURE], llm.model)
+    demo.print_question(console, demo.AGENT_QUESTION, [demo.AGENT_IMAGE], llm.model)
 
     agent = FunctionAgent(llm=llm, tools=[zoom])
-    question = [image_block(demo.AGENT_PICTURE), TextBlock(text=demo.AGENT_QUESTION)]
+    question = [image_block(demo.AGENT_IMAGE), TextBlock(text=demo.AGENT_QUESTION)]
     handler = agent.run(user_msg=ChatMessage(question))
     async for event in handler.stream_events():
         if isinstance(event, ToolCallResult):

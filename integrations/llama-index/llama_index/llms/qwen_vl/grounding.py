@@ -34,11 +34,11 @@ from qwen_vl.content import (
     Video,
 )
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.grounding.grounder import Answer, GroundingTool, Question, QuestionAsker
+from qwen_vl.grounding.grounder import Answer, BaseGrounder, GroundingTool, Question
 from qwen_vl.settings import QwenVLSettings
 
 
-class LlmAsker(QuestionAsker):
+class LlmGrounder(BaseGrounder):
     """Asks for places and times by `chat` and `achat`.
 
     Args:
@@ -54,7 +54,7 @@ class LlmAsker(QuestionAsker):
         return _to_answer(self._llm.chat([_to_message(question)], **question.options))
 
     @override
-    async def aask(self, question: Question) -> Answer:
+    async def ask_async(self, question: Question) -> Answer:
         return _to_answer(await self._llm.achat([_to_message(question)], **question.options))
 
 
@@ -70,20 +70,20 @@ def locate_tool(
         images: Pictures by the names that the agent has for them, in any form that
             `QwenVL.locate` takes. With them, it can name no others. Without them it names
             addresses, whose sizes must be given, and files inside of the model's `media_roots`.
-        **options: As of `ask_places`, for every call.
+        **options: As of `locate_task`, for every call.
 
     Example:
         >>> from llama_index.llms.qwen_vl import QwenVL
         >>> from PIL import Image
         >>> from qwen_vl_sandbox import Sandbox
-        >>> picture = Image.new("RGB", (640, 480), "white")
-        >>> picture.paste("red", (64, 48, 192, 240))
+        >>> image = Image.new("RGB", (640, 480), "white")
+        >>> image.paste("red", (64, 48, 192, 240))
         >>> with Sandbox() as sandbox:
         ...     llm = QwenVL(api_base=sandbox.base_url, api_key="sk-sandbox")
-        ...     print(locate_tool(llm, {"desk": picture}).call(image="desk", what="red things"))
+        ...     print(locate_tool(llm, {"desk": image}).call(image="desk", what="red things"))
         1 box in a picture of 640 x 480 pixels: red [64, 48, 192, 240].
     """
-    tool = GroundingTool(asker=LlmAsker(llm), media=images, options=options)
+    tool = GroundingTool(grounder=LlmGrounder(llm), media=images, options=options)
     return FunctionTool.from_defaults(
         tool.locate, async_fn=tool.alocate, name="locate", description=tool.describe_locate()
     )
@@ -101,9 +101,9 @@ def timeline_tool(
         videos: Videos by the names that the agent has for them, in any form that
             `QwenVL.timeline` takes. With them, it can name no others. Without them it names
             addresses, and files inside of the model's `media_roots`.
-        **options: As of `ask_events`, for every call.
+        **options: As of `find_events_task`, for every call.
     """
-    tool = GroundingTool(asker=LlmAsker(llm), media=videos, options=options)
+    tool = GroundingTool(grounder=LlmGrounder(llm), media=videos, options=options)
     return FunctionTool.from_defaults(
         tool.timeline,
         async_fn=tool.atimeline,
@@ -119,11 +119,11 @@ def _settings_of(llm: FunctionCallingLLM) -> QwenVLSettings:
 
 
 def _to_answer(response: ChatResponse) -> Answer:
-    told = response.additional_kwargs
+    reported = response.additional_kwargs
     return Answer(
         text=response.message.content or "",
-        finish_reason=told.get("finish_reason"),
-        image_hw=told.get("image_hw"),
+        finish_reason=reported.get("finish_reason"),
+        image_hw=reported.get("image_hw"),
     )
 
 
@@ -159,10 +159,10 @@ def _to_video_block(part: Video) -> VideoBlock:
 
 def _to_value(source: Source) -> Any:
     match source:
-        case Url(address=value) | Inline(data=value):
+        case Url(url=value) | Inline(data=value):
             return value
         case DataUrl():
-            return source.address if source.data is None else source.data
+            return source.url if source.data is None else source.data
         case LocalFile(path=path):
             return path if source.is_trusted else str(path)
         case OpenFile(file=file):

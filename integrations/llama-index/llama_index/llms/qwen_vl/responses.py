@@ -23,7 +23,7 @@ from qwen_vl.content import ToolCall
 from qwen_vl.errors import AnswerFormatError
 from qwen_vl.parsing import parse_arguments
 from qwen_vl.process_local import ProcessBoundAsyncIterator, ProcessBoundIterator
-from qwen_vl.prototype import Mould
+from qwen_vl.prototype import Prototype
 from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage, describe_cut, to_dicts
 
 
@@ -95,15 +95,15 @@ class ResponseBuilder:
         self._builder.add(delta)
         # Where agents look for it.
         thought = {"thinking_delta": delta.reasoning} if delta.reasoning else {}
-        if delta.facts or self._builder.has_calls:
+        if delta.metadata or self._builder.has_calls:
             response = _to_response(self._builder.reply(), list(self._logprobs) or None)
             self._raw, self._beside = dict(response.raw or {}), dict(response.additional_kwargs)
             response.delta = delta.text
             response.additional_kwargs.update(thought)
             return response
         blocks = _to_blocks(self._builder.text, self._builder.reasoning)
-        return _RESPONSE.cast(
-            message=_MESSAGE.cast(blocks=blocks, additional_kwargs={}),
+        return _RESPONSE.copy_with(
+            message=_MESSAGE.copy_with(blocks=blocks, additional_kwargs={}),
             delta=delta.text,
             raw=dict(self._raw),
             logprobs=list(self._logprobs) or None,
@@ -207,8 +207,8 @@ def keep_first_call(response: ChatResponse) -> ChatResponse:
 
 
 def _to_blocks(text: str, reasoning: str) -> list[ContentBlock]:
-    thinking = [_THINKING.cast(content=reasoning)] if reasoning else []
-    return [*thinking, _TEXT.cast(text=text)]
+    thinking = [_THINKING.copy_with(content=reasoning)] if reasoning else []
+    return [*thinking, _TEXT.copy_with(text=text)]
 
 
 def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResponse:
@@ -218,17 +218,17 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
         n_tokens = usage.reasoning_tokens if usage else None
         blocks.append(ThinkingBlock(content=reply.reasoning, num_tokens=n_tokens))
     if reply.text or not reply.tool_calls:
-        blocks.append(_TEXT.cast(text=reply.text))
+        blocks.append(_TEXT.copy_with(text=reply.text))
     is_whole = reply.has_ended or reply.finish_reason is not None
     blocks += [_to_call_block(call, is_whole=is_whole) for call in reply.tool_calls]
     calls = [_to_dict(call) for call in reply.tool_calls]
-    return _RESPONSE.cast(
-        message=_MESSAGE.cast(
+    return _RESPONSE.copy_with(
+        message=_MESSAGE.copy_with(
             blocks=blocks,
             # Structured streams read calls from here alone; dicts survive being stored.
             additional_kwargs={"tool_calls": calls} if calls else {},
         ),
-        raw=_given(
+        raw=_omit_none(
             {
                 "id": reply.id,
                 "model": reply.model,
@@ -238,7 +238,7 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
             }
         ),
         logprobs=logprobs,
-        additional_kwargs=_given(
+        additional_kwargs=_omit_none(
             {
                 **(_count(usage) if usage else {}),
                 "finish_reason": reply.finish_reason,
@@ -253,10 +253,10 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
 
 
 # A stream makes one of each for every token.
-_TEXT = Mould(TextBlock(text=""))
-_THINKING = Mould(ThinkingBlock(content=""))
-_MESSAGE = Mould(ChatMessage(role=MessageRole.ASSISTANT, blocks=[]))
-_RESPONSE = Mould(ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT)))
+_TEXT = Prototype(TextBlock(text=""))
+_THINKING = Prototype(ThinkingBlock(content=""))
+_MESSAGE = Prototype(ChatMessage(role=MessageRole.ASSISTANT, blocks=[]))
+_RESPONSE = Prototype(ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT)))
 
 
 def _count(usage: Usage) -> dict[str, int | None]:
@@ -310,8 +310,8 @@ def _parse_partial(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _to_logprobs(given: Mapping[str, Any] | None) -> list[list[LogProb]] | None:
-    if not given:
+def _to_logprobs(values: Mapping[str, Any] | None) -> list[list[LogProb]] | None:
+    if not values:
         return None
     return [
         [
@@ -322,9 +322,9 @@ def _to_logprobs(given: Mapping[str, Any] | None) -> list[list[LogProb]] | None:
             )
             for top in (token.get("top_logprobs") or [token])
         ]
-        for token in given.get("content") or ()
+        for token in values.get("content") or ()
     ]
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def _omit_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}

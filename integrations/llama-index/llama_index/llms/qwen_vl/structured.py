@@ -281,8 +281,8 @@ class StructuredPrediction(FunctionCallingLLM):
 
 
 def _options(form: AnswerForm[Any], llm_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-    given = {name: held for name, held in (llm_kwargs or {}).items() if name not in _FORCING}
-    return {**given, **form.options()}
+    values = {name: held for name, held in (llm_kwargs or {}).items() if name not in _FORCING}
+    return {**values, **form.options()}
 
 
 def _start_structured(

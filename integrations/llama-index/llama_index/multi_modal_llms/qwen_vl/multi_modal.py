@@ -17,7 +17,7 @@ from llama_index.llms.qwen_vl.responses import (
     complete_each,
     to_completion_response,
 )
-from qwen_vl.specs.models import find_model
+from qwen_vl.specs.models import get_model_spec
 
 
 class QwenVLMultiModalMetadata(LLMMetadata, MultiModalLLMMetadata):
@@ -102,7 +102,7 @@ class QwenVLMultiModal(QwenVL, MultiModalLLM):
     def metadata(self) -> QwenVLMultiModalMetadata:
         """What the model can do, how many tokens it takes and gives, and how many pictures."""
         return QwenVLMultiModalMetadata(
-            **super().metadata.model_dump(), num_input_files=find_model(self.model).max_images
+            **super().metadata.model_dump(), num_input_files=get_model_spec(self.model).max_images
         )
 
 

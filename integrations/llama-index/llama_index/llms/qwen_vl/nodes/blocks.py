@@ -72,7 +72,7 @@ class NodeImage(_NodeBlock, ImageBlock):
 
     def inline_url(self) -> str:
         """Give its URL; a `data:` URL of what the block holds, where it has none."""
-        return _spell(self, self.image, self.image_mimetype, "image/png", self._part.where)
+        return _encode(self, self.image, self.image_mimetype, "image/png", self._part.where)
 
 
 class NodeVideo(_NodeBlock, VideoBlock):
@@ -80,7 +80,7 @@ class NodeVideo(_NodeBlock, VideoBlock):
 
     def inline_url(self) -> str:
         """Give its URL; a `data:` URL of what the block holds, where it has none."""
-        return _spell(self, self.video, self.video_mimetype, "video/mp4", self._part.where)
+        return _encode(self, self.video, self.video_mimetype, "video/mp4", self._part.where)
 
 
 class NodeAudio(_NodeBlock, AudioBlock):
@@ -88,7 +88,7 @@ class NodeAudio(_NodeBlock, AudioBlock):
 
     def inline_url(self) -> str:
         """Give its URL."""
-        return _spell(self, self.audio, self.format, "audio/wav", self._part.where)
+        return _encode(self, self.audio, self.format, "audio/wav", self._part.where)
 
 
 NodeBlock = NodeImage | NodeVideo | NodeAudio
@@ -164,18 +164,18 @@ def _unseen(source: Source) -> Source:
     return _UNSEEN if isinstance(source, LocalFile) else source
 
 
-def _spell(
+def _encode(
     block: Media | AudioBlock, held: Any, media_type: str | None, fallback: str, where: str
 ) -> str:
     """Spell a block as one address, with its options in it."""
     if block.url is not None:
-        address = str(block.url)
-        if address[:5].lower() != "data:":
+        url = str(block.url)
+        if url[:5].lower() != "data:":
             # The prompt's template takes no address without a host.
-            return address.replace("file:///", "file://localhost/", 1)
+            return url.replace("file:///", "file://localhost/", 1)
         # Nor data that is not Base64.
-        text = pybase64.b64encode(decode_data_url(address, where).data).decode()
-        return f"data:{_with_kind(address[5 : address.find(',')], fallback)};base64,{text}"
+        text = pybase64.b64encode(decode_data_url(url, where).data).decode()
+        return f"data:{_with_kind(url[5 : url.find(',')], fallback)};base64,{text}"
     return f"data:{_with_kind(media_type or '', fallback)};base64,{held.decode()}"
 
 

@@ -74,8 +74,8 @@ def read_node_media(node: object, *, is_trusted: bool = False) -> Iterator[Media
         MediaError: There is no such file; only where `is_trusted`.
     """
     match node:
-        case ImageNode(image_url=str(address)) if address:
-            yield image_block(address)
+        case ImageNode(image_url=str(url)) if url:
+            yield image_block(url)
         case ImageNode(image=str(text)) if text:
             yield ImageBlock(image=text.encode(), image_mimetype=node.image_mimetype)
         case ImageNode(image_path=str(path)) if path:
@@ -162,7 +162,7 @@ _Kind: TypeAlias = Literal["image", "video"]
 _BLOCKS: Mapping[_Kind, type[Media]] = {"image": ImageBlock, "video": VideoBlock}
 _FALLBACK_TYPES = {"image": "image/png", "video": "video/mp4"}
 _SHOWN_CHARS = 80
-_ADDRESS = re.compile(r"(?:https?|oss|data|file):", re.IGNORECASE)
+_URL = re.compile(r"(?:https?|oss|data|file):", re.IGNORECASE)
 
 
 def read_media(node: BaseNode, keys: Mapping[str, str]) -> tuple[Media, ...]:
@@ -220,7 +220,7 @@ def _has_field(node: BaseNode, kind: _Kind) -> bool:
 
 
 def _add_options(block: Media, kind: _Kind, options: Options) -> Media:
-    if not options.given():
+    if not options.set_values():
         return block
     if block.url is not None:
         return block.model_copy(update={"url": write_fragment(str(block.url), options)})
@@ -230,33 +230,33 @@ def _add_options(block: Media, kind: _Kind, options: Options) -> Media:
 
 
 def _find_name(node: BaseNode, kind: _Kind, keys: Mapping[str, str]) -> str | None:
-    given = [
+    set_values = [
         name for name in SOURCE_KEYS if name.startswith(kind) and _get(node, keys[name]) is not None
     ]
-    if len(given) > 1:
-        both = " and ".join(repr(keys[name]) for name in given)
+    if len(set_values) > 1:
+        both = " and ".join(repr(keys[name]) for name in set_values)
         raise UnsupportedContentError(
             f"Its metadata has {both}, and a node has one {kind}.",
             where=f"node {node.node_id!r}",
             remedy="Keep one of them, or make a node of each.",
         )
-    return given[0] if given else None
+    return set_values[0] if set_values else None
 
 
 def _read_named(node: BaseNode, name: str, key: str, options: Options) -> Media:
     value, where = _get(node, key), _place(node, key)
     if name == "video_frames":
         frames = [_frame(frame, where) for frame in _frame_list(value, where)]
-        return frames_block(frames, **options.given())  # type: ignore[arg-type]
+        return frames_block(frames, **options.set_values())  # type: ignore[arg-type]
     if not isinstance(value, str):
         raise _wrong(value, "must be text", where)
-    is_address = _ADDRESS.match(value) is not None
-    if is_address and name.endswith("_path"):
+    is_url = _URL.match(value) is not None
+    if is_url and name.endswith("_path"):
         raise _wrong(value, "is an address, and no path", where)
-    if not is_address and name.endswith("_url"):
+    if not is_url and name.endswith("_url"):
         raise _wrong(value, "is no address that the service takes", where)
     make: Any = image_block if name.startswith("image") else video_block
-    block: Media = make(_to_address(value), **options.given())
+    block: Media = make(_to_url(value), **options.set_values())
     return block
 
 
@@ -275,12 +275,12 @@ def _frame_list(value: Any, where: str) -> list[Any]:
 def _frame(frame: Any, where: str) -> str:
     if not isinstance(frame, str) or not frame:
         raise _wrong(frame, "is no frame: each is an address or a path, as text", where)
-    return _to_address(frame)
+    return _to_url(frame)
 
 
-def _to_address(text: str) -> str:
+def _to_url(text: str) -> str:
     # Metadata may come from anywhere, so that a path in it is read within `media_roots` alone.
-    return text if _ADDRESS.match(text) else Path(text).absolute().as_uri()
+    return text if _URL.match(text) else Path(text).absolute().as_uri()
 
 
 def _read_options(node: BaseNode, kind: _Kind, keys: Mapping[str, str]) -> Options:

@@ -26,7 +26,7 @@ MESSAGES = {
 """Message by status, for when none is given."""
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the service, not a failure here.
+class ApiError(Exception):
     """The service's refusal of a request.
 
     Args:
@@ -55,7 +55,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the service,
         self.param = param
 
 
-def refuse(
+def reject(
     message: str,
     *,
     status: int = BAD_REQUEST,
@@ -64,4 +64,4 @@ def refuse(
     param: str | None = None,
 ) -> NoReturn:
     """Refuse the request."""
-    raise Refusal(message, status=status, code=code, native_code=native_code, param=param)
+    raise ApiError(message, status=status, code=code, native_code=native_code, param=param)
