@@ -77,9 +77,10 @@ class QwenVLSettings(BaseModel):
     `"native"`, by its own, which has a few options more."""
 
     server: Server = DEFAULT_SERVER
-    """Which server is asked: `"dashscope"`, the hosted service, or one of your own: `"vllm"`,
-    `"sglang"`, `"llamacpp"` or `"ollama"`, at `base_url`. The key of the hosted service is not
-    sent there."""
+    """Which server is asked: `"dashscope"`, the hosted service; a self-hosted one at `base_url`:
+    `"vllm"`, `"sglang"`, `"llamacpp"` or `"ollama"`; or `"openai_compatible"`, a gateway such as
+    LiteLLM, OpenRouter or LM Studio, which gets only the fields of OpenAI's API, and anything else
+    through `extra_body`. The key of the hosted service is sent only to the hosted service."""
 
     temperature: float | None = Field(default=None, ge=0, lt=2)
     """Randomness, from 0 to below 2."""
@@ -309,7 +310,8 @@ class QwenVLSettings(BaseModel):
         timeout = call.pop("timeout", None)
         stream_usage = call.pop("stream_usage", self.stream_usage)
         ocr_task, result_schema = (call.pop(name, getattr(self, name)) for name in OCR)
-        parameters = self._gather_parameters(call)
+        extra_body = {**(self.extra_body or {}), **(call.pop("extra_body", None) or {})}
+        parameters = self._gather_parameters(call, extra_body)
         if self.server == DEFAULT_SERVER:
             parameters = resolve_parameters(model, parameters)
             turns = resolve_cache_control(turns)
@@ -331,6 +333,7 @@ class QwenVLSettings(BaseModel):
             timeout=timeout,
             protocol=self.protocol,
             server=self.server,
+            extra_body=frozenset(extra_body),
         )
 
     def _ask_task(
@@ -346,8 +349,9 @@ class QwenVLSettings(BaseModel):
             return add_prompt(turns, task, result_schema), parameters
         return turns, {**parameters, "ocr_options": to_ocr_options(task, result_schema)}
 
-    def _gather_parameters(self, call: dict[str, Any]) -> dict[str, Any]:
-        extra_body = {**(self.extra_body or {}), **(call.pop("extra_body", None) or {})}
+    def _gather_parameters(
+        self, call: dict[str, Any], extra_body: Mapping[str, Any]
+    ) -> dict[str, Any]:
         call = {**(call.pop("model_kwargs", None) or {}), **call}
         check_call(call, QwenVLSettings.model_fields)
         for name in sorted(call.keys() - CALL_PARAMETERS):

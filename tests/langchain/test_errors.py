@@ -7,8 +7,10 @@ from typing import Any
 import openai
 import pytest
 from langchain_core import exceptions as langchain
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
 
-from langchain_qwen_vl import ChatQwenVL, QwenVLTimeoutError
+from langchain_qwen_vl import ChatQwenVL, QwenVLServiceError, QwenVLTimeoutError
 from qwen_vl import errors
 from qwen_vl.errors import ServiceError
 from qwen_vl_sandbox import Sandbox, ScriptedAnswer
@@ -267,3 +269,15 @@ def test_error_reaches_the_trace_with_its_request_id(
     assert type(copied) is type(caught.value)
     assert (copied.status, copied.request_id) == (400, caught.value.request_id)
     assert copied.response is None
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 418, 429, 500])
+def test_one_base_names_every_error_of_the_service(
+    status: int, make_chat: MakeChat, qwen_vl_sandbox: Sandbox
+) -> None:
+    qwen_vl_sandbox.fail(status=status)
+    fallback = RunnableLambda(lambda _: AIMessage("instead"))
+    chat = make_chat(max_retries=0)
+    chain = chat.with_fallbacks([fallback], exceptions_to_handle=(QwenVLServiceError,))
+
+    assert chain.invoke("Hi").text == "instead"

@@ -12,8 +12,16 @@ from langchain_core import exceptions as langchain
 from qwen_vl import errors as core
 
 
-class _ServiceErrorMixin(core.ServiceError):
-    """What the SDK's errors have and ours have not; `status_code` is the SDK's name of `status`."""
+class QwenVLServiceError(core.ServiceError, openai.APIError, langchain.ModelError):
+    """Base of every error of the service, and the error of those that have no class of their own.
+
+    It holds what the SDK's errors have and the core's do not; `status_code` is the SDK's name of
+    `status`.
+
+    Example:
+        >>> issubclass(QwenVLRateLimitError, QwenVLServiceError)
+        True
+    """
 
     response: Any = None
     """The SDK's response object, `None` where there was no answer."""
@@ -24,13 +32,9 @@ class _ServiceErrorMixin(core.ServiceError):
         return rebuild, (kind, args, {**state, "response": None, "request": None})
 
 
-class QwenVLServiceError(_ServiceErrorMixin, openai.APIError, langchain.ModelError):
-    """The service answered with an error of no known kind."""
-
-
 class QwenVLAuthenticationError(
     core.AuthenticationError,
-    _ServiceErrorMixin,
+    QwenVLServiceError,
     openai.AuthenticationError,
     langchain.ModelAuthenticationError,
 ):
@@ -39,7 +43,7 @@ class QwenVLAuthenticationError(
 
 class QwenVLPermissionDeniedError(
     core.PermissionDeniedError,
-    _ServiceErrorMixin,
+    QwenVLServiceError,
     openai.PermissionDeniedError,
     langchain.ModelPermissionDeniedError,
 ):
@@ -47,14 +51,14 @@ class QwenVLPermissionDeniedError(
 
 
 class QwenVLNotFoundError(
-    core.NotFoundError, _ServiceErrorMixin, openai.NotFoundError, langchain.ModelNotFoundError
+    core.NotFoundError, QwenVLServiceError, openai.NotFoundError, langchain.ModelNotFoundError
 ):
     """There is no such model or no such path (404)."""
 
 
 class QwenVLInvalidRequestError(
     core.InvalidRequestError,
-    _ServiceErrorMixin,
+    QwenVLServiceError,
     openai.BadRequestError,
     langchain.ModelInvalidRequestError,
 ):
@@ -63,7 +67,7 @@ class QwenVLInvalidRequestError(
 
 class QwenVLContextOverflowError(
     core.ContextOverflowError,
-    _ServiceErrorMixin,
+    QwenVLServiceError,
     openai.BadRequestError,
     langchain.ContextOverflowError,
     langchain.ModelInvalidRequestError,
@@ -73,7 +77,7 @@ class QwenVLContextOverflowError(
 
 class QwenVLContentModerationError(
     core.ContentModerationError,
-    _ServiceErrorMixin,
+    QwenVLServiceError,
     openai.BadRequestError,
     langchain.ModelInvalidRequestError,
 ):
@@ -81,20 +85,20 @@ class QwenVLContentModerationError(
 
 
 class QwenVLRateLimitError(
-    core.RateLimitError, _ServiceErrorMixin, openai.RateLimitError, langchain.ModelRateLimitError
+    core.RateLimitError, QwenVLServiceError, openai.RateLimitError, langchain.ModelRateLimitError
 ):
     """Too many requests or tokens for now (429)."""
 
 
 class QwenVLAPIError(
-    core.ServerError, _ServiceErrorMixin, openai.InternalServerError, langchain.ModelAPIError
+    core.ServerError, QwenVLServiceError, openai.InternalServerError, langchain.ModelAPIError
 ):
     """The service failed (5xx)."""
 
 
 class QwenVLConnectionError(
     core.APIConnectionError,
-    _ServiceErrorMixin,
+    QwenVLServiceError,
     openai.APIConnectionError,
     langchain.ModelConnectionError,
 ):
@@ -102,13 +106,13 @@ class QwenVLConnectionError(
 
 
 class QwenVLTimeoutError(
-    core.APITimeoutError, _ServiceErrorMixin, openai.APITimeoutError, langchain.ModelTimeoutError
+    core.APITimeoutError, QwenVLServiceError, openai.APITimeoutError, langchain.ModelTimeoutError
 ):
     """No answer came in time."""
 
 
 class QwenVLPartialResponseError(
-    core.PartialResponseError, _ServiceErrorMixin, openai.APIError, langchain.ModelAPIError
+    core.PartialResponseError, QwenVLServiceError, openai.APIError, langchain.ModelAPIError
 ):
     """The answer broke off before its end; `text` holds what had come."""
 

@@ -101,6 +101,8 @@ class Request:
         timeout: Seconds to wait for this call; `None` for the client's own.
         protocol: How the hosted service is spoken to.
         server: Which server is asked.
+        extra_body: Names of the parameters that the caller wants at the top level of the body as
+            they are, whatever is known of the server.
         replaced: Content from tools that `prepare_media` replaced by notes.
     """
 
@@ -113,6 +115,7 @@ class Request:
     timeout: float | None = None
     protocol: Protocol = DEFAULT_PROTOCOL
     server: Server = DEFAULT_SERVER
+    extra_body: frozenset[str] = frozenset()
     replaced: tuple[Replacement, ...] = ()
 
 

@@ -11,8 +11,10 @@ from typing import Literal, TypeAlias
 
 from qwen_vl.errors import ConfigurationError
 
-Server: TypeAlias = Literal["dashscope", "vllm", "sglang", "llamacpp", "ollama"]
-"""Which server is asked: the hosted service, or one of your own."""
+Server: TypeAlias = Literal[
+    "dashscope", "vllm", "sglang", "llamacpp", "ollama", "openai_compatible"
+]
+"""Which server is asked: the hosted service, a self-hosted one, or a gateway before any of them."""
 
 DEFAULT_SERVER: Server = "dashscope"
 
@@ -166,6 +168,23 @@ SERVERS: Mapping[Server, ServerSpec] = {
         | {"parallel_tool_calls", "preserve_thinking", "repetition_penalty", "top_k"},
         # unsure: the newest page lists tool_choice, the source of 2026-08 passes over it.
         forced_tools="no",
+        partial=None,
+    ),
+    # LiteLLM, OpenRouter, LM Studio and other gateways: only what OpenAI's own API has. What a
+    # gateway passes on beyond that, and under which name, only its user knows: `extra_body`.
+    "openai_compatible": ServerSpec(
+        title="An OpenAI-compatible gateway",
+        thinking="reasoning_effort",
+        thinking_budget=None,
+        reasoning="reasoning_content",
+        pixels=None,
+        fps=None,
+        # unsure: not of OpenAI's API, but LiteLLM and OpenRouter pass it on to models with video.
+        video="video_url",
+        frames="pictures",
+        takes_detail=True,
+        renamed={},
+        unread=_SERVICE_ONLY | {"preserve_thinking", "repetition_penalty", "top_k"},
         partial=None,
     ),
 }

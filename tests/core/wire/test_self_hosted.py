@@ -39,6 +39,8 @@ from qwen_vl.specs.servers import SERVERS, Server
 from qwen_vl.tokens.conversation import count_tokens
 from qwen_vl_sandbox import Sandbox
 
+# Gateways differ too much for one imitation of them; see `test_gateways.py`.
+IMITATED = tuple(name for name in SERVERS if name != "openai_compatible")
 PAGE = Path(__file__).parents[3] / "docs" / "servers.md"
 MODEL = "Qwen/Qwen3-VL-8B-Instruct"
 CAT = "https://example.com/cat.png"
@@ -137,7 +139,7 @@ def row(name: str, **cells: Cell) -> Callable[[Callable[[Subject, Any], None]], 
     """Name a row of the table, and say of each subject what the page says and what must be."""
 
     def keep(check: Callable[[Subject, Any], None]) -> Callable[[Subject, Any], None]:
-        assert cells.keys() == SERVERS.keys()
+        assert cells.keys() == set(IMITATED)
         ROWS[name] = (check, cells)
         return check
 
@@ -596,7 +598,7 @@ def subject(server: str) -> Iterator[Subject]:
         yield Subject(name, sandbox)
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", IMITATED)
 @pytest.mark.parametrize("name", ROWS)
 def test_cell(name: str, server: str, subject: Subject) -> None:
     check, cells = ROWS[name]
@@ -605,10 +607,10 @@ def test_cell(name: str, server: str, subject: Subject) -> None:
 
 def test_page_shows_just_these_cells() -> None:
     lines = [
-        "| | " + " | ".join(f"`{name}`" for name in SERVERS) + " |",
-        "| --- " * (len(SERVERS) + 1) + "|",
+        "| | " + " | ".join(f"`{name}`" for name in IMITATED) + " |",
+        "| --- " * (len(IMITATED) + 1) + "|",
         *(
-            f"| {name} | " + " | ".join(cells[server][0] for server in SERVERS) + " |"
+            f"| {name} | " + " | ".join(cells[server][0] for server in IMITATED) + " |"
             for name, (_, cells) in ROWS.items()
         ),
     ]

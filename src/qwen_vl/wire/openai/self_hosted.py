@@ -259,7 +259,9 @@ def _translate(request: Request, spec: ServerSpec, unread: set[str]) -> Json:
     template = dict(parameters_of_request.pop("chat_template_kwargs", None) or {})
     parameters: Json = {}
     for name, value in parameters_of_request.items():
-        if name in spec.template_parameters:
+        if name in request.extra_body:
+            parameters[name] = value
+        elif name in spec.template_parameters:
             template.setdefault(name, value)
         elif name == "enable_thinking":
             parameters.setdefault(spec.thinking, "medium" if value else "none")
