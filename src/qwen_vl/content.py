@@ -24,8 +24,11 @@ or by an address, after it was put into the service's temporary storage."""
 
 _BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\-_\s]+={0,2}\s*")
 _JPEG_BASE64 = "/9j/"
-# Addresses that the service does not take (ftp://, s3://) are told as such, not as missing files.
-_URL = re.compile(r"(?:https?|oss|data):|(?!file:)[a-z][a-z0-9+.\-]+://", re.IGNORECASE)
+# Others (ftp://, s3://) are URLs too: the service does not take them, but they are not paths.
+_SCHEME = re.compile(r"(https?|oss|data|file):|([a-z][a-z0-9+.\-]+)://", re.IGNORECASE)
+_WEB = frozenset({"http", "https"})
+_REMOTE = _WEB | {"oss"}
+_KNOWN = _REMOTE | {"data", "file"}
 # Long enough to meet a dot or a colon in any path, short enough to cost nothing on 10 MB of Base64.
 _BASE64_PROBE_CHARS = 512
 
@@ -386,6 +389,42 @@ def to_source(value: object) -> Source | None:
     return None
 
 
+def find_scheme(text: str) -> str | None:
+    """Return the scheme of a URL in lower case; `None` for text that is not a URL.
+
+    Example:
+        >>> find_scheme("HTTPS://example.com/cat.png"), find_scheme("cat.png")
+        ('https', None)
+    """
+    found = _SCHEME.match(text)
+    return (found[1] or found[2]).lower() if found else None
+
+
+def is_url(text: str) -> bool:
+    """Tell whether text is a URL of a kind that this package reads or passes on.
+
+    Example:
+        >>> is_url("oss://bucket/cat.png"), is_url("ftp://example.com/cat.png"), is_url("cat.png")
+        (True, False, False)
+    """
+    return find_scheme(text) in _KNOWN
+
+
+def is_remote(url: str) -> bool:
+    """Tell whether a URL is fetched by the service: `http:`, `https:` or `oss:`."""
+    return find_scheme(url) in _REMOTE
+
+
+def is_web(url: str) -> bool:
+    """Tell whether a URL is one that any server can fetch: `http:` or `https:`."""
+    return find_scheme(url) in _WEB
+
+
+def is_stored(url: str) -> bool:
+    """Tell whether a URL lies in the hosted service's temporary storage: `oss:`."""
+    return find_scheme(url) == "oss"
+
+
 def is_pixels(value: object) -> bool:
     """Tell whether a value is a `PIL.Image.Image` or an array, without importing either."""
     # Asked of the type: a picture copies all its pixels to answer for itself.
@@ -428,7 +467,7 @@ class LocalFileUrl(str):
 
 
 def _text_source(text: str) -> Source:
-    if _URL.match(text):
+    if find_scheme(text) not in {None, "file"}:
         return Url(text)
     if text[:7].lower() == "file://":
         return LocalFile(_file_url_path(text), is_trusted=False)

@@ -269,3 +269,13 @@ def _join_pieces(pieces: list[ToolCallDelta]) -> ToolCallDelta:
 
 def _to_call(call: ToolCallDelta) -> ToolCall:
     return ToolCall(id=call.id or "", name=call.name or "", arguments=call.arguments)
+
+
+def omit_none(**values: Any) -> dict[str, Any]:
+    """Return the values that are not `None`, by their names.
+
+    Example:
+        >>> omit_none(fps=2, max_pixels=None)
+        {'fps': 2}
+    """
+    return {name: value for name, value in values.items() if value is not None}

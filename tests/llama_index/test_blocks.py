@@ -1,7 +1,6 @@
 """Every form of block, and the exact part that leaves.
 
-Parts are those of the OpenAI-Chat page (2026-10) and the Vision page (2026-08): wire.md 2.1, lines
-112 to 123.
+Parts are those of the OpenAI-Chat page (2026-10) and the Vision page (2026-08).
 """
 
 import base64

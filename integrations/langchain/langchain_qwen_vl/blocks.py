@@ -29,11 +29,11 @@ from qwen_vl.content import (
     Unsupported,
     Url,
     Video,
+    is_remote,
     to_source,
 )
 from qwen_vl.errors import ContentError, UnsupportedContentError
 from qwen_vl.media import sniff
-from qwen_vl.media.load import is_remote
 from qwen_vl.media.pdf import PDF_TYPE
 
 Block: TypeAlias = Mapping[str, Any]

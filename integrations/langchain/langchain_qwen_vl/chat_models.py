@@ -1,6 +1,7 @@
 """`ChatQwenVL`: Qwen VL as a LangChain chat model."""
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing, contextmanager
 from importlib.metadata import version
@@ -20,7 +21,6 @@ from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.utils import get_pydantic_field_names
-from langchain_core.utils.utils import _build_model_kwargs
 from pydantic import ConfigDict, PrivateAttr, model_validator
 from typing_extensions import override
 
@@ -112,7 +112,19 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
     def _move_unknown_to_model_kwargs(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return _build_model_kwargs(dict(values), get_pydantic_field_names(cls))
+        fields = get_pydantic_field_names(cls)
+        unknown = {name: values[name] for name in values if name not in fields}
+        if not unknown:
+            return values
+        for name in unknown:
+            warnings.warn(
+                f"{name} is not a parameter of ChatQwenVL. It is sent as it is, as part of "
+                f"model_kwargs.",
+                UserWarning,
+                stacklevel=2,
+            )
+        known = {name: values[name] for name in values if name in fields}
+        return {**known, "model_kwargs": {**(values.get("model_kwargs") or {}), **unknown}}
 
     @model_validator(mode="after")
     def _set_qwen_vl_version(self) -> "ChatQwenVL":

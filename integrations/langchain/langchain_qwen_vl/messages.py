@@ -28,7 +28,7 @@ from qwen_vl.content import Part, Reasoning, Role, Text, ToolPart, ToolResult, T
 from qwen_vl.errors import AnswerFormatError, UnsupportedContentError
 from qwen_vl.parsing import parse_arguments
 from qwen_vl.prototype import Prototype
-from qwen_vl.reply import Delta, Reply, ResponseMetadata, ToolCallDelta, Usage, to_dicts
+from qwen_vl.reply import Delta, Reply, ResponseMetadata, ToolCallDelta, Usage, omit_none, to_dicts
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.tokens.conversation import ASSUMED_VIDEO_SECONDS, count_tokens
 from qwen_vl.tokens.text import estimate_text_tokens
@@ -262,8 +262,8 @@ def to_usage_metadata(usage: Usage | None) -> UsageMetadata | None:
         output_tokens=usage.output_tokens,
         total_tokens=usage.total_tokens,
         # Extra keys are allowed there by the type's own documentation.
-        input_token_details=InputTokenDetails(**_omit_none(into)),  # type: ignore[typeddict-item]
-        output_token_details=OutputTokenDetails(**_omit_none(out)),  # type: ignore[typeddict-item]
+        input_token_details=InputTokenDetails(**omit_none(**into)),  # type: ignore[typeddict-item]
+        output_token_details=OutputTokenDetails(**omit_none(**out)),  # type: ignore[typeddict-item]
     )
 
 
@@ -280,25 +280,19 @@ def to_metadata(
     usage = metadata.usage
     return {
         "model_provider": PROVIDER,
-        **_omit_none(
-            {
-                "model_name": metadata.model,
-                "id": metadata.id,
-                "request_id": metadata.request_id,
-                "finish_reason": metadata.finish_reason,
-                "logprobs": logprobs,
-                "token_usage": dict(usage.raw) if usage else None,
-                "is_truncated": metadata.is_truncated or None,
-                "image_hw": metadata.image_hw and [list(size) for size in metadata.image_hw],
-                "ocr_result": metadata.ocr_result and dict(metadata.ocr_result),
-                "replaced_content": to_dicts(metadata.replaced_content) or None,
-            }
+        **omit_none(
+            model_name=metadata.model,
+            id=metadata.id,
+            request_id=metadata.request_id,
+            finish_reason=metadata.finish_reason,
+            logprobs=logprobs,
+            token_usage=dict(usage.raw) if usage else None,
+            is_truncated=metadata.is_truncated or None,
+            image_hw=metadata.image_hw and [list(size) for size in metadata.image_hw],
+            ocr_result=metadata.ocr_result and dict(metadata.ocr_result),
+            replaced_content=to_dicts(metadata.replaced_content) or None,
         ),
     }
-
-
-def _omit_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _tool_calls(reply: Reply) -> tuple[list[ToolCall], list[InvalidToolCall]]:

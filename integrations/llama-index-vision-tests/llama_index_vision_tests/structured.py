@@ -35,14 +35,14 @@ class Shelf(BaseModel):
     note: str | None = Field(default=None, description="A note, if there is one.")
 
 
-class InspectedMedia(BaseModel):
+class Seen(BaseModel):
     """What a picture shows."""
 
     color: Literal["blue", "green", "red"] = Field(description="The colour that fills it.")
 
 
 FILL_STOCK = PromptTemplate("Fill in Stock with item='{item}' and count={count}.")
-FILL_INSPECTED = "Fill in Sight: which colour fills most of the picture?"
+FILL_SEEN = "Fill in Seen: which colour fills most of the picture?"
 MANNERS = "You are a clerk of the store. You write down what you are told, word for word."
 # Core's structured streams call a deprecated method of pydantic models.
 quiet = pytest.mark.filterwarnings("ignore:The `json` method:DeprecationWarning")
@@ -96,8 +96,8 @@ class LLMStructuredTests(LLMSuite):
     async def test_image_of_prompt_is_seen(self, llm: LLM, endpoint: str) -> None:
         """A prompt's picture is asked about."""
         recorder = _observe(llm)
-        (seen,) = await call(llm, endpoint, InspectedMedia, _about_image())
-        assert type(seen) is InspectedMedia
+        (seen,) = await call(llm, endpoint, Seen, _about_image())
+        assert type(seen) is Seen
         assert not self.understands or seen.color == "red"
         await self._check_image_was_sent(llm, recorder, endpoint)
 
@@ -106,15 +106,15 @@ class LLMStructuredTests(LLMSuite):
     @pytest.mark.parametrize("endpoint", CHAT)
     async def test_structured_llm_sees_image(self, llm: LLM, endpoint: str) -> None:
         """`as_structured_llm` gives objects in `raw` and their JSON as text."""
-        structured, recorder = llm.as_structured_llm(InspectedMedia), _observe(llm)
-        messages = [user(ImageBlock(image=draw_image("red")), FILL_INSPECTED)]
+        structured, recorder = llm.as_structured_llm(Seen), _observe(llm)
+        messages = [user(ImageBlock(image=draw_image("red")), FILL_SEEN)]
         answer = (await chat(structured, messages, endpoint))[-1]
-        assert type(answer.raw) is InspectedMedia
-        assert InspectedMedia.model_validate_json(answer.message.content or "") == answer.raw
+        assert type(answer.raw) is Seen
+        assert Seen.model_validate_json(answer.message.content or "") == answer.raw
         assert not self.understands or answer.raw.color == "red"
         if self.returns_usage:
             without = _observe(llm)
-            await chat(structured, [user(FILL_INSPECTED)], endpoint)
+            await chat(structured, [user(FILL_SEEN)], endpoint)
             assert _reported_prompt_tokens(recorder) > _reported_prompt_tokens(without) > 0
 
     @quiet
@@ -156,14 +156,12 @@ class LLMStructuredTests(LLMSuite):
         if not self.returns_usage:
             return
         cost = _reported_prompt_tokens(recorder)
-        without = await _prompt_tokens(
-            llm, endpoint, ChatPromptTemplate([user(FILL_INSPECTED)]), InspectedMedia
-        )
+        without = await _prompt_tokens(llm, endpoint, ChatPromptTemplate([user(FILL_SEEN)]), Seen)
         assert cost > without > 0
 
 
 def _about_image() -> ChatPromptTemplate:
-    return ChatPromptTemplate([user(ImageBlock(image=draw_image("red")), FILL_INSPECTED)])
+    return ChatPromptTemplate([user(ImageBlock(image=draw_image("red")), FILL_SEEN)])
 
 
 def _observe(llm: LLM) -> CallbackRecorder:

@@ -14,11 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from qwen_vl.cli.endpoint import find_source, make_settings, open_endpoint
-from qwen_vl.content import Image, Url, Video, VideoMode
+from qwen_vl.content import Image, Url, Video, VideoMode, is_remote
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.grounding.results import Grounding
 from qwen_vl.grounding.timeline import Timeline, format_clock
-from qwen_vl.media.load import is_remote
 from qwen_vl.specs.models import DEFAULT_MODEL, CoordinateSpace
 
 _SIZE = re.compile(r"(\d{1,6})[x×](\d{1,6})")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qwen_vl.content import Frames, Source, Text, Turn, Url, Video
+from qwen_vl.content import Frames, Source, Text, Turn, Url, Video, is_remote
 from qwen_vl.grounding.locate import schema_options
 from qwen_vl.grounding.parse_timeline import TimeFrame, read_timeline
 from qwen_vl.grounding.prompts import (
@@ -15,7 +15,7 @@ from qwen_vl.grounding.prompts import (
     write_prompt,
 )
 from qwen_vl.grounding.timeline import Timeline
-from qwen_vl.media.load import is_remote, require_source
+from qwen_vl.media.load import require_source
 from qwen_vl.media.measure import measure_video
 from qwen_vl.media.prepare import prepare_media, wants_upload
 from qwen_vl.media.video.probe import Clip

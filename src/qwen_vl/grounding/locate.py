@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qwen_vl.content import Image, Inline, Pixels, Source, Text, Turn, Url
+from qwen_vl.content import Image, Inline, Pixels, Source, Text, Turn, Url, is_remote
 from qwen_vl.errors import ContentError, MediaFormatError, MediaOptionError
 from qwen_vl.grounding.coordinates import CoordinateFrame, Size, find_frame
 from qwen_vl.grounding.parse_boxes import read_grounding
@@ -18,7 +18,7 @@ from qwen_vl.grounding.prompts import (
 from qwen_vl.grounding.results import Grounding
 from qwen_vl.media.downscale import MAX_FILE_BYTES
 from qwen_vl.media.image import find_image_type, open_image
-from qwen_vl.media.load import is_remote, load, require_source
+from qwen_vl.media.load import load, require_source
 from qwen_vl.media.measure import measure_image
 from qwen_vl.media.prepare import prepare_media
 from qwen_vl.request.rules import choose_structured_method, to_json_schema_format

@@ -6,14 +6,13 @@ All of it is checked before the first file is opened; the bytes alone are summed
 from collections.abc import Sequence
 from typing import Any, Never
 
-from qwen_vl.content import Audio, Frames, Image, Media, Url, Video
+from qwen_vl.content import Audio, Frames, Image, Media, Url, Video, is_remote
 from qwen_vl.errors import (
     FrameCountError,
     MediaOptionError,
     RequestTooLargeError,
     UnsupportedContentError,
 )
-from qwen_vl.media.load import is_remote
 from qwen_vl.specs.models import (
     MAX_FPS,
     MAX_INLINE_IMAGES,

@@ -28,7 +28,6 @@ from qwen_vl.media.data_url import (
 from qwen_vl.media.sniff import UNKNOWN, describe, sniff
 from qwen_vl.request.types import MediaPolicy
 
-_REMOTE = re.compile(r"(https?|oss):", re.IGNORECASE)
 _HOSTED = re.compile(
     r"https?://(?:[^/?#@]*@)?(?:\[[^\]/?#]+\]|[^/?#:@\[\]\s]+)(?::\d*)?(?:[/?#]|$)", re.IGNORECASE
 )
@@ -47,11 +46,6 @@ _TRUST = (
 _INSIDE = "Move the file into one of the folders of media_roots, or add its folder there."
 _REENCODE = "Give an https:// address, the picture's bytes, their Base64, or a pathlib.Path."
 _WHOLE_FILE = "Open it with mode 'rb', or give its bytes."
-
-
-def is_remote(url: str) -> bool:
-    """Tell whether an address is fetched by the service: `http:`, `https:` or `oss:`."""
-    return _REMOTE.match(url) is not None
 
 
 def check_remote(url: str, where: str) -> None:

@@ -1,18 +1,11 @@
 """How large pictures and videos are, from their headers: nothing is decoded, nothing fetched."""
 
-from qwen_vl.content import DataUrl, Inline, LocalFile, OpenFile, Pixels, Source, Url
+from qwen_vl.content import DataUrl, Inline, LocalFile, OpenFile, Pixels, Source, Url, is_remote
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
 from qwen_vl.media.data_url import decode_head, read_data_url
 from qwen_vl.media.encode import read_pixel_size
 from qwen_vl.media.image import read_image_header
-from qwen_vl.media.load import (
-    check_remote,
-    check_seekable,
-    is_remote,
-    load,
-    open_local,
-    read_open_file,
-)
+from qwen_vl.media.load import check_remote, check_seekable, load, open_local, read_open_file
 from qwen_vl.media.part import find_video_type
 from qwen_vl.media.sniff import sniff
 from qwen_vl.media.video.container import HEAD_BYTES, has_av

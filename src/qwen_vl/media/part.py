@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Never, TypeAlias
 
-from qwen_vl.content import DataUrl, LocalFile, Pixels, Source, Url
+from qwen_vl.content import DataUrl, LocalFile, Pixels, Source, Url, is_remote
 from qwen_vl.errors import MediaFormatError
 from qwen_vl.media.color_modes import ODD_MODES
 from qwen_vl.media.data_url import MediaBytes, read_data_url, to_data_url
 from qwen_vl.media.downscale import MAX_FILE_BYTES, Resize, downscale
 from qwen_vl.media.encode import encode_pixels, reencode, to_jpeg
 from qwen_vl.media.image import REENCODED_TYPES, check_image_file, check_large, is_too_large
-from qwen_vl.media.load import check_inline_bytes, check_remote, is_remote, load
+from qwen_vl.media.load import check_inline_bytes, check_remote, load
 from qwen_vl.media.sniff import UNKNOWN, describe, sniff
 from qwen_vl.request.types import MediaPolicy
 

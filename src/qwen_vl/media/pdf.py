@@ -22,6 +22,7 @@ from qwen_vl.content import (
     ToolResult,
     Turn,
     Url,
+    is_remote,
 )
 from qwen_vl.errors import (
     ContentError,
@@ -33,7 +34,7 @@ from qwen_vl.errors import (
 from qwen_vl.media.data_url import excerpt
 from qwen_vl.media.downscale import MAX_FILE_BYTES, Resize, encode_compact, is_worth_shrinking
 from qwen_vl.media.image import check_size
-from qwen_vl.media.load import is_remote, load
+from qwen_vl.media.load import load
 from qwen_vl.media.sniff import describe, sniff
 from qwen_vl.media.tool_content import ToolNotes
 from qwen_vl.process_local import ProcessLocal

@@ -21,11 +21,12 @@ from qwen_vl.content import (
     Source,
     Turn,
     Url,
+    is_remote,
     to_source,
 )
 from qwen_vl.errors import ConfigurationError, MediaFormatError, QwenVLError
 from qwen_vl.media.downscale import MAX_FILE_BYTES
-from qwen_vl.media.load import is_remote, load
+from qwen_vl.media.load import load
 from qwen_vl.media.pdf import PDF_TYPE, find_page_resize, find_pages, render_pages
 from qwen_vl.media.sniff import sniff
 from qwen_vl.ocr.results import OcrResult, read_ocr_result

@@ -45,7 +45,6 @@ class ModelSpec:
         total_pixels_limit: Highest `total_pixels` of a video, and its value where none is given.
         max_frames: Longest list of frames.
         max_images: Most pictures of one request.
-        max_video_bytes: Largest video behind a URL.
         thinking: `"never"`, `"off"` or `"on"` until `enable_thinking` says otherwise, `"always"`.
         accepts_reasoning_effort: Whether `reasoning_effort` is read.
         preserves_thinking: Whether earlier reasoning is expected back unless
@@ -78,7 +77,6 @@ class ModelSpec:
     total_pixels_limit: int = 819_200_000
     max_frames: int = 8_000
     max_images: int = 256
-    max_video_bytes: int = 2 * _GIB
     thinking: Thinking = "on"
     accepts_reasoning_effort: bool = False
     preserves_thinking: bool = False
@@ -129,9 +127,6 @@ MIN_FPS, MAX_FPS = 0.1, 10.0
 
 MAX_BODY_BYTES = 64 * _MIB
 """Longest request body; a longer one is answered with HTTP 413 (Rate-limit page, 2026)."""
-
-MAX_TEXT_BODY_BYTES = 16 * _MIB
-"""Longest request body without its Base64 items (Rate-limit page, 2026)."""
 
 _QWEN38 = ModelSpec(
     family="Qwen3.8",
@@ -201,7 +196,6 @@ _QWEN25_VL = ModelSpec(
     frame_default_max_pixels=501_760,
     total_pixels_limit=51_380_224,
     max_frames=512,
-    max_video_bytes=_GIB,
     thinking="never",
     accepts_tools=False,
     coordinates="resized",  # Vision page, 2026-08.
@@ -214,7 +208,6 @@ _QWEN2_VL = replace(
     _QWEN25_VL,
     family="Qwen2-VL and before",
     max_frames=80,
-    max_video_bytes=150 * _MIB,
     coordinates="normalized",
 )
 _OCR = ModelSpec(

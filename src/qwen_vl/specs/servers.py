@@ -43,8 +43,6 @@ class ServerSpec:
             all, or a picture each.
         takes_urls: Whether pictures and videos may be given by `http:` and `https:`.
         takes_detail: Whether `detail` stands beside a picture's address.
-        takes_cache_control: Whether `cache_control` marks what is to be cached.
-        takes_audio: Whether sounds are taken in the service's form.
         renamed: Parameters that go by another name.
         unread: Parameters that the server would pass over in silence.
         forced_tools: Whether `tool_choice` can make the model call a tool: one that it names,
@@ -65,8 +63,6 @@ class ServerSpec:
     frames: Literal["video", "video/jpeg", "pictures"]
     takes_urls: bool = True
     takes_detail: bool = False
-    takes_cache_control: bool = False
-    takes_audio: bool = False
     renamed: Mapping[str, str]
     unread: frozenset[str] = frozenset()
     forced_tools: Literal["named", "required", "no"] = "named"
@@ -97,8 +93,6 @@ SERVERS: Mapping[Server, ServerSpec] = {
         video="video_url",
         frames="video",
         takes_detail=True,
-        takes_cache_control=True,
-        takes_audio=True,
         renamed={},
         partial={},
         tokens="service",

@@ -29,6 +29,7 @@ from qwen_vl.content import (
     Video,
 )
 from qwen_vl.errors import ConfigurationError, QwenVLError, UnsupportedContentError
+from qwen_vl.reply import omit_none
 from qwen_vl.request.types import Request
 from qwen_vl.specs.models import get_model_spec
 from qwen_vl.wire.body import Attachment, Body
@@ -180,11 +181,6 @@ def to_wire_url(source: Source) -> str | Attachment:
         case DataUrl():
             return Attachment(source)
     raise TypeError(f"Media was not made ready: {type(source).__name__}")
-
-
-def omit_none(**values: object) -> Json:
-    """Leave out what is `None`."""
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def uses_oss(turns: Iterable[Turn]) -> bool:

@@ -106,7 +106,7 @@ def test_address_is_sent_with_the_header_that_resolves_it(
     (stored,) = qwen_vl_sandbox.uploads
     sent = qwen_vl_sandbox.last_request
 
-    # Temp-URL page (2026), wire.md 1.5 and 2.1.
+    # Temp-URL page (2026).
     assert sent.json["messages"] == [
         {
             "role": "user",

@@ -47,9 +47,6 @@ HIGH_RESOLUTION_PATCHES = 16_384
 TOKENS_PER_MESSAGE = 4
 """What the sandbox counts for a message's frame."""
 
-NOMINAL_TOKENS = {"dog_and_girl.jpeg": 1247}
-"""Tokens of unseen pictures whose count the guide prints (Seed page, 2025); others are 0."""
-
 MAX_VIDEOS = 64
 """Videos in one request (Vision page, 2026-08)."""
 
@@ -194,9 +191,8 @@ class _Viewer:
     def _inspect_image(self, part: ImagePart) -> InspectedMedia:
         content = self._loader.load_image(part.url)
         if isinstance(content, Unfetched):
-            tokens = _nominal_tokens(content.url)
             return InspectedMedia(
-                "image", f"not fetched, {shown_url(content.url)}, {tokens} tokens", tokens
+                "image", f"not fetched, {shown_url(content.url)}, of unknown size: 0 tokens", 0
             )
         seen = inspect_image(content, strict=self._strict)
         budget = self._image_budget(part)
@@ -292,11 +288,6 @@ class _Viewer:
 
 def _frame_formats(seen: list[InspectedImage]) -> str:
     return "/".join(dict.fromkeys(image.format for image in seen))
-
-
-def _nominal_tokens(url: str) -> int:
-    name = url.partition("?")[0].rpartition("/")[2]
-    return NOMINAL_TOKENS.get(name, 0)
 
 
 def shown_url(url: str) -> str:

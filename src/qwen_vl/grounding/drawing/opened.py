@@ -5,12 +5,12 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from qwen_vl.content import Pixels, Source, Url
+from qwen_vl.content import Pixels, Source, Url, is_remote
 from qwen_vl.errors import ContentError, MediaFormatError
 from qwen_vl.media.downscale import MAX_FILE_BYTES
 from qwen_vl.media.encode import to_pillow
 from qwen_vl.media.image import find_image_type, open_image
-from qwen_vl.media.load import is_remote, load, require_source
+from qwen_vl.media.load import load, require_source
 from qwen_vl.request.types import MediaPolicy
 
 

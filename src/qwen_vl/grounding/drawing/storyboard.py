@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageOps
 from PIL.ImageFont import FreeTypeFont
 
-from qwen_vl.content import Url
+from qwen_vl.content import Url, is_remote
 from qwen_vl.errors import ConfigurationError, MediaFormatError
 from qwen_vl.grounding.drawing.labels import (
     PALETTE,
@@ -21,7 +21,7 @@ from qwen_vl.grounding.drawing.labels import (
 )
 from qwen_vl.grounding.drawing.opened import open_upright
 from qwen_vl.grounding.timeline import Event, Timeline, format_clock
-from qwen_vl.media.load import is_remote, require_source
+from qwen_vl.media.load import require_source
 from qwen_vl.media.video.thumbnails import take_thumbnails
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl.specs.vision import DEFAULT_FPS
@@ -102,16 +102,15 @@ def draw_timeline(
         _make_card(event, still, lettering, PALETTE[number % len(PALETTE)])
         for number, (event, still) in enumerate(zip(timeline, thumbnails, strict=True))
     ]
-    board = _Board(timeline, cards, lettering)
+    board = _Board(timeline, cards)
     image = board.draw()
     lettering.warn()
     return image
 
 
 class _Board:
-    def __init__(self, timeline: Timeline, cards: Sequence[_Card], lettering: Lettering) -> None:
+    def __init__(self, timeline: Timeline, cards: Sequence[_Card]) -> None:
         self._timeline = timeline
-        self._lettering = lettering
         self._small = Lettering(_SMALL_LETTERS)
         columns = min(_MOST_COLUMNS, len(cards))
         # Four cards are two rows of two sooner than three and one.

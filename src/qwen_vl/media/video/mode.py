@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Never, get_args
 
-from qwen_vl.content import Frames, Pixels, Url, Video, VideoMode
+from qwen_vl.content import Frames, Pixels, Url, Video, VideoMode, is_remote
 from qwen_vl.errors import MediaOptionError, UnsupportedContentError
-from qwen_vl.media.load import is_remote
 from qwen_vl.media.video.file import count_bytes
 from qwen_vl.media.video.sampling import Span
 from qwen_vl.request.types import MediaPolicy

@@ -7,9 +7,10 @@ parameters stand in an object of their own.
 from typing import Any
 
 from qwen_vl.content import Audio, Frames, Image, Text, Video
+from qwen_vl.reply import omit_none
 from qwen_vl.request.types import Request
 from qwen_vl.wire.body import Body
-from qwen_vl.wire.encode import Json, PartEncoder, encode_turns, omit_none, to_wire_url, write_body
+from qwen_vl.wire.encode import Json, PartEncoder, encode_turns, to_wire_url, write_body
 
 # Streams end with their usage here, wanted or not, and are asked for by a header.
 _OTHER_PROTOCOL = frozenset({"stream_options"})

@@ -2,16 +2,17 @@
 
 Forms and places are those of the OpenAI-Chat page (2026-10) and the Vision page (2026-08): the
 pixel limits and `fps` stand beside `image_url`, `video_url` and `video`. Servers of one's own have
-other places, see `own_servers`.
+other places, see `self_hosted`.
 """
 
 from qwen_vl.content import Audio, Frames, Image, Text, Video
 from qwen_vl.errors import MediaTooLargeError
+from qwen_vl.reply import omit_none
 from qwen_vl.request.types import Request
 from qwen_vl.specs.models import MAX_BODY_BYTES
 from qwen_vl.specs.servers import DEFAULT_SERVER
 from qwen_vl.wire.body import Body
-from qwen_vl.wire.encode import Json, PartEncoder, encode_turns, omit_none, to_wire_url, write_body
+from qwen_vl.wire.encode import Json, PartEncoder, encode_turns, to_wire_url, write_body
 from qwen_vl.wire.openai.self_hosted import encode_for_own_server
 
 

@@ -4,21 +4,29 @@ What a server cannot be told is refused where the answer would be another one, a
 the model only looks less closely or thinks as long as it likes. Nothing is sent to be passed over.
 """
 
-import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from qwen_vl.content import Audio, DataUrl, Frames, Image, Source, Text, Video
+from qwen_vl.content import (
+    Audio,
+    DataUrl,
+    Frames,
+    Image,
+    Source,
+    Text,
+    Video,
+    is_stored,
+    is_web,
+)
 from qwen_vl.errors import ConfigurationError, UnsupportedContentError
+from qwen_vl.reply import omit_none
 from qwen_vl.request.types import Request
 from qwen_vl.specs.models import get_model_spec
 from qwen_vl.specs.servers import ServerSpec, get_server_spec
 from qwen_vl.wire.body import Attachment
-from qwen_vl.wire.encode import Json, PartEncoder, encode_turns, omit_none, to_wire_url
+from qwen_vl.wire.encode import Json, PartEncoder, encode_turns, to_wire_url
 
-_REMOTE = re.compile(r"https?:", re.IGNORECASE)
-_STORED = re.compile(r"oss:", re.IGNORECASE)
 _OLLAMA_IMAGES = frozenset({"image/png", "image/jpeg", "image/webp"})
 # Both processors take a clip in pairs of frames.
 _FRAMES_PER_STEP = 2
@@ -150,11 +158,11 @@ class SelfHostedEncoder(PartEncoder):
         if isinstance(url, Attachment):
             self._check_type(url.url, kind, where)
             return url
-        if _STORED.match(url):
+        if is_stored(url):
             raise self._refusal(
                 "no oss:// addresses", where, "They are the hosted service's own; give the file."
             )
-        if _REMOTE.match(url) and not self._spec.takes_urls:
+        if is_web(url) and not self._spec.takes_urls:
             raise self._refusal(
                 f"no {kind} by address", where, "Download it, and give its bytes or a pathlib.Path."
             )
@@ -305,7 +313,7 @@ def _go_on(spec: ServerSpec) -> Mapping[str, bool]:
 def _held(url: str | Attachment) -> Json:
     if isinstance(url, Attachment):
         return {"data": Attachment(url.url, is_bare=True)}
-    if _REMOTE.match(url):
+    if is_web(url):
         return {"url": url}
     return {"data": url.partition(",")[2]}
 

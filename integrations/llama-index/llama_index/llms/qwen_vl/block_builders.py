@@ -1,7 +1,7 @@
 """Blocks that say what LlamaIndex's own constructors cannot: pixel limits, `fps` below one, frames.
 
 They are plain `ImageBlock` and `VideoBlock` objects and may go wherever these may: messages, tools'
-results, `Memory`, nodes, the engines with `multimodal=True`. `qwen_vl.carriers` tells how.
+results, `Memory`, nodes, the engines with `multimodal=True`. `block_options` says how.
 """
 
 import mimetypes

@@ -7,14 +7,13 @@ its fragment (`walk.mp4#fps=0.5`), those of other media in the parameters of its
 (`video/mp4;fps=0.5`), and a list of frames is JSON of the type `video/x-qwen-frames+json`.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import orjson
 
-from qwen_vl.content import VideoMode
+from qwen_vl.content import VideoMode, find_scheme, is_url
 from qwen_vl.errors import MediaFormatError, MediaOptionError
 
 FRAMES_TYPE = "video/x-qwen-frames+json"
@@ -29,7 +28,6 @@ _EXAMPLES = {
     "video_mode": "auto",
 }
 _NUMBERS = {float: "number", int: "whole number"}
-_REMOTE = re.compile(r"(?:https?|oss|file):", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +93,7 @@ def read_fragment(url: str, where: str) -> tuple[str, Options]:
         >>> read_fragment("https://example.com/walk.mp4#t=5&fps=0.5", "")[0]
         'https://example.com/walk.mp4#t=5'
     """
-    if not _REMOTE.match(url):
+    if not (is_url(url) and find_scheme(url) != "data"):
         return url, Options()
     base, _, fragment = url.partition("#")
     options, rest = _read(fragment.split("&") if fragment else [], where)

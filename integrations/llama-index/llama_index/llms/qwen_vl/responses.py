@@ -24,7 +24,7 @@ from qwen_vl.errors import AnswerFormatError
 from qwen_vl.parsing import parse_arguments
 from qwen_vl.process_local import ProcessBoundAsyncIterator, ProcessBoundIterator
 from qwen_vl.prototype import Prototype
-from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage, describe_cut, to_dicts
+from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage, describe_cut, omit_none, to_dicts
 
 
 def to_chat_response(reply: Reply) -> ChatResponse:
@@ -228,18 +228,16 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
             # Structured streams read calls from here alone; dicts survive being stored.
             additional_kwargs={"tool_calls": calls} if calls else {},
         ),
-        raw=_omit_none(
-            {
-                "id": reply.id,
-                "model": reply.model,
-                "request_id": reply.request_id,
-                "finish_reason": reply.finish_reason,
-                "usage": dict(usage.raw) if usage else None,
-            }
+        raw=omit_none(
+            id=reply.id,
+            model=reply.model,
+            request_id=reply.request_id,
+            finish_reason=reply.finish_reason,
+            usage=dict(usage.raw) if usage else None,
         ),
         logprobs=logprobs,
-        additional_kwargs=_omit_none(
-            {
+        additional_kwargs=omit_none(
+            **{
                 **(_count(usage) if usage else {}),
                 "finish_reason": reply.finish_reason,
                 "request_id": reply.request_id,
@@ -324,7 +322,3 @@ def _to_logprobs(values: Mapping[str, Any] | None) -> list[list[LogProb]] | None
         ]
         for token in values.get("content") or ()
     ]
-
-
-def _omit_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}

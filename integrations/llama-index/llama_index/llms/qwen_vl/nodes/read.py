@@ -6,7 +6,6 @@ survives everywhere. No file is opened here, and nothing fetched.
 
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
@@ -18,6 +17,7 @@ from llama_index.core.schema import BaseNode, ImageNode, MediaResource, Node, No
 
 from llama_index.llms.qwen_vl.block_builders import frames_block, image_block, video_block
 from llama_index.llms.qwen_vl.block_options import Options, write_fragment, write_parameters
+from qwen_vl.content import is_url
 from qwen_vl.errors import (
     ContentError,
     MediaFormatError,
@@ -162,7 +162,6 @@ _Kind: TypeAlias = Literal["image", "video"]
 _BLOCKS: Mapping[_Kind, type[Media]] = {"image": ImageBlock, "video": VideoBlock}
 _FALLBACK_TYPES = {"image": "image/png", "video": "video/mp4"}
 _SHOWN_CHARS = 80
-_URL = re.compile(r"(?:https?|oss|data|file):", re.IGNORECASE)
 
 
 def read_media(node: BaseNode, keys: Mapping[str, str]) -> tuple[Media, ...]:
@@ -250,10 +249,10 @@ def _read_named(node: BaseNode, name: str, key: str, options: Options) -> Media:
         return frames_block(frames, **options.set_values())  # type: ignore[arg-type]
     if not isinstance(value, str):
         raise _wrong(value, "must be text", where)
-    is_url = _URL.match(value) is not None
-    if is_url and name.endswith("_path"):
+    names_url = is_url(value)
+    if names_url and name.endswith("_path"):
         raise _wrong(value, "is an address, and no path", where)
-    if not is_url and name.endswith("_url"):
+    if not names_url and name.endswith("_url"):
         raise _wrong(value, "is no address that the service takes", where)
     make: Any = image_block if name.startswith("image") else video_block
     block: Media = make(_to_url(value), **options.set_values())
@@ -280,7 +279,7 @@ def _frame(frame: Any, where: str) -> str:
 
 def _to_url(text: str) -> str:
     # Metadata may come from anywhere, so that a path in it is read within `media_roots` alone.
-    return text if _URL.match(text) else Path(text).absolute().as_uri()
+    return text if is_url(text) else Path(text).absolute().as_uri()
 
 
 def _read_options(node: BaseNode, kind: _Kind, keys: Mapping[str, str]) -> Options:
