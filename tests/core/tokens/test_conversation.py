@@ -448,6 +448,6 @@ def test_long_video_counts_as_the_frames_that_are_sent() -> None:
     assert (whole, cut) == (5 * (880 + 8) + 2, 5 * (594 + 8) + 2)
 
 
-def test_dialect_that_is_none_is_told() -> None:
+def test_unknown_server_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match=r"'tgi' is not known. Known are dashscope, vllm"):
         count_tokens(Video(source=BUNNY), QWEN3, server="tgi")  # type: ignore[arg-type]

@@ -689,7 +689,7 @@ def test_key_of_the_service_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> No
     assert mine.connection().require_api_key() == "sk-mine"
 
 
-def test_protocol_and_dialect_exclude_each_other() -> None:
+def test_protocol_and_server_exclude_each_other() -> None:
     both = QwenVLSettings(server="vllm", base_url="http://a/v1", protocol="native")
     with pytest.raises(ConfigurationError, match="exclude each other"):
         both.connection()

@@ -242,7 +242,7 @@ MORE_FIELDS = [
     JSON | st.lists(MESSAGE, max_size=3),
     st.sampled_from(list(SERVERS)),
 )
-def test_any_json_is_read_or_refused_in_every_dialect(
+def test_any_json_is_read_or_refused_by_every_server(
     fields: dict[str, Any], messages: Any, server: str
 ) -> None:
     """The same for the servers that hold the model themselves."""

@@ -406,7 +406,7 @@ def test_arguments_that_python_cannot_read_are_refused_by_vllm(
     assert (reply.status, reply.json["error"]["type"]) == (400, "BadRequestError")
 
 
-def test_official_sdk_works_with_every_dialect(every: Sandbox) -> None:
+def test_official_sdk_works_with_every_server(every: Sandbox) -> None:
     """Whole and as a stream, with a picture."""
     with openai.OpenAI(base_url=every.base_url, api_key="none", max_retries=0) as client:
         messages: Any = ask(image(spell(CAT)), {"type": "text", "text": "What?"})["messages"]
@@ -420,7 +420,7 @@ def test_official_sdk_works_with_every_dialect(every: Sandbox) -> None:
         assert next(iter(client.models.list())).id == MODEL
 
 
-def test_script_and_faults_work_in_every_dialect(
+def test_script_and_faults_work_by_every_server(
     every: Sandbox, connect: Callable[[Sandbox], Any]
 ) -> None:
     """As with the service."""
@@ -468,7 +468,7 @@ def test_other_path_is_not_found(send: Callable[..., Any], server: str, body: by
     assert send(server, ask(), method="GET").status == 405
 
 
-def test_address_of_a_dialect_ends_in_v1() -> None:
+def test_address_of_a_server_ends_in_v1() -> None:
     """There is no native protocol."""
     with Sandbox(server="ollama") as sandbox:
         assert sandbox.base_url == f"{sandbox.url}/v1"
@@ -476,7 +476,7 @@ def test_address_of_a_dialect_ends_in_v1() -> None:
             sandbox.native_base_url  # noqa: B018 - the property itself raises.
 
 
-def test_unknown_dialect_is_an_error() -> None:
+def test_unknown_server_is_an_error() -> None:
     """The message names those there are."""
     with pytest.raises(ValueError, match="'triton' is not one of dashscope, vllm"):
         Sandbox(server="triton")  # type: ignore[arg-type] - meant.
