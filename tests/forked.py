@@ -7,6 +7,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+_FORKING = threading.Lock()
 _PATIENCE_SECONDS = 20
 
 
@@ -93,7 +95,9 @@ def in_child(work: Callable[[], Any], fork: Callable[[], int] = os.fork) -> Any:
     with warnings.catch_warnings():
         # Newer versions of Python warn of forks beside threads, such as those of the test runner.
         warnings.simplefilter("ignore", DeprecationWarning)
-        pid = fork()
+        # Libraries that guard their own state refuse two forks at the same moment.
+        with _FORKING:
+            pid = fork()
     if pid == 0:
         _do_and_exit(work, writing)
     os.close(writing)

@@ -16,7 +16,12 @@ from langchain_core.messages import (
 )
 from langchain_core.messages import AIMessageChunk as LangChainMessageChunk
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
-from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+from langchain_core.messages.tool import (
+    ToolCallChunk,
+    invalid_tool_call,
+    tool_call,
+    tool_call_chunk,
+)
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 from pydantic import model_validator
@@ -354,24 +359,33 @@ class AIMessageChunk(_ConvertibleChunk, LangChainMessageChunk):
         return _restore, (self.__dict__, self.__pydantic_fields_set__)
 
     @model_validator(mode="after")
-    def _read_whole_calls(self) -> Self:
-        # Behind LangChain's own validator, which has repaired them.
-        self.read_whole_calls()
+    def init_tool_calls(self) -> Self:
+        """Read the tool calls from their pieces, in place of LangChain's own validator.
+
+        LangChain's tries again without the last character, to the first, at every piece.
+        """
+        if self.tool_call_chunks:
+            self.read_calls()
+        else:
+            self.tool_call_chunks = [
+                *(_to_chunk(call, json.dumps(call["args"])) for call in self.tool_calls),
+                *(_to_chunk(call, call["args"]) for call in self.invalid_tool_calls),
+            ]
         return self
 
-    def read_whole_calls(self) -> None:
-        """Read the tool calls as they are, if the answer has ended."""
+    def read_calls(self) -> None:
+        """Read the tool calls: as they are when the answer has ended, else as far as they came."""
         has_ended = self.chunk_position == "last" or "finish_reason" in self.response_metadata
-        if not (has_ended and self.tool_call_chunks):
-            return
         read = [
             read_call(chunk["name"], chunk["args"] or "", chunk["id"])
+            if has_ended
+            else _read_partial_call(chunk["name"], chunk["args"] or "", chunk["id"])
             for chunk in self.tool_call_chunks
         ]
         self.tool_calls = [call for call in read if call["type"] == "tool_call"]
         self.invalid_tool_calls = [call for call in read if call["type"] == "invalid_tool_call"]
-        if self.invalid_tool_calls and isinstance(self.content, list):
-            by_id = {call["id"]: call for call in self.invalid_tool_calls}
+        if self.chunk_position == "last" and isinstance(self.content, list):
+            by_id = {call["id"]: call for call in read if call["id"]}
             self.content = [_replace_call(block, by_id) for block in self.content]
 
     def __eq__(self, other: object) -> bool:
@@ -388,9 +402,17 @@ class AIMessageChunk(_ConvertibleChunk, LangChainMessageChunk):
         return AIMessageChunk(**{name: getattr(merged, name) for name in _MERGED_FIELDS})
 
 
-def _replace_call(block: Any, invalid: dict[str | None, Any]) -> Any:
-    is_call = isinstance(block, dict) and block.get("type") in {"tool_call", "tool_call_chunk"}
-    return invalid.get(block.get("id"), block) if is_call else block
+def _replace_call(block: Any, calls: Mapping[str, Any]) -> Any:
+    if not isinstance(block, dict) or block.get("type") != "tool_call_chunk":
+        return block
+    call = calls.get(block.get("id") or "")
+    if call is None:
+        return block
+    return {**call, **({"extras": block["extras"]} if "extras" in block else {})}
+
+
+def _to_chunk(call: ToolCall | InvalidToolCall, args: str | None) -> ToolCallChunk:
+    return tool_call_chunk(name=call["name"], args=args, id=call["id"], index=None)
 
 
 def _restore(fields: dict[str, Any], fields_set: set[str]) -> LangChainMessageChunk:
@@ -438,30 +460,30 @@ def to_chunk(delta: Delta) -> AIMessageChunk:
     )
     if delta.tool_calls and delta.finish_reason:
         # A stream of one piece, such as a whole answer where a stream was asked for.
-        chunk.read_whole_calls()
+        chunk.read_calls()
     return chunk
 
 
 def _read_calls(pieces: tuple[ToolCallDelta, ...]) -> dict[str, Any]:
     """Give what `AIMessageChunk` itself makes of pieces of tool calls."""
-    calls: list[ToolCall] = []
-    invalid_calls: list[InvalidToolCall] = []
-    for piece in pieces:
-        arguments = _read_arguments(piece.arguments)
-        if arguments is None:
-            invalid_calls.append(
-                invalid_tool_call(name=piece.name, args=piece.arguments, id=piece.id, error=None)
-            )
-        else:
-            calls.append(tool_call(name=piece.name or "", args=arguments, id=piece.id))
+    read = [_read_partial_call(piece.name, piece.arguments, piece.id) for piece in pieces]
     return {
-        "tool_calls": calls,
-        "invalid_tool_calls": invalid_calls,
+        "tool_calls": [call for call in read if call["type"] == "tool_call"],
+        "invalid_tool_calls": [call for call in read if call["type"] == "invalid_tool_call"],
         "tool_call_chunks": [
             tool_call_chunk(name=piece.name, args=piece.arguments, id=piece.id, index=piece.index)
             for piece in pieces
         ],
     }
+
+
+def _read_partial_call(
+    name: str | None, arguments: str, call_id: str | None
+) -> ToolCall | InvalidToolCall:
+    parsed = _read_arguments(arguments)
+    if parsed is None:
+        return invalid_tool_call(name=name, args=arguments, id=call_id, error=None)
+    return tool_call(name=name or "", args=parsed, id=call_id)
 
 
 def _read_arguments(text: str) -> dict[str, Any] | None:
