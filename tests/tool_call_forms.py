@@ -343,5 +343,70 @@ FORMS = (
         (piece(0, 0, "find", ""), piece(0, 0, None, '{"q": "cat"}'), piece(1, 1, "crop", {"x": 1})),
         BOTH,
     ),
+    Form(
+        "index 1, then 0, the first arguments with their name",
+        "dirac-run/dirac#215",
+        (
+            piece(1, "c1", "find", '{"q": "cat"}'),
+            piece(2, "c2", "crop", ""),
+            piece(1, None, None, '{"x": 1}'),
+        ),
+        BOTH,
+    ),
+    Form(
+        "all heads, then the arguments one index lower",
+        "dirac-run/dirac#215",
+        (
+            piece(1, "c1", "find", ""),
+            piece(2, "c2", "crop", ""),
+            piece(0, None, None, '{"q": "cat"}'),
+            piece(1, None, None, '{"x": 1}'),
+        ),
+        BOTH,
+    ),
+    Form(
+        "the whole call once more, spaced otherwise",
+        "64bit/async-openai#329",
+        (
+            piece(0, "c1", "find", ""),
+            piece(0, None, None, '{"q": "cat"}'),
+            piece(0, "c1", "find", '{"q":"cat"}'),
+            piece(0, None, None, {"q": "cat"}),
+        ),
+        CAT,
+    ),
+    Form(
+        "one id for two tools, all heads first",
+        "skye-harris/hass_local_openai_llm#92",
+        (
+            piece(0, "c1", "find", ""),
+            piece(1, "c1", "crop", ""),
+            piece(0, None, None, '{"q": "cat"}'),
+            piece(1, None, None, '{"x": 1}'),
+        ),
+        BOTH,
+    ),
+    Form(
+        "each piece repeats the name so far",
+        "continuedev/continue#5849",
+        (
+            piece(0, "c1", "fi", ""),
+            piece(0, "c1", "find", ""),
+            piece(0, None, None, '{"q": "cat"}'),
+        ),
+        CAT,
+    ),
+    Form(
+        "no id, index 0 for a call without arguments and one with",
+        "-",
+        (piece(0, None, "find", ""), piece(0, None, "crop", '{"x": 1}')),
+        (("find", {}), ("crop", {"x": 1})),
+    ),
+    Form(
+        "two calls without arguments, no index and no id",
+        "run-llama/llama_index#22464",
+        (piece(None, None, "crop", "{}"), piece(None, None, "crop", "{}")),
+        (("crop", {}), ("crop", {})),
+    ),
 )
 """All forms."""

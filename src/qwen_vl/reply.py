@@ -137,8 +137,15 @@ class Reply:
 
 
 # `length` is the service's, the others are those of self-hosted servers and gateways.
-_LENGTH_REASONS = frozenset({"length", "max_tokens", "model_length"})
-_CUT_REASONS = _LENGTH_REASONS | {"content_filter", "abort", "cancelled", "error"}
+_LENGTH_REASONS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+_CUT_REASONS = _LENGTH_REASONS | {
+    *("content_filter", "sensitive", "safety", "recitation", "abort", "cancelled", "error"),
+    *("insufficient_system_resource", "network_error", "timeout", "incomplete"),
+}
+_WHOLE_REASONS = frozenset(
+    {"stop", "tool_calls", "function_call", "tool_use", "eos", "eos_token", "end_turn"}
+    | {"stop_sequence", "complete", "completed"}
+)
 
 
 def is_cut(finish_reason: str | None) -> bool:
@@ -151,7 +158,20 @@ def is_cut(finish_reason: str | None) -> bool:
         >>> is_cut("length"), is_cut("stop"), is_cut(None)
         (True, False, False)
     """
-    return finish_reason in _CUT_REASONS
+    return finish_reason is not None and finish_reason.lower() in _CUT_REASONS
+
+
+def is_whole(finish_reason: str | None) -> bool:
+    """Tell whether an answer says that it came to its end by itself.
+
+    Args:
+        finish_reason: As the server has it.
+
+    Example:
+        >>> is_whole("stop"), is_whole("length"), is_whole("something else"), is_whole(None)
+        (True, False, False, False)
+    """
+    return finish_reason is not None and finish_reason.lower() in _WHOLE_REASONS
 
 
 def describe_cut(finish_reason: str | None, *, is_truncated: bool = False) -> str | None:
@@ -167,12 +187,16 @@ def describe_cut(finish_reason: str | None, *, is_truncated: bool = False) -> st
     """
     if is_truncated:
         return (
-            "The service cut the answer off at its time limit (x-dashscope-partialresponse). "
-            "Stream it, or ask for less."
+            "The service cut the answer off at its time limit "
+            "(x-dashscope-partialresponse). Stream it, or ask for less."
         )
     if not is_cut(finish_reason):
         return None
-    limit = "Raise max_tokens, or ask for less." if finish_reason in _LENGTH_REASONS else ""
+    limit = (
+        "Raise max_tokens, or ask for less."
+        if (finish_reason or "").lower() in _LENGTH_REASONS
+        else ""
+    )
     return f'The answer was cut off (finish_reason="{finish_reason}"). {limit}'.rstrip()
 
 

@@ -171,6 +171,22 @@ NOTES: dict[str, tuple[dict[str, Any], str]] = {
 NOTES["closed file"][0]["image"].close()
 
 
+ODD_BLOCKS: dict[str, dict[str, Any]] = {
+    "number for Base64": {"type": "image", "base64": 5, "mime_type": "image/png"},
+    "list for a URL": {"type": "image_url", "image_url": ["https://example.com/cat.png"]},
+    "number for a file": {"type": "file", "file": 7},
+    "half a surrogate pair": {"type": "file", "text": "caf\udce9", "mime_type": "text/plain"},
+}
+
+
+@pytest.mark.parametrize("name", ODD_BLOCKS)
+def test_odd_block_of_a_tool_ends_no_thread(
+    name: str, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
+) -> None:
+    chat.invoke(history("Before.", ODD_BLOCKS[name]))
+    assert qwen_vl_sandbox.last_request.json["messages"][2]["content"].startswith("Before.\n")
+
+
 @pytest.mark.parametrize("name", NOTES)
 def test_note_is_sent_in_place_of_what_cannot_be(
     name: str,

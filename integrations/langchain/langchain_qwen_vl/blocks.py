@@ -155,7 +155,13 @@ def to_tool_part(block: object, where: str) -> ToolPart:
         return block.part
     try:
         return _read_tool_block(block, where)
-    except ContentError as error:
+    except (ContentError, TypeError, ValueError, RecursionError) as raised:
+        # A tool, an MCP server most of all, may put anything into a block.
+        error = (
+            raised
+            if isinstance(raised, ContentError)
+            else UnsupportedContentError(f"The block cannot be read: {raised}.", where=where)
+        )
         stated = kind_of(block) if isinstance(block, Mapping) else None
         kind = _NAMES.get(stated, "content") if isinstance(stated, str) else "content"
         return Unsupported(error=error, kind=kind, where=where)
@@ -329,7 +335,7 @@ def _read_tool_file(block: Block, where: str) -> ToolPart:
         # Anthropic's plain text document: `data` is the text itself.
         text = held.get("data")
     if isinstance(text, str):
-        return _to_file(inner, Inline(text.encode()), mime_type, where)
+        return _to_file(inner, Inline(text.encode("utf-8", "backslashreplace")), mime_type, where)
     family = mime_type.partition("/")[0]
     if family in {"image", "video"}:
         return _read_media_file(block, where)
@@ -380,7 +386,7 @@ def _read_resource(block: Block, where: str) -> ToolPart:
     resource = held if isinstance(held, Mapping) else {}
     uri, mime_type = resource.get("uri"), _mime_type_of(resource)
     if isinstance(resource.get("text"), str):
-        source = Inline(str(resource["text"]).encode())
+        source = Inline(str(resource["text"]).encode("utf-8", "backslashreplace"))
         return _to_file({"title": uri}, source, mime_type or "text/plain", where)
     blob = {"type": "file", "base64": resource.get("blob"), "mime_type": mime_type}
     return _read_tool_file({**blob, "title": uri and str(uri)}, where)

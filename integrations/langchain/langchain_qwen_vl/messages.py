@@ -202,7 +202,7 @@ def _to_mcp_block(item: object) -> dict[str, Any] | None:
     """Read one item of an artifact as a block, if it has the shape of MCP's content."""
     kind = _get(item, "type")
     mime_type = _get(item, "mimeType") or _get(item, "mime_type")
-    if kind in {"image", "audio"}:
+    if kind in ("image", "audio"):
         data = _get(item, "data")
         if isinstance(data, str) and mime_type:
             return {"type": kind, "base64": data}

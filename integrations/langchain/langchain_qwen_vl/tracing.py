@@ -124,7 +124,9 @@ def _safe_block(
         return safe
     if "base64" in safe and "mime_type" not in safe:
         # LangChain's tracing raises for an inline picture without a type.
-        return {**safe, "mime_type": sniff_base64(safe["base64"]) or _UNKNOWN_TYPE}
+        held = safe["base64"]
+        sniffed = sniff_base64(held) if isinstance(held, str) else None
+        return {**safe, "mime_type": sniffed or _UNKNOWN_TYPE}
     if "text" in safe:
         # And for a picture block that holds text; our own error says more.
         to_part(safe, where)

@@ -255,7 +255,7 @@ def _encode_tool_result(result: Part, encoder: PartEncoder) -> tuple[Json, list[
     texts = [part.text for part in result.parts if isinstance(part, Text)]
     shown = [part for part in result.parts if isinstance(part, Image | Video)]
     note = f"The pictures or videos of this result follow in the next message ({len(shown)})."
-    content = "\n".join([*texts, *([note] if shown else [])])
+    content = _to_unicode("\n".join([*texts, *([note] if shown else [])]))
     message = {"role": "tool", "tool_call_id": result.tool_call_id, "content": content}
     if not shown:
         return message, []
@@ -264,6 +264,12 @@ def _encode_tool_result(result: Part, encoder: PartEncoder) -> tuple[Json, list[
         [encoder.image(part)] if isinstance(part, Image) else encoder.video(part) for part in shown
     )
     return message, [label, *(part for parts in media for part in parts)]
+
+
+def _to_unicode(text: str) -> str:
+    # A tool that reads files with `surrogateescape` returns lone surrogates, which JSON cannot
+    # hold; an error here would come back with every later turn.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _encode_part(part: Part, turn: Turn, encoder: PartEncoder) -> Sequence[Json]:

@@ -13,7 +13,7 @@ from qwen_vl.content import Replacement
 from qwen_vl.errors import PartialResponseError, ServiceError
 from qwen_vl.reply import Delta, Reply, ResponseMetadata, ToolCallDelta, Usage
 from qwen_vl.wire.errors import decode_error
-from qwen_vl.wire.json import Json, find_request_id, is_truncated, load_json
+from qwen_vl.wire.json import Json, find_request_id, is_truncated, load_json, may_be_cut
 from qwen_vl.wire.tool_calls import ToolCallAssembler
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -122,6 +122,10 @@ class EventDecoder(ABC):
         if end := self._end():
             yield end
 
+    def finish_calls(self, reason: str | None) -> tuple[ToolCallDelta, ...]:
+        """Return what is still missing of the tool calls when the answer says why it ended."""
+        return tuple(self.calls.finish(is_cut=may_be_cut(reason, self._headers)))
+
     def broken(self, problem: str) -> PartialResponseError:
         """Make the error of a stream that breaks off here, with the text that had come."""
         return PartialResponseError(
@@ -143,6 +147,8 @@ class EventDecoder(ABC):
         if finish_reason and not self._is_complete:
             self._is_complete = True
             new["finish_reason"] = finish_reason
+            if is_truncated(self._headers):
+                new["is_truncated"] = True
         new |= self._unsaid()
         if not new:
             return None
@@ -172,9 +178,9 @@ class EventDecoder(ABC):
         return self._is_complete
 
     @property
-    def has_usage(self) -> bool:
-        """Whether token counts have come."""
-        return self._usage is not None
+    def has_text(self) -> bool:
+        """Whether text of the answer has come."""
+        return bool(self._text)
 
     @property
     def is_done(self) -> bool:
@@ -193,8 +199,11 @@ class EventDecoder(ABC):
             if data == _DONE and not self._data:
                 # The empty line that ends the event may never come.
                 return data
+            # Some servers leave out the empty line before it.
+            ended = self._take_event() if data == _DONE else b""
             self._data.append(data)
-        elif line.startswith(_STATUS_LINE):
+            return ended
+        if line.startswith(_STATUS_LINE):
             status = line.removeprefix(_STATUS_LINE)
             is_status = status.isdigit() and len(status) == _STATUS_DIGITS
             self._status = int(status) if is_status else None
@@ -237,11 +246,11 @@ class EventDecoder(ABC):
         # Some servers send running totals with every chunk; the last one is the sum.
         metadata = ResponseMetadata(
             usage=self._usage,
-            is_truncated=is_truncated(self._headers),
+            is_truncated=is_truncated(self._headers) and "is_truncated" not in self.reported,
             has_ended=True,
             **self._unsaid(),
         )
-        rest = self.calls.finish(is_cut=not self._is_complete)
+        rest = self.calls.finish(is_cut=not self._is_complete, is_last=True)
         return Delta(tool_calls=tuple(rest), metadata=metadata)
 
 

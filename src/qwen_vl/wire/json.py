@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from qwen_vl.reply import is_whole
+
 Json: TypeAlias = Mapping[str, Any]
 
 _REQUEST_ID_HEADERS = ("x-request-id", "x-dashscope-request-id", "x-acs-request-id")
@@ -90,7 +92,12 @@ def repair_counts(usage: Json) -> Json:
 
 def decode_finish_reason(choice: Json) -> str | None:
     """Read why the answer ended; real streams write "null" too (Streaming page, 2026-07)."""
-    reason = as_text(choice.get("finish_reason"))
+    held = choice.get("finish_reason")
+    if isinstance(held, dict):
+        held = held.get("type") or held.get("reason") or held
+    elif isinstance(held, list) and len(held) == 1:
+        held = held[0]
+    reason = as_text(held)
     return None if reason == "null" else reason
 
 
@@ -156,3 +163,8 @@ def find_request_id(data: Json, headers: Mapping[str, str]) -> str | None:
 def is_truncated(headers: Mapping[str, str]) -> bool:
     """Tell whether the service cut the answer at its time limit (Streaming page, 2026-07)."""
     return headers.get(_TRUNCATED_HEADER, "").lower() == "true"
+
+
+def may_be_cut(finish_reason: str | None, headers: Mapping[str, str]) -> bool:
+    """Tell whether an answer may lack its end, as it may for any reason that is not known."""
+    return is_truncated(headers) or not (finish_reason is None or is_whole(finish_reason))

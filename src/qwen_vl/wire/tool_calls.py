@@ -11,7 +11,7 @@ from secrets import token_hex
 
 from qwen_vl.content import ToolCall
 from qwen_vl.reply import ToolCallDelta
-from qwen_vl.wire.json import Json, as_count, as_object, as_text
+from qwen_vl.wire.json import Json, as_count, as_object, as_text, load_json
 
 _MARK = re.compile(r'[\[\]{}"\\]')
 # What some servers send before the arguments that follow.
@@ -40,8 +40,13 @@ def find_tool_calls(message: Json) -> list[object]:
     """Find the tool calls of a message or a delta, or the pieces of them."""
     calls = message.get("tool_calls")
     if isinstance(calls, dict):
-        return [calls]
-    return [call for call in calls if call is not None] if isinstance(calls, list) else []
+        is_call = not calls.keys().isdisjoint({"function", "name", "arguments", "id"})
+        calls = [calls] if is_call else list(calls.values())
+    if isinstance(calls, list) and calls:
+        return [call for call in calls if call is not None]
+    # The form that OpenAI's API had before, of one call without an id.
+    old = as_object(message.get("function_call"))
+    return [{"index": 0, "function": old}] if old else []
 
 
 class ToolCallAssembler:
@@ -87,7 +92,7 @@ class ToolCallAssembler:
         piece = _Piece.read(held)
         self._take(self._open(piece), piece)
 
-    def finish(self, *, is_cut: bool) -> Iterator[ToolCallDelta]:
+    def finish(self, *, is_cut: bool, is_last: bool = False) -> Iterator[ToolCallDelta]:
         """Return what is still missing of the calls when the answer has ended: ids, mostly.
 
         A call that was cut before its arguments gets a space for them. No reader takes that for
@@ -95,14 +100,15 @@ class ToolCallAssembler:
 
         Args:
             is_cut: Whether the answer stopped before its end.
+            is_last: Whether nothing more can come: some servers give a reason with every piece.
         """
         for call in self._calls:
-            if (rest := call.finish(is_cut=is_cut)) is not None:
+            if (rest := call.finish(is_cut=is_cut, is_last=is_last)) is not None:
                 yield rest
 
     def calls(self, *, is_cut: bool) -> tuple[ToolCall, ...]:
         """Return all calls; see `finish`."""
-        for _ in self.finish(is_cut=is_cut):
+        for _ in self.finish(is_cut=is_cut, is_last=True):
             pass
         return tuple(
             ToolCall(id=call.id or "", name=call.name, arguments=call.arguments)
@@ -110,7 +116,7 @@ class ToolCallAssembler:
         )
 
     def _open(self, piece: "_Piece") -> "_Call":
-        call = _Call(len(self._calls))
+        call = _Call(len(self._calls), piece.index)
         self._calls.append(call)
         if piece.index is not None:
             self._by_index[piece.index] = call
@@ -153,10 +159,21 @@ class ToolCallAssembler:
         if piece.index is None:
             return last
         if self._by_tail_index is None:
-            if piece.index in self._by_index:
-                return self._by_index[piece.index]
+            known = self._by_index.get(piece.index)
+            if known is not None and not self._belongs_elsewhere(piece, known):
+                return known
             self._by_tail_index = {}
-        return self._by_tail_index.setdefault(piece.index, last)
+        if piece.index not in self._by_tail_index:
+            taken = list(self._by_tail_index.values())
+            waiting = (call for call in self._calls if not call.is_closed and call not in taken)
+            self._by_tail_index[piece.index] = next(waiting, last)
+        return self._by_tail_index[piece.index]
+
+    def _belongs_elsewhere(self, piece: "_Piece", known: "_Call") -> bool:
+        """Tell whether a piece is of another call than the one whose first piece had its index."""
+        if not known.is_closed or not piece.arguments.strip() or known.repeats(piece):
+            return False
+        return any(not call.is_closed for call in self._calls)
 
 
 class _Piece:
@@ -194,8 +211,9 @@ class _Piece:
 class _Call:
     """A call as far as it has come."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, index: int | None) -> None:
         self._at = at
+        self._index = index
         self.id: str | None = None
         self.sent_id: str | None = None
         """The id that the server uses, which another call may have too."""
@@ -222,7 +240,7 @@ class _Call:
     def take(self, piece: _Piece, *, is_cumulative: bool) -> ToolCallDelta:
         """Add a piece, and return what is new in it."""
         new_id = self._take_id(piece)
-        name = self._take_name(piece, is_cumulative=is_cumulative)
+        name = self._take_name(piece)
         if is_cumulative:
             arguments = piece.arguments[self._length :]
         else:
@@ -230,14 +248,17 @@ class _Call:
         self._append(arguments)
         return ToolCallDelta(index=self._at, id=new_id, name=name or None, arguments=arguments)
 
-    def finish(self, *, is_cut: bool) -> ToolCallDelta | None:
+    def finish(self, *, is_cut: bool, is_last: bool) -> ToolCallDelta | None:
         """Return what was held back, and an id where the server sent none."""
         new_id = None
         if self.id is None:
             self.id = new_id = _make_id()
-        arguments, self._placeholder = self._placeholder, ""
-        if is_cut and not arguments and not self._length:
-            arguments = _CUT
+        arguments = ""
+        if is_cut and not self._length:
+            # What stands before the arguments says nothing of them.
+            arguments, self._placeholder = _CUT, ""
+        elif is_last:
+            arguments, self._placeholder = self._placeholder, ""
         self._append(arguments)
         if new_id is None and not arguments:
             return None
@@ -245,9 +266,14 @@ class _Call:
 
     def is_followed_by(self, piece: _Piece) -> bool:
         """Tell whether a piece with this call's id is another call that was given the same id."""
-        if piece.name and self.name and piece.name != self.name:
-            return self.is_closed or bool(self._placeholder)
-        return self.is_closed and piece.begins_object and piece.arguments != self.arguments
+        if piece.name and self.name and not piece.name.startswith(self.name):
+            is_elsewhere = piece.index is not None and piece.index != self._index
+            return self.is_closed or bool(self._placeholder) or is_elsewhere
+        return self.is_closed and piece.begins_object and not self._is_repeated(piece.arguments)
+
+    def repeats(self, piece: _Piece) -> bool:
+        """Tell whether a piece is all of this call's arguments once more."""
+        return self._is_repeated(piece.arguments)
 
     def lacks(self, piece: _Piece) -> bool:
         """Tell whether a piece brings the id or the name that this call is still without."""
@@ -272,8 +298,12 @@ class _Call:
         if not self.name:
             return True
         if piece.name == self.name:
-            is_repeated = piece.index is not None and piece.arguments == self.arguments
+            if piece.is_placeholder and self._placeholder:
+                return False
+            is_repeated = piece.index is not None and self._is_repeated(piece.arguments)
             return not piece.arguments or not self.is_closed or is_repeated
+        if piece.begins_object and not self._length:
+            return False
         # A name in pieces; without an index to tie it to this call, it is another one's.
         return piece.index is not None and not self.is_closed and not self._placeholder
 
@@ -284,10 +314,11 @@ class _Call:
         self.id = self.id or piece.id
         return self.id
 
-    def _take_name(self, piece: _Piece, *, is_cumulative: bool) -> str:
+    def _take_name(self, piece: _Piece) -> str:
         if piece.name == self.name:
             return ""
-        new = piece.name.removeprefix(self.name) if is_cumulative else piece.name
+        # Some servers repeat what came before.
+        new = piece.name.removeprefix(self.name)
         self.name += new
         return new
 
@@ -299,8 +330,18 @@ class _Call:
             held, self._placeholder = self._placeholder, ""
             return piece if piece.lstrip().startswith("{") else held + piece
         # Sent once more when it is whole.
-        is_repeated = piece and len(piece) == self._length and piece == self.arguments
-        return "" if is_repeated and self.is_closed else piece
+        return "" if self.is_closed and self._is_repeated(piece) else piece
+
+    def _is_repeated(self, piece: str) -> bool:
+        """Tell whether a piece is all of the arguments once more, maybe spaced otherwise."""
+        if not piece.lstrip().startswith("{"):
+            return False
+        if piece == self.arguments:
+            return True
+        repeated = load_json(piece.encode("utf-8", "surrogatepass"))
+        return repeated is not None and repeated == load_json(
+            self.arguments.encode("utf-8", "surrogatepass")
+        )
 
     def _append(self, arguments: str) -> None:
         if arguments:

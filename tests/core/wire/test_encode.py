@@ -236,7 +236,6 @@ def test_parameter_that_json_does_not_have_is_named(value: object) -> None:
         encode(user(Text(text="Hi")), seed=value)
 
 
-def test_text_of_a_tool_that_is_no_unicode_is_named() -> None:
-    half = Text(text="half a pair: \ud83d", where="messages[1].content[2]")
-    with pytest.raises(UnsupportedContentError, match=r"^messages\[1\]\.content\[2\]: The text"):
-        encode(user(Text(text="Hi")), tool("call_1", half))
+def test_text_of_a_tool_that_is_no_unicode_leaves_escaped() -> None:
+    body = encode(user(Text(text="Hi")), tool("call_1", Text(text="caf\udce9, half: \ud83d")))
+    assert body["messages"][-1]["content"] == "caf\\udce9, half: \\ud83d"

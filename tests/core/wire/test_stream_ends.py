@@ -92,6 +92,15 @@ ENDS = {
 
 
 @pytest.mark.openai_wire
+def test_done_may_follow_without_an_empty_line(ask: Ask) -> None:
+    writes = [STREAM_HEAD, *chunked(compatible("A cat.").rstrip(b"\n") + b"\n", DONE)]
+    with raw_server([*writes, END_OF_BODY]) as server:
+        reply = ask(server)
+
+    assert (reply.text, reply.finish_reason) == ("A cat.", "stop")
+
+
+@pytest.mark.openai_wire
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_done_ends_a_stream_whose_connection_stays_open(end: bytes, ask: Ask) -> None:
     writes = [STREAM_HEAD, *chunked(compatible("A cat."), end)]

@@ -86,8 +86,8 @@ def test_events_that_repeat_all_so_far_make_one_call() -> None:
     assert read(reply) == (("find", {"q": "cat"}),)
 
 
-@pytest.mark.parametrize("reason", ["length", None])
-@pytest.mark.parametrize("arguments", ["", '{"q": "c'])
+@pytest.mark.parametrize("reason", ["length", "MAX_TOKENS", "content_filter", "odd", None])
+@pytest.mark.parametrize("arguments", ["", "{}", '{"q": "c'])
 def test_call_that_is_cut_is_not_whole(reason: str | None, arguments: str) -> None:
     piece = {"index": 0, "id": "c1", "function": {"name": "find", "arguments": arguments}}
     reply = decode(openai.StreamDecoder({}), compatible_stream((piece,), reason))
@@ -142,3 +142,39 @@ def test_arguments_may_be_cut_anywhere(cuts: list[int]) -> None:
             assembler.add({**fields, "function": {"name": name, "arguments": piece}})
 
         assert [call.arguments for call in assembler.calls(is_cut=False)] == [text]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_call_that_the_service_cut_at_its_time_limit_is_not_whole(stream: bool) -> None:
+    headers = {"x-dashscope-partialresponse": "true"}
+    call = {"index": 0, "id": "c1", "function": {"name": "find", "arguments": ""}}
+    if stream:
+        reply = decode(openai.StreamDecoder(headers), compatible_stream((call,)))
+    else:
+        message = {"tool_calls": [call]}
+        body = {"choices": [{"message": message, "finish_reason": "tool_calls"}]}
+        reply = openai.decode_reply(json.dumps(body).encode(), headers)
+
+    assert reply.tool_calls[0].arguments.isspace()
+
+
+def test_call_in_the_old_form_is_read() -> None:
+    pieces = [{"name": "find", "arguments": ""}, {"arguments": '{"q": "cat"}'}]
+    events = [{"choices": [{"delta": {"function_call": piece}}]} for piece in pieces]
+    end = {"choices": [{"delta": {}, "finish_reason": "function_call"}]}
+    streamed = decode(openai.StreamDecoder({}), sse(*events, end) + b"data: [DONE]\n\n")
+    message = {"function_call": {"name": "find", "arguments": '{"q": "cat"}'}}
+    body = {"choices": [{"message": message, "finish_reason": "function_call"}]}
+    whole = openai.decode_reply(json.dumps(body).encode(), {})
+
+    assert read(streamed) == read(whole) == (("find", {"q": "cat"}),)
+
+
+def test_whole_message_in_a_stream_is_read_once() -> None:
+    message = {"content": "A cat.", "tool_calls": None}
+    end = {"message": message, "delta": {}, "finish_reason": "stop"}
+    alone = decode(openai.StreamDecoder({}), sse({"choices": [end]}))
+    piece = {"delta": {"content": "A cat."}}
+    behind = decode(openai.StreamDecoder({}), sse({"choices": [piece]}, {"choices": [end]}))
+
+    assert alone.text == behind.text == "A cat."

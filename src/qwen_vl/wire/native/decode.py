@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from qwen_vl.reply import Reply, Usage, is_cut
+from qwen_vl.reply import Reply, Usage
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.json import (
     Json,
@@ -16,6 +16,7 @@ from qwen_vl.wire.json import (
     first_count,
     is_truncated,
     load_json,
+    may_be_cut,
     repair_counts,
 )
 from qwen_vl.wire.tool_calls import decode_tool_calls
@@ -46,7 +47,7 @@ def decode_reply(body: bytes, headers: Mapping[str, str], *, model: str | None =
     return Reply(
         text=decode_text(message.get("content")),
         reasoning=decode_reasoning(message),
-        tool_calls=decode_tool_calls(message, is_cut=is_cut(reason)),
+        tool_calls=decode_tool_calls(message, is_cut=may_be_cut(reason, headers)),
         finish_reason=reason,
         usage=decode_usage(data.get("usage")),
         model=model,

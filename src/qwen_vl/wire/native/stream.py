@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from qwen_vl.content import Replacement
-from qwen_vl.reply import Delta, Reply, is_cut
+from qwen_vl.reply import Delta, Reply
 from qwen_vl.wire.events import EventDecoder
 from qwen_vl.wire.json import (
     Json,
@@ -44,8 +44,8 @@ class StreamDecoder(EventDecoder):
         >>> message = b'{"content":[{"text":"A cat."}]}'
         >>> choice = b'{"message":' + message + b',"finish_reason":"stop"}'
         >>> event = b'id:1\nevent:result\ndata:{"output":{"choices":[' + choice + b']}}\n\n'
-        >>> [delta.text for delta in decoder.feed(event)]
-        ['A cat.']
+        >>> "".join(delta.text for delta in decoder.feed(event))
+        'A cat.'
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class StreamDecoder(EventDecoder):
 
     def ends_stream(self) -> bool:
         """Tell whether the last event was the answer's end: this protocol has no `[DONE]`."""
-        return self.is_complete and self.has_usage
+        return self.is_complete
 
     def decode_whole(self, body: bytes) -> Reply:
         """Read a body that is no stream."""
@@ -83,7 +83,7 @@ class StreamDecoder(EventDecoder):
         calls = tuple(map(self.calls.add, find_tool_calls(message)))
         reason = decode_finish_reason(choice)
         if reason:
-            calls += tuple(self.calls.finish(is_cut=is_cut(reason)))
+            calls += tuple(self.finish_calls(reason))
         metadata = self.new_metadata(
             reason,
             model=self._model,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from qwen_vl.reply import Reply, Usage, is_cut
+from qwen_vl.reply import Reply, Usage
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.json import (
     Json,
@@ -17,6 +17,7 @@ from qwen_vl.wire.json import (
     first_count,
     is_truncated,
     load_json,
+    may_be_cut,
     repair_counts,
 )
 from qwen_vl.wire.tool_calls import decode_tool_calls
@@ -40,9 +41,9 @@ def decode_reply(body: bytes, headers: Mapping[str, str]) -> Reply:
     choice = find_choice(data)
     if not choice:
         raise decode_error(None, body, headers)
-    message = as_object(choice.get("message"))
+    message = as_object(choice.get("message")) or as_object(choice.get("delta"))
     reason = decode_finish_reason(choice)
-    calls = decode_tool_calls(message, is_cut=is_cut(reason))
+    calls = decode_tool_calls(message, is_cut=may_be_cut(reason, headers))
     return Reply(
         text=decode_text(message.get("content")),
         reasoning=decode_reasoning(message),

@@ -8,7 +8,7 @@ come once and are empty afterwards, comment lines to keep the connection open, `
 from collections.abc import Mapping
 
 from qwen_vl.content import Replacement
-from qwen_vl.reply import Delta, Reply, ResponseMetadata, ToolCallDelta, is_cut
+from qwen_vl.reply import Delta, Reply, ResponseMetadata, ToolCallDelta
 from qwen_vl.wire.events import EventDecoder
 from qwen_vl.wire.json import (
     Json,
@@ -68,14 +68,14 @@ class StreamDecoder(EventDecoder):
         choice = find_choice(event)
         if not choice:
             raise self.broken("An event of the stream holds no answer where one should be")
-        message = as_object(choice.get("delta"))
+        message = as_object(choice.get("delta")) or self._find_message(choice)
         calls: tuple[ToolCallDelta, ...] = ()
-        if message.get("tool_calls"):
+        if message.get("tool_calls") or message.get("function_call"):
             calls = tuple(map(self.calls.add, find_tool_calls(message)))
         reason = decode_finish_reason(choice)
         if reason:
             reason = resolve_finish_reason(reason, has_calls=bool(self.calls))
-            calls += tuple(self.calls.finish(is_cut=is_cut(reason)))
+            calls += tuple(self.finish_calls(reason))
         delta = Delta(
             text=decode_text(message.get("content")),
             reasoning=decode_reasoning(message),
@@ -84,6 +84,13 @@ class StreamDecoder(EventDecoder):
             metadata=self._find_metadata(event, reason),
         )
         return self.track_usage(delta, usage)
+
+    def _find_message(self, choice: Json) -> Json:
+        """Find a whole message in place of a piece; one that repeats the pieces is passed over."""
+        message = as_object(choice.get("message"))
+        if self.has_text:
+            message = {name: held for name, held in message.items() if name == "tool_calls"}
+        return {} if self.calls else message
 
     def _find_metadata(self, event: Json, finish_reason: str | None) -> ResponseMetadata | None:
         if finish_reason is None and self.reported.keys() >= _REPEATED:
