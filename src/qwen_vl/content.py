@@ -437,7 +437,7 @@ class LocalFileUrl(str):
     """The `file://` address of a file that the program itself named.
 
     A `pathlib.Path` cannot stand in JSON, and its text alone would no longer be trusted. This is
-    text to every serialiser, so that traces and cache keys can hold it; only the object itself,
+    text to every serializer, so that traces and cache keys can hold it; only the object itself,
     which no message from outside can bring along, carries the trust. Size and time of the file
     stand in the fragment: a changed file is another cache key.
 

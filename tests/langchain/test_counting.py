@@ -218,7 +218,7 @@ def test_trimming_counts_a_tool_s_pictures(lone: ChatQwenVL) -> None:
     assert lone.get_num_tokens_from_messages(messages) > 4 * CAT_TOKENS
 
 
-def test_long_conversation_of_pictures_is_summarised(
+def test_long_conversation_of_pictures_is_summarized(
     make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox
 ) -> None:
     model = make_chat()
@@ -242,7 +242,7 @@ def test_long_conversation_of_pictures_is_summarised(
     assert len(qwen_vl_sandbox.requests) == 2
 
 
-def test_short_conversation_of_pictures_is_not_summarised(
+def test_short_conversation_of_pictures_is_not_summarized(
     make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox
 ) -> None:
     model = make_chat()

@@ -1,4 +1,4 @@
-"""LangChain's own unit tests for chat models, with serialisation on."""
+"""LangChain's own unit tests for chat models, with serialization on."""
 
 import sys
 
@@ -12,7 +12,7 @@ from langchain_qwen_vl import ChatQwenVL
 def _allow_our_class(monkeypatch: pytest.MonkeyPatch) -> None:
     # `load(..., allowed_objects="all")` admits only classes that langchain-core itself lists, so
     # no third-party class can pass `test_serdes` without this; users name the class instead (see
-    # test_serialisation.py).
+    # test_serialization.py).
     load = sys.modules["langchain_core.load.load"]
     path = ("langchain_qwen_vl", "chat_models", "ChatQwenVL")
     monkeypatch.setitem(load.ALL_SERIALIZABLE_MAPPINGS, path, path)

@@ -109,7 +109,7 @@ def test_other_questions_are_answered_as_ever(client: openai.OpenAI, red_box: st
     assert answer.startswith("I am the qwen-vl sandbox")
 
 
-def test_every_colour_is_told_from_the_others() -> None:
+def test_every_color_is_told_from_the_others() -> None:
     boxes = {
         code: (40 * number, 10, 40 * number + 30, 50) for number, code in enumerate(COLORS.values())
     }

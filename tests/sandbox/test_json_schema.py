@@ -178,7 +178,7 @@ def test_enumerated_argument_is_found_in_the_text() -> None:
         ((100, 110, 130), "bluish grey"),
     ],
 )
-def test_colour_is_named(rgb: tuple[int, int, int], name: str) -> None:
+def test_color_is_named(rgb: tuple[int, int, int], name: str) -> None:
     """A rough word for each colour."""
     assert Color(*rgb).name == name
 

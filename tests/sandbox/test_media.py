@@ -48,7 +48,7 @@ def test_picture_of_a_listed_format_is_decoded(kind: str, media_type: str, mode:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "I;16", "F"])
-def test_picture_of_any_mode_has_a_mean_colour(mode: str) -> None:
+def test_picture_of_any_mode_has_a_mean_color(mode: str) -> None:
     """Grey, indexed and deep pictures are taken too."""
     file = io.BytesIO()
     Image.new(mode, (16, 16)).save(file, "TIFF")

@@ -95,7 +95,7 @@ def test_ask_describes_the_video(client: openai.OpenAI, data_url: DataUrl) -> No
     assert expected in str(reply.choices[0].message.content)
 
 
-def test_ask_honours_pixel_knobs(client: openai.OpenAI, data_url: DataUrl) -> None:
+def test_ask_sends_pixel_options(client: openai.OpenAI, data_url: DataUrl) -> None:
     """MediaOptions beside the picture change its tokens."""
     url = data_url(CHELSEA, "image/png")
     reply = client.chat.completions.create(

@@ -122,7 +122,7 @@ class ReferenceLLM(FunctionCallingLLM):
             data = self.load(str(block.url))
         else:
             raise ReferenceError_("The block is empty.")
-        return name_colour(first_frame(data) if is_video else image(data))
+        return name_color(first_frame(data) if is_video else image(data))
 
     def load(self, url: str) -> bytes:
         if url.startswith("data:"):
@@ -303,7 +303,7 @@ def first_frame(data: bytes) -> Image.Image:
         return next(container.decode(video=0)).to_image()
 
 
-def name_colour(image: Image.Image) -> str:
+def name_color(image: Image.Image) -> str:
     red, green, blue = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
     return max((red, "red"), (green, "green"), (blue, "blue"))[1]
 

@@ -236,9 +236,9 @@ _NESTED = frozenset({"model_kwargs", "extra_body", "default_headers"})
 
 
 class SerializedCache:
-    """Remembers how a model is serialised, for as long as its fields stay as they are.
+    """Remembers how a model is serialized, for as long as its fields stay as they are.
 
-    LangChain serialises a model at each call, which takes a third of a millisecond, or keeps what
+    LangChain serializes a model at each call, which takes a third of a millisecond, or keeps what
     it once got: then a changed copy finds the cached answers of the model that it was copied from.
     """
 

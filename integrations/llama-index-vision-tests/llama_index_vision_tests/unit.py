@@ -18,7 +18,7 @@ from llama_index_vision_tests.suite import LLMSuite
 
 
 class LLMUnitTests(LLMSuite):
-    """Tests of construction, metadata and serialisation, without any request.
+    """Tests of construction, metadata and serialization, without any request.
 
     Example:
         >>> from llama_index.core.llms.mock import MockFunctionCallingLLM
@@ -32,7 +32,7 @@ class LLMUnitTests(LLMSuite):
         assert isinstance(llm, LLM)
 
     def test_class_name_is_its_own(self) -> None:
-        """Serialised components are told apart by `class_name`."""
+        """Serialized components are told apart by `class_name`."""
         bases = [base for base in self.llm_class.__mro__ if _is_of_core(base)]
         taken = {base.class_name() for base in bases if issubclass(base, LLM)}
         assert self.llm_class.class_name()
@@ -68,8 +68,8 @@ class LLMUnitTests(LLMSuite):
         assert "tool_required" in prepare.parameters
 
     @pytest.mark.parametrize("method", ["to_dict", "to_json", "model_dump", "model_dump_json"])
-    def test_serialised_form_is_json(self, llm: LLM, method: str) -> None:
-        """A serialised LLM can be stored."""
+    def test_serialized_form_is_json(self, llm: LLM, method: str) -> None:
+        """A serialized LLM can be stored."""
         assert json.loads(_as_json(getattr(llm, method)()))["class_name"] == llm.class_name()
 
     @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_turned_box_is_drawn_turned() -> None:
     assert drawn.getpixel((110, 60)) == GREY
 
 
-def test_each_label_has_a_colour_of_its_own() -> None:
+def test_each_label_has_a_color_of_its_own() -> None:
     boxes = [
         Box(x1=x, y1=100, x2=x + 50, y2=150, label=label)
         for x, label in ((10, "cat"), (110, "dog"), (210, "cat"))
@@ -97,7 +97,7 @@ def _contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_every_colour_of_the_palette_carries_words() -> None:
+def test_every_color_of_the_palette_carries_words() -> None:
     assert all(_contrast(color, ink_on(color)) > 4.5 for color in PALETTE)
 
 

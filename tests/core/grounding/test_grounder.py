@@ -308,7 +308,7 @@ LENGTH, RATE = 12.0, 10
 COLORS = ("#c03030", "#3030c0", "#30c030", "#c0c030")
 
 
-def colour_at(time: float) -> str:
+def color_at(time: float) -> str:
     return COLORS[max(n for n, change in enumerate(CHANGES) if time >= change - 1e-6)]
 
 
@@ -319,7 +319,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stream = container.add_stream("mpeg4", rate=Fraction(RATE))
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         for number in range(int(LENGTH * RATE)):
-            image = Image.new("RGB", (160, 120), colour_at(number / RATE))
+            image = Image.new("RGB", (160, 120), color_at(number / RATE))
             container.mux(stream.encode(av.VideoFrame.from_image(image)))
         container.mux(stream.encode())
     return path
@@ -345,7 +345,7 @@ def test_scenes_of_a_file(make_asker: Ask, film: Path, video_mode: str, fps: flo
 
 @pytest.mark.parametrize("fps", [pytest.param(1, marks=_slow), 2])
 def test_scenes_of_a_list_of_frames(make_asker: Ask, fps: int) -> None:
-    frames = [Image.new("RGB", (160, 120), colour_at(number / fps)) for number in range(12 * fps)]
+    frames = [Image.new("RGB", (160, 120), color_at(number / fps)) for number in range(12 * fps)]
     timeline = make_asker().timeline(frames, "the scenes", fps=fps)
     check_scenes(timeline, CHANGES, end=LENGTH, interval=1 / fps)
 

@@ -133,7 +133,7 @@ def test_small_picture_is_not_enlarged() -> None:
     assert sent(Inline(data)) == [data]
 
 
-def test_colours_stay(big: PillowImage.Image, jpeg: bytes) -> None:
+def test_colors_stay(big: PillowImage.Image, jpeg: bytes) -> None:
     (data,) = sent(Inline(jpeg))
     small = opened(data).resize((8, 6), PillowImage.Resampling.BOX)
     truth = big.resize((8, 6), PillowImage.Resampling.BOX)

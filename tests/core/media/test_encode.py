@@ -63,7 +63,7 @@ def test_pillow_picture_keeps_mode_and_pixels(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV", "RGBX"])
-def test_pillow_picture_of_other_colours_becomes_rgb(mode: str) -> None:
+def test_pillow_picture_of_other_colors_becomes_rgb(mode: str) -> None:
     image = _image().convert("RGB").convert(mode)
     sent = _sent(image)
     assert sent.mode == "RGB"

@@ -265,7 +265,7 @@ def test_deep_png_keeps_its_greys(put: Callable[..., Any]) -> None:
     assert [image.getpixel((x, y)) for x, y in ((0, 0), (0, 33), (63, 63))] == [0, 131, 255]
 
 
-def test_cmyk_becomes_the_same_colour(put: Callable[..., Any]) -> None:
+def test_cmyk_becomes_the_same_color(put: Callable[..., Any]) -> None:
     color = opened(put("picture", cmyk_jpeg)).convert("RGB").getpixel((32, 32))
     assert max(abs(a - b) for a, b in zip(color, (0, 255, 255), strict=True)) < 12
 

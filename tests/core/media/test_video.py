@@ -57,14 +57,14 @@ WHERE = "messages[0].content[0]"
 FRAMES = MediaPolicy(video_mode="frames")
 
 
-def _colour(second: int) -> tuple[int, int, int]:
+def _color(second: int) -> tuple[int, int, int]:
     """A colour by which a frame tells its second."""
     return 40 + second % 6 * 40, 40 + second // 6 % 6 * 40, 60 + second // 36 * 120
 
 
 def _second(color: Sequence[int]) -> int:
     distances = [
-        sum(abs(a - b) for a, b in zip(color, _colour(second), strict=True)) for second in range(72)
+        sum(abs(a - b) for a, b in zip(color, _color(second), strict=True)) for second in range(72)
     ]
     assert min(distances) < 30, f"{color} is no second's colour"
     return distances.index(min(distances))
@@ -96,7 +96,7 @@ def _film(  # noqa: PLR0913 - each is what one test is about.
         for time in times:
             if int(time) != shown:
                 shown = int(time)
-                pixels = np.full((16, 16, 3), _colour(shown), dtype=np.uint8)
+                pixels = np.full((16, 16, 3), _color(shown), dtype=np.uint8)
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
                     *size, format="yuv420p"
                 )
