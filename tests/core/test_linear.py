@@ -111,5 +111,6 @@ def test_reader_takes_time_by_the_length_of_a_megabyte(reader: str) -> None:
 
 
 def test_faster_growth_is_noticed() -> None:
+    # Two steps at which it shows, since one may be hidden by whatever else runs here.
     with pytest.raises(AssertionError, match="spaces: "):
-        check_growth(re.compile(r"\s*-\s*").split, "spaces", largest=4_096)
+        check_growth(re.compile(r"\s*-\s*").split, "spaces", largest=16_384)
