@@ -6,14 +6,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
-PROJECTS := -e '.[cli,sandbox,numpy,pdf]' -e integrations/sandbox -e integrations/langchain \
+PROJECTS := -e '.[cli,sandbox,numpy,pdf,subtitles,upload]' -e integrations/sandbox -e integrations/langchain \
 	-e integrations/llama-index -e integrations/llama-index-vision-tests
 READY := $(VENV)/.ready
 
 help: ## Show these commands.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-demo: $(READY) ## Ask about real pictures and a video, here or at the service.
+demo: $(READY) ## Ask about images and a video: the sandbox, or the service with a key.
 	@$(BIN)/qwen-vl demo
 
 # Where nothing may be left behind, each process of the tests, and each command that they run,
@@ -39,6 +39,7 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+	$(BIN)/python tests/document_examples.py
 
 imports: $(READY)
 	$(BIN)/lint-imports

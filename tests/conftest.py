@@ -119,7 +119,7 @@ def chat(make_chat: Callable[..., ChatQwenVL]) -> ChatQwenVL:
 
 @pytest.fixture(scope="session")
 def small_png() -> bytes:
-    """A picture of 64x48 pixels that is no single colour."""
+    """An image of 64x48 pixels that is not a single color."""
     buffer = io.BytesIO()
     Image.linear_gradient("L").resize((64, 48)).convert("RGB").save(buffer, "PNG")
     return buffer.getvalue()

@@ -1,5 +1,6 @@
 """Work that a forked child does while a test waits, and a server that answers what it was asked."""
 
+import faulthandler
 import json
 import os
 import select
@@ -7,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -14,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import IO, Any
 
 _FORKING = threading.Lock()
 _PATIENCE_SECONDS = 20
@@ -89,9 +91,33 @@ def in_child(work: Callable[[], Any], fork: Callable[[], int] = os.fork) -> Any:
         fork: Another way to fork.
 
     Raises:
-        AssertionError: It raised something, or took so long that it must be waiting for ever.
+        AssertionError: It raised something, or took so long that it must be waiting for ever. The
+            message says where each of its threads waits, or which signal ended it.
     """
     reading, writing = os.pipe()
+    with tempfile.TemporaryFile() as stacks:
+        pid = _fork(work, fork, writing, stacks)
+        os.close(writing)
+        try:
+            with os.fdopen(reading, "rb") as pipe:
+                is_there = select.select([pipe], [], [], _PATIENCE_SECONDS)[0]
+                reported = json.loads(pipe.read() or b"null") if is_there else None
+            if not is_there:
+                os.kill(pid, signal.SIGUSR1)
+                time.sleep(1)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+        stacks.seek(0)
+        assert reported is not None, (
+            f"{'ended without a word' if is_there else 'waits forever'}, "
+            f"status {os.waitstatus_to_exitcode(status)}\n{stacks.read().decode()}"
+        )
+    assert "error" not in reported, reported["error"]
+    return reported["result"]
+
+
+def _fork(work: Callable[[], Any], fork: Callable[[], int], writing: int, stacks: IO[bytes]) -> int:
     with warnings.catch_warnings():
         # Newer versions of Python warn of forks beside threads, such as those of the test runner.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -99,18 +125,10 @@ def in_child(work: Callable[[], Any], fork: Callable[[], int] = os.fork) -> Any:
         with _FORKING:
             pid = fork()
     if pid == 0:
+        faulthandler.enable(stacks)
+        faulthandler.register(signal.SIGUSR1, stacks)
         _do_and_exit(work, writing)
-    os.close(writing)
-    try:
-        with os.fdopen(reading, "rb") as pipe:
-            is_there = select.select([pipe], [], [], _PATIENCE_SECONDS)[0]
-            reported = json.loads(pipe.read() or b"null") if is_there else None
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    assert reported is not None, "the child waits for ever, or ended without a word"
-    assert "error" not in reported, reported["error"]
-    return reported["result"]
+    return pid
 
 
 def _do_and_exit(work: Callable[[], Any], writing: int) -> None:
@@ -122,7 +140,7 @@ def _do_and_exit(work: Callable[[], Any], writing: int) -> None:
             reported = {"result": work()}
         if complaints:
             reported = {"error": complaints}
-    except BaseException:  # noqa: BLE001 - whatever it is, the parent shall know.
+    except BaseException:  # noqa: BLE001 - whatever it is, the parent should know.
         reported = {"error": traceback.format_exc()}
     os.write(writing, json.dumps(reported).encode())
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Pictures and videos to Qwen VL endpoints.
+"""Images and videos to Qwen VL endpoints.
 
 Names are loaded at their first use: `import qwen_vl` alone costs next to nothing. Every error has
 its place in `qwen_vl.errors`; those here are the ones that most programs catch.
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from qwen_vl.grounding.grounder import Grounder
     from qwen_vl.grounding.parse_boxes import ground_ocr_result, read_grounding
     from qwen_vl.grounding.parse_timeline import TimeFrame, read_timeline
-    from qwen_vl.grounding.results import Box, Grounding, Point
+    from qwen_vl.grounding.results import Box, Grounding, Point, SkippedEntry
     from qwen_vl.grounding.timeline import Event, Timeline
     from qwen_vl.ocr.reader import OcrPage, OcrReader
     from qwen_vl.ocr.results import OcrResult, OcrWord, read_ocr_result
-    from qwen_vl.reply import Delta, Reply, Usage
+    from qwen_vl.reply import Delta, Reply, ResponseMetadata, Usage
     from qwen_vl.request.types import MediaPolicy, Request
     from qwen_vl.settings import QwenVLSettings
     from qwen_vl.specs.models import ModelSpec, get_model_spec
@@ -87,6 +87,7 @@ __all__ = [
     "Request",
     "ResponseMetadata",
     "ServiceError",
+    "SkippedEntry",
     "Text",
     "TimeFrame",
     "Timeline",
@@ -122,7 +123,7 @@ _NAMES_BY_MODULE = {
     "grounding.drawing": "draw_grounding draw_timeline",
     "errors": "ConfigurationError ContentError MediaError QwenVLError ServiceError",
     "grounding.grounder": "Grounder",
-    "grounding.results": "Box Grounding Point",
+    "grounding.results": "Box Grounding Point SkippedEntry",
     "grounding.parse_boxes": "ground_ocr_result read_grounding",
     "specs.models": "ModelSpec get_model_spec",
     "ocr.results": "OcrResult OcrWord read_ocr_result",
@@ -138,12 +139,14 @@ _NAMES_BY_MODULE = {
 _HOMES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return import_module("importlib.metadata").version("qwen-vl")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:
+    # Otherwise type checkers accept any name.
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            return import_module("importlib.metadata").version("qwen-vl")
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

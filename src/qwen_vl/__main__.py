@@ -14,7 +14,8 @@ def main() -> None:
         if error.name not in {"typer", "rich"}:
             raise
         sys.exit('The command line needs: pip install "qwen-vl[cli]"')
-    app()
+    # The same name for `python -m qwen_vl`, which completion and `--help` show.
+    app(prog_name="qwen-vl")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,17 @@ import contextvars
 import threading
 import warnings
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from qwen_vl.connection import Connection
-from qwen_vl.errors import ServiceError
+from qwen_vl.errors import ConfigurationError, ServiceError
+from qwen_vl.generators import Owned
 from qwen_vl.media import needs_io, prepare_media, wants_upload
+from qwen_vl.media.unfetched import drop_unfetched
 from qwen_vl.media.upload.send import UploadPolicy
 from qwen_vl.media.upload.storage import TemporaryStorage, name_account
 from qwen_vl.process_local import (
@@ -24,23 +28,100 @@ from qwen_vl.process_local import (
 from qwen_vl.reply import Delta, Reply, ReplyBuilder
 from qwen_vl.request.types import Request
 from qwen_vl.specs.endpoints import hide_password, to_native_url
+from qwen_vl.specs.models import find_family
+from qwen_vl.specs.processors import Family
 from qwen_vl.transport import (
-    Answer,
     AsyncTransport,
     Endpoint,
-    Post,
+    Outgoing,
     Transport,
     errors_translated,
     open_async_transport,
     open_transport,
 )
 from qwen_vl.transport.drain import adrain, drain
+from qwen_vl.transport.flow import Flow, arun, run
 from qwen_vl.transport.lifetime import Pool
+from qwen_vl.transport.limits import Deadline, abounded
+from qwen_vl.transport.logs import CallLog
 from qwen_vl.wire.events import EventDecoder
+from qwen_vl.wire.markup import warn_of_misplaced
+from qwen_vl.wire.openai.decode import find_model_root
 from qwen_vl.wire.protocols import find_wire
 
 
-class QwenVLClient:
+class _BaseClient(ABC):
+    """What both clients share: all but how a step is waited for."""
+
+    _url: str
+    _next: Callable[..., Any]
+
+    @abstractmethod
+    def stream(self, request: Request) -> Any:
+        """Return the answer in pieces, as they are received."""
+
+    def _ask(self, request: Request) -> Flow[Reply]:
+        if request.stream:
+            builder, take_next = ReplyBuilder(), partial(self._next, self.stream(request), None)
+            while (delta := (yield take_next)) is not None:
+                builder.add(delta)
+            return _checked(builder.reply())
+        deadline = Deadline.start(request.deadline)
+        storage = yield partial(self._open_storage, request, deadline)
+        asked = _Asked(request, storage)
+        while True:
+            transport = yield self._transport
+            prepared = yield partial(self._prepare, asked.request, storage, deadline)
+            outgoing = _to_outgoing(prepared, transport, deadline)
+            log = CallLog(self._url, prepared)
+            try:
+                log.log_request(outgoing)
+                with errors_translated(self._url):
+                    answer = yield partial(transport.send, outgoing)
+                reply = find_wire(request.protocol).decode(answer.content, answer.headers, prepared)
+                log.log_answer(reply.usage, reply.request_id)
+                warn_of_misplaced(
+                    prepared,
+                    text=reply.text,
+                    has_reasoning=bool(reply.reasoning),
+                    has_calls=bool(reply.tool_calls),
+                    finish_reason=reply.finish_reason,
+                )
+                return _checked(reply)
+            except ServiceError as error:
+                log.log_error(error)
+                asked.find_remedy(error)
+
+    def _detect_family(self, model: str) -> Flow[Family]:
+        transport = yield self._transport
+        with errors_translated(self._url):
+            answer = yield partial(transport.send, Outgoing("/models"))
+        root = find_model_root(answer.content, model)
+        family = find_family(root or model)
+        if family is None:
+            said = f"root {root!r}" if root else "no root"
+            raise ConfigurationError(
+                f"Cannot determine the family of {model!r}: the server's list of models has {said} "
+                'for it. Set model_family="qwen2_5_vl" or "qwen3_vl".'
+            )
+        return family
+
+    @abstractmethod
+    def _open_storage(self, request: Request, deadline: Deadline | None) -> Any:
+        """Return where files are uploaded to, if the request needs it."""
+
+    @abstractmethod
+    def _transport(self) -> Any:
+        """Return what sends requests."""
+
+    @abstractmethod
+    def _prepare(
+        self, request: Request, storage: TemporaryStorage | None, deadline: Deadline | None
+    ) -> Any:
+        """Return the request with its media ready."""
+
+
+class QwenVLClient(_BaseClient):
     """Asks a Qwen VL endpoint, and waits.
 
     Args:
@@ -62,6 +143,8 @@ class QwenVLClient:
         128
     """
 
+    _next = staticmethod(next)
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._state = ProcessLocal(_Opened)
@@ -78,23 +161,19 @@ class QwenVLClient:
             ContentError: A part cannot be sent; nothing was.
             ServiceError: The endpoint answered with an error, or not at all.
         """
-        if request.stream:
-            builder = ReplyBuilder()
-            for delta in self.stream(request):
-                builder.add(delta)
-            return _checked(builder.reply())
-        storage = self._open_storage(request)
-        while True:
-            transport = self._transport()
-            prepared = prepare_media(request, storage)
-            post = _to_post(prepared, transport)
-            try:
-                with errors_translated(self._url):
-                    answer = transport.post(post)
-                return _checked(_read(answer, prepared))
-            except ServiceError as error:
-                if storage is None or not storage.forgets(error):
-                    raise
+        return run(self._ask(request))
+
+    def detect_model_family(self, model: str) -> Family:
+        """Ask the server which model it serves under a name, for `Request.model_family`.
+
+        Args:
+            model: The name.
+
+        Raises:
+            ConfigurationError: The server does not report it.
+            ServiceError: The endpoint answered with an error, or not at all.
+        """
+        return run(self._detect_family(model))
 
     def stream(self, request: Request) -> ProcessBoundIterator[Delta]:
         """Get the answer in pieces, as they come.
@@ -110,38 +189,50 @@ class QwenVLClient:
         return ProcessBoundIterator(lambda: self._stream(request))
 
     def _stream(self, request: Request) -> Generator[Delta, None, None]:
-        storage = self._open_storage(request)
+        deadline = Deadline.start(request.deadline)
+        storage = self._open_storage(request, deadline)
+        asked = _Asked(request, storage)
         while True:
             try:
-                yield from self._stream_once(prepare_media(request, storage), storage)
+                prepared = prepare_media(asked.request, storage)
+                yield from self._stream_once(prepared, asked, deadline)
             except ServiceError as error:
-                if storage is None or not storage.forgets(error):
-                    raise
+                asked.find_remedy(error)
             else:
                 return
 
     def _stream_once(
-        self, request: Request, storage: TemporaryStorage | None
+        self, request: Request, asked: "_Asked", deadline: Deadline | None
     ) -> Generator[Delta, None, None]:
         transport = self._transport()
-        post = _to_post(request, transport)
-        with errors_translated(self._url):
-            response = transport.stream(post)
-        decoder = find_wire(request.protocol).decoder(response.headers, request)
+        outgoing = _to_outgoing(request, transport, deadline)
+        log = CallLog(self._url, request)
+        log.log_request(outgoing)
         try:
-            with errors_translated(self._url, decoder):
-                chunks = response.iter_bytes()
-                for raw in chunks:
-                    yield from decoder.feed(raw)
-                    if decoder.is_done:
-                        drain(response, chunks)
-                        break
-            yield from decoder.finish()
-        finally:
-            _confirm_uploads(storage, decoder)
-            response.close()
+            with errors_translated(self._url):
+                response = transport.stream(outgoing)
+            decoder = find_wire(request.protocol).decoder(
+                response.headers, request, self._connection.max_response_bytes
+            )
+            try:
+                with errors_translated(self._url, decoder):
+                    chunks = response.iter_bytes()
+                    for raw in chunks:
+                        yield from log.watch(decoder.feed(raw))
+                        if decoder.is_done:
+                            drain(response.response, chunks)
+                            break
+                yield from log.watch(decoder.finish())
+                _check_end(decoder, request)
+            finally:
+                asked.confirm(decoder)
+                response.close()
+        except ServiceError as error:
+            log.log_error(error)
+            raise
+        log.log_answer()
 
-    def _open_storage(self, request: Request) -> TemporaryStorage | None:
+    def _open_storage(self, request: Request, deadline: Deadline | None) -> TemporaryStorage | None:
         if not wants_upload(request):
             return None
         transport = self._transport()
@@ -151,10 +242,16 @@ class QwenVLClient:
 
         def fetch_policy(model: str) -> UploadPolicy:
             with errors_translated(self._url):
-                answer = transport.get(url, _policy_parameters(model))
+                answer = transport.send(_to_policy_request(url, model, deadline))
             return UploadPolicy.read(answer.content)
 
         return _make_storage(fetch_policy, transport, request)
+
+    def _prepare(
+        self, request: Request, storage: TemporaryStorage | None, deadline: Deadline | None
+    ) -> Request:
+        del deadline  # A thread cannot be stopped in the middle of it.
+        return prepare_media(request, storage)
 
     def _transport(self) -> Transport:
         state = self._state.get()
@@ -175,83 +272,83 @@ class _Opened:
 
 
 def _close(process: Process, transport: Transport) -> None:
-    # A forked child's copies are left alone: their locks may be held for ever, and what is said
+    # A forked child's copies are not touched: their locks may be held forever, and what is said
     # on their connections is said on the parent's.
     if process is current_process():
         transport.close()
 
 
-class AsyncQwenVLClient:
+class AsyncQwenVLClient(_BaseClient):
     """Asks a Qwen VL endpoint without blocking the event loop.
 
-    Files are read and pictures encoded in a thread. Connections belong to the loop that opened
+    Files are read and images encoded in a thread. Connections belong to the loop that opened
     them, so each loop gets its own pool.
 
     Args:
         connection: How to reach the endpoint.
     """
 
+    _next = staticmethod(anext)
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._url = _show_url(connection.async_openai_client or connection)
-        self._pools: ProcessLocal[dict[asyncio.AbstractEventLoop, Pool]] = ProcessLocal(dict)
+        self._loops: ProcessLocal[dict[asyncio.AbstractEventLoop, _LoopState]] = ProcessLocal(dict)
 
     async def ask(self, request: Request) -> Reply:
         """Get the whole answer; see `QwenVLClient.ask`."""
-        if request.stream:
-            builder = ReplyBuilder()
-            async for delta in self.stream(request):
-                builder.add(delta)
-            return _checked(builder.reply())
-        storage = await self._open_storage(request)
-        while True:
-            transport = await self._transport()
-            prepared = await _prepare(request, storage)
-            post = _to_post(prepared, transport)
-            try:
-                with errors_translated(self._url):
-                    answer = await transport.post(post)
-                return _checked(_read(answer, prepared))
-            except ServiceError as error:
-                if storage is None or not storage.forgets(error):
-                    raise
+        return await arun(self._ask(request))
+
+    async def detect_model_family(self, model: str) -> Family:
+        """Ask the server for a model; see `QwenVLClient.detect_model_family`."""
+        return await arun(self._detect_family(model))
 
     def stream(self, request: Request) -> ProcessBoundAsyncIterator[Delta]:
         """Get the answer in pieces, as they come; see `QwenVLClient.stream`."""
         return ProcessBoundAsyncIterator(lambda: self._stream(request))
 
     async def _stream(self, request: Request) -> AsyncGenerator[Delta, None]:
-        storage = await self._open_storage(request)
+        deadline = Deadline.start(request.deadline)
+        storage = await self._open_storage(request, deadline)
+        asked = _Asked(request, storage)
         while True:
             response = decoder = None
+            transport = await self._transport()
+            prepared = await self._prepare(asked.request, storage, deadline)
+            log = CallLog(self._url, prepared)
             try:
-                transport = await self._transport()
-                prepared = await _prepare(request, storage)
-                post = _to_post(prepared, transport)
+                outgoing = _to_outgoing(prepared, transport, deadline)
+                log.log_request(outgoing)
                 with errors_translated(self._url):
-                    response = await transport.stream(post)
-                decoder = find_wire(request.protocol).decoder(response.headers, prepared)
+                    response = await transport.stream(outgoing)
+                decoder = find_wire(request.protocol).decoder(
+                    response.headers, prepared, self._connection.max_response_bytes
+                )
                 with errors_translated(self._url, decoder):
-                    chunks = response.aiter_bytes()
-                    async for raw in chunks:
-                        for delta in decoder.feed(raw):
-                            yield delta
-                        if decoder.is_done:
-                            await adrain(chunks)
-                            break
-                for delta in decoder.finish():
+                    async with Owned(response.aiter_bytes(), with_inner=True) as chunks:
+                        async for raw in chunks:
+                            for delta in log.watch(decoder.feed(raw)):
+                                yield delta
+                            if decoder.is_done:
+                                await adrain(chunks)
+                                break
+                for delta in log.watch(decoder.finish()):
                     yield delta
+                _check_end(decoder, prepared)
             except ServiceError as error:
-                _confirm_uploads(storage, decoder)
-                if storage is None or not storage.forgets(error):
-                    raise
+                log.log_error(error)
+                asked.confirm(decoder)
+                asked.find_remedy(error)
             else:
+                log.log_answer()
                 return
             finally:
                 if response is not None:
-                    await response.aclose()
+                    await response.close()
 
-    async def _open_storage(self, request: Request) -> TemporaryStorage | None:
+    async def _open_storage(
+        self, request: Request, deadline: Deadline | None
+    ) -> TemporaryStorage | None:
         if not wants_upload(request):
             return None
         transport = await self._transport()
@@ -261,7 +358,7 @@ class AsyncQwenVLClient:
         loop = asyncio.get_running_loop()
 
         async def fetch() -> bytes:
-            answer = await transport.get(url, _policy_parameters(request.model))
+            answer = await transport.send(_to_policy_request(url, request.model, deadline))
             return answer.content
 
         def fetch_policy(_model: str) -> UploadPolicy:
@@ -274,40 +371,91 @@ class AsyncQwenVLClient:
 
     async def _transport(self) -> AsyncTransport:
         loop = asyncio.get_running_loop()
-        pools = self._pools.get()
-        pool = pools.get(loop)
-        if pool is None:
-            _forget_closed_loops(pools)
-            pools[loop] = pool = Pool(open_async_transport(self._connection))
-            await pool.close_with(self, loop)
-        return pool.transport
+        loops = self._loops.get()
+        held = loops.get(loop)
+        if held is None:
+            _forget_closed_loops(loops)
+            held = loops[loop] = _LoopState()
+        if held.pool is None:
+            # Otherwise each of the tasks that begin together would open a transport.
+            async with held.opening:
+                if held.pool is None:
+                    # Certificates, the environment and packages are read in a thread.
+                    pool = Pool(await asyncio.to_thread(open_async_transport, self._connection))
+                    await pool.close_with(self, loop)
+                    held.pool = pool
+        return held.pool.transport
+
+    async def _prepare(
+        self, request: Request, storage: TemporaryStorage | None, deadline: Deadline | None
+    ) -> Request:
+        with errors_translated(self._url):
+            return await abounded(deadline, lambda: _prepare(request, storage))
 
 
-def _forget_closed_loops(pools: dict[asyncio.AbstractEventLoop, Pool]) -> None:
+class _LoopState:
+    """The connections of one event loop, opened by one of its tasks."""
+
+    def __init__(self) -> None:
+        self.opening = asyncio.Lock()
+        self.pool: Pool | None = None
+
+
+def _forget_closed_loops(loops: dict[asyncio.AbstractEventLoop, _LoopState]) -> None:
     # A pool refers to its loop, so that no loop would ever be freed by itself.
-    for loop in list(pools):
-        if loop.is_closed() and (pool := pools.pop(loop, None)):
-            pool.forget()
+    for loop in list(loops):
+        if loop.is_closed() and (held := loops.pop(loop, None)) and held.pool:
+            held.pool.forget()
 
 
-def _to_post(request: Request, url: Endpoint) -> Post:
+def _to_outgoing(request: Request, url: Endpoint, deadline: Deadline | None) -> Outgoing:
     """Write a request whose media is ready."""
     wire = find_wire(request.protocol)
-    path = wire.path(url.base_url)
-    return Post(path, wire.encode(request), wire.headers(request), request.timeout)
-
-
-def _read(answer: Answer, request: Request) -> Reply:
-    return find_wire(request.protocol).decode(answer.content, answer.headers, request)
+    return Outgoing(
+        wire.path(url.base_url),
+        wire.encode(request),
+        wire.headers(request),
+        timeout=request.timeout,
+        deadline=deadline,
+    )
 
 
 def _show_url(client: Any) -> str:
     return hide_password(str(client.base_url))
 
 
-def _confirm_uploads(storage: TemporaryStorage | None, decoder: EventDecoder | None) -> None:
-    if storage is not None and decoder is not None and decoder.has_begun:
-        storage.confirm()
+class _Asked:
+    """What is asked in one call, and what is asked after an error that something can be done about.
+
+    Args:
+        request: As it was given.
+        storage: Where its videos are uploaded to.
+    """
+
+    def __init__(self, request: Request, storage: TemporaryStorage | None) -> None:
+        self.request = request
+        self._storage = storage
+        self._has_begun = False
+
+    def confirm(self, decoder: EventDecoder | None) -> None:
+        """Ask nothing again once an answer has begun: its beginning would come twice."""
+        if decoder is not None and decoder.has_begun:
+            self._has_begun = True
+            if self._storage is not None:
+                self._storage.confirm()
+
+    def find_remedy(self, error: ServiceError) -> None:
+        """Change what is asked next.
+
+        Raises:
+            ServiceError: `error`, where nothing can be done about it.
+        """
+        if self._storage is not None and self._storage.forgets(error):
+            return
+        shorter = None if self._has_begun else drop_unfetched(self.request, error)
+        if shorter is None:
+            raise error
+        self.request = shorter
 
 
 def _uploads_url(url: Endpoint) -> str | None:
@@ -315,8 +463,8 @@ def _uploads_url(url: Endpoint) -> str | None:
     return native and f"{native}/uploads"
 
 
-def _policy_parameters(model: str) -> dict[str, str]:
-    return {"action": "getPolicy", "model": model}
+def _to_policy_request(url: str, model: str, deadline: Deadline | None) -> Outgoing:
+    return Outgoing(url, params={"action": "getPolicy", "model": model}, deadline=deadline)
 
 
 def _make_storage(
@@ -336,7 +484,7 @@ async def _prepare(request: Request, storage: TemporaryStorage | None) -> Reques
     if storage is None:
         return await asyncio.to_thread(prepare_media, request)
     # Not in the loop's own threads: who uploads waits for the loop, which looks up hosts in those,
-    # and for others who upload the same.
+    # and for other uploads of the same file.
     thread = ThreadPoolExecutor(1, thread_name_prefix="qwen-vl-upload")
     prepare = contextvars.copy_context().run
     try:
@@ -348,6 +496,16 @@ async def _prepare(request: Request, storage: TemporaryStorage | None) -> Reques
         raise
     finally:
         thread.shutdown(wait=False)
+
+
+def _check_end(decoder: EventDecoder, request: Request) -> None:
+    warn_of_misplaced(
+        request,
+        text=decoder.text,
+        has_reasoning=decoder.has_reasoning,
+        has_calls=bool(decoder.calls),
+        finish_reason=decoder.reported.get("finish_reason"),
+    )
 
 
 def _checked(reply: Reply) -> Reply:
@@ -367,7 +525,7 @@ class _Clients:
     def __init__(self) -> None:
         self.sync: tuple[Connection, QwenVLClient] | None = None
         self.asynchronous: tuple[Connection, AsyncQwenVLClient] | None = None
-        # Threads that begin together would each open connections of their own.
+        # Threads that begin together would each open separate connections.
         self.making = threading.Lock()
 
 
@@ -376,7 +534,7 @@ class ClientCache:
 
     Deep copies and pickles of the object begin without any, since connections cannot be copied,
     and so does a forked child, whose connections would be its parent's.
-    Shallow copies share the cache, and may use it from other threads: whoever asks gets a client
+    Shallow copies share the cache, and may use it from other threads: each call gets a client
     of the connection asked for, whatever another has put here in the meantime.
     """
 
@@ -384,7 +542,7 @@ class ClientCache:
         self._clients = ProcessLocal(_Clients)
 
     def sync(self, connection: Connection) -> QwenVLClient:
-        """Give the client of this connection."""
+        """Return the client of this connection."""
         clients = self._clients.get()
         with clients.making:
             held = clients.sync
@@ -393,7 +551,7 @@ class ClientCache:
             return held[1]
 
     def asynchronous(self, connection: Connection) -> AsyncQwenVLClient:
-        """Give the asynchronous client of this connection."""
+        """Return the asynchronous client of this connection."""
         clients = self._clients.get()
         with clients.making:
             held = clients.asynchronous

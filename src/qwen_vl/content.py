@@ -1,16 +1,18 @@
 """What a conversation is made of: turns, their parts, and where each part's media comes from.
 
 Every framework's messages become these values, and every wire format is written from them.
-They are plain frozen data: nothing here opens a file, decodes a picture or knows a framework.
+They are plain frozen data: nothing here opens a file, decodes an image or knows a framework.
 """
 
+import hashlib
 import io
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias
-from urllib.parse import unquote, urlsplit
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO, Literal, Self, TypeAlias
+from urllib.parse import quote, unquote, urlsplit
 
 import pybase64
 
@@ -19,13 +21,14 @@ from qwen_vl.errors import ContentError
 Role = Literal["system", "user", "assistant", "tool"]
 
 VideoMode = Literal["auto", "inline", "frames", "upload"]
-"""How a local video is sent: whole within the request, as its frames, whichever of these two fits,
-or by an address, after it was put into the service's temporary storage."""
+"""How a local video is sent: whole within the request, as its frames, as the first of these that
+fits (`auto`), or by URL, after it was put into the service's temporary storage."""
 
 _BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\-_\s]+={0,2}\s*")
 _JPEG_BASE64 = "/9j/"
 # Others (ftp://, s3://) are URLs too: the service does not take them, but they are not paths.
 _SCHEME = re.compile(r"(https?|oss|data|file):|([a-z][a-z0-9+.\-]+)://", re.IGNORECASE)
+_ROW_KEYS = frozenset({"bytes", "path"})
 _WEB = frozenset({"http", "https"})
 _REMOTE = _WEB | {"oss"}
 _KNOWN = _REMOTE | {"data", "file"}
@@ -35,9 +38,9 @@ _BASE64_PROBE_CHARS = 512
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """An address that goes to the service as it is: `https://`, `http://`, `oss://` or `data:`.
+    """A URL that goes to the service as it is: `https://`, `http://`, `oss://` or `data:`.
 
-    The client never fetches it. `oss://` addresses are the service's own temporary storage
+    The client never fetches it. `oss://` URLs are the service's own temporary storage
     and need a request header, which the client adds.
     """
 
@@ -50,9 +53,11 @@ class Inline:
 
     Args:
         data: The raw bytes, or Base64 as text or as bytes; the content decides which it is.
+        media_type: The type of raw bytes that were sniffed already; `None` if they were not.
     """
 
     data: bytes | str = field(repr=False)
+    media_type: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +83,12 @@ class OpenFile:
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """A decoded picture.
+    """A decoded image.
 
     Args:
-        image: A `PIL.Image.Image`, or a numpy array of `uint8`: height x width (x 1, 3 or 4).
+        image: A `PIL.Image.Image`, or a numpy array, height x width (x 1, 3 or 4): gray, RGB or
+            RGBA, of `uint8`, `bool`, `uint16`, or floats from 0 to 1. OpenCV has BGR:
+            `array[:, :, ::-1]`.
     """
 
     image: Any = field(repr=False)
@@ -91,19 +98,23 @@ class Pixels:
 class DataUrl:
     """Media that was made ready to go within the request: checked, and of a known type.
 
-    It is spelt as a `data:` address while it leaves, so that megabytes are not copied before.
+    It is written as a data URL while it leaves, so that megabytes are not copied before.
 
     Args:
-        media_type: As told by the bytes; may be empty.
+        media_type: As determined from the bytes; may be empty.
         data: The raw bytes; `None` where their Base64 is at hand.
         base64: Their Base64.
         n_bytes: How many raw bytes there are.
+        size: Width and height of an image in pixels, if they are known.
+        original_size: The same before it was downscaled.
     """
 
     media_type: str
     data: bytes | None = field(repr=False)
     base64: bytes | memoryview | None = field(repr=False)
     n_bytes: int
+    size: tuple[int, int] | None = field(default=None, compare=False)
+    original_size: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def prefix(self) -> str:
@@ -112,7 +123,7 @@ class DataUrl:
 
     @property
     def url(self) -> str:
-        """The whole address.
+        """The whole URL.
 
         Example:
             >>> DataUrl("image/gif", b"GIF89a", None, 6).url
@@ -121,7 +132,7 @@ class DataUrl:
         return self.prefix + self.to_base64()
 
     def to_base64(self) -> str:
-        """Give the Base64 alone."""
+        """Return the Base64 alone."""
         if self.base64 is not None:
             return str(self.base64, "ascii")
         return pybase64.b64encode_as_string(self.data or b"")
@@ -132,14 +143,20 @@ Source: TypeAlias = Url | Inline | LocalFile | OpenFile | Pixels | DataUrl
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """A video given as its frames, in order: each of them a picture."""
+    """A video given as its frames, in order: each of them an image.
+
+    Args:
+        frames: The frames.
+        is_sampled: Whether they were taken of a video file here, at a rate that nobody asked for.
+    """
 
     frames: tuple[Source, ...]
+    is_sampled: bool = field(default=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """Words. Never read as a path or an address."""
+    """Words. Never read as a path or a URL."""
 
     text: str
     cache_control: Mapping[str, Any] | None = None
@@ -148,14 +165,17 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A picture.
+    """An image.
 
     Args:
         source: Where it comes from.
-        min_pixels: Smaller pictures are enlarged to this many pixels by the service.
-        max_pixels: Larger pictures are shrunk to this many pixels by the service.
-        detail: Passed on beside the address (`image_url.detail`) for servers that read it.
-        enable_rotate: Whether the OCR models turn the picture upright first (native protocol).
+        min_pixels: Smaller images are enlarged to this many pixels by the service.
+        max_pixels: Larger images are shrunk to this many pixels by the service.
+        detail: Passed on beside the URL (`image_url.detail`) for servers that read it.
+        enable_rotate: Whether the OCR models turn the image upright first (native protocol).
+        pages: Of a TIFF with several pages: numbers from 1 on, as `[1, 2, 7]` or `"1-2,7"`; `None`
+            for all.
+        title: Stands in the label of each page; the name of a local file if `None`.
         cache_control: Marks the end of a cached prefix, `{"type": "ephemeral"}`.
         where: The part's place in the caller's messages, for errors: `messages[0].content[1]`.
     """
@@ -165,6 +185,8 @@ class Image:
     max_pixels: int | None = None
     detail: str | None = None
     enable_rotate: bool | None = None
+    pages: str | Sequence[int] | None = None
+    title: str | None = None
     cache_control: Mapping[str, Any] | None = None
     where: str = field(default="", compare=False)
 
@@ -175,13 +197,15 @@ class Video:
 
     Args:
         source: Where it comes from.
-        fps: Frames per second to look at (a file), or at which the frames were taken (a list).
-        min_pixels: Least pixels of a frame.
-        max_pixels: Most pixels of a frame.
-        total_pixels: Most pixels of all frames together.
+        fps: Frames per second to sample (a file), or at which the frames were taken (a list).
+        timestamps: Seconds at which the frames of a list were taken, where they are not evenly
+            spaced: one for each, ascending.
+        min_pixels: Minimum number of pixels of a frame.
+        max_pixels: Maximum number of pixels of a frame.
+        total_pixels: Maximum number of pixels of all frames together.
         start: Seconds from the beginning of a local video at which to begin to look.
         end: Seconds from the beginning of a local video at which to stop.
-        max_frames: Most frames to take of a local video, 4 at least.
+        max_frames: Maximum number of frames to take of a local video, 4 at least.
         video_mode: How a local video is sent; `None` for what the policy says.
         cache_control: Marks the end of a cached prefix, `{"type": "ephemeral"}`.
         where: The part's place in the caller's messages, for errors.
@@ -189,6 +213,7 @@ class Video:
 
     source: Source | Frames
     fps: float | None = None
+    timestamps: Sequence[float] | None = None
     min_pixels: int | None = None
     max_pixels: int | None = None
     total_pixels: int | None = None
@@ -202,7 +227,7 @@ class Video:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audio:
-    """A sound, for the omni models alone.
+    """Audio, for the omni models only.
 
     Args:
         source: Where it comes from.
@@ -217,13 +242,15 @@ class Audio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A PDF, whose pages are sent as pictures: the service takes no documents.
+    """A PDF or TIFF, whose pages are sent as images: the service takes no documents.
 
     Args:
-        source: Where it comes from; not an address that only the service could fetch.
+        source: Where it comes from; not a URL that only the service could fetch.
         pages: Numbers from 1 on, as `[1, 2, 7]` or `"1-2,7"`; `None` for all.
-        dpi: Dots per inch to render at; `None` for the policy's.
-        title: Stands in the label of each page.
+        dpi: Dots per inch to render a PDF at; `None` for the policy's.
+        min_pixels: Minimum number of pixels of a page, as of an image.
+        max_pixels: Maximum number of pixels of a page, as of an image.
+        title: Stands in the label of each page; the name of a local file if `None`.
         cache_control: Marks the end of a cached prefix, behind the last page.
         where: The part's place in the caller's messages, for errors.
     """
@@ -231,6 +258,8 @@ class Document:
     source: Source
     pages: str | Sequence[int] | None = None
     dpi: float | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
     title: str | None = None
     cache_control: Mapping[str, Any] | None = None
     where: str = field(default="", compare=False)
@@ -282,10 +311,10 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsupported:
-    """Content from a tool that no other part can represent.
+    """Content that no other part can represent, or that is known not to be sendable.
 
-    `MediaPolicy.tool_media_errors` decides what happens to it: the model gets a note, or the
-    error is raised.
+    From a tool, `MediaPolicy.tool_media_errors` decides what happens to it: the model gets a note,
+    or the error is raised. In other messages the error is raised where the request is prepared.
 
     Args:
         error: Why it cannot be sent.
@@ -316,7 +345,7 @@ ToolPart: TypeAlias = Text | Image | Video | Document | File | Unsupported
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
-    """What a tool gave back: text, and pictures or videos too.
+    """What a tool gave back: text, and images or videos too.
 
     Args:
         tool_call_id: The call that this answers.
@@ -329,7 +358,9 @@ class ToolResult:
 
 
 Media: TypeAlias = Image | Video | Audio
-Part: TypeAlias = Text | Image | Video | Audio | Document | Reasoning | ToolCall | ToolResult
+Part: TypeAlias = (
+    Text | Image | Video | Audio | Document | Reasoning | ToolCall | ToolResult | Unsupported
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,7 +371,7 @@ class Turn:
         role: Who speaks.
         parts: What is said, in order.
         name: The speaker's name, where the conversation gives one.
-        is_partial: Whether an assistant turn is a beginning that the model shall continue.
+        is_partial: Whether an assistant turn is a beginning that the model should continue.
     """
 
     role: Role
@@ -350,15 +381,16 @@ class Turn:
 
 
 def to_source(value: object) -> Source | None:
-    """Tell where media comes from by the kind of value that stands in its place.
+    """Return where media comes from by the kind of value that stands in its place.
 
-    Text is an address (`http:`, `https:`, `oss:`, `data:`, or any other `scheme://`), a `file://`
-    address, Base64, or else a path, which is kept as not trusted. Whether it may be read is
+    Text is a URL (`http:`, `https:`, `oss:`, `data:`, or any other `scheme://`), a `file://`
+    URL, Base64, or else a path, which is kept as not trusted. Whether it may be read is
     decided later, where it is read.
 
     Args:
-        value: `str`, `bytes`, `bytearray`, `memoryview`, `pathlib.Path`, a binary file object,
-            a `PIL.Image.Image` or a numpy array.
+        value: `str`, `bytes`, `bytearray`, `memoryview`, `pathlib.Path` or another `os.PathLike`,
+            a binary file object, a `PIL.Image.Image`, a numpy array, or a row of a Hugging Face
+            data set, `{"bytes": …, "path": …}`.
 
     Returns:
         The source, or `None` if the value is none of these.
@@ -378,8 +410,10 @@ def to_source(value: object) -> Source | None:
             return Inline(value)
         case bytearray() | memoryview():
             return Inline(bytes(value))
-        case Path():
-            return LocalFile(value, is_trusted=True)
+        case os.PathLike():
+            return LocalFile(to_path(value), is_trusted=True)
+        case Mapping() if value and value.keys() <= _ROW_KEYS:
+            return to_source(read_row(value))
         case io.TextIOBase():
             return None
     if callable(getattr(value, "read", None)):
@@ -387,6 +421,61 @@ def to_source(value: object) -> Source | None:
     if is_pixels(value):
         return Pixels(value)
     return None
+
+
+def read_row(row: Mapping[str, Any]) -> Any:
+    """Return what a value of Hugging Face's `Image` or `Video` feature holds: bytes or a path.
+
+    Args:
+        row: `{"bytes": …, "path": …}`, as data sets give it that are not decoded.
+
+    Example:
+        >>> read_row({"bytes": None, "path": "cat.png"})
+        'cat.png'
+    """
+    data = row.get("bytes")
+    return row.get("path") if data is None else data
+
+
+def to_path(value: os.PathLike[Any]) -> Path:
+    """Return any kind of path as one of this machine.
+
+    Args:
+        value: A `pathlib.Path`, a pure path of another system, or another `os.PathLike`.
+
+    Example:
+        >>> from pathlib import PureWindowsPath
+        >>> to_path(PureWindowsPath("images", "cat.png")).as_posix()
+        'images/cat.png'
+    """
+    if isinstance(value, Path):
+        return value
+    return Path(value.as_posix() if isinstance(value, PurePath) else os.fsdecode(value))
+
+
+def to_value(source: "Source | Frames") -> Any:
+    """Return a value that `to_source` turns into this source; the inverse of `to_source`.
+
+    Args:
+        source: Where media comes from; media that is prepared already stays as it is.
+
+    Example:
+        >>> to_value(Frames((Url("https://example.com/1.png"), Inline(b"GIF89a"))))
+        ['https://example.com/1.png', b'GIF89a']
+    """
+    match source:
+        case Url(url=value) | Inline(data=value):
+            return value
+        case LocalFile(path=path):
+            return path if source.is_trusted else str(path)
+        case OpenFile(file=file):
+            return file
+        case Pixels(image=image):
+            return image
+        case Frames(frames=frames):
+            return [to_value(frame) for frame in frames]
+        case DataUrl():
+            return source
 
 
 def find_scheme(text: str) -> str | None:
@@ -401,7 +490,7 @@ def find_scheme(text: str) -> str | None:
 
 
 def is_url(text: str) -> bool:
-    """Tell whether text is a URL of a kind that this package reads or passes on.
+    """Return whether text is a URL of a kind that this package reads or passes on.
 
     Example:
         >>> is_url("oss://bucket/cat.png"), is_url("ftp://example.com/cat.png"), is_url("cat.png")
@@ -411,59 +500,77 @@ def is_url(text: str) -> bool:
 
 
 def is_remote(url: str) -> bool:
-    """Tell whether a URL is fetched by the service: `http:`, `https:` or `oss:`."""
+    """Return whether a URL is fetched by the service: `http:`, `https:` or `oss:`."""
     return find_scheme(url) in _REMOTE
 
 
 def is_web(url: str) -> bool:
-    """Tell whether a URL is one that any server can fetch: `http:` or `https:`."""
+    """Return whether a URL is one that any server can fetch: `http:` or `https:`."""
     return find_scheme(url) in _WEB
 
 
 def is_stored(url: str) -> bool:
-    """Tell whether a URL lies in the hosted service's temporary storage: `oss:`."""
+    """Return whether a URL lies in the hosted service's temporary storage: `oss:`."""
     return find_scheme(url) == "oss"
 
 
 def is_pixels(value: object) -> bool:
-    """Tell whether a value is a `PIL.Image.Image` or an array, without importing either."""
-    # Asked of the type: a picture copies all its pixels to answer for itself.
+    """Return whether a value is a `PIL.Image.Image` or an array, without importing either."""
+    # Asked of the type: an image copies all its pixels to answer for itself.
     if hasattr(type(value), "__array_interface__"):
         return True
     return any(base.__module__ == "PIL.Image" for base in type(value).__mro__)
 
 
 class LocalFileUrl(str):
-    """The `file://` address of a file that the program itself named.
+    """The `file:` URL of a file that the program itself named, which shows only its name.
 
-    A `pathlib.Path` cannot stand in JSON, and its text alone would no longer be trusted. This is
+    A `pathlib.Path` is not JSON, and its plain text would no longer be trusted. This is
     text to every serializer, so that traces and cache keys can hold it; only the object itself,
-    which no message from outside can bring along, carries the trust. Size and time of the file
-    stand in the fragment: a changed file is another cache key.
+    which no message from outside can bring along, carries the path and the trust. The fragment has
+    the size and time of the file and a hash of its path: a changed file, or another of the same
+    name, is another cache key.
 
     Example:
         >>> from pathlib import Path
-        >>> to_source(LocalFileUrl.of(Path("/pictures/cat.png"), version="7"))
-        LocalFile(path=PosixPath('/pictures/cat.png'), is_trusted=True)
+        >>> url = LocalFileUrl.of(Path("/images/cat.png"), version="7")
+        >>> url
+        'file:///cat.png#7&path=5a1da1ee'
+        >>> to_source(url)
+        LocalFile(path=PosixPath('/images/cat.png'), is_trusted=True)
     """
 
-    __slots__ = ()
+    __slots__ = ("path",)
+
+    path: Path
+    """The file."""
+
+    def __new__(cls, text: str, path: Path | None = None) -> Self:
+        """Take a URL as it is.
+
+        Args:
+            text: The URL.
+            path: The file; by default that of the URL.
+        """
+        made = super().__new__(cls, text)
+        made.path = _file_url_path(text) if path is None else path
+        return made
+
+    def __getnewargs__(self) -> tuple[str, Path]:  # type: ignore[override]
+        return str(self), self.path
 
     @classmethod
     def of(cls, path: Path, *, version: str = "") -> "LocalFileUrl":
-        """Spell a path as an address.
+        """Format a path as a URL.
 
         Args:
             path: The file; relative paths count from the working folder.
-            version: What tells this content of the file from another.
+            version: Identifies this content of the file.
         """
-        url = path.absolute().as_uri()
-        return cls(f"{url}#{version}" if version else url)
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return _file_url_path(self)
+        path = path.absolute()
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+        mark = "&".join(filter(None, (version, f"path={digest}")))
+        return cls(f"file:///{quote(path.name)}#{mark}", path)
 
 
 def _text_source(text: str) -> Source:
@@ -471,7 +578,7 @@ def _text_source(text: str) -> Source:
         return Url(text)
     if text[:7].lower() == "file://":
         return LocalFile(_file_url_path(text), is_trusted=False)
-    # Of pictures and videos only a JPEG's Base64 begins with a slash; anything else is a path.
+    # Of images and videos only a JPEG's Base64 begins with a slash; anything else is a path.
     is_absolute = text.startswith("/") and not text.startswith(_JPEG_BASE64)
     if not is_absolute and _BASE64_TEXT.fullmatch(text[:_BASE64_PROBE_CHARS]):
         return Inline(text)

@@ -4,19 +4,19 @@
     ├── ConfigurationError            a setting is missing, unknown or contradicts another
     │   └── MissingExtraError         an optional package is not installed
     ├── ContentError                  one part of one message; `where` names it
-    │   ├── UnsupportedContentError   the service has no place for it
+    │   ├── UnsupportedContentError   the service does not support it
     │   └── MediaError                `value`, `limit` and `remedy` say what is wrong
     │       ├── MediaNotFoundError    no such file
     │       ├── MediaAccessError      a file that may not be read here
     │       ├── MediaFormatError      empty, damaged, or of a kind that the service does not take
     │       ├── MediaTooSmallError
-    │       ├── MediaTooLargeError    too many bytes, or too many pictures and videos
+    │       ├── MediaTooLargeError    too many bytes, or too many images and videos
     │       │   └── RequestTooLargeError  all media of the request together
     │       ├── MediaRatioError       longer than 200 times its width
     │       ├── FrameCountError       too few or too many frames
     │       └── MediaOptionError      fps, a pixel limit or a span out of its range
     ├── AnswerFormatError             not what was asked for: no JSON, no tool call; `text` holds it
-    │   ├── CoordinateSpaceError      places that count in something else than was expected
+    │   ├── CoordinateSpaceError      boxes or points in another coordinate space
     │   └── TimestampError            times behind the end of the video, or that are none
     └── ServiceError                  what the endpoint answered; `status`, `code`, `request_id`
         ├── AuthenticationError       401
@@ -30,17 +30,30 @@
         ├── APIConnectionError        nothing answered
         │   └── APITimeoutError
         └── PartialResponseError      the answer broke off; `text` holds what had come
+            └── ResponseTooLargeError     it has more bytes than `max_response_bytes`
 
 None is a `ValueError` or `TypeError`: LlamaIndex turns those into an empty answer.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 _SHOWN_CHARS = 200
 
 
 class QwenVLError(Exception):
-    """Base of every error of this package."""
+    """Base of every error of this package.
+
+    Tracers and task queues show the `repr` of an error: it has all that its text has.
+
+    Example:
+        >>> ConfigurationError("No API key.")
+        ConfigurationError('No API key.')
+    """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class ConfigurationError(QwenVLError):
@@ -63,6 +76,29 @@ class MissingExtraError(ConfigurationError):
     def __init__(self, feature: str, *, extra: str) -> None:
         super().__init__(f'{feature} needs: pip install "qwen-vl[{extra}]"')
         self.extra = extra
+
+
+@contextmanager
+def extra_required(feature: str, *, extra: str) -> Iterator[None]:
+    """Import optional packages; one that is not installed raises `MissingExtraError`.
+
+    Args:
+        feature: What needs them.
+        extra: The extra of `qwen-vl` that brings them.
+
+    Raises:
+        MissingExtraError: One of them is not installed.
+
+    Example:
+        >>> with extra_required("Telepathy", extra="minds"):
+        ...     import telepathy
+        Traceback (most recent call last):
+        qwen_vl.errors.MissingExtraError: Telepathy needs: pip install "qwen-vl[minds]"
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(feature, extra=extra) from error
 
 
 class ContentError(QwenVLError):
@@ -89,17 +125,17 @@ class ContentError(QwenVLError):
 
 
 class UnsupportedContentError(ContentError):
-    """A part of a kind that the service has no place for."""
+    """A part of a kind that the service does not support."""
 
 
 class MediaError(ContentError):
-    """A picture or video cannot be sent as it is.
+    """An image or video cannot be sent as it is.
 
     Args:
         problem: What is wrong, with the value and the limit in it.
         where: The part: `messages[0].content[1]`.
         value: What was found: pixels, bytes, frames, a ratio, a path, …
-        limit: What is allowed, in the same unit; `None` where there is no such thing.
+        limit: What is allowed, in the same unit; `None` where no limit applies.
         remedy: What to do about it.
     """
 
@@ -118,7 +154,7 @@ class MediaError(ContentError):
 
 
 class MediaNotFoundError(MediaError):
-    """There is no such file."""
+    """The file does not exist."""
 
 
 class MediaAccessError(MediaError):
@@ -134,7 +170,7 @@ class MediaTooSmallError(MediaError):
 
 
 class MediaTooLargeError(MediaError):
-    """More bytes, or more pictures and videos, than the service takes."""
+    """More bytes, or more images and videos, than the service takes."""
 
 
 class RequestTooLargeError(MediaTooLargeError):
@@ -142,7 +178,7 @@ class RequestTooLargeError(MediaTooLargeError):
 
 
 class MediaRatioError(MediaError):
-    """A picture more stretched than the service takes."""
+    """An image more stretched than the service takes."""
 
 
 class FrameCountError(MediaError):
@@ -161,9 +197,9 @@ class AnswerFormatError(QwenVLError):
         text: The answer.
 
     Example:
-        >>> raise AnswerFormatError("The answer is no JSON.", text="A cat.")
+        >>> raise AnswerFormatError("The answer is not JSON.", text="A cat.")
         Traceback (most recent call last):
-        qwen_vl.errors.AnswerFormatError: The answer is no JSON. It reads: 'A cat.'
+        qwen_vl.errors.AnswerFormatError: The answer is not JSON. It reads: 'A cat.'
     """
 
     def __init__(self, message: str, *, text: str) -> None:
@@ -179,11 +215,11 @@ class AnswerFormatError(QwenVLError):
 
 
 class CoordinateSpaceError(AnswerFormatError):
-    """The answer's places cannot be counted in what the model's coordinates count in."""
+    """The answer's coordinates are not in the expected coordinate space."""
 
 
 class TimestampError(AnswerFormatError):
-    """The answer's times lie behind the video's end, or are no times."""
+    """The answer's times lie behind the video's end, or are not times."""
 
 
 class ServiceError(QwenVLError):
@@ -255,7 +291,7 @@ class PermissionDeniedError(ServiceError):
 
 
 class NotFoundError(ServiceError):
-    """There is no such model or no such path at this endpoint (404)."""
+    """The endpoint does not know the model or the path (404)."""
 
 
 class InvalidRequestError(ServiceError):
@@ -287,7 +323,7 @@ class ServerError(ServiceError):
 
 
 class APIConnectionError(ServiceError):
-    """No answer came: wrong address, no network, or the connection was cut."""
+    """No answer came: wrong URL, no network, or the connection was cut."""
 
     is_retryable = True
 
@@ -310,6 +346,33 @@ class PartialResponseError(ServiceError):
     def __init__(self, message: str, *, text: str = "", request_id: str | None = None) -> None:
         super().__init__(message, request_id=request_id)
         self.text = text
+
+
+class ResponseTooLargeError(PartialResponseError):
+    """The answer has more bytes than `max_response_bytes` allows, and was not read further.
+
+    Args:
+        what: What is too large, for the message.
+        limit: Maximum number of bytes.
+        text: What had come until then.
+
+    Example:
+        >>> raise ResponseTooLargeError("The answer", limit=1_000_000)
+        Traceback (most recent call last):
+        qwen_vl.errors.ResponseTooLargeError: The answer has more bytes than \
+max_response_bytes=1000000, decompressed, and was not read further. Raise max_response_bytes=… if \
+you expect such answers.
+    """
+
+    is_retryable = False
+
+    def __init__(self, what: str, *, limit: int, text: str = "") -> None:
+        super().__init__(
+            f"{what} has more bytes than max_response_bytes={limit}, decompressed, and was not "
+            "read further. Raise max_response_bytes=… if you expect such answers.",
+            text=text,
+        )
+        self.limit = limit
 
 
 def _rebuild(

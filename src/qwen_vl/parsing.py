@@ -5,7 +5,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -20,6 +20,15 @@ _JSON_HEAD = re.compile(r"[\[{]\s*+(?:[\[{\"']|-?\d)")
 _OPENING = re.compile(r"[\[{]")
 _MARK = re.compile(r'[\[\]{}"\\]')
 _PAIRS = {"[": "]", "{": "}"}
+# Two patterns: the first is a set of characters, which is searched for much faster.
+_TOKEN_HEAD = re.compile(r'[\\"/\x00-\x1fNI]')
+_TOKEN = re.compile(r'\\u[0-9a-fA-F]{4}|\\["\\/bfnrt]|//|/\*|NaN|Infinity|.', re.DOTALL)
+_NO_NUMBERS = frozenset({"NaN", "Infinity"})
+# A comma ends a text where another value or name follows.
+_STRING_END = re.compile(
+    r"""\s*+(?:[:\]}]|$|,\s*+(?:["'{}\[\]\d-]|/[/*]|(?:true|false|null)\b|$))"""
+)
+_CONTROLS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # An answer has one or two values; a page of brackets that are none must not be read for hours.
 _MOST_TRIES = 64
 # Elements of answers stand two or three brackets deep.
@@ -53,10 +62,12 @@ class FoundJson:
     Args:
         values: The outermost objects and lists, in order.
         is_cut_off: Whether the last one breaks off, so that only what is whole of it is there.
+        is_damaged: Whether one could not be read, though its brackets are closed.
     """
 
     values: tuple[Any, ...]
     is_cut_off: bool = False
+    is_damaged: bool = field(default=False, repr=False)
 
 
 def load_json(text: str) -> Any:
@@ -97,28 +108,46 @@ def find_fences(text: str) -> Iterator[Fence]:
         yield Fence(opening.start(), body, at)
 
 
-def find_json(text: str) -> FoundJson:
+def find_json(text: str, *, repair: bool = False) -> FoundJson:
     """Find all objects and lists in an answer, whatever stands around them.
 
-    Where there are fences, only what is in them counts. A comma too many and Python's quotes are
+    Where there are fences, only what is in them is read. A comma too many and Python's quotes are
     read too. Of a value that breaks off, the elements that are whole are kept.
 
     Args:
         text: The answer.
+        repair: Whether comments are removed, quotes, line breaks and backslashes within a text
+            escaped, and `NaN` read as `null`, if the text is not JSON otherwise.
 
     Example:
         >>> find_json('Here they are: [{"n": 1}, {"n": 2}, {"n"')
         FoundJson(values=([{'n': 1}, {'n': 2}],), is_cut_off=True)
+        >>> find_json('[{"label": "a 5" pipe"}]  // the only one', repair=True).values
+        ([{'label': 'a 5" pipe'}],)
     """
+    found = _find_all(text)
+    if repair and (found.is_cut_off or found.is_damaged or not found.values):
+        repaired = _find_all(_repair(text))
+        is_worse = repaired.is_damaged or (repaired.is_cut_off and not found.is_cut_off)
+        if repaired.values and not is_worse:
+            return repaired
+    return found
+
+
+def _find_all(text: str) -> FoundJson:
     # Servers that leave it in the text show what the model thought of before it answered.
     text = text.rpartition("</think>")[2]
     bodies = [fence.body for fence in find_fences(text)] or [text]
     found = [_find_in(body) for body in bodies]
     if len(bodies) > 1 or bodies[0] is not text:
-        # A fence of prose beside bare JSON, or one in a language of its own.
+        # A fence of prose beside bare JSON, or one in another language.
         found = found if any(each.values for each in found) else [_find_in(text)]
     values = tuple(value for each in found for value in each.values)
-    return FoundJson(values, any(each.is_cut_off for each in found))
+    return FoundJson(
+        values,
+        any(each.is_cut_off for each in found),
+        any(each.is_damaged for each in found),
+    )
 
 
 def parse_whole_json(text: str) -> Any:
@@ -156,6 +185,8 @@ def _find_only_value(text: str) -> Any:
     found = find_json(text)
     if found.is_cut_off:
         raise AnswerFormatError("The JSON of the answer breaks off.", text=text)
+    if not text.strip():
+        raise AnswerFormatError("The answer is empty.", text=text)
     if len(found.values) != 1:
         count = f"holds {len(found.values)} JSON values" if found.values else "is not JSON"
         raise AnswerFormatError(f"The answer {count}; one is expected.", text=text)
@@ -236,11 +267,36 @@ def find_text(entry: Mapping[str, Any], keys: Sequence[str]) -> str | None:
     return None
 
 
+def _repair(text: str) -> str:
+    """Return a text without comments, and with a backslash before what strings cannot hold."""
+    kept: list[str] = []
+    at, is_text = 0, False
+    while (head := _TOKEN_HEAD.search(text, at)) and (token := _TOKEN.match(text, head.start())):
+        kept.append(text[at : token.start()])
+        at, sign = token.end(), token[0]
+        if sign == '"':
+            is_end = is_text and _STRING_END.match(text, at)
+            kept.append('\\"' if is_text and not is_end else sign)
+            is_text = not is_end
+        elif is_text:
+            kept.append("\\\\" if sign == "\\" else _CONTROLS.get(sign, sign))
+        elif sign not in {"//", "/*"}:
+            kept.append("null" if sign in _NO_NUMBERS else sign)
+        elif sign == "/*":
+            closing = text.find("*/", at)
+            at = len(text) if closing < 0 else closing + 2
+        else:
+            line_end = text.find("\n", at)
+            at = len(text) if line_end < 0 else line_end
+    return "".join([*kept, text[at:]])
+
+
 def _find_in(text: str) -> FoundJson:
     values: list[Any] = []
     at = 0
     left = 2 * len(text) + _MOST_CHARS
     reader = _Reader()
+    is_damaged = False
     for _ in range(_MOST_TRIES):
         opening = _OPENING.search(text, at)
         if opening is None or left <= 0:
@@ -250,6 +306,7 @@ def _find_in(text: str) -> FoundJson:
         left -= n_read
         if end is not None:
             value = reader.load(text[at:end])
+            is_damaged = is_damaged or (value is None and bool(_JSON_HEAD.match(text, at)))
             at = at + 1 if value is None else end
             values += [] if value is None else [value]
             continue
@@ -258,11 +315,10 @@ def _find_in(text: str) -> FoundJson:
         if value is not None:
             return FoundJson((*values, value), is_cut_off=True)
         if _JSON_HEAD.match(text, at):
-            # It breaks off before its first element is whole, and what stands in that is no value
-            # of its own.
+            # It is cut within its first element, whose inner values are not elements.
             return FoundJson(tuple(values), is_cut_off=True)
         at += 1
-    return FoundJson(tuple(values))
+    return FoundJson(tuple(values), is_damaged=is_damaged)
 
 
 def _measure(text: str, start: int) -> tuple[int | None, list[tuple[int, str]], int]:
@@ -299,7 +355,7 @@ def _measure(text: str, start: int) -> tuple[int | None, list[tuple[int, str]], 
 def _mend(text: str, start: int, whole: list[tuple[int, str]]) -> Iterator[str]:
     """Close what breaks off behind its last whole element: an object, or a list of the outermost.
 
-    A list within an object is no element: the object's other fields are missing.
+    A list within an object is not an element: the object's other fields are missing.
     """
     ranks: tuple[Callable[[str, str], bool], ...] = (
         lambda sign, opened: sign == "}" and opened.find("[") == len(opened) - 1,
@@ -341,8 +397,8 @@ class _Reader:
             # Python has its own opinion of backslashes in what models write.
             warnings.simplefilter("ignore", SyntaxWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
-            # Names, calls and operators are refused by it: only values are made.
-            return ast.literal_eval(text)
+            # Names, calls and operators are refused by it: only values are made. Tuples are lists.
+            return json.loads(json.dumps(ast.literal_eval(text)))
 
 
 def _load_without_commas(text: str) -> Any:

@@ -1,15 +1,16 @@
 """What belongs to the process that made it, and must not be used by a forked child.
 
 A child of `fork` (gunicorn --preload, Celery prefork, `multiprocessing`) inherits copies of
-the parent's objects, and shares the parent's connections: whichever process reads first gets the
+the parent's objects, and shares the parent's connections: the process that reads first gets the
 answer. Locks stay held by threads that the child does not have. So a child makes its own, and keeps
 the parent's without using, closing or freeing them.
 """
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from qwen_vl.errors import ConfigurationError
 
@@ -91,6 +92,32 @@ class ProcessLocal(_Owner[_T]):
         except KeyError:
             # In one step, since threads may begin together.
             return self._values.setdefault(process, self._make())
+
+
+_used_in: WeakKeyDictionary[Any, Process] = WeakKeyDictionary()
+"""Processes in which clients of the program's own were used first."""
+
+
+def check_process(client: object, option: str) -> None:
+    """Check that a client that the program made was not used before this process was forked.
+
+    Args:
+        client: An HTTP client.
+        option: The option that it was passed as.
+
+    Raises:
+        ConfigurationError: It was: it is not ours to be opened again here.
+    """
+    process = current_process()
+    # What stands in for a client may be nothing that can be a key here.
+    with suppress(TypeError):
+        if _used_in.setdefault(client, process) is not process:
+            raise ConfigurationError(
+                f"The client that was passed as {option}=… was used before this process was "
+                "forked. Its connections are the parent's, and answers would go to the wrong "
+                "process. Make the client, and the model that it is passed to, in the child: in "
+                "gunicorn's post_fork, or at Celery's worker_process_init."
+            )
 
 
 class _BoundSteps(_Owner[_T]):

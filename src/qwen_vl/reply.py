@@ -15,9 +15,9 @@ class Usage:
         input_tokens: All of the input.
         output_tokens: All of the output, the reasoning too.
         total_tokens: Both.
-        image_tokens: Of the input, pictures.
+        image_tokens: Of the input, images.
         video_tokens: Of the input, videos.
-        audio_tokens: Of the input, sound.
+        audio_tokens: Tokens of audio in the input.
         text_tokens: Of the input, text.
         cached_tokens: Of the input, what was read from the context cache.
         cache_creation_tokens: Of the input, what was written to the context cache.
@@ -43,7 +43,7 @@ class ToolCallDelta:
     """A piece of a tool call; pieces of one call share their `index`.
 
     The service sends `id` and `name` once, then empty (OpenAI-Chat page, 2026-10); both are
-    `None` here wherever they were empty.
+    `None` here where they were empty.
     """
 
     index: int
@@ -77,7 +77,7 @@ class Delta:
         reasoning: The next piece of what the model thinks.
         tool_calls: The next pieces of tool calls.
         logprobs: Of the text, as the service gives them.
-        metadata: What it tells of the whole answer; `None` for most.
+        metadata: What it reports of the whole answer; `None` for most.
     """
 
     text: str = ""
@@ -93,7 +93,7 @@ class Delta:
 
     @property
     def usage(self) -> Usage | None:
-        """What the answer cost, if this tells it."""
+        """Usage of the answer, if this delta reports it."""
         return self.metadata.usage if self.metadata else None
 
 
@@ -114,7 +114,7 @@ class Reply:
         is_truncated: Whether the service cut the answer at its time limit
             (`x-dashscope-partialresponse`, Streaming page, 2026-07).
         has_ended: Whether all of the answer has come; `False` while a stream runs.
-        image_hw: Height and width of each picture, in pixels, as the model looked at it; on the
+        image_hw: Height and width of each image, in pixels, as the model processed it; on the
             native protocol with `vl_enable_image_hw_output` (Native-API page, 2026-09).
         ocr_result: What a task of the OCR models found, on the native protocol (OCR page, 2026).
         replaced_content: Content from tools that could not be sent, so that the model got notes.
@@ -149,7 +149,7 @@ _WHOLE_REASONS = frozenset(
 
 
 def is_cut(finish_reason: str | None) -> bool:
-    """Tell whether an answer stopped before its end.
+    """Return whether an answer stopped before its end.
 
     Args:
         finish_reason: As the server has it.
@@ -162,7 +162,7 @@ def is_cut(finish_reason: str | None) -> bool:
 
 
 def is_whole(finish_reason: str | None) -> bool:
-    """Tell whether an answer says that it came to its end by itself.
+    """Return whether an answer says that it came to its end by itself.
 
     Args:
         finish_reason: As the server has it.
@@ -204,7 +204,7 @@ _METADATA = tuple(field.name for field in fields(ResponseMetadata))
 
 
 def to_dicts(replaced: Sequence[Replacement]) -> list[dict[str, str]]:
-    """Give replaced content as the dicts that the frameworks' answers list.
+    """Return replaced content as the dicts that the frameworks' answers list.
 
     Args:
         replaced: Of a reply.
@@ -269,7 +269,7 @@ class ReplyBuilder:
         return bool(self._calls)
 
     def reply(self) -> Reply:
-        """Give the reply that the events so far make."""
+        """Return the reply that the events so far make."""
         self._calls = {index: [_join_pieces(held)] for index, held in self._calls.items()}
         return Reply(
             **{"has_ended": False, **self._spec},

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, FRESH
 from benchmarks.chart import draw_ratios
 from benchmarks.contenders import ENTRIES
 from benchmarks.measure import Plan, find_installed
@@ -37,7 +37,7 @@ def run(
     columns = (TextColumn("{task.description:40}"), BarColumn(), TimeElapsedColumn())
     with tempfile.TemporaryDirectory() as folder, loopback() as server:
         make_pictures(Path(folder))
-        plan = Plan(cases or ["import", *CASES], chosen, rounds, growth, Path(folder))
+        plan = Plan(cases or [*FRESH, *CASES], chosen, rounds, growth, Path(folder))
         with Progress(*columns, console=console, transient=True) as progress:
             figures = plan.run(server, progress)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
 """What is measured."""
 
+import itertools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 from benchmarks.contenders import ADDRESS, QUESTION, Contender
 from benchmarks.media import PHOTO
+from benchmarks.server import LINK
 
 Call = Callable[[], Any]
 """What is timed. May give a coroutine, which is then run to its end."""
@@ -18,8 +21,9 @@ class Case:
 
     Args:
         title: Name in tables.
-        answer: What the endpoint gives: `"whole"`, or kind and number of a stream's pieces.
-        prepare: Gives what is timed, for a contender and the folder of pictures.
+        answer: What the endpoint gives: `"whole"`, `LINK` for the same over a slow link, or kind
+            and number of a stream's pieces.
+        prepare: Gives what is timed, for a contender and the folder of images.
         n_calls: How often it is done within one turn: some tenths of a second's worth, in which
             caches are warm.
         families: Whom it is for.
@@ -65,6 +69,22 @@ def _from_file(name: str, n_pictures: int = 1) -> Callable[[Contender, Path], Ca
     return prepare
 
 
+def _from_new_file(name: str) -> Callable[[Contender, Path], Call]:
+    """Ask of a file that was modified since the last call: nothing that was prepared holds."""
+
+    def prepare(contender: Contender, folder: Path) -> Call:
+        path, seconds = folder / name, itertools.count(1_000_000_000)
+
+        def ask() -> object:
+            now = next(seconds)
+            os.utime(path, (now, now))
+            return contender.ask([_question(contender, contender.picture_file(path))])
+
+        return ask
+
+    return prepare
+
+
 def _from_message(name: str, n_pictures: int = 1) -> Callable[[Contender, Path], Call]:
     def prepare(contender: Contender, folder: Path) -> Call:
         data = (folder / name).read_bytes()
@@ -72,6 +92,27 @@ def _from_message(name: str, n_pictures: int = 1) -> Callable[[Contender, Path],
         return lambda: contender.ask(messages)
 
     return prepare
+
+
+def _first_turn(contender: Contender, folder: Path) -> Call:
+    photo, numbers = (folder / PHOTO).read_bytes(), itertools.count()
+    # What follows the end of a JPEG does not count, but makes it a file that was never seen.
+    return lambda: contender.ask([_ask_of_photos(contender, photo, next(numbers))])
+
+
+def _second_turn(contender: Contender, folder: Path) -> Call:
+    photo = (folder / PHOTO).read_bytes()
+    messages = [
+        _ask_of_photos(contender, photo, 0),
+        contender.assistant("Four cats."),
+        contender.user(contender.text("And?")),
+    ]
+    return lambda: contender.ask(messages)
+
+
+def _ask_of_photos(contender: Contender, photo: bytes, number: int) -> Any:
+    marks = (b"%d-%d" % (number, index) for index in range(4))
+    return _question(contender, *(contender.image(photo + mark) for mark in marks))
 
 
 def _stream(contender: Contender, _folder: Path) -> Call:
@@ -104,7 +145,7 @@ def _count(n_messages: int) -> Callable[[Contender, Path], Call]:
 
 
 def _converse(contender: Contender, n_messages: int, folder: Path) -> list[Any]:
-    """Make a conversation in which every tenth message brings a picture, half of them inline."""
+    """Make a conversation in which every tenth message brings an image, half of them inline."""
     data = (folder / "12kB.png").read_bytes()
     messages: list[Any] = []
     for index in range(0, n_messages, 2):
@@ -127,11 +168,11 @@ WARMING = ("bytes-90kB", "stream-short")
 _FRAMEWORKS = ("LangChain", "LlamaIndex")
 
 CASES = {
-    "address": Case("picture at an address", _at_address, 100),
-    "bytes-90kB": Case("90 KB picture, bytes", _from_bytes("90kB.png"), 40),
-    "file-90kB": Case("90 KB picture, file", _from_file("90kB.png"), 40),
-    "bytes-5MB": Case("5 MB picture, bytes", _from_bytes("5MB.png"), 12, tells_memory=True),
-    "file-5MB": Case("5 MB picture, file", _from_file("5MB.png"), 12, tells_memory=True),
+    "address": Case("image at a URL", _at_address, 100),
+    "bytes-90kB": Case("90 KB image, bytes", _from_bytes("90kB.png"), 40),
+    "file-90kB": Case("90 KB image, file", _from_file("90kB.png"), 40),
+    "bytes-5MB": Case("5 MB image, bytes", _from_bytes("5MB.png"), 12, tells_memory=True),
+    "file-5MB": Case("5 MB image, file", _from_file("5MB.png"), 12, tells_memory=True),
     "block-90kB": Case("90 KB ImageBlock", _from_message("90kB.png"), 40, families=("LlamaIndex",)),
     "block-5MB": Case(
         "5 MB ImageBlock",
@@ -140,22 +181,35 @@ CASES = {
         families=("LlamaIndex",),
         tells_memory=True,
     ),
-    "ten-90kB": Case("ten 90 KB pictures, bytes", _from_bytes("90kB.png", 10), 10),
+    "ten-90kB": Case("ten 90 KB images, bytes", _from_bytes("90kB.png", 10), 10),
     "ten-5MB": Case(
-        "ten 5 MB pictures, bytes", _from_bytes("5MB.png", 10), 1, tells_memory=True, is_slow=True
+        "ten 5 MB images, bytes", _from_bytes("5MB.png", 10), 1, tells_memory=True, is_slow=True
     ),
     "photo": Case(
         "12-megapixel photograph, file",
-        _from_file(PHOTO),
+        _from_new_file(PHOTO),
         1,
         counts_bytes=True,
         tells_memory=True,
         is_slow=True,
     ),
+    "link-photo": Case(
+        "12-megapixel photograph over 20 Mbit/s",
+        _from_new_file(PHOTO),
+        1,
+        LINK,
+        counts_bytes=True,
+        is_slow=True,
+    ),
+    "first-turn": Case("first turn over 4 photographs", _first_turn, 1, is_slow=True),
+    "second-turn": Case("second turn over the same 4", _second_turn, 1, is_slow=True),
     "stream-plain": Case("2,000 chunks of text", _stream, 3, "plain-2000", tells_memory=True),
     "stream-reasoning": Case("2,000 chunks of reasoning", _stream, 3, "reasoning-2000"),
     "stream-arguments": Case("2,000 chunks of arguments", _stream, 3, "arguments-2000"),
     "at-once-64": Case("64 requests at once", _at_once(64), 2, n_requests=64),
+    "at-once-3000": Case(
+        "3,000 requests at once", _at_once(3000), 1, n_requests=3000, is_slow=True
+    ),
     "at-once-512": Case("512 requests at once", _at_once(512), 1, n_requests=512, is_slow=True),
     "history": Case(
         "history of 2,000 messages", _history(2000), 1, tells_memory=True, is_slow=True
@@ -164,7 +218,10 @@ CASES = {
         "count tokens, 2,000 messages", _count(2000), 1, families=_FRAMEWORKS, is_slow=True
     ),
 }
-"""All cases but `import`, which needs a fresh process each time."""
+"""All cases but those of `FRESH`."""
+
+FRESH = {"import": "import", "first-call": "import, and the first call"}
+"""Titles of cases that need a fresh process each time."""
 
 GROWTH = {
     "messages": (

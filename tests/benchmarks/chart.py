@@ -1,4 +1,4 @@
-"""A picture of the ratios, for the documents."""
+"""An image of the ratios, for the documents."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -14,7 +14,7 @@ Standing = Literal["ours", "peer", "floor"]
 MODEL = "qwen3-vl-plus"
 API_KEY = "sk-benchmark"
 QUESTION = "What is this?"
-ADDRESS = "https://example.com/pictures/cat.jpg"
+ADDRESS = "https://example.com/images/cat.jpg"
 
 
 class Contender(ABC):
@@ -41,15 +41,15 @@ class Contender(ABC):
 
     @abstractmethod
     def picture_at(self, url: str) -> Any:
-        """Make a part of a picture that the service fetches."""
+        """Make a part of an image that the service fetches."""
 
     @abstractmethod
     def image(self, data: bytes) -> Any:
-        """Make a part of a picture's bytes."""
+        """Make a part of an image's bytes."""
 
     @abstractmethod
     def picture_file(self, path: Path) -> Any:
-        """Make a part of a local picture."""
+        """Make a part of a local image."""
 
     @abstractmethod
     def ask(self, messages: list[Any]) -> object:
@@ -69,7 +69,7 @@ class Contender(ABC):
 
 
 def media_type_of(path: Path) -> str:
-    """Guess a picture's type, as users do who write a `data:` URL."""
+    """Guess an image's type, as users do who write a `data:` URL."""
     return mimetypes.guess_type(path.name)[0] or "image/png"
 
 
@@ -83,6 +83,7 @@ class Entry:
         standing: Ours, somebody else's, or what nothing can be faster than.
         place: `module:class` of the `Contender`.
         imports: The statement that its users begin with.
+        first_call: The first call of a program, with `URL` in it; empty where there is none.
         requires: What must be installed for it, by its name for `import`.
     """
 
@@ -92,6 +93,7 @@ class Entry:
     place: str
     imports: str
     requires: str
+    first_call: str = ""
 
     def load(self) -> type[Contender]:
         """Import it."""
@@ -108,6 +110,7 @@ ENTRIES = {
         place="langchain:ChatQwenVLContender",
         imports="from langchain_qwen_vl import ChatQwenVL",
         requires="langchain_qwen_vl",
+        first_call='ChatQwenVL(model="m", base_url=URL, api_key="sk").invoke("Hello")',
     ),
     "chat-openai": Entry(
         title="ChatOpenAI",
@@ -116,6 +119,7 @@ ENTRIES = {
         place="langchain:ChatOpenAIContender",
         imports="from langchain_openai import ChatOpenAI",
         requires="langchain_openai",
+        first_call='ChatOpenAI(model="m", base_url=URL, api_key="sk").invoke("Hello")',
     ),
     "chat-qwen": Entry(
         title="ChatQwen",
@@ -140,6 +144,7 @@ ENTRIES = {
         place="llama_index:QwenVLContender",
         imports="from llama_index.llms.qwen_vl import QwenVL",
         requires="llama_index.llms.qwen_vl",
+        first_call='QwenVL("m", base_url=URL, api_key="sk").complete("Hello")',
     ),
     "openai-like": Entry(
         title="OpenAILike",
@@ -148,6 +153,9 @@ ENTRIES = {
         place="llama_index:OpenAILikeContender",
         imports="from llama_index.llms.openai_like import OpenAILike",
         requires="llama_index.llms.openai_like",
+        first_call=(
+            'OpenAILike("m", api_base=URL, api_key="sk", is_chat_model=True).complete("Hello")'
+        ),
     ),
     "llm": Entry(
         title="LLM that does nothing",

@@ -13,7 +13,7 @@ from benchmarks.contenders import API_KEY, MODEL, Contender, media_type_of
 
 
 class LangChainContender(Contender):
-    """A chat model that takes pictures as LangChain's documentation has them."""
+    """A chat model that takes images as LangChain's documentation has them."""
 
     model: BaseChatModel
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from rich.progress import Progress
 
-from benchmarks.cases import CASES, GROWTH, Case
-from benchmarks.contenders import ENTRIES
+from benchmarks.cases import CASES, FRESH, GROWTH, Case
+from benchmarks.contenders import ENTRIES, Entry
 from benchmarks.server import Loopback
 from benchmarks.worker import is_installed
 
@@ -26,7 +26,7 @@ Figures = dict[str, dict[str, dict[str, Any]]]
 _N_MEMORY_ROUNDS = 3
 # Short turns are many: the machine is never the same for long.
 _N_QUICK = 3
-_N_IMPORTS = 6
+_N_FRESH = 7
 
 
 @dataclass
@@ -34,11 +34,11 @@ class Plan:
     """What is to be measured.
 
     Args:
-        cases: Names of `CASES`, and `import`.
+        cases: Names of `CASES` and `FRESH`.
         contenders: Names of `ENTRIES`.
         n_rounds: How often each contender has its turn with each case.
         growth: Whether to measure by size too.
-        folder: Holds the pictures.
+        folder: Holds the images.
     """
 
     cases: Sequence[str]
@@ -54,18 +54,19 @@ class Plan:
         if self.growth:
             for kind, steps in GROWTH.items():
                 named |= {f"{kind}-{index}": case for index, case in enumerate(steps)}
-        n_imports = len(self.contenders) * _N_IMPORTS if "import" in self.cases else 0
+        fresh = [name for name in FRESH if name in self.cases]
+        n_fresh = len(fresh) * len(self.contenders) * _N_FRESH
         remembered = {name: case for name, case in named.items() if case.tells_memory}
         n_memory = len(self.contenders) * _N_MEMORY_ROUNDS if remembered else 0
-        task = progress.add_task("", total=len(named) + n_imports + n_memory)
+        task = progress.add_task("", total=len(named) + n_fresh + n_memory)
 
         def tell(what: str) -> None:
             progress.update(task, description=what, advance=1)
             if not progress.console.is_terminal:
                 progress.console.print(what)
 
-        if n_imports:
-            self._time_imports(tell)
+        for name in fresh:
+            self._time_fresh(name, server, tell)
         with _workers(self.contenders, server, self.folder) as workers:
             for name, case in named.items():
                 tell(case.title)
@@ -81,17 +82,22 @@ class Plan:
                 _put(self.figures, name, contender, _medians([result[name] for result in results]))
         return self.figures
 
-    def _time_imports(self, tell: Callable[[str], None]) -> None:
-        rounds: dict[str, list[dict[str, float]]] = {name: [] for name in self.contenders}
-        for _ in range(_N_IMPORTS):
+    def _time_fresh(self, name: str, server: Loopback, tell: Callable[[str], None]) -> None:
+        calls = {
+            contender: entry.imports if name == "import" else _write_first_call(entry, server)
+            for contender in self.contenders
+            if (entry := ENTRIES[contender]).first_call or name == "import"
+        }
+        rounds: dict[str, list[dict[str, float]]] = {contender: [] for contender in calls}
+        for _ in range(_N_FRESH):
             for contender, results in rounds.items():
-                tell(f"import: {ENTRIES[contender].title}")
-                results.append(_time_import(contender))
+                tell(f"{FRESH[name]}: {ENTRIES[contender].title}")
+                results.append(_time_process(calls[contender]))
         for contender, results in rounds.items():
             # The first fills the disk's cache, and writes what is compiled.
             medians: dict[str, Any] = _medians(results[1:])
             medians["cpu_by_round"] = [result["cpu"] for result in results[1:]]
-            _put(self.figures, "import", contender, medians)
+            _put(self.figures, name, contender, medians)
 
     def _take_turns(
         self, name: str, case: Case, workers: Mapping[str, "_Worker"], server: Loopback
@@ -111,6 +117,7 @@ class Plan:
                 medians: dict[str, Any] = _medians(results)
                 if case.n_requests:
                     medians["rate"] = case.n_requests / medians["wall"]
+                    medians["cpu_of_request"] = medians["cpu"] / case.n_requests
                 medians["cpu_by_round"] = [result["cpu"] for result in results]
                 medians["wall_by_round"] = [result["wall"] for result in results]
                 _put(self.figures, name, contender, medians)
@@ -168,8 +175,13 @@ def _environment() -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
-def _time_import(contender: str) -> dict[str, float]:
-    command = [sys.executable, "-c", ENTRIES[contender].imports]
+def _write_first_call(entry: Entry, server: Loopback) -> str:
+    url = f"{server.url}/whole/v1"
+    return f"{entry.imports}\n{entry.first_call.replace('URL', repr(url))}"
+
+
+def _time_process(code: str) -> dict[str, float]:
+    command = [sys.executable, "-c", code]
     before, start = _children_cpu(), time.perf_counter()
     subprocess.run(command, check=True, env=_environment())
     wall = time.perf_counter() - start
@@ -186,18 +198,26 @@ def _medians(results: list[dict[str, float]]) -> dict[str, float]:
 
 
 def find_ratio(
-    figures: Figures, case: str, ours: str, other: str, measure: str = "cpu"
+    figures: Figures,
+    case: str,
+    ours: str,
+    other: str,
+    measure: str = "cpu",
+    *,
+    other_case: str | None = None,
 ) -> float | None:
     """Give ours divided by the other's; `None` where one of them was not measured.
 
     Of times it is the median of the rounds' ratios: both had their turns within a second, in which
     the machine was the same for both.
     """
-    of_case = figures.get(case, {})
-    one, two = of_case.get(ours, {}), of_case.get(other, {})
+    one = figures.get(case, {}).get(ours, {})
+    two = figures.get(other_case or case, {}).get(other, {})
     if measure not in one or measure not in two:
         return None
-    by_round = {"cpu": "cpu_by_round", "rate": "wall_by_round"}.get(measure)
+    by_round = {"cpu": "cpu_by_round"}.get(measure)
+    if measure in {"rate", "wall"}:
+        by_round = "wall_by_round"
     if by_round not in one or by_round not in two:
         return float(one[measure] / two[measure])
     pairs = zip(one[by_round], two[by_round], strict=True)

@@ -1,4 +1,4 @@
-"""The pictures that are sent: made the same way each time, and of the sizes that are spoken of."""
+"""The images that are sent: made the same way each time, and of the sizes that are spoken of."""
 
 import io
 import random
@@ -16,7 +16,7 @@ PHOTO = "photo.jpg"
 
 
 def make_pictures(folder: Path) -> None:
-    """Write all pictures: `90kB.png` and the like, and `PHOTO`.
+    """Write all images: `90kB.png` and the like, and `PHOTO`.
 
     Args:
         folder: Where to.

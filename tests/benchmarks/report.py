@@ -8,10 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cases import CASES, GROWTH
+from benchmarks.cases import CASES, FRESH, GROWTH
 from benchmarks.contenders import ENTRIES
 from benchmarks.measure import Figures, find_ratio
-from benchmarks.targets import TARGETS
+from benchmarks.targets import TARGETS, Target
 
 _PACKAGES = (
     *("openai", "httpx", "langchain-core", "langchain-openai", "langchain-qwq"),
@@ -47,7 +47,7 @@ def print_report(console: Console, figures: Figures) -> None:
         figures: What came out.
     """
     for case, of_case in figures.items():
-        if case == "import" or case in CASES:
+        if case in FRESH or case in CASES:
             console.print(_case_table(case, of_case))
     for kind in GROWTH:
         if f"{kind}-0" in figures:
@@ -56,7 +56,7 @@ def print_report(console: Console, figures: Figures) -> None:
 
 
 def _case_table(case: str, of_case: dict[str, dict[str, Any]]) -> Table:
-    title = "import" if case == "import" else CASES[case].title
+    title = FRESH.get(case) or CASES[case].title
     table = Table(title=title, title_justify="left", title_style="bold")
     measures = [m for m in _MEASURES if any(m in values for values in of_case.values())]
     table.add_column("contender")
@@ -101,7 +101,11 @@ def _targets_table(figures: Figures) -> Table:
             continue
         limit = f"{'≥' if target.more_is_better else '≤'} {target.limit:g}x"
         style = "green" if target.is_met(ratio) else "red"
-        table.add_row(
-            target.title, ENTRIES[target.other].title, limit, f"{ratio:.2f}x", style=style
-        )
+        table.add_row(target.title, _other_title(target), limit, f"{ratio:.2f}x", style=style)
     return table
+
+
+def _other_title(target: Target) -> str:
+    if target.other_case:
+        return CASES[target.other_case].title
+    return ENTRIES[target.other].title

@@ -19,6 +19,13 @@ _USAGE = {
 }
 
 
+LINK = "link"
+"""Name of the whole answer to a request that comes over a slow link."""
+
+LINK_BYTES_PER_SECOND = 20_000_000 / 8
+"""20 Mbit/s."""
+
+
 def _whole() -> bytes:
     message = {"role": "assistant", "content": "A tabby cat looks past the camera."}
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
@@ -72,6 +79,7 @@ class _Requests(asyncio.Protocol):
         self._head = b""
         self._left = 0
         self._path = b""
+        self._arrives = 0.0
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -96,8 +104,24 @@ class _Requests(asyncio.Protocol):
 
     def _take(self, n_bytes: int) -> None:
         self._left -= n_bytes
-        if self._left > 0:
-            return
+        if self._path == LINK.encode():
+            self._delay(n_bytes)
+        elif self._left <= 0:
+            self._answer()
+
+    def _delay(self, n_bytes: int) -> None:
+        """Read on, or answer, when a slow link would have brought what was read."""
+        loop = asyncio.get_running_loop()
+        self._arrives = max(self._arrives, loop.time()) + n_bytes / LINK_BYTES_PER_SECOND
+        self._transport.pause_reading()
+        loop.call_at(self._arrives, self._arrive)
+
+    def _arrive(self) -> None:
+        self._transport.resume_reading()
+        if self._left <= 0:
+            self._answer()
+
+    def _answer(self) -> None:
         answer = self._answers.get(self._path)
         if answer is None:
             kind, _, n_chunks = self._path.decode().partition("-")
@@ -108,7 +132,7 @@ class _Requests(asyncio.Protocol):
 
 def _serve(pipe: Connection) -> None:
     async def serve() -> None:
-        answers = {b"whole": _whole()}
+        answers = {name: _whole() for name in (b"whole", LINK.encode())}
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Requests(answers), "127.0.0.1", 0, backlog=1024)
         pipe.send(server.sockets[0].getsockname()[1])

@@ -23,7 +23,7 @@ class Worker:
     Args:
         name: Of the contender.
         url: Of the endpoint.
-        folder: Holds the pictures.
+        folder: Holds the images.
     """
 
     def __init__(self, name: str, url: str, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Starts `qwen-vl` commands, each in a process of its own, as `python -m qwen_vl` does.
 
 The libraries have been loaded before: that takes longer than most commands. What is this
-project's own is not; each process imports it anew, in its own environment.
+project's own is not; each process imports it again, in its own environment.
 """
 
 import gc
@@ -33,11 +33,13 @@ def main() -> None:
         print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201 - the answer.
 
 
-def _become(arguments: list[str], environment: dict[str, str], stdout: str, stderr: str) -> None:
+def _become(
+    arguments: list[str], environment: dict[str, str], stdin: str, stdout: str, stderr: str
+) -> None:
     os.environ.clear()
     os.environ.update(environment)
     for number, path, flags in (
-        (0, os.devnull, os.O_RDONLY),
+        (0, stdin, os.O_RDONLY),
         (1, stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
         (2, stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
     ):
@@ -45,7 +47,7 @@ def _become(arguments: list[str], environment: dict[str, str], stdout: str, stde
         os.dup2(file, number)
         os.close(file)
     media = [name for name in sys.modules if name.partition(".")[0] == "qwen_vl"]
-    assert not media, f"{media} would not be imported anew"
+    assert not media, f"{media} would not be imported again"
     sys.argv = ["qwen-vl", *arguments]
     runpy.run_module("qwen_vl", run_name="__main__", alter_sys=True)
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from qwen_vl.grounding.drawing.labels import PALETTE
 
-# Pictures and videos are made, sent and drawn on.
+# Images and videos are made, sent and drawn on.
 pytestmark = pytest.mark.slow
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -15,23 +15,27 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def run(run: Run) -> Run:
+def run(run_here: Run) -> Run:
     """Run `qwen-vl tokens`."""
-    return functools.partial(run, "tokens")
+    return functools.partial(run_here, "tokens")
 
 
 @pytest.fixture
 def report(tmp_path: Path) -> Path:
     pytest.importorskip("pypdfium2", reason='needs: pip install "qwen-vl[pdf]"')
     path = tmp_path / "report.pdf"
-    pages = [Image.new("RGB", (1240, 1754), color) for color in ("white", "grey", "black")]
+    pages = [Image.new("RGB", (1240, 1754), color) for color in ("white", "gray", "black")]
     pages[0].save(path, save_all=True, append_images=pages[1:], resolution=150)
     return path
 
 
 def _rows(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
     assert done.returncode == 0, done.stderr
-    return [line.split() for line in done.stdout.splitlines()]
+    return _rows_of(done.stdout)
+
+
+def _rows_of(shown: str) -> list[list[str]]:
+    return [line.split() for line in shown.splitlines()]
 
 
 def test_files_are_counted_one_a_row(run_afresh: Run) -> None:
@@ -82,6 +86,8 @@ def test_json_lines_say_the_same(run: Run) -> None:
             "files": 2,
             "total_tokens": 3_100,
             "total_price_cny": 0.0031,
+            "max_input_tokens": 260_096,
+            "exceeds_context_window": False,
         },
     ]
 
@@ -94,6 +100,36 @@ def test_servers_of_ones_own_count_by_their_rule(run: Run) -> None:
     # markers, and 2 markers around them all.
     assert rows[2][-4:] == ["1280x720", "1280x704", "10", f"{5 * (880 + 8) + 2:,}"]
     assert _joined(rows[5:]) == f"By the rules of transformers, for {model} at vLLM."
+
+
+def test_files_that_exceed_the_context_window_together_are_told(run: Run) -> None:
+    # Each has 128 tokens; qwen-vl-ocr takes 30,000 of input in a window of 38,192.
+    fitting, too_many = [CHELSEA] * 234, [CHELSEA] * 235
+    model = ("--model", "qwen-vl-ocr")
+
+    assert "context window" not in run(*fitting, *model).stdout
+    shown = run(*too_many, *model).stdout
+    assert _joined(_rows_of(shown)[-1:]) == (
+        "Together they exceed the context window of qwen-vl-ocr, which takes 30,000 tokens of "
+        "input (38,192 with the answer)."
+    )
+    total = json.loads(run(*too_many, *model, "--json").stdout.splitlines()[-1])
+    assert (total["max_input_tokens"], total["exceeds_context_window"]) == (30_000, True)
+
+
+@pytest.mark.parametrize("options", [("--server", "vllm"), ("--model", "my-own-model")])
+def test_context_window_that_is_not_known_is_not_claimed(
+    options: tuple[str, str], run: Run
+) -> None:
+    total = json.loads(run(CHELSEA, *options, "--json").stdout.splitlines()[-1])
+
+    assert (total["max_input_tokens"], total["exceeds_context_window"]) == (None, None)
+
+
+def test_standard_input_is_counted(run: Run) -> None:
+    rows = _rows(run("-", stdin=CHELSEA))
+
+    assert rows[1] == ["standard", "input", "image/png", "451x300", "448x288", "–", "128"]
 
 
 def test_price_that_is_not_known_is_not_shown(run: Run) -> None:
@@ -144,7 +180,7 @@ def test_name_in_brackets_is_no_markup(tmp_path: Path, run: Run) -> None:
     ("arguments", "code", "words"),
     [
         ([], 2, "Missing argument"),
-        (["nowhere.png"], 3, "There is no file 'nowhere.png'"),
+        (["nowhere.png"], 3, "The file 'nowhere.png' does not exist"),
         ([Path(__file__).parent], 3, "is a folder"),
         ([__file__], 3, "JPEG"),
         (["https://example.com/cat.png"], 3, "only files are counted"),
@@ -154,7 +190,7 @@ def test_name_in_brackets_is_no_markup(tmp_path: Path, run: Run) -> None:
         ([BIG_BUCK_BUNNY, "--model", "qwen-vl-ocr"], 3, "takes no videos"),
     ],
     ids=[
-        *("usage", "missing", "folder", "no picture", "address", "data address"),
+        *("usage", "missing", "folder", "no image", "address", "data address"),
         *("pixels out of range", "fps out of range", "no videos"),
     ],
 )

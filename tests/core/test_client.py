@@ -8,15 +8,18 @@ import threading
 import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import openai
 import pytest
 from pydantic import SecretStr
 
+from connection_pools import find_pools
 from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
 from qwen_vl.connection import Connection
 from qwen_vl.content import Image, LocalFile, OpenFile, Text, Turn, Url
 from qwen_vl.errors import APIConnectionError, ConfigurationError
+from qwen_vl.request.build import build_connection
 from qwen_vl.request.types import Request
 from qwen_vl.samples import CHELSEA
 from qwen_vl.settings import QwenVLSettings
@@ -69,15 +72,15 @@ async def test_settings_for_another_service_stay_out(
     assert len(qwen_vl_sandbox.requests) == 2
 
 
-async def test_client_for_one_way_alone_leaves_the_other_without_a_key(
+async def test_client_for_one_kind_of_calls_alone_does_not_serve_the_other(
     qwen_vl_sandbox: Sandbox,
 ) -> None:
     with openai.OpenAI(base_url=qwen_vl_sandbox.base_url, api_key="sk-own") as own:
         settings = QwenVLSettings(openai_client=own)
         request = question(Url("https://example.com/a.png"))
-        assert QwenVLClient(settings.connection()).ask(request).text
-        with pytest.raises(ConfigurationError, match="DASHSCOPE_API_KEY"):
-            await AsyncQwenVLClient(settings.connection()).ask(request)
+        assert QwenVLClient(build_connection(settings)).ask(request).text
+        with pytest.raises(ConfigurationError, match="pass async_openai_client=… too"):
+            await AsyncQwenVLClient(build_connection(settings)).ask(request)
 
 
 async def test_async_client_reads_files_off_the_loop(connection: Connection) -> None:
@@ -100,7 +103,7 @@ def test_client_in_a_cycle_leaves_nothing_open(connection: Connection) -> None:
         for _ in range(5):
             client = QwenVLClient(connection)
             client.ask(question(Url("https://example.com/a.png")))
-            cycle = [client, client._transport()._pool.clients[0]._transport._pool]
+            cycle = [client, find_pools(client._transport())[0]]
             cycle.append(cycle)
             del client, cycle
         gc.collect()
@@ -154,7 +157,7 @@ def test_async_client_frees_the_loops_that_are_closed(connection: Connection) ->
 
 def test_unreachable_client_of_the_caller_is_named_by_its_own_address() -> None:
     with openai.OpenAI(base_url="http://127.0.0.1:9/own/v1", api_key="sk", max_retries=0) as own:
-        client = QwenVLClient(QwenVLSettings(openai_client=own).connection())
+        client = QwenVLClient(build_connection(QwenVLSettings(openai_client=own)))
         with pytest.raises(APIConnectionError, match=r"^http://127\.0\.0\.1:9/own/v1 cannot"):
             client.ask(question(Url("https://example.com/a.png")))
 
@@ -166,22 +169,27 @@ def test_connections_are_closed_with_their_loop(connection: Connection, n_reques
     async def ask() -> None:
         # Nobody has the client any more when the loop ends, and its tasks are cancelled.
         client = AsyncQwenVLClient(connection)
-        request = question(Url("https://example.com/a.png"))
-        await asyncio.gather(*(client.ask(request) for _ in range(n_requests)))
-        (pool,) = client._pools.get().values()
-        pools.extend(client._transport._pool for client in pool.transport._pool.clients)
+        request = question(Url("https://example.com/a.png"), stream=True)
+        streams = [client.stream(request) for _ in range(n_requests)]
+        # Each answer has begun, so that all connections are open at once.
+        for stream in streams:
+            await anext(stream)
+        for stream in streams:
+            assert [event async for event in stream]
+        (held,) = client._loops.get().values()
+        pools.extend(find_pools(held.pool.transport))
 
     asyncio.run(ask())
     gc.collect()
     assert [pool.connections for pool in pools] == [[]] * len(pools)
-    assert len(pools) == math.ceil(n_requests / 4)
+    assert len(pools) == math.ceil(n_requests / 8)
 
 
 async def test_connections_are_closed_with_their_owner(connection: Connection) -> None:
     client = AsyncQwenVLClient(connection)
     await client.ask(question(Url("https://example.com/a.png")))
-    (held,) = client._pools.get().values()
-    pool, end = held.transport._pool.clients[0]._transport._pool, held._end
+    (held,) = client._loops.get().values()
+    (pool,), end = find_pools(held.pool.transport), held.pool._end
     del client, held
     gc.collect()
     for _ in range(20):
@@ -207,3 +215,31 @@ async def test_cancelled_closing_goes_on_to_its_end() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert steps == [0, 1, 2]
+
+
+@pytest.mark.parametrize("server", ["vllm", "sglang"])
+async def test_family_is_asked_for_by_the_served_name(server: Any) -> None:
+    served = {"vision": "/models/Qwen2.5-VL-7B-Instruct-AWQ", "eyes": "Qwen/Qwen3-VL-8B-Instruct"}
+    with Sandbox(server=server, served_models=served) as sandbox:
+        connection = Connection(base_url=sandbox.base_url, api_key=SecretStr("sk-sandbox"))
+        client, asynchronous = QwenVLClient(connection), AsyncQwenVLClient(connection)
+        for name, family in (("vision", "qwen2_5_vl"), ("eyes", "qwen3_vl")):
+            assert client.detect_model_family(name) == family
+            assert await asynchronous.detect_model_family(name) == family
+
+
+@pytest.mark.parametrize(
+    ("server", "served", "words"),
+    [
+        ("vllm", {"vision": "/models/7b"}, r"has root '/models/7b' for it\. Set model_family="),
+        ("vllm", {"other": "Qwen/Qwen3-VL-8B-Instruct"}, r"has no root for it"),
+        ("llamacpp", {"vision": "Qwen/Qwen3-VL-8B-Instruct"}, r"has no root for it"),
+    ],
+)
+def test_family_that_the_server_does_not_tell_is_an_error(
+    server: Any, served: dict[str, str], words: str
+) -> None:
+    with Sandbox(server=server, served_models=served) as sandbox:
+        connection = Connection(base_url=sandbox.base_url, api_key=SecretStr("sk-sandbox"))
+        with pytest.raises(ConfigurationError, match=words):
+            QwenVLClient(connection).detect_model_family("vision")

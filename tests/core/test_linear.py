@@ -19,7 +19,7 @@ from qwen_vl.grounding.parse_timeline import read_timeline
 from qwen_vl.grounding.timeline import Event, Timeline, read_range, read_seconds
 from qwen_vl.media.image import find_damage
 from qwen_vl.media.load import check_remote, load
-from qwen_vl.media.pdf import read_page_numbers
+from qwen_vl.media.pages import read_page_numbers
 from qwen_vl.media.sniff import describe
 from qwen_vl.media.upload.send import UploadPolicy, _read_refusal
 from qwen_vl.ocr.results import read_ocr_result
@@ -31,6 +31,7 @@ from qwen_vl.tokens.text import estimate_text_tokens
 from qwen_vl.transport.retries import retry_delay
 from qwen_vl.wire.encode import encode_arguments
 from qwen_vl.wire.errors import decode_error
+from qwen_vl.wire.sse import EventParser
 
 FRAME = CoordinateFrame(space="normalized", image=(640, 480), scale=(1000, 1000))
 POLICY = MediaPolicy(media_roots=())
@@ -55,6 +56,13 @@ def wrap(text: str) -> None:
     _wrap(" ".join(text.split()), font, 300)
 
 
+def parse_events(text: str) -> None:
+    raw, parser = text.encode(), EventParser()
+    for start in range(0, len(raw), 64):
+        list(parser.feed(raw[start : start + 64]))
+    list(parser.finish())
+
+
 READERS: dict[str, Read] = {
     "error": lambda text: decode_error(500, text, {}),
     "error in JSON": lambda text: decode_error(
@@ -62,9 +70,12 @@ READERS: dict[str, Read] = {
     ),
     "error of the storage": lambda text: _read_refusal(403, text),
     "leave to upload": lambda text: UploadPolicy.read(orjson.dumps({"data": {"policy": text}})),
+    "lines of a stream": parse_events,
+    "data of a stream": lambda text: parse_events(f"data: {text}"),
     "retry-after": lambda text: retry_delay(0, {"retry-after": text, "retry-after-ms": text}),
     "JSON": load_json,
     "JSON in prose": find_json,
+    "damaged JSON": lambda text: find_json(text, repair=True),
     "fences": lambda text: list(find_fences(text)),
     "places": lambda text: read_grounding(text, FRAME),
     "place": lambda text: read_grounding(write_answer(bbox_2d=text, label=text), FRAME),

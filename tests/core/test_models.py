@@ -68,7 +68,7 @@ def test_model_may_think_by_default_or_when_asked(
 @pytest.mark.parametrize(
     ("width", "height", "model", "high_resolution", "tokens"),
     [
-        # Vision page (2026-08), the rule worked out for three pictures.
+        # Vision page (2026-08), the rule worked out for three images.
         (1920, 1080, "qwen2.5-vl-72b-instruct", False, 1222 + 2),
         (1920, 1080, "qwen3-vl-plus", False, 2040 + 2),
         (3840, 2160, "qwen3-vl-plus", False, 2479 + 2),

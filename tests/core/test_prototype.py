@@ -1,5 +1,6 @@
 """What is cast is just what the frameworks' own constructors make."""
 
+import itertools
 import pickle
 from typing import Any
 
@@ -8,9 +9,11 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock
-from pydantic import BaseModel, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr, field_validator
 
+from langchain_qwen_vl import messages
 from langchain_qwen_vl.messages import to_chunk, to_generation_chunk
+from llama_index.llms.qwen_vl import responses
 from llama_index.llms.qwen_vl.responses import ResponseBuilder
 from qwen_vl.prototype import Prototype
 from qwen_vl.reply import Delta, ResponseMetadata, ToolCallDelta, Usage
@@ -115,3 +118,131 @@ def test_private_attributes_and_sets_of_fields() -> None:
     cast._z["a"] = 1
     assert cast.model_dump(exclude_unset=True) == {"x": 7}
     assert Prototype(Thing()).copy_with()._z == {}
+
+
+NUMBERS = itertools.count()
+
+
+class Base(BaseModel):
+    x: int = 0
+
+
+class NewField(Base):
+    """What a later version of a framework's class may have more."""
+
+    number: int = Field(default_factory=lambda: next(NUMBERS))
+
+
+class FilledList(Base):
+    tags: list[str] = ["a"]
+
+
+class PrivateList(Base):
+    _seen: list[int] = PrivateAttr(default_factory=list)
+
+
+class Validated(Base):
+    @field_validator("x")
+    @classmethod
+    def _limit(cls, x: int) -> int:
+        return min(x, 5)
+
+
+class OfAnotherType(Base):
+    @field_validator("x")
+    @classmethod
+    def _as_float(cls, x: int) -> float:
+        return float(x)
+
+
+class PostInit(Base):
+    y: int = 0
+
+    def model_post_init(self, _context: Any) -> None:
+        self.y = self.x + 1
+
+
+class OwnInit(Base):
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**{**values, "x": values.get("x", 0) + 1})
+
+
+@pytest.mark.parametrize(
+    "kind", [NewField, FilledList, PrivateList, Validated, OfAnotherType, PostInit, OwnInit]
+)
+def test_class_whose_constructor_does_more_is_made_by_it(kind: type[Base]) -> None:
+    prototype = Prototype(kind())
+    first, second = prototype.copy_with(x=7), prototype.copy_with(x=7)
+
+    assert not prototype.is_exact
+    for made in (first, second):
+        constructed = kind(x=7)
+        if kind is not NewField:
+            assert made == constructed
+        assert type(made.x) is type(constructed.x)
+    if isinstance(first, NewField) and isinstance(second, NewField):
+        assert first.number != second.number
+    if isinstance(first, PrivateList) and isinstance(second, PrivateList):
+        first._seen.append(1)
+        assert second._seen == []
+
+
+def test_each_set_of_fields_is_compared() -> None:
+    class Pair(BaseModel):
+        x: int = 0
+        y: int = 0
+
+        @field_validator("y")
+        @classmethod
+        def _limit(cls, y: int) -> int:
+            return min(y, 5)
+
+    prototype = Prototype(Pair())
+    assert prototype.copy_with(x=7) == Pair(x=7)
+    assert prototype.is_exact
+    assert prototype.copy_with(x=7, y=7) == Pair(x=7, y=7) == Pair(x=7, y=5)
+    assert not prototype.is_exact
+
+
+def test_constructor_is_asked_once_for_each_set_of_fields() -> None:
+    made = []
+
+    class Counted(BaseModel):
+        x: int = 0
+
+        def model_post_init(self, _context: Any) -> None:
+            made.append(self.x)
+
+    prototype = Prototype(Counted(x=-1))
+    for x in range(5):
+        assert prototype.copy_with(x=x).x == x
+
+    assert made == [-1, 0]
+
+
+def test_values_that_the_constructor_refuses_are_refused() -> None:
+    prototype = Prototype(Base())
+    with pytest.raises(ValueError, match="valid integer"):
+        prototype.copy_with(x="word")
+
+    assert prototype.copy_with(x=1) == Base(x=1)
+
+
+def test_classes_of_the_frameworks_are_copied() -> None:
+    builder = ResponseBuilder()
+    pieces = [ToolCallDelta(index=0, id="c1", name="crop", arguments='{"a')]
+    last = ResponseMetadata(usage=USAGE, finish_reason="stop")
+    for delta in (
+        Delta(text="A cat."),
+        Delta(reasoning="Hm."),
+        Delta(tool_calls=tuple(pieces)),
+        Delta(tool_calls=tuple(pieces), metadata=last),
+        Delta(metadata=last),
+    ):
+        to_generation_chunk(delta)
+        builder.add(delta)
+
+    for module in (messages, responses):
+        prototypes = [held for held in vars(module).values() if isinstance(held, Prototype)]
+        assert len(prototypes) >= 2
+        assert all(prototype.is_exact for prototype in prototypes)

@@ -1,5 +1,6 @@
-"""Addresses, keys and parameters: what counts before what."""
+"""URLs, keys and parameters: what takes precedence over what."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from qwen_vl.content import Image, Text, Turn, Url, Video
 from qwen_vl.errors import ConfigurationError
+from qwen_vl.request.build import build_connection, build_media_policy, build_request
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.endpoints import resolve_base_url
 
@@ -78,7 +80,7 @@ def test_base_url_follows_region_workspace_and_address(
             {},
             "https://ws1.ap-southeast-1.maas.aliyuncs.com/compatible-mode/v1",
         ),
-        # What the program says counts before the environment.
+        # What the program says takes precedence over the environment.
         ({"DASHSCOPE_BASE_URL": SINGAPORE}, {"region": "cn-beijing"}, BEIJING),
         ({"DASHSCOPE_BASE_URL": SINGAPORE}, {"base_url": BEIJING}, BEIJING),
         ({"DASHSCOPE_REGION": "ap-southeast-1"}, {"region": "cn-beijing"}, BEIJING),
@@ -107,16 +109,27 @@ def test_address_that_cannot_be_is_refused_with_what_can(
 
 def test_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="DASHSCOPE_API_KEY"):
-        QwenVLSettings().connection()
+        build_connection(QwenVLSettings())
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-env")
 
-    assert QwenVLSettings().connection().api_key == SecretStr("sk-env")
-    assert QwenVLSettings(api_key=SecretStr("sk-own")).connection().api_key == SecretStr("sk-own")
+    assert build_connection(QwenVLSettings()).api_key == SecretStr("sk-env")
+    assert build_connection(QwenVLSettings(api_key=SecretStr("sk-own"))).api_key == SecretStr(
+        "sk-own"
+    )
+
+
+def test_key_may_be_text() -> None:
+    made = QwenVLSettings(api_key="sk-own")
+    copied = QwenVLSettings().model_copy(update={"api_key": "sk-own"})  # Not validated.
+
+    assert made.api_key == SecretStr("sk-own")
+    for settings in (made, copied):
+        assert build_connection(settings).api_key == SecretStr("sk-own")
 
 
 def test_blank_key_is_no_key() -> None:
     with pytest.raises(ConfigurationError, match="DASHSCOPE_API_KEY"):
-        QwenVLSettings(api_key=SecretStr(" ")).connection()
+        build_connection(QwenVLSettings(api_key=SecretStr(" ")))
 
 
 @pytest.mark.parametrize(
@@ -128,11 +141,17 @@ def test_blank_key_is_no_key() -> None:
         {"presence_penalty": 3},
         {"fps": 0},
         {"fps": 11},
+        {"fps": math.inf},
+        {"fps": math.nan},
+        {"fps": True},
+        {"max_pixels": True},
+        {"min_pixels": False},
+        {"total_pixels": math.nan},
         {"max_pixels": 0},
         {"max_retries": -1},
         {"timeout": 0},
         {"reasoning_effort": "enormous"},
-        {"media_roots": "/pictures"},
+        {"media_roots": "/images"},
     ],
     ids=str,
 )
@@ -142,7 +161,7 @@ def test_settings_out_of_range_are_refused_at_once(wrong: dict[str, Any]) -> Non
 
 
 def test_request_holds_what_was_set_and_nothing_else() -> None:
-    request = QwenVLSettings(temperature=0.5, seed=7).make_request([TURN], seed=8, stop=[])
+    request = build_request(QwenVLSettings(temperature=0.5, seed=7), [TURN], seed=8, stop=[])
 
     assert dict(request.parameters) == {"temperature": 0.5, "seed": 8}
     assert request.model == "qwen3-vl-plus"
@@ -150,8 +169,8 @@ def test_request_holds_what_was_set_and_nothing_else() -> None:
 
 
 def test_stream_asks_for_its_usage_unless_told_otherwise() -> None:
-    with_usage = QwenVLSettings().make_request([TURN], stream=True)
-    without = QwenVLSettings(stream_usage=False).make_request([TURN], stream=True)
+    with_usage = build_request(QwenVLSettings(), [TURN], stream=True)
+    without = build_request(QwenVLSettings(stream_usage=False), [TURN], stream=True)
 
     assert with_usage.parameters["stream_options"] == {"include_usage": True}
     assert "stream_options" not in without.parameters
@@ -168,12 +187,12 @@ def test_budget_and_effort_exclude_each_other(
     instance: dict[str, Any], call: dict[str, Any]
 ) -> None:
     with pytest.raises(ConfigurationError, match="exclude each other"):
-        QwenVLSettings(**instance).make_request([TURN], **call)
+        build_request(QwenVLSettings(**instance), [TURN], **call)
 
 
 def test_call_may_unset_what_the_instance_sets() -> None:
     settings = QwenVLSettings(thinking_budget=100)
-    request = settings.make_request([TURN], reasoning_effort="low", thinking_budget=None)
+    request = build_request(settings, [TURN], reasoning_effort="low", thinking_budget=None)
 
     assert dict(request.parameters) == {"reasoning_effort": "low"}
 
@@ -188,7 +207,7 @@ def test_knobs_reach_pictures_and_videos_that_bring_none() -> None:
         ),
     )
     settings = QwenVLSettings(max_pixels=2, fps=1, total_pixels=3)
-    first, second, video = settings.make_request([turn], max_pixels=5).turns[0].parts
+    first, second, video = build_request(settings, [turn], max_pixels=5).turns[0].parts
 
     assert first == Image(source=Url("https://e.org/a.png"), max_pixels=5)
     assert second == Image(source=Url("https://e.org/b.png"), max_pixels=1)
@@ -198,9 +217,9 @@ def test_knobs_reach_pictures_and_videos_that_bring_none() -> None:
 def test_policy_holds_folders_and_caps() -> None:
     settings = QwenVLSettings(media_roots=[Path("/a")], max_inline_bytes=5)
 
-    assert settings.media_policy.media_roots == (Path("/a"),)
-    assert settings.media_policy.max_inline_bytes == 5
-    assert QwenVLSettings().media_policy.media_roots is None
+    assert build_media_policy(settings).media_roots == (Path("/a"),)
+    assert build_media_policy(settings).max_inline_bytes == 5
+    assert build_media_policy(QwenVLSettings()).media_roots is None
 
 
 @pytest.mark.parametrize(
@@ -210,13 +229,13 @@ def test_policy_holds_folders_and_caps() -> None:
 def test_setting_that_no_call_can_change_is_refused_there(name: str) -> None:
     # It would be sent in the body otherwise, the key too.
     with pytest.raises(ConfigurationError, match=f"^{name} cannot be set for one call"):
-        QwenVLSettings().make_request([TURN], **{name: "sk-secret"})
+        build_request(QwenVLSettings(), [TURN], **{name: "sk-secret"})
 
 
-@pytest.mark.parametrize("name", ["dashscope_api_key", "openai_api_key", "apikey"])
+@pytest.mark.parametrize("name", ["dashscope_api_key", "azure_api_key", "apikey"])
 def test_key_under_another_name_is_never_sent_and_never_shown(name: str) -> None:
     with pytest.raises(ConfigurationError, match="looks like a secret") as of_call:
-        QwenVLSettings().make_request([TURN], **{name: "sk-hidden"})
+        build_request(QwenVLSettings(), [TURN], **{name: "sk-hidden"})
     with pytest.raises(ConfigurationError, match="looks like a secret") as of_instance:
         QwenVLSettings(model_kwargs={name: "sk-hidden"})
 
@@ -225,8 +244,8 @@ def test_key_under_another_name_is_never_sent_and_never_shown(name: str) -> None
 
 @pytest.mark.parametrize("key", ["sk-one\nsk-two", "sk-密钥", "sk\x00"], ids=ascii)
 def test_key_that_no_header_can_hold_is_refused_without_being_shown(key: str) -> None:
-    with pytest.raises(ConfigurationError, match="character that no key has") as caught:
-        QwenVLSettings(api_key=SecretStr(key)).connection()
+    with pytest.raises(ConfigurationError, match="contains an invalid character") as caught:
+        build_connection(QwenVLSettings(api_key=SecretStr(key)))
 
     assert "sk" not in str(caught.value)
 
@@ -234,8 +253,12 @@ def test_key_that_no_header_can_hold_is_refused_without_being_shown(key: str) ->
 def test_call_may_bring_model_kwargs_and_stream_usage() -> None:
     settings = QwenVLSettings(model_kwargs={"user": "ann", "enable_search": True})
     with pytest.warns(UserWarning, match="'speed' is not a parameter"):
-        request = settings.make_request(
-            [TURN], stream=True, stream_usage=False, model_kwargs={"user": "bob", "speed": 2}
+        request = build_request(
+            settings,
+            [TURN],
+            stream=True,
+            stream_usage=False,
+            model_kwargs={"user": "bob", "speed": 2},
         )
 
     assert dict(request.parameters) == {"user": "bob", "enable_search": True, "speed": 2}
@@ -244,8 +267,15 @@ def test_call_may_bring_model_kwargs_and_stream_usage() -> None:
 @pytest.mark.parametrize("wrong", [{"n": 2}, {"extra_body": {"stream": True}}], ids=str)
 def test_answer_of_another_form_than_is_read_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
-        QwenVLSettings().make_request([TURN], **wrong)
+        build_request(QwenVLSettings(), [TURN], **wrong)
 
 
 def test_folders_are_kept_as_text_for_dumps() -> None:
     assert QwenVLSettings(media_roots=[Path("/a"), "/b"]).media_roots == ["/a", "/b"]
+
+
+def test_rates_beyond_the_service_s_are_other_servers_own() -> None:
+    assert QwenVLSettings(server="vllm", fps=24).fps == 24
+    assert QwenVLSettings(server="ollama", fps=0.05).fps == 0.05
+    with pytest.raises(ValidationError, match=r"fps must be from 0\.1 to 10 at the hosted service"):
+        QwenVLSettings(fps=24)

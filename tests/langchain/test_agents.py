@@ -1,4 +1,4 @@
-"""Agents whose tools return pictures and videos: every hop is valid for the strict sandbox."""
+"""Agents whose tools return images and videos: every hop is valid for the strict sandbox."""
 
 import base64
 import io
@@ -31,7 +31,7 @@ def encoded(image: Image.Image) -> str:
 
 @tool
 def zoom(left: int, top: int, right: int, bottom: int) -> list[dict[str, Any]]:
-    """Cut out a part of the picture, by its corners in pixels, and look at it."""
+    """Cut out a part of the image, by its corners in pixels, and look at it."""
     with Image.open(CHELSEA) as image:
         cut = image.crop((left, top, right, bottom))
     return [

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 from langchain_core.messages import AIMessage, FunctionMessage, HumanMessage, SystemMessage
 from PIL import Image
 
-from langchain_qwen_vl import ChatQwenVL
+from langchain_qwen_vl import ChatQwenVL, video_block
 from qwen_vl import errors
-from qwen_vl.samples import CHELSEA, ROCKET
+from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, ROCKET
 from qwen_vl_sandbox import Sandbox
 
 WHERE = "messages[0].content[1]"
@@ -66,7 +67,7 @@ BAD: dict[str, tuple[Block, dict[str, Any], type[errors.ContentError], Any, Any,
         ...,
         "",
     ),
-    "4 picture of 9 pixels": (
+    "4 image of 9 pixels": (
         {"type": "image", "image": _png(9, 40)},
         {},
         errors.MediaTooSmallError,
@@ -82,7 +83,7 @@ BAD: dict[str, tuple[Block, dict[str, Any], type[errors.ContentError], Any, Any,
         200,
         "",
     ),
-    "6 picture over the byte limit": (
+    "6 image over the byte limit": (
         {"type": "image", "image": CHELSEA},
         {"max_inline_bytes": 100_000},
         errors.MediaTooLargeError,
@@ -146,7 +147,7 @@ BAD: dict[str, tuple[Block, dict[str, Any], type[errors.ContentError], Any, Any,
         ...,
         "pathlib.Path",
     ),
-    "a v1 picture by file_id (c4)": (
+    "a v1 image by file_id (c4)": (
         {"type": "image", "file_id": "file-1"},
         {},
         errors.UnsupportedContentError,
@@ -192,7 +193,7 @@ BAD: dict[str, tuple[Block, dict[str, Any], type[errors.ContentError], Any, Any,
         None,
         "Download it",
     ),
-    "a picture block without a picture": (
+    "an image block that holds no image": (
         {"type": "image"},
         {},
         errors.UnsupportedContentError,
@@ -200,7 +201,7 @@ BAD: dict[str, tuple[Block, dict[str, Any], type[errors.ContentError], Any, Any,
         ...,
         "bytes",
     ),
-    "a picture block that holds text": (
+    "an image block that holds text": (
         {"type": "image", "text": "a cat"},
         {},
         errors.UnsupportedContentError,
@@ -208,7 +209,7 @@ BAD: dict[str, tuple[Block, dict[str, Any], type[errors.ContentError], Any, Any,
         ...,
         "bytes",
     ),
-    "an object that is no picture": (
+    "an object that is not an image": (
         {"type": "image", "image": object()},
         {},
         errors.UnsupportedContentError,
@@ -224,7 +225,7 @@ BAD: dict[str, tuple[Block, dict[str, Any], type[errors.ContentError], Any, Any,
         ...,
         "",
     ),
-    "a video for a model that takes pictures alone": (
+    "a video for a model that takes images alone": (
         {"type": "video", "url": "https://example.com/a.mp4"},
         {"model": "qwen-vl-ocr"},
         errors.UnsupportedContentError,
@@ -293,7 +294,7 @@ def test_link_out_of_media_roots_is_refused(
         ),
         (AIMessage([{"type": "image", "url": "https://e.org/a.png"}]), "messages[0].content[0]"),
     ],
-    ids=["function", "picture in system", "picture in assistant"],
+    ids=["function", "image in system", "image in assistant"],
 )
 def test_message_without_a_place_is_refused(
     message: Any, where: str, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
@@ -324,7 +325,7 @@ def test_what_the_service_does_not_read_is_warned_about(chat: ChatQwenVL) -> Non
 
 
 def test_tool_that_another_service_brings_along_is_refused(chat: ChatQwenVL) -> None:
-    with pytest.raises(errors.ConfigurationError, match="'web_search' has no place"):
+    with pytest.raises(errors.ConfigurationError, match="'web_search' is not supported"):
         chat.bind_tools([{"type": "web_search"}], tool_choice="any")
 
 
@@ -339,3 +340,24 @@ def test_file_address_of_another_machine_is_not_read_here(
 
     here = CHELSEA.as_uri().replace("file://", "file://localhost")
     assert chat.invoke([HumanMessage([{"type": "image", "url": here}])]).text
+
+
+@pytest.mark.parametrize("server", ["dashscope", "vllm"])
+def test_wrong_number_beside_a_block_names_it(server: Any) -> None:
+    with Sandbox(server=server) as sandbox:
+        chat = ChatQwenVL(server=server, base_url=sandbox.base_url, api_key="sk-sandbox")
+        for name, value in (("fps", "2"), ("fps", math.nan), ("max_pixels", 0), ("fps", True)):
+            words = rf"messages\[0\]\.content\[0\]: {name} is {value!r}; it must be"
+            blocks = [
+                {"type": "video", "video": BIG_BUCK_BUNNY, name: value},
+                video_block(BIG_BUCK_BUNNY, **{name: value}),
+            ]
+            for block in blocks:
+                with pytest.raises(errors.MediaOptionError, match=words):
+                    chat.invoke([HumanMessage([block])])
+                with pytest.raises(errors.MediaOptionError, match=words):
+                    chat.get_num_tokens_from_messages([HumanMessage([block])])
+            plain = HumanMessage([{"type": "video", "video": BIG_BUCK_BUNNY}])
+            with pytest.raises(errors.MediaOptionError, match=words):
+                chat.invoke([plain], **{name: value})
+        assert sandbox.requests == []

@@ -25,8 +25,8 @@ VIDEO = "https://example.com/walk.mp4"
     ("block", "values", "expected"),
     [
         (
-            {"type": "image_url", "image_url": {"url": "{address}"}},
-            {"address": "https://example.com/a.png"},
+            {"type": "image_url", "image_url": {"url": "{link}"}},
+            {"link": "https://example.com/a.png"},
             {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
         ),
         (
@@ -40,17 +40,17 @@ VIDEO = "https://example.com/walk.mp4"
             PNG_PART,
         ),
         (
-            {"type": "video", "url": "{url}", "fps": 2},
-            {"url": VIDEO},
+            {"type": "video", "url": "{link}", "fps": 2},
+            {"link": VIDEO},
             {"type": "video_url", "video_url": {"url": VIDEO}, "fps": 2},
         ),
         (
-            {"type": "video_url", "video_url": {"url": "{url}"}},
-            {"url": VIDEO},
+            {"type": "video_url", "video_url": {"url": "{link}"}},
+            {"link": VIDEO},
             {"type": "video_url", "video_url": {"url": VIDEO}},
         ),
     ],
-    ids=["image_url", "v1 picture", "image_url as text", "v1 video", "video_url"],
+    ids=["image_url", "v1 image", "image_url as text", "v1 video", "video_url"],
 )
 def test_template_takes_pictures_and_videos_as_variables(
     block: dict[str, Any],
@@ -78,12 +78,12 @@ def test_placeholder_takes_a_history_with_pictures(
     prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("history"), ("user", "{more}")])
     history = [HumanMessage([{"type": "image", "image": CHELSEA}]), AIMessage("A cat.")]
     chain = {"history": lambda _: history, "more": RunnablePassthrough()} | prompt | chat
-    chain.invoke("Its colour?")
+    chain.invoke("Its color?")
 
     assert qwen_vl_sandbox.last_request.json["messages"] == [
         {"role": "user", "content": [PNG_PART]},
         {"role": "assistant", "content": "A cat."},
-        {"role": "user", "content": "Its colour?"},
+        {"role": "user", "content": "Its color?"},
     ]
 
 

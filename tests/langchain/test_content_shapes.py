@@ -60,7 +60,7 @@ def text(words: str, **beside: Any) -> dict[str, Any]:
 
 
 SHAPES: list[tuple[str, Any, dict[str, Any]]] = [
-    # Pictures by address.
+    # Images by URL.
     ("a: image_url", {"type": "image_url", "image_url": {"url": URL}}, image(URL)),
     ("a2: image_url as a bare string", {"type": "image_url", "image_url": URL}, image(URL)),
     ("a3: image_url without type", {"image_url": {"url": URL}}, image(URL)),
@@ -213,7 +213,7 @@ SHAPES: list[tuple[str, Any, dict[str, Any]]] = [
     ),
     ("i18: Base64 in a native image", {"image": PNG}, image(PNG_URL)),
     ("i11: text that is a path", text(str(CHELSEA)), text(str(CHELSEA))),
-    # Knobs, wherever they stand.
+    # Knobs, where they stand.
     (
         "j1: beside image_url",
         {
@@ -283,13 +283,13 @@ SHAPES: list[tuple[str, Any, dict[str, Any]]] = [
         text("Long.", cache_control={"type": "ephemeral"}),
     ),
     (
-        "j8: picture with cache_control",
+        "j8: image with cache_control",
         {"type": "image", "url": URL, "cache_control": {"type": "ephemeral"}},
         image(URL, cache_control={"type": "ephemeral"}),
     ),
     # Files, wrappers, text.
     (
-        "k1: v1 file with a picture",
+        "k1: v1 file with an image",
         {"type": "file", "base64": PNG, "mime_type": "image/png"},
         image(PNG_URL),
     ),
@@ -299,7 +299,7 @@ SHAPES: list[tuple[str, Any, dict[str, Any]]] = [
         video(VIDEO_URL, fps=1),
     ),
     (
-        "k3: OpenAI file with a picture",
+        "k3: OpenAI file with an image",
         {"type": "file", "file": {"filename": "cat.png", "file_data": PNG_URL}},
         image(PNG_URL),
     ),
@@ -394,6 +394,15 @@ def test_file_object_is_sent_and_left_where_it_was(
         assert file.tell() == 7
 
     assert qwen_vl_sandbox.last_request.json["messages"][0]["content"] == [image(JPEG_URL)]
+
+
+def test_pdf_by_its_path(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "scan.pdf"
+    Image.new("RGB", (64, 64)).save(path, "PDF")
+    for held in (path, path.read_bytes()):
+        chat.invoke([HumanMessage([{"type": "file", "file": held}])])
+        label = qwen_vl_sandbox.last_request.json["messages"][0]["content"][0]["text"]
+        assert label == ('Page 1 of 1 of "scan.pdf":' if held is path else "Page 1 of 1:")
 
 
 @pytest.mark.parametrize("spelling", ["path", "file_url"])

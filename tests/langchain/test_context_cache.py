@@ -53,7 +53,7 @@ def tokens(answer: AIMessage) -> int:
 
 PREFIXES: dict[str, list[BaseMessage]] = {
     "text": [HumanMessage([{"type": "text", "text": LONG, "cache_control": MARK}, "What?"])],
-    "picture": [
+    "image": [
         HumanMessage(
             [
                 {"type": "image", "image": CHELSEA, "min_pixels": 2_000_000, "cache_control": MARK},
@@ -61,7 +61,7 @@ PREFIXES: dict[str, list[BaseMessage]] = {
             ]
         )
     ],
-    "picture's extras": [
+    "image's extras": [
         HumanMessage(
             [
                 {
@@ -144,7 +144,9 @@ def test_marker_in_a_tool_s_result(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -
         AIMessage("", tool_calls=[call]),
         ToolMessage(content, tool_call_id="call_1"),
     ]
-    with pytest.warns(UserWarning, match=r"messages\[2\].content\[0\]: cache_control has no place"):
+    with pytest.warns(
+        UserWarning, match=r"messages\[2\].content\[0\]: cache_control is not supported"
+    ):
         chat.invoke(messages)
     *_, followed = qwen_vl_sandbox.last_request.json["messages"]
     assert [part.get("cache_control") for part in followed["content"]] == [None, MARK]

@@ -51,7 +51,7 @@ def lone() -> ChatQwenVL:
 
 @tool
 def crop(left: int, width: int) -> str:
-    """Cut a piece out of the picture.
+    """Cut a piece out of the image.
 
     Args:
         left: First column, in pixels.
@@ -65,11 +65,11 @@ def _asked(*blocks: Any, text: str = "What is this?") -> HumanMessage:
 
 
 def _images(n_turns: int) -> list[BaseMessage]:
-    """A conversation that shows a picture in every turn."""
+    """A conversation that shows an image in every turn."""
     messages: list[BaseMessage] = [SystemMessage("Be brief.", id="system")]
     for number in range(n_turns):
         messages += [
-            HumanMessage([CAT, {"type": "text", "text": f"Picture {number}?"}], id=f"q{number}"),
+            HumanMessage([CAT, {"type": "text", "text": f"Image {number}?"}], id=f"q{number}"),
             AIMessage(f"A cat, number {number}.", id=f"a{number}"),
         ]
     return messages
@@ -113,6 +113,14 @@ def test_settings_of_the_model_count(make_chat: Callable[..., ChatQwenVL]) -> No
     assert slow.get_num_tokens_from_messages(video) < fast.get_num_tokens_from_messages(video) / 2
 
 
+def test_messages_of_any_form_are_counted(lone: ChatQwenVL) -> None:
+    expected = lone.get_num_tokens_from_messages([HumanMessage("Hello")])
+
+    assert lone.get_num_tokens_from_messages([("human", "Hello")]) == expected
+    assert lone.get_num_tokens_from_messages([{"role": "user", "content": "Hello"}]) == expected
+    assert lone.get_num_tokens_from_messages(iter(["Hello"])) == expected
+
+
 @pytest.mark.usefixtures("offline")
 def test_count_needs_no_network(lone: ChatQwenVL) -> None:
     far = _asked(
@@ -121,7 +129,8 @@ def test_count_needs_no_network(lone: ChatQwenVL) -> None:
     )
 
     assert lone.get_num_tokens_from_messages(_images(3)) > 3 * CAT_TOKENS
-    assert lone.get_num_tokens_from_messages([far]) > 2_562 + 30 * 640
+    with pytest.warns(UserWarning, match=r"2,562 tokens are counted.* 19,202 tokens are counted"):
+        assert lone.get_num_tokens_from_messages([far]) > 2_562 + 30 * 640
 
 
 @pytest.mark.usefixtures("offline")
@@ -223,7 +232,7 @@ def test_long_conversation_of_pictures_is_summarized(
 ) -> None:
     model = make_chat()
     assert model.profile is not None
-    messages = [*_images(20)[1:], HumanMessage("What was the last picture?", id="last")]
+    messages = [*_images(20)[1:], HumanMessage("What was the last image?", id="last")]
     share = 1_500 / model.profile["max_input_tokens"]
     middleware = SummarizationMiddleware(
         model,

@@ -10,7 +10,9 @@ from langchain_core import exceptions as langchain
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 
+import langchain_qwen_vl
 from langchain_qwen_vl import ChatQwenVL, QwenVLServiceError, QwenVLTimeoutError
+from langchain_qwen_vl.errors import to_langchain_error
 from qwen_vl import errors
 from qwen_vl.errors import ServiceError
 from qwen_vl_sandbox import Sandbox, ScriptedAnswer
@@ -281,3 +283,19 @@ def test_one_base_names_every_error_of_the_service(
     chain = chat.with_fallbacks([fallback], exceptions_to_handle=(QwenVLServiceError,))
 
     assert chain.invoke("Hi").text == "instead"
+
+
+def subclasses(kind: type[ServiceError]) -> set[type[ServiceError]]:
+    return {kind}.union(*(subclasses(inner) for inner in kind.__subclasses__()))
+
+
+def test_each_error_of_the_core_has_its_class() -> None:
+    kinds = {kind for kind in subclasses(ServiceError) if kind.__module__ == "qwen_vl.errors"}
+    for kind in kinds:
+        is_large = kind is errors.ResponseTooLargeError
+        error = errors.ResponseTooLargeError("It", limit=1) if is_large else kind("no")
+        converted = to_langchain_error(error)
+
+        assert isinstance(converted, QwenVLServiceError)
+        assert isinstance(converted, kind)
+        assert type(converted).__name__ in langchain_qwen_vl.__all__

@@ -81,7 +81,7 @@ def test_model_is_passed_to_processes(
 ) -> None:
     # Pickles hold no key.
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk")
-    model = ChatQwenVL(base_url=echo_url, timeout=30)
+    model = ChatQwenVL(base_url=echo_url, api_key="sk", timeout=30)
     model.invoke("before")
     context: Any = multiprocessing.get_context(method)
     answers = context.Queue()

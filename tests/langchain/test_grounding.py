@@ -1,13 +1,15 @@
 """Places and times in LangChain: runnables in chains, tools for agents, callbacks on the way."""
 
 import asyncio
+import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from PIL import Image
@@ -160,3 +162,92 @@ def test_tool_reads_inside_of_media_roots_alone(make_chat: MakeChat, tmp_path: P
     )
     assert inside.startswith("1 box")
     assert "is outside media_roots" in outside
+
+
+def test_typos_are_named(chat: ChatQwenVL, desk: Image.Image) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: chat.locate(desk, "red", pionts=True),  # type: ignore[call-arg]
+        lambda: chat.as_locator(pionts=True),  # type: ignore[call-arg]
+        lambda: chat.as_locator().invoke({"image": desk, "what": "red", "pionts": True}),
+        lambda: locate_tool(chat, {"desk": desk}, pionts=True),  # type: ignore[call-arg]
+    ]
+    for call in calls:
+        with pytest.raises(
+            ConfigurationError, match=r"'pionts' is not an option of locate. Did you mean 'points'"
+        ):
+            call()
+    for call in (
+        lambda: chat.timeline(BIG_BUCK_BUNNY, sart=1),  # type: ignore[call-arg]
+        lambda: timeline_tool(chat, {"walk": BIG_BUCK_BUNNY}, sart=1),  # type: ignore[call-arg]
+    ):
+        with pytest.raises(
+            ConfigurationError, match=r"'sart' is not an option of timeline. Did you mean 'start'"
+        ):
+            call()
+
+
+def test_options_of_a_call_reach_it(
+    chat: ChatQwenVL, qwen_vl_sandbox: Sandbox, desk: Image.Image
+) -> None:
+    tool = locate_tool(chat, {"desk": desk}, model="qwen3-vl-flash", temperature=0.5)
+    assert tool.invoke({"image": "desk", "what": "red"}).startswith("1 box")
+    sent = qwen_vl_sandbox.last_request.json
+    assert (sent["model"], sent["temperature"]) == ("qwen3-vl-flash", 0.5)
+
+
+@pytest.mark.openai_wire
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_coordinates_are_not_streamed_to_the_user_of_an_agent(
+    make_chat: MakeChat, qwen_vl_sandbox: Sandbox, desk: Image.Image, is_async: bool
+) -> None:
+    model = make_chat(streaming=True)
+    call = ToolCall("locate", {"image": "desk", "what": "red things"})
+    qwen_vl_sandbox.script(ScriptedAnswer(tool_calls=(call,)))
+    agent = create_agent(model, [locate_tool(model, {"desk": desk})])
+    state: Any = {"messages": [HumanMessage("Where is it?")]}
+    if is_async:
+        seen = [message async for message, _ in agent.astream(state, stream_mode="messages")]
+    else:
+        seen = [message for message, _ in agent.stream(state, stream_mode="messages")]
+    said = "".join(str(message.text) for message in seen if not isinstance(message, ToolMessage))
+    assert len(qwen_vl_sandbox.requests) == 3
+    assert said, "the agent's own answer is streamed"
+    assert "bbox_2d" not in said
+    (result,) = [message for message in seen if isinstance(message, ToolMessage)]
+    assert str(result.content).startswith("1 box")
+
+
+@pytest.mark.openai_wire
+def test_other_calls_of_a_model_still_stream_within_an_agent(
+    make_chat: MakeChat, qwen_vl_sandbox: Sandbox, desk: Image.Image
+) -> None:
+    model = make_chat(streaming=True)
+
+    def ask(question: str) -> str:
+        """Ask again."""
+        return str(model.locate(desk, question))
+
+    call = ToolCall("ask", {"question": "red things"})
+    qwen_vl_sandbox.script(ScriptedAnswer(tool_calls=(call,)))
+    agent = create_agent(model, [ask])
+    state: Any = {"messages": [HumanMessage("Where is it?")]}
+    seen = [message for message, _ in agent.stream(state, stream_mode="messages")]
+    assert any("bbox_2d" in str(message.text) for message in seen)
+
+
+@pytest.mark.openai_wire
+def test_traces_and_cache_keys_hold_the_prepared_image(
+    make_chat: MakeChat, desk: Image.Image
+) -> None:
+    traced: list[Any] = []
+
+    class Listener(BaseCallbackHandler):
+        def on_chat_model_start(self, serialized: Any, messages: Any, **kwargs: Any) -> None:
+            traced.append(messages[0][0].content[0])
+
+    chat = make_chat(callbacks=[Listener()])
+    chat.locate(desk, "red things")
+    url = traced[0]["image_url"]["url"]
+    assert url.startswith("data:image/png;base64,iVBORw0K")
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as sent:
+        assert sent.size == desk.size

@@ -1,9 +1,11 @@
 """Videos that are cut into frames or uploaded: both frameworks say how, and alike."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import HumanMessage
 from llama_index.core.base.llms.types import ChatMessage, TextBlock, VideoBlock
 
@@ -24,6 +26,7 @@ def sent(sandbox: Sandbox) -> dict[str, Any]:
     return part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "block",
     [
@@ -45,6 +48,7 @@ def test_block_says_what_to_cut(
     assert part["fps"] == pytest.approx(3 / 2.96, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_block_call_and_model_say_which_way(
     make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox, speaking: dict[str, str]
 ) -> None:
@@ -74,6 +78,30 @@ async def test_video_is_cut_async(
     assert answer.usage_metadata is not None
     assert answer.usage_metadata["input_token_details"]["video"] == 2972  # type: ignore[typeddict-item]
     assert len(sent(qwen_vl_sandbox)["video"]) == 10
+
+
+FILM = BIG_BUCK_BUNNY.read_bytes()
+HELD: dict[str, Callable[[], Any]] = {
+    "bytes": lambda: FILM,
+    "bytearray": lambda: bytearray(FILM),
+    "memoryview": lambda: memoryview(FILM),
+    "open file": lambda: io.BytesIO(FILM),
+    "path": lambda: BIG_BUCK_BUNNY,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_traced", [False, True])
+@pytest.mark.parametrize("form", HELD)
+@pytest.mark.media_alone
+def test_long_video_is_cut_in_every_form(
+    make_chat: Callable[..., ChatQwenVL], qwen_vl_sandbox: Sandbox, form: str, *, is_traced: bool
+) -> None:
+    chat = make_chat(max_inline_bytes=100_000, max_frames=4)
+    block = {"type": "video", "video": HELD[form]()}
+    callbacks = [BaseCallbackHandler()] if is_traced else []
+    chat.invoke([HumanMessage([block, QUESTION])], {"callbacks": callbacks})
+    assert len(sent(qwen_vl_sandbox)["video"]) == 4
 
 
 def test_count_of_a_message_is_that_of_its_frames(chat: ChatQwenVL) -> None:

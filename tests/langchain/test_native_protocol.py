@@ -24,6 +24,7 @@ from qwen_vl.errors import (
     PartialResponseError,
     RateLimitError,
 )
+from qwen_vl.request.build import build_connection
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl.wire.protocols import find_wire
 from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
@@ -36,7 +37,7 @@ TOOL = {
     "type": "function",
     "function": {
         "name": "crop",
-        "description": "Cut a picture.",
+        "description": "Cut an image.",
         "parameters": {"type": "object", "properties": {"x": {"type": "integer"}}},
     },
 }
@@ -54,14 +55,14 @@ def human(*parts: Any) -> HumanMessage:
 # Name, what the SDK is called with, what the model is, and its options.
 CASES: list[tuple[str, list[Any], dict[str, Any], list[Any], dict[str, Any]]] = [
     (
-        "one picture",
+        "one image",
         [user({"image": DOG}, {"text": "图中描绘的是什么景象?"})],
         {},
         [human({"type": "image", "url": DOG}, "图中描绘的是什么景象?")],
         {},
     ),
     (
-        "two pictures",
+        "two images",
         [user({"image": DOG}, {"image": TIGER}, {"text": "这些图描绘了什么内容?"})],
         {},
         [
@@ -392,7 +393,7 @@ async def test_error_inside_a_stream(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox)
 )
 def test_address_of_each_region(settings: dict[str, str], native: str) -> None:
     chat = ChatQwenVL(api_key="sk-1", protocol="native", **settings)
-    path = find_wire("native").path(chat.connection().base_url)
+    path = find_wire("native").path(build_connection(chat).base_url)
     assert path == f"{native}/services/aigc/multimodal-generation/generation"
 
 
@@ -403,7 +404,7 @@ def test_native_address_is_taken(qwen_vl_sandbox: Sandbox) -> None:
 
 def test_other_servers_do_not_speak_it() -> None:
     url = "http://ada:hidden-9876@127.0.0.1:9/v1"
-    chat = ChatQwenVL(base_url=url, api_key="sk", protocol="native")
+    chat = ChatQwenVL(base_url=url, protocol="native")
     with pytest.raises(ConfigurationError, match="does not speak the native protocol") as caught:
         chat.invoke("Hello")
     assert "hidden-9876" not in str(caught.value)

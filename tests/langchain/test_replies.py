@@ -12,7 +12,10 @@ from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackH
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 
-from langchain_qwen_vl import ChatQwenVL, __version__
+from connection_pools import find_pools
+from langchain_qwen_vl import ChatQwenVL, __version__, get_usage
+from qwen_vl.errors import ConfigurationError
+from qwen_vl.request.build import build_connection
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl_sandbox import Sandbox, ScriptedAnswer
 
@@ -289,11 +292,11 @@ async def test_async_stream_that_is_given_up_frees_its_connection(
     # LangChain leaves its own generator to the collector, and that to the loop's next turn.
     gc.collect()
     await asyncio.sleep(0.05)
-    client = chat._clients.asynchronous(chat.connection())
-    (pool,) = client._pools.get().values()
-    connections = pool.transport._pool.clients[0]._transport._pool.connections
+    client = chat._clients.asynchronous(build_connection(chat))
+    (held,) = client._loops.get().values()
+    (pool,) = find_pools(held.pool.transport)
 
-    assert all(connection.is_idle() or connection.is_closed() for connection in connections)
+    assert all(connection.is_idle() or connection.is_closed() for connection in pool.connections)
 
 
 def test_each_event_loop_gets_connections_of_its_own(chat: ChatQwenVL) -> None:
@@ -316,7 +319,7 @@ def test_stream_that_is_given_up_frees_its_connection(
     stream = chat.stream([IMAGE])
     next(stream)
     stream.close()
-    pool = chat._clients.sync(chat.connection())._transport()._pool.clients[0]._transport._pool
+    (pool,) = find_pools(chat._clients.sync(build_connection(chat))._transport())
 
     assert all(connection.is_idle() or connection.is_closed() for connection in pool.connections)
 
@@ -373,3 +376,34 @@ def test_real_video_arrives_with_its_length(chat: ChatQwenVL) -> None:
     assert "MP4 1280x720, 5.3 s" in answer.text
     assert answer.usage_metadata is not None
     assert answer.usage_metadata["input_token_details"]["video"] > 1000
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_usage_is_typed_and_that_of_the_metadata(chat: ChatQwenVL, stream: bool) -> None:
+    question = HumanMessage(
+        [
+            {"type": "image", "image": CHELSEA},
+            {"type": "video", "video": BIG_BUCK_BUNNY, "fps": 1},
+            "What is this?",
+        ]
+    )
+    answer = gather(chat.stream([question]))[0] if stream else chat.invoke([question])
+
+    usage = get_usage(answer)
+
+    metadata = answer.usage_metadata
+    assert metadata is not None
+    assert usage.image_tokens == metadata["input_token_details"]["image"] == 128
+    assert usage.video_tokens == metadata["input_token_details"]["video"] == 1784
+    assert usage.input_tokens == metadata["input_tokens"] > 128 + 1784
+    assert usage.output_tokens == metadata["output_tokens"] > 0
+    assert usage.total_tokens == metadata["total_tokens"]
+    assert usage.audio_tokens is None
+    assert usage.raw == answer.response_metadata["token_usage"]
+
+
+def test_usage_of_a_message_without_counts_is_an_error(make_chat: MakeChat) -> None:
+    without = list(make_chat(stream_usage=False).stream("Hello"))[-1]
+    for message in (without, HumanMessage("Hello")):
+        with pytest.raises(ConfigurationError, match="stream_usage=False"):
+            get_usage(message)

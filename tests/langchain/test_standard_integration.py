@@ -18,7 +18,7 @@ from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 @pytest.fixture(autouse=True)
 def _download_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The suite downloads a picture and a PDF from the internet; these stand in for them.
+    # The suite downloads an image and a PDF from the internet; these stand in for them.
     def get(url: str, **_: Any) -> httpx.Response:
         content = written_pdf() if url.endswith(".pdf") else CHELSEA.read_bytes()
         return httpx.Response(200, content=content, request=httpx.Request("GET", url))

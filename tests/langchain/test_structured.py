@@ -19,21 +19,21 @@ MakeChat = Callable[..., ChatQwenVL]
 
 
 class Animal(BaseModel):
-    """An animal in a picture."""
+    """An animal in an image."""
 
     name: str = Field(description="What people call it.")
     legs: int = Field(ge=0)
 
 
 class AnimalV1(BaseModelV1):
-    """An animal in a picture."""
+    """An animal in an image."""
 
     name: str
     legs: int
 
 
 class AnimalDict(TypedDict):
-    """An animal in a picture."""
+    """An animal in an image."""
 
     name: Annotated[str, ..., "What people call it."]
     legs: Annotated[int, ..., "How many it has."]
@@ -41,7 +41,7 @@ class AnimalDict(TypedDict):
 
 ANIMAL_SCHEMA = {
     "title": "Animal",
-    "description": "An animal in a picture.",
+    "description": "An animal in an image.",
     "type": "object",
     "properties": {
         "name": {"description": "What people call it.", "type": "string"},
@@ -101,7 +101,7 @@ def test_function_calling_forces_the_one_tool(
                 "type": "function",
                 "function": {
                     "name": "Animal",
-                    "description": "An animal in a picture.",
+                    "description": "An animal in an image.",
                     "parameters": parameters,
                 },
             }
@@ -236,7 +236,7 @@ def test_answer_in_words_is_an_error_that_holds_them(
     chat = make_chat(model=THINKING_ONLY)
     for schema in (Animal, AnimalDict):
         qwen_vl_sandbox.script("It is a cat.")
-        with pytest.raises(OutputParserException, match="in words") as caught:
+        with pytest.raises(OutputParserException, match="with text") as caught:
             chat.with_structured_output(schema).invoke([IMAGE])
         assert caught.value.llm_output == "It is a cat."
 

@@ -36,13 +36,6 @@ def _png(width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
-def _gif() -> bytes:
-    buffer = io.BytesIO()
-    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "green", "blue")]
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
-    return buffer.getvalue()
-
-
 def image(data: bytes, mime_type: str = "image/png") -> dict[str, Any]:
     return {"type": "image", "base64": b64(data), "mime_type": mime_type}
 
@@ -59,53 +52,46 @@ def history(*blocks: Any, artifact: Any = None) -> list[Any]:
 
 SVG = image(b'<svg xmlns="http://www.w3.org/2000/svg"/>', "image/svg+xml")
 SVG_NOTE = (
-    "image/svg+xml cannot be shown: A picture is wanted, but this, read as Base64, looks like an "
+    "image/svg+xml cannot be shown: Expected an image, but this, read as Base64, looks like an "
     "SVG drawing."
 )
 
 # name: the block of a tool, the note that is sent in its place
 NOTES: dict[str, tuple[dict[str, Any], str]] = {
     "SVG": (SVG, SVG_NOTE),
-    "animated GIF": (
-        image(_gif(), "image/gif"),
-        (
-            "image/gif cannot be shown: The picture (image/gif) is animated, and the service would "
-            "see one frame at most."
-        ),
-    ),
     "tiny crop": (
         image(_png(9, 40)),
-        "The image cannot be shown: The picture is 9 x 40 pixels; each side must have 11 or more.",
+        "The image cannot be shown: The image is 9 x 40 pixels; each side must have 11 or more.",
     ),
     "ratio": (
         image(_png(2412, 12)),
         (
-            "The image cannot be shown: The picture is 2412 x 12 pixels, 201.0 times as long as "
+            "The image cannot be shown: The image is 2412 x 12 pixels, 201.0 times as long as "
             "wide; at most 200 times is taken."
         ),
     ),
     "cut JPEG": (
         image(ROCKET.read_bytes()[:60_000], "image/jpeg"),
-        "The image cannot be shown: The picture (image/jpeg) is cut off: it has no end marker.",
+        "The image cannot be shown: The image (image/jpeg) is cut off: the end marker is missing.",
     ),
     "missing file": (
         {"type": "image", "image": Path("/nowhere/lost.png")},
-        "The image cannot be shown: There is no file '/nowhere/lost.png'.",
+        "The image cannot be shown: The file '/nowhere/lost.png' does not exist.",
     ),
     "corrupt Base64": (
         {"type": "image", "base64": "iVBORw0KGgo!!!", "mime_type": "image/png"},
-        "The image cannot be shown: Wrong Base64: '!' at index 11 is no Base64 character.",
+        "The image cannot be shown: Wrong Base64: '!' at index 11 is not a Base64 character.",
     ),
     "ftp URL": (
         {"type": "image", "url": "ftp://example.com/a.png"},
         (
-            "The image cannot be shown: 'ftp://example.com/a.png' is no address that the service "
-            "takes."
+            "The image cannot be shown: 'ftp://example.com/a.png' is not a URL that the "
+            "service takes."
         ),
     ),
     "unreadable video": (
         file(b"no video", "video/mp4"),
-        "The video cannot be shown: A video is wanted, but this looks like text.",
+        "The video cannot be shown: Expected a video, but this looks like text.",
     ),
     "three frames": (
         {"type": "video", "video": ["https://example.com/a.png"] * 3},
@@ -144,28 +130,28 @@ NOTES: dict[str, tuple[dict[str, Any], str]] = {
     "file_id": (
         {"type": "image", "file_id": "file-1"},
         (
-            "The image cannot be shown: A picture given by file_id: the service keeps no such "
+            "The image cannot be shown: The image is given by file_id, but the service stores no "
             "files for chats."
         ),
     ),
     "unknown type": (
         {"type": "hologram", "url": "https://example.com/a"},
-        "The content cannot be shown: Content of type 'hologram' has no place at Qwen VL.",
+        "The content cannot be shown: Content of type 'hologram' is not supported by Qwen VL.",
     ),
     "path as text": ({"type": "image_url", "image_url": {"url": str(CHELSEA)}}, ACCESS_NOTE),
     "file URL": ({"type": "image", "url": CHELSEA.as_uri()}, ACCESS_NOTE),
     "raw bytes": (
         {"type": "image", "image": b"Dear reader"},
-        "The image cannot be shown: A picture is wanted, but this looks like text.",
+        "The image cannot be shown: Expected an image, but this looks like text.",
     ),
     "decoded image": (
         {"type": "image", "image": Image.new("RGB", (5, 20))},
-        "The image cannot be shown: The picture is 5 x 20 pixels; each side must have 11 or more.",
+        "The image cannot be shown: The image is 5 x 20 pixels; each side must have 11 or more.",
     ),
     "closed file": ({"type": "image", "image": io.BytesIO()}, ACCESS_NOTE),
     "object": (
         {"type": "image", "image": object()},
-        "The image cannot be shown: 'image' cannot be a object.",
+        "The image cannot be shown: The image cannot be of type object.",
     ),
 }
 NOTES["closed file"][0]["image"].close()

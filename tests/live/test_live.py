@@ -57,7 +57,7 @@ def test_picture_and_video_are_seen_through_llama_index() -> None:
     blocks = [
         ImageBlock(path=CHELSEA),
         VideoBlock(path=BIG_BUCK_BUNNY, fps=2),
-        TextBlock(text="Which animal is in the picture? One word."),
+        TextBlock(text="Which animal is in the image? One word."),
     ]
     *_, last = QwenVL().stream_chat([ChatMessage(blocks)])
 
@@ -66,7 +66,7 @@ def test_picture_and_video_are_seen_through_llama_index() -> None:
 
 
 class Animal(BaseModel):
-    """The animal in the picture."""
+    """The animal in the image."""
 
     species: str
 
@@ -81,7 +81,7 @@ def test_picture_in_a_schema(model: str) -> None:
 
 async def test_agent_sees_what_its_tool_returns() -> None:
     def look() -> list[ImageBlock]:
-        """Look at the picture."""
+        """Look at the image."""
         return [ImageBlock(path=CHELSEA)]
 
     agent = FunctionAgent(llm=QwenVL(), tools=[look])

@@ -1,4 +1,4 @@
-"""Agents that see: pictures in the question, pictures and videos from tools, and a memory."""
+"""Agents that see: images in the question, images and videos from tools, and a memory."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ FRAMES = [f"https://example.com/{number}.jpg" for number in range(4)]
 
 
 def zoom(left: int) -> list[Any]:
-    """Cut out a part of the picture."""
+    """Cut out a part of the image."""
     return [TextBlock(text=f"From {left}."), image_block(COFFEE, max_pixels=655_360)]
 
 
@@ -72,7 +72,7 @@ async def test_agent_looks_again(
     runner = AgentWorkflow(agents=[agent]) if workflow else agent
     answer = await runner.run(user_msg=QUESTION)
 
-    assert "3 pictures" in str(answer)
+    assert "3 images" in str(answer)
     first, second = (request.json for request in qwen_vl_sandbox.requests)
     assert bool(first.get("stream")) is streaming
     roles = [message["role"] for message in second["messages"]]

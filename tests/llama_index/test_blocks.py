@@ -6,6 +6,7 @@ Parts are those of the OpenAI-Chat page (2026-10) and the Vision page (2026-08).
 import base64
 import inspect
 import io
+import math
 import re
 from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
@@ -70,37 +71,37 @@ def frame_list(frames: list[str], **beside: Any) -> dict[str, Any]:
 Shape = tuple[str, Callable[[], Any], dict[str, Any]]
 
 SHAPES: list[Shape] = [
-    ("picture, url", lambda: ImageBlock(url=CAT), image(CAT)),
+    ("image, url", lambda: ImageBlock(url=CAT), image(CAT)),
     (
-        "picture, oss",
+        "image, oss",
         lambda: ImageBlock(url="oss://bucket/cat.png"),
         image("oss://bucket/cat.png"),
     ),
-    ("picture, data URL", lambda: ImageBlock(url=PNG_URL), image(PNG_URL)),
-    ("picture, path", lambda: ImageBlock(path=CHELSEA), image(PNG_URL)),
-    ("picture, bytes", lambda: ImageBlock(image=PNG), image(PNG_URL)),
-    ("picture, Base64 bytes", lambda: ImageBlock(image=PNG_TEXT.encode()), image(PNG_URL)),
-    ("picture, Base64 text", lambda: ImageBlock(image=PNG_TEXT), image(PNG_URL)),
-    ("picture, data URL as bytes", lambda: ImageBlock(image=PNG_URL), image(PNG_URL)),
-    ("picture, open file", lambda: ImageBlock(image=io.BytesIO(PNG)), image(PNG_URL)),
+    ("image, data URL", lambda: ImageBlock(url=PNG_URL), image(PNG_URL)),
+    ("image, path", lambda: ImageBlock(path=CHELSEA), image(PNG_URL)),
+    ("image, bytes", lambda: ImageBlock(image=PNG), image(PNG_URL)),
+    ("image, Base64 bytes", lambda: ImageBlock(image=PNG_TEXT.encode()), image(PNG_URL)),
+    ("image, Base64 text", lambda: ImageBlock(image=PNG_TEXT), image(PNG_URL)),
+    ("image, data URL as bytes", lambda: ImageBlock(image=PNG_URL), image(PNG_URL)),
+    ("image, open file", lambda: ImageBlock(image=io.BytesIO(PNG)), image(PNG_URL)),
     (
-        "picture, wrong type stated",
+        "image, wrong type stated",
         lambda: ImageBlock(image=PNG, image_mimetype="image/jpeg"),
         image(PNG_URL),
     ),
-    ("picture, detail", lambda: ImageBlock(url=CAT, detail="high"), image(CAT, detail="high")),
+    ("image, detail", lambda: ImageBlock(url=CAT, detail="high"), image(CAT, detail="high")),
     (
-        "picture, url and its downloaded copy",
+        "image, url and its downloaded copy",
         lambda: ImageBlock(image=PNG, url=CAT),
         image(CAT),
     ),
     (
-        "picture, data URL and bytes",
+        "image, data URL and bytes",
         lambda: ImageBlock(image=PNG, url="data:image/png;base64,AAAA"),
         image(PNG_URL),
     ),
     (
-        "picture, upper-case scheme",
+        "image, upper-case scheme",
         lambda: ImageBlock(url="HTTPS://example.com/cat.png"),
         image(CAT),
     ),
@@ -191,7 +192,7 @@ def test_part_that_leaves(
 
 
 # Of LlamaIndex's own blocks, those that hold an open file cannot be written as JSON.
-STORED = [shape for shape in SHAPES if shape[0] not in {"picture, open file", "video, open file"}]
+STORED = [shape for shape in SHAPES if shape[0] not in {"image, open file", "video, open file"}]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +210,7 @@ def test_part_survives_json(
     assert send(llm, qwen_vl_sandbox, *blocks) == [as_sent_by(protocol, expected)]
 
 
+@pytest.mark.slow
 async def test_parts_survive_memory(
     protocol: str, memory: Memory, llm: QwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
@@ -222,6 +224,7 @@ async def test_parts_survive_memory(
 INLINE = [shape for shape in STORED if not re.search("https:|oss:", repr(shape[2]))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "expected"), [shape[1:] for shape in INLINE], ids=[shape[0] for shape in INLINE]
 )
@@ -325,10 +328,10 @@ def test_sound_goes_to_a_model_that_hears(
 
 BAD: list[tuple[str, Callable[[], Any], type[QwenVLError], str]] = [
     ("nothing", ImageBlock, MediaFormatError, "holds nothing"),
-    ("no picture", lambda: ImageBlock(image=b"Dear reader"), MediaFormatError, "text"),
+    ("no image", lambda: ImageBlock(image=b"Dear reader"), MediaFormatError, "text"),
     ("empty", lambda: ImageBlock(image=io.BytesIO()), MediaFormatError, "0 bytes"),
-    ("video as picture", lambda: ImageBlock(image=MP4), MediaFormatError, "video"),
-    ("picture as video", lambda: VideoBlock(video=PNG), MediaFormatError, "picture"),
+    ("video as image", lambda: ImageBlock(image=MP4), MediaFormatError, "video"),
+    ("image as video", lambda: VideoBlock(video=PNG), MediaFormatError, "image"),
     ("wrong scheme", lambda: ImageBlock(url="ftp://example.com/a.png"), MediaFormatError, "ftp"),
     (
         "file address",
@@ -345,13 +348,13 @@ BAD: list[tuple[str, Callable[[], Any], type[QwenVLError], str]] = [
         "frames_block",
     ),
     (
-        "frames in a picture",
+        "frames in an image",
         lambda: ImageBlock(url=frames_block(FRAMES).inline_url()),
         UnsupportedContentError,
         "VideoBlock",
     ),
     ("too few frames", lambda: frames_block(FRAMES[:3]), FrameCountError, "3"),
-    ("sound", lambda: AudioBlock(audio=b"RIFF", format="wav"), UnsupportedContentError, "sound"),
+    ("sound", lambda: AudioBlock(audio=b"RIFF", format="wav"), UnsupportedContentError, "audio"),
     ("document", lambda: DocumentBlock(data=b"%PDF-1.7"), MediaFormatError, "cannot be read"),
     ("no document", lambda: DocumentBlock(data=b"Dear reader"), MediaFormatError, "text"),
     (
@@ -454,3 +457,16 @@ def test_decoded_pictures_and_arrays(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> N
         data = base64.b64decode(part["image_url"]["url"].partition(",")[2])
         with Image.open(io.BytesIO(data)) as sent:
             assert sent.convert("RGB").tobytes() == decoded.tobytes()
+
+
+@pytest.mark.parametrize("server", ["dashscope", "vllm"])
+def test_wrong_number_beside_a_block_names_it(server: Any) -> None:
+    with Sandbox(server=server) as sandbox:
+        llm = QwenVL(server=server, base_url=sandbox.base_url, api_key="sk-sandbox")
+        for name, value in (("fps", math.nan), ("fps", math.inf), ("max_pixels", 0), ("fps", -1.5)):
+            words = rf"messages\[0\]\.blocks\[0\]: {name} is {value!r}; it must be"
+            with pytest.raises(MediaOptionError, match=words):
+                llm.chat([ChatMessage(blocks=[video_block(WALK, **{name: value})])])
+            with pytest.raises(MediaOptionError, match=words):
+                llm.chat([ChatMessage(blocks=[video_block(WALK)])], **{name: value})
+        assert sandbox.requests == []

@@ -48,7 +48,7 @@ def said(*blocks: Any, role: MessageRole = MessageRole.USER) -> ChatMessage:
 
 PREFIXES: dict[str, list[ChatMessage]] = {
     "text": [said(LONG, POINT, TextBlock(text="What?"))],
-    "picture": [
+    "image": [
         said(image_block(CHELSEA, min_pixels=2_000_000), POINT, TextBlock(text="What?")),
     ],
     "video": [said(VideoBlock(path=BIG_BUCK_BUNNY), POINT, TextBlock(text="What?"))],
@@ -97,7 +97,7 @@ def test_fifth_point_is_refused(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
 
 def test_kind_that_the_service_has_not(llm: QwenVL) -> None:
     point = CachePoint(cache_control=CacheControl(type="persistent"))
-    with pytest.raises(UnsupportedContentError, match="'persistent', which the service has not"):
+    with pytest.raises(UnsupportedContentError, match="Unknown cache_control type 'persistent'"):
         llm.chat([said(ImageBlock(path=CHELSEA), point)])
 
 

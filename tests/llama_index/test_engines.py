@@ -70,7 +70,7 @@ PICTURE_ENGINES: list[MakeEngine] = [
     lambda llm, memory: MultiModalCondensePlusContextChatEngine.from_defaults(
         retriever=picture_index().as_retriever(), multi_modal_llm=llm, memory=memory
     ),
-    # Its default mode is one of the engines above that know of no pictures.
+    # Its default mode is one of the engines above that know of no images.
     lambda llm, memory: picture_index().as_chat_engine(
         ChatMode.CONTEXT, llm=llm, memory=memory, system_prompt="Be brief."
     ),

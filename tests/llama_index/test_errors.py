@@ -93,7 +93,8 @@ async def test_nobody_there(endpoint: str, make_llm: MakeLlm) -> None:
 
 
 def test_password_in_an_address_is_not_shown(make_llm: MakeLlm) -> None:
-    llm = make_llm(api_base="http://ada:hidden-9876@127.0.0.1:9/compatible-mode/v1", max_retries=0)
+    url = "http://ada:hidden-9876@127.0.0.1:9/compatible-mode/v1"
+    llm = make_llm(api_base=url, api_key=None, max_retries=0)
     with pytest.raises(errors.APIConnectionError, match="cannot be reached") as caught:
         llm.chat([ChatMessage("Hello")])
     assert "hidden-9876" not in str(caught.value)
@@ -111,7 +112,7 @@ def test_no_key(make_llm: MakeLlm) -> None:
 
 
 BROKEN_NODES = {
-    "no picture": ImageNode(image="RGVhciByZWFkZXI=", image_mimetype="image/png"),
+    "no image": ImageNode(image="RGVhciByZWFkZXI=", image_mimetype="image/png"),
     "document's bytes as video": Node(
         text_resource=MediaResource(text="A walk."),
         video_resource=MediaResource(data=b"RGVhciByZWFkZXIsIGhlbGxv", mimetype="video/mp4"),
@@ -167,6 +168,6 @@ def test_picture_is_checked_before_anything_is_sent(
 
 @pytest.mark.parametrize("prompt", [None, 5, [ChatMessage("Hello")]])
 def test_prompt_that_is_no_text(prompt: Any, llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
-    with pytest.raises(ConfigurationError, match="is no prompt of complete"):
+    with pytest.raises(ConfigurationError, match="is not a prompt of complete"):
         llm.complete(prompt)
     assert not qwen_vl_sandbox.requests

@@ -121,6 +121,7 @@ def picture_server() -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", CHATS)
 async def test_tokens_are_the_service_s_and_no_picture_is_touched(
     endpoint: str, make_llm: MakeLlm

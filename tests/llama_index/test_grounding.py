@@ -5,12 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llama_index.core.agent.workflow import FunctionAgent, ToolCallResult
+from llama_index.core.agent.workflow import AgentStream, FunctionAgent, ToolCallResult
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events.llm import LLMChatStartEvent
 from PIL import Image
 
 from llama_index.llms.qwen_vl import QwenVL, locate_tool, timeline_tool
-from qwen_vl.errors import AuthenticationError, MediaAccessError, MediaNotFoundError
+from qwen_vl.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    MediaAccessError,
+    MediaNotFoundError,
+)
 from qwen_vl.grounding.results import Grounding
 from qwen_vl.grounding.timeline import Timeline
 from qwen_vl.samples import BIG_BUCK_BUNNY
@@ -106,3 +114,63 @@ def test_errors_of_the_service_are_raised(
     qwen_vl_sandbox.fail(status=401)
     with pytest.raises(AuthenticationError):
         llm.locate(desk, "red")
+
+
+@pytest.mark.openai_wire
+def test_typos_are_named(llm: QwenVL, desk: Image.Image) -> None:
+    for call in (
+        lambda: llm.locate(desk, "red", pionts=True),  # type: ignore[call-arg]
+        lambda: locate_tool(llm, {"desk": desk}, pionts=True),  # type: ignore[call-arg]
+    ):
+        with pytest.raises(
+            ConfigurationError, match=r"'pionts' is not an option of locate. Did you mean 'points'"
+        ):
+            call()
+    for call in (
+        lambda: llm.timeline(BIG_BUCK_BUNNY, secnds=1),  # type: ignore[call-arg]
+        lambda: timeline_tool(llm, {"a": BIG_BUCK_BUNNY}, secnds=1),  # type: ignore[call-arg]
+    ):
+        with pytest.raises(
+            ConfigurationError,
+            match=r"'secnds' is not an option of timeline. Did you mean 'seconds'",
+        ):
+            call()
+
+
+@pytest.mark.openai_wire
+async def test_coordinates_are_not_streamed_to_the_user_of_an_agent(
+    llm: QwenVL, qwen_vl_sandbox: Sandbox, desk: Image.Image
+) -> None:
+    call = ToolCall("locate", {"image": "desk", "what": "red things"})
+    qwen_vl_sandbox.script(ScriptedAnswer(tool_calls=(call,)))
+    handler = FunctionAgent(tools=[locate_tool(llm, {"desk": desk})], llm=llm).run("Where is it?")
+    events = [event async for event in handler.stream_events()]
+    await handler
+    assert len(qwen_vl_sandbox.requests) == 3
+    said = "".join(event.delta for event in events if isinstance(event, AgentStream))
+    assert said, "the agent's own answer is streamed"
+    assert "bbox_2d" not in said
+    results = [event for event in events if isinstance(event, ToolCallResult)]
+    assert str(results[0].tool_output.content).startswith("1 box")
+
+
+@pytest.mark.openai_wire
+def test_events_show_the_prepared_image(
+    make_llm: MakeLlm, qwen_vl_sandbox: Sandbox, desk: Image.Image
+) -> None:
+    shown: list[Any] = []
+
+    class Listener(BaseEventHandler):
+        def handle(self, event: Any, **kwargs: Any) -> None:
+            if isinstance(event, LLMChatStartEvent):
+                shown.append(event.model_dump()["messages"][0]["blocks"][0])
+
+    dispatcher = get_dispatcher()
+    dispatcher.add_event_handler(Listener())
+    try:
+        make_llm().locate(desk, "red things")
+    finally:
+        dispatcher.event_handlers.pop()
+    sent = qwen_vl_sandbox.last_request.json["messages"][0]["content"][0]["image_url"]["url"]
+    assert (shown[0]["block_type"], "part" in shown[0]) == ("image", False)
+    assert f"data:{shown[0]['image_mimetype']};base64,{shown[0]['image'].decode()}" == sent

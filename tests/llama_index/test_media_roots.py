@@ -1,4 +1,4 @@
-"""Files outside of `media_roots` are never read, wherever their path stands."""
+"""Files outside of `media_roots` are never read, where their path stands."""
 
 import asyncio
 import base64
@@ -245,6 +245,6 @@ def test_key_file_is_no_audio(
     for name in ("id_rsa", "key.der"):
         block = AudioBlock(path=secrets / name, format=media_format)
         parsed = ChatMessage.model_validate_json(ChatMessage([block]).model_dump_json())
-        with pytest.raises(MediaFormatError, match="A sound is wanted"):
+        with pytest.raises(MediaFormatError, match="Expected audio"):
             make_llm(OMNI).chat([parsed])
     assert qwen_vl_sandbox.requests == []

@@ -232,7 +232,7 @@ def test_call_without_a_name(llm: QwenVL) -> None:
 
 def test_arguments_that_are_no_json(llm: QwenVL) -> None:
     call = ToolCallBlock(tool_call_id="a", tool_name="look", tool_kwargs={"at": object()})
-    with pytest.raises(UnsupportedContentError, match="no JSON"):
+    with pytest.raises(UnsupportedContentError, match="not JSON"):
         llm.chat([QUESTION, said("assistant", call)])
 
 

@@ -78,12 +78,12 @@ async def row_01(bench: SimpleNamespace) -> None:
     assert "Hello" in bench.llm.chat([ChatMessage("Hello")]).message.content
 
 
-@row("Picture by URL")
+@row("Image by URL")
 async def row_02(bench: SimpleNamespace) -> None:
     assert bench.send(ImageBlock(url=CAT))[0]["content"][0]["image_url"] == {"url": CAT}
 
 
-@row("Picture by path, bytes, data URL")
+@row("Image by path, bytes, data URL")
 async def row_03(bench: SimpleNamespace) -> None:
     urls = {
         bench.send(block)[0]["content"][0]["image_url"]["url"]
@@ -93,13 +93,13 @@ async def row_03(bench: SimpleNamespace) -> None:
     assert bench.send(ImageBlock(url=url))[0]["content"][0]["image_url"]["url"] == url
 
 
-@row("Picture in an open file")
+@row("Image in an open file")
 async def row_04(bench: SimpleNamespace) -> None:
     part = bench.send(ImageBlock(image=io.BytesIO(PNG)))[0]["content"][0]
     assert part["image_url"]["url"].startswith("data:image/png;base64,")
 
 
-@row("`oss://` address")
+@row("`oss://` URL")
 async def row_05(bench: SimpleNamespace) -> None:
     assert bench.send(ImageBlock(url="oss://b/cat.png"))
     headers = bench.sandbox.last_request.headers
@@ -127,7 +127,7 @@ async def row_08(bench: SimpleNamespace) -> None:
     assert part == {"type": "video", "video": FRAMES, "fps": 0.5, "max_pixels": 655_360}
 
 
-@row("Several pictures between texts")
+@row("Several images between texts")
 async def row_09(bench: SimpleNamespace) -> None:
     image = ImageBlock(url=CAT)
     sent = bench.send(TextBlock(text="a"), image, TextBlock(text="b"), image)
@@ -135,7 +135,7 @@ async def row_09(bench: SimpleNamespace) -> None:
     assert kinds == ["text", "image_url", "text", "image_url"]
 
 
-@row("Sound / PDF documents")
+@row("Audio / PDF documents")
 async def row_10(bench: SimpleNamespace) -> None:
     with pytest.raises(errors.UnsupportedContentError, match=r"blocks\[0\]"):
         bench.send(AudioBlock(audio=b"RIFF", format="wav"))
@@ -154,7 +154,7 @@ async def row_11(bench: SimpleNamespace) -> None:
     assert last == {"type": "text", "text": "They purr.", "cache_control": {"type": "ephemeral"}}
 
 
-@row("Picture in a system or assistant message")
+@row("Image in a system or assistant message")
 async def row_12(bench: SimpleNamespace) -> None:
     with pytest.warns(UserWarning, match="in a user message after it"):
         sent = bench.send(ImageBlock(url=CAT), role="system")
@@ -164,7 +164,7 @@ async def row_12(bench: SimpleNamespace) -> None:
         bench.llm.chat([QUESTION, ChatMessage([ImageBlock(url=CAT)], role="assistant"), QUESTION])
 
 
-@row("Picture in a tool's result")
+@row("Image in a tool's result")
 async def row_13(bench: SimpleNamespace) -> None:
     call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     asked = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [call]})
@@ -255,7 +255,7 @@ async def row_21(bench: SimpleNamespace) -> None:
     assert [call.tool_id for call in bench.llm.get_tool_calls_from_response(last)] == ["a", "b"]
 
 
-@row("`FunctionAgent` whose tool shows a picture")
+@row("`FunctionAgent` whose tool shows an image")
 async def row_22(bench: SimpleNamespace) -> None:
     def look() -> list[Any]:
         """Look."""
@@ -270,7 +270,7 @@ class Animal(BaseModel):
     name: str
 
 
-@row("`as_structured_llm` with a picture")
+@row("`as_structured_llm` with an image")
 async def row_23(bench: SimpleNamespace) -> None:
     structured = bench.llm.as_structured_llm(Animal)
     assert isinstance(structured.chat([QUESTION]).raw, Animal)
@@ -396,7 +396,7 @@ async def row_36(bench: SimpleNamespace) -> None:
         assert Settings.llm.complete("Hello").text
 
 
-@row("RAG with `multimodal=True`, picture and video")
+@row("RAG with `multimodal=True`, image and video")
 async def row_37(bench: SimpleNamespace) -> None:
     nodes = [
         ImageNode(image_path=str(CHELSEA)),

@@ -80,13 +80,13 @@ def _no_event_loop() -> None:
 
 @pytest.fixture
 def llm(make_llm: Callable[..., QwenVL]) -> QwenVL:
-    # What is stored shall leave as it is, to be told by its bytes.
+    # What is stored should leave as it is, to be told by its bytes.
     return make_llm(media_roots=[str(SAMPLES)], downscale_images=False)
 
 
 @pytest.fixture(autouse=True)
 def _no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LlamaIndex downloads by `requests.get`, and nothing here shall."""
+    """LlamaIndex downloads by `requests.get`, and nothing here should."""
 
     def reject(url: str, **_: Any) -> None:
         pytest.fail(f"{url} was downloaded")
@@ -112,7 +112,7 @@ def ask(llm: QwenVL, *nodes: BaseNode, **options: Any) -> Any:
 
 
 def sent_media(sandbox: Sandbox) -> list[dict[str, Any]]:
-    """Give every part of all requests that is no text."""
+    """Give every part of all requests that is not text."""
     return [
         part
         for request in sandbox.requests
@@ -131,6 +131,7 @@ def video(url: str, **options: Any) -> dict[str, Any]:
     return {"type": "video_url", "video_url": {"url": url}, **options}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("node", "part"),
     [
@@ -330,8 +331,8 @@ def test_other_keys_are_read() -> None:
 
 
 def test_unknown_keys_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="'picture'"):
-        QwenMediaPostprocessor(keys={"picture": "file_path"})
+    with pytest.raises(ConfigurationError, match="'image'"):
+        QwenMediaPostprocessor(keys={"image": "file_path"})
 
 
 @pytest.mark.parametrize(
@@ -349,9 +350,9 @@ def test_unknown_keys_are_refused() -> None:
         ),
         ({"image_url": 7}, MediaFormatError, ["metadata['image_url']", "7 must be text"]),
         ({"image_path": ["cat.png"]}, MediaFormatError, ["metadata['image_path']", "text"]),
-        ({"image_url": "cat.png"}, MediaFormatError, ["metadata['image_url']", "no address"]),
+        ({"image_url": "cat.png"}, MediaFormatError, ["metadata['image_url']", "not a URL"]),
         ({"video_url": "s3://bucket/a.mp4"}, MediaFormatError, ["metadata['video_url']"]),
-        ({"video_path": WALK_URL}, MediaFormatError, ["metadata['video_path']", "is an address"]),
+        ({"video_path": WALK_URL}, MediaFormatError, ["metadata['video_path']", "is a URL"]),
         ({"video_frames": 4}, MediaFormatError, ["metadata['video_frames']", "list"]),
         ({"video_frames": "0.jpg, 1.jpg"}, MediaFormatError, ["metadata['video_frames']", "JSON"]),
         ({"video_frames": "[" + "1" * 5_000 + "]"}, MediaFormatError, ["list", "JSON"]),
@@ -454,7 +455,7 @@ def test_lost_file_inside_media_roots_is_named(
     [
         # What the service counts for this very file.
         (TextNode(metadata={"image_url": CAT_DATA_URL}), 128),
-        # The largest picture that the model looks at, and a minute of the largest frames.
+        # The largest image that the model looks at, and a minute of the largest frames.
         (TextNode(metadata={"image_url": CAT_URL}), 2_562),
         (TextNode(metadata={"image_url": CAT_URL, "max_pixels": 100_000}), 99),
         (TextNode(metadata={"image_path": str(CHELSEA)}), 2_562),

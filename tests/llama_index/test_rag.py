@@ -1,4 +1,4 @@
-"""Questions about real pictures and videos that stand in a real, embedded vector store.
+"""Questions about real images and videos that stand in a real, embedded vector store.
 
 Run as a program, it asks the store that an earlier process has left: `test_rag.py FOLDER ADDRESS`.
 """
@@ -127,7 +127,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory, vectors: WordVectors) -> Pa
 
 @pytest.fixture
 def index(frames: Path, vectors: WordVectors) -> Iterator[VectorStoreIndex]:
-    """The same, opened anew."""
+    """The same, opened again."""
     with closing(QdrantClient(path=str(frames))) as client:
         yield open_index(client, vectors)
 
@@ -140,7 +140,7 @@ def _no_event_loop() -> None:
 
 @pytest.fixture
 def llm(make_llm: Callable[..., QwenVL]) -> QwenVL:
-    # What is stored shall leave as it is, to be told by its bytes.
+    # What is stored should leave as it is, to be told by its bytes.
     return make_llm(media_roots=[str(SAMPLES)], downscale_images=False)
 
 
@@ -419,7 +419,7 @@ def test_nothing_is_downloaded_but_by_the_service(
         assert CountingHandler.agents[""] == 2
         assert sorted(sent, key=str) == sorted([video(film, fps=2), image(cat)], key=str)
     else:
-        # The picture is downloaded for every look at it, and nobody knows that there is a film.
+        # The image is downloaded for every look at it, and nobody knows that there is a film.
         assert n_client > 0
         assert sent == [image(inline(CHELSEA))]
 

@@ -14,8 +14,9 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from llama_index.llms.qwen_vl import QwenVL, image_block
-from qwen_vl.errors import AnswerFormatError
+from connection_pools import find_pools
+from llama_index.llms.qwen_vl import QwenVL, get_usage, image_block
+from qwen_vl.errors import AnswerFormatError, ConfigurationError
 from qwen_vl.samples import CHELSEA
 from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
@@ -163,7 +164,7 @@ def test_abandoned_stream_frees_its_connection(llm: QwenVL, qwen_vl_sandbox: San
     stream.close()
     del stream
     gc.collect()
-    pool = llm._client()._transport()._pool.clients[0]._transport._pool
+    (pool,) = find_pools(llm._client()._transport())
     assert all(connection.is_closed() or connection.is_idle() for connection in pool.connections)
 
 
@@ -182,7 +183,7 @@ def test_log_probabilities(llm: QwenVL) -> None:
 
 
 def test_log_probabilities_of_a_stream_are_converted_once(llm: QwenVL) -> None:
-    # Each response has all so far: anew for each, 8,000 tokens took 25 seconds.
+    # Each response has all so far: again for each, 8,000 tokens took 25 seconds.
     *_, before, last = llm.stream_chat(CAT, logprobs=True)
     assert before.logprobs
     assert last.logprobs
@@ -205,3 +206,26 @@ def test_call_that_cannot_be_read(arguments: str, llm: QwenVL, qwen_vl_sandbox: 
     *_, last = llm.stream_chat(CAT)
     with pytest.raises(AnswerFormatError, match="look"):
         llm.get_tool_calls_from_response(last)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["chat", "achat", "stream_chat", "astream_chat", "complete", "stream_complete"]
+)
+async def test_usage_is_typed(endpoint: str, llm: QwenVL) -> None:
+    is_chat = "chat" in endpoint
+    response = (await gather(llm, endpoint, CAT if is_chat else "Hello"))[-1]
+    counts = response.additional_kwargs
+
+    usage = get_usage(response)
+
+    assert usage.image_tokens == counts.get("image_tokens") == (128 if is_chat else None)
+    assert usage.input_tokens == counts["prompt_tokens"] > 0
+    assert usage.output_tokens == counts["completion_tokens"] > 0
+    assert usage.raw == response.raw["usage"]
+
+
+def test_usage_of_a_response_without_counts_is_an_error(make_llm: MakeLlm) -> None:
+    first = next(iter(make_llm().stream_chat(CAT)))
+    for response in (first, ChatResponse(message=first.message)):
+        with pytest.raises(ConfigurationError, match="only the last chunk has them"):
+            get_usage(response)

@@ -49,15 +49,15 @@ CASES: dict[str, Case] = {
         lambda: [SystemMessage("Be brief."), HumanMessage(QUESTION)],
         lambda: [ChatMessage("Be brief.", role="system"), ChatMessage(QUESTION)],
     ),
-    "picture by address": (
+    "image by address": (
         lambda: human({"type": "image", "url": CAT}),
         lambda: user(ImageBlock(url=CAT)),
     ),
-    "picture by path": (
+    "image by path": (
         lambda: human({"type": "image", "image": CHELSEA}),
         lambda: user(ImageBlock(path=CHELSEA)),
     ),
-    "picture by bytes, with limits": (
+    "image by bytes, with limits": (
         lambda: human(
             {
                 "type": "image",
@@ -67,11 +67,11 @@ CASES: dict[str, Case] = {
         ),
         lambda: user(image_block(ROCKET.read_bytes(), min_pixels=65_536, max_pixels=655_360)),
     ),
-    "decoded picture": (
+    "decoded image": (
         lambda: human({"type": "image", "image": decoded(COFFEE)}),
         lambda: user(image_block(decoded(COFFEE))),
     ),
-    "two pictures": (
+    "two images": (
         lambda: human({"type": "image", "url": CAT}, {"type": "image", "image": COFFEE}),
         lambda: user(ImageBlock(url=CAT), ImageBlock(path=COFFEE)),
     ),
@@ -91,7 +91,7 @@ CASES: dict[str, Case] = {
         lambda: human(langchain_frames_block([CHELSEA, COFFEE, ROCKET, CHELSEA], fps=1.0)),
         lambda: user(frames_block([CHELSEA, COFFEE, ROCKET, CHELSEA], fps=1.0)),
     ),
-    "tool's picture": (
+    "tool's image": (
         lambda: [
             HumanMessage(QUESTION),
             AIMessage(
@@ -122,6 +122,7 @@ CASES: dict[str, Case] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("model", ["qwen3-vl-plus", "qwen3.8-flash"])
 @pytest.mark.parametrize("name", CASES)

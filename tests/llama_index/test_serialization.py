@@ -27,7 +27,7 @@ SETTINGS = {
     "enable_thinking": False,
     "additional_kwargs": {"enable_search": False},
     "extra_body": {"color": "red"},
-    "media_roots": ["/pictures"],
+    "media_roots": ["/images"],
     "system_prompt": "Be brief.",
 }
 

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from llama_index.llms.qwen_vl import QwenVL
 from qwen_vl import client
 from qwen_vl.connection import Connection
+from qwen_vl.request.build import build_connection
 from qwen_vl.transport import Transport
 from qwen_vl_sandbox import Sandbox, ScriptedAnswer
 
@@ -25,7 +26,7 @@ MakeLlm = Callable[..., QwenVL]
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses to which transports are opened."""
+    """The URLs to which transports are opened."""
     urls: list[str] = []
     opened = client.open_transport
 
@@ -46,7 +47,7 @@ def test_threads_that_begin_together_share_one_client(llm: QwenVL, made: list[st
 
     with ThreadPoolExecutor(N_THREADS) as threads:
         assert all(threads.map(ask, range(N_THREADS)))
-    assert made == [llm.connection().base_url]
+    assert made == [build_connection(llm).base_url]
 
 
 def test_loop_in_every_thread(llm: QwenVL) -> None:

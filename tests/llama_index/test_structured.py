@@ -1,4 +1,4 @@
-"""Answers that follow a pydantic class, with pictures, streamed and not, sync and async."""
+"""Answers that follow a pydantic class, with images, streamed and not, sync and async."""
 
 from collections.abc import Callable
 from typing import Any
@@ -94,7 +94,7 @@ async def test_model_that_always_thinks_is_asked_and_not_forced(
     qwen_vl_sandbox.script("A fox.")
     with (
         pytest.warns(UserWarning, match="always thinks"),
-        pytest.raises(AnswerFormatError, match="in words") as caught,
+        pytest.raises(AnswerFormatError, match="with text") as caught,
     ):
         await predict(llm, "sync")
     assert caught.value.text == "A fox."
@@ -146,6 +146,23 @@ async def test_json_that_is_none(how: str, make_llm: MakeLlm, qwen_vl_sandbox: S
     qwen_vl_sandbox.script("A cat.")
     with pytest.raises(AnswerFormatError, match="A cat"):
         await predict(make_llm("qwen3.8-flash"), how)
+
+
+@pytest.mark.openai_wire
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Here it is: {"name": "cat", "legs": 4}.',
+        '```json\n{"name": "cat", "legs": 4}\n```',
+        '{"name": "cat", "legs": 4}\n\nAnything else?',
+    ],
+)
+async def test_json_with_something_around_it(
+    text: str, make_llm: MakeLlm, qwen_vl_sandbox: Sandbox
+) -> None:
+    qwen_vl_sandbox.script(text)
+    llm = make_llm("qwen3.7-plus", enable_thinking=False)
+    assert await predict(llm, "sync") == Animal(name="cat", legs=4)
 
 
 async def test_options_of_the_call(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:

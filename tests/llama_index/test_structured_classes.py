@@ -21,7 +21,7 @@ class Color(Enum):
     """Of a coat."""
 
     RED = "red"
-    GREY = "grey"
+    GREY = "gray"
 
 
 class Animal(BaseModel):
@@ -75,7 +75,7 @@ CLASSES: list[tuple[type[BaseModel], dict[str, Any], Any]] = [
     ),
     (
         Strict,
-        {"born": "2020-02-03", "weights": [1, 2.5], "color": "grey", "names": ["a"]},
+        {"born": "2020-02-03", "weights": [1, 2.5], "color": "gray", "names": ["a"]},
         (1, 2.5),
     ),
     (Aliased, {"theName": "Leo"}, "Leo"),

@@ -53,7 +53,7 @@ def _png(width: int, height: int) -> bytes:
 
 SVG = ImageBlock(image=b'<svg xmlns="http://www.w3.org/2000/svg"/>', image_mimetype="image/svg+xml")
 SVG_NOTE = (
-    "image/svg+xml cannot be shown: A picture is wanted, but this, read as Base64, looks like an "
+    "image/svg+xml cannot be shown: Expected an image, but this, read as Base64, looks like an "
     "SVG drawing."
 )
 
@@ -61,27 +61,27 @@ NOTES: dict[str, tuple[ContentBlock, str]] = {
     "SVG": (SVG, SVG_NOTE),
     "tiny crop": (
         ImageBlock(image=_png(9, 40)),
-        "The image cannot be shown: The picture is 9 x 40 pixels; each side must have 11 or more.",
+        "The image cannot be shown: The image is 9 x 40 pixels; each side must have 11 or more.",
     ),
     "cut JPEG": (
         ImageBlock(image=ROCKET.read_bytes()[:60_000]),
-        "The image cannot be shown: The picture (image/jpeg) is cut off: it has no end marker.",
+        "The image cannot be shown: The image (image/jpeg) is cut off: the end marker is missing.",
     ),
     "nothing": (ImageBlock(), "The image cannot be shown: The ImageBlock holds nothing."),
     "ftp URL": (
         ImageBlock(url="ftp://example.com/a.png"),
         (
-            "The image cannot be shown: 'ftp://example.com/a.png' is no address that the service "
-            "takes."
+            "The image cannot be shown: 'ftp://example.com/a.png' is not a URL that the "
+            "service takes."
         ),
     ),
     "unreadable video": (
         VideoBlock(video=b"no video"),
-        "The video cannot be shown: A video is wanted, but this looks like text.",
+        "The video cannot be shown: Expected a video, but this looks like text.",
     ),
     "option": (
         VideoBlock(url="https://example.com/a.mp4#fps=many"),
-        "The video cannot be shown: fps is 'many', which is no number.",
+        "The video cannot be shown: fps is 'many', which is not a number.",
     ),
     "broken PDF": (
         DocumentBlock(data=b"%PDF-1.7\n"),

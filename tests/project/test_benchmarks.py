@@ -3,14 +3,16 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
-from benchmarks.cases import CASES, GROWTH, find_case
+from benchmarks.cases import CASES, FRESH, GROWTH, find_case
 from benchmarks.contenders import ENTRIES
-from benchmarks.server import loopback
+from benchmarks.measure import find_ratio
+from benchmarks.server import LINK, LINK_BYTES_PER_SECOND, loopback
 from benchmarks.targets import TARGETS
 
 TESTS = Path(__file__).parents[1]
@@ -19,7 +21,7 @@ OURS = ("chat-qwen-vl", "base-chat-model", "qwen-vl", "llm", "openai", "httpx")
 
 def test_targets_name_what_is_measured() -> None:
     for target in TARGETS:
-        assert target.case in {"import", *CASES}
+        assert {target.case, target.other_case or target.case} <= {*FRESH, *CASES}
         assert {target.ours, target.other} <= ENTRIES.keys()
         assert ENTRIES[target.ours].standing == "ours"
 
@@ -31,7 +33,7 @@ def test_growth_is_found_by_name() -> None:
 
 def test_endpoint_answers_whole_and_in_pieces() -> None:
     body = b'{"model": "qwen3-vl-plus"}'
-    with loopback() as server, httpx.Client() as client:
+    with loopback() as server, httpx2.Client() as client:
         whole = client.post(f"{server.url}/whole/v1/chat/completions", content=body)
         assert whole.json()["choices"][0]["message"]["content"]
         assert server.last_length() == len(body)
@@ -41,11 +43,38 @@ def test_endpoint_answers_whole_and_in_pieces() -> None:
         assert stream.text.endswith("data: [DONE]\n\n")
 
 
+def test_slow_link_lets_no_more_through() -> None:
+    body = b'{"model": "qwen3-vl-plus"}'.ljust(250_000)
+    with loopback() as server, httpx2.Client() as client:
+        url = f"{server.url}/{LINK}/v1/chat/completions"
+        for _ in range(2):
+            begun = time.perf_counter()
+            answer = client.post(url, content=body)
+            took = time.perf_counter() - begun
+            assert answer.json()["choices"][0]["message"]["content"]
+            assert len(body) / took <= LINK_BYTES_PER_SECOND * 1.01
+
+
+def test_ratio_of_two_cases_of_one_contender() -> None:
+    figures = {
+        name: {"a": {"cpu": cpu, "cpu_by_round": [cpu]}} for name, cpu in (("x", 1.0), ("y", 4.0))
+    }
+    assert find_ratio(figures, "x", "a", "a", other_case="y") == 0.25
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_measures_ours_and_the_floors(tmp_path: Path) -> None:
     output = tmp_path / "results.json"
-    cases = ("address", "bytes-90kB", "stream-arguments", "at-once-64", "photo", "count")
+    cases = (
+        "address",
+        "bytes-90kB",
+        "stream-arguments",
+        "at-once-64",
+        "photo",
+        "count",
+        "second-turn",
+    )
     options = [f"--cases={case}" for case in cases]
     options += [f"--contenders={name}" for name in OURS]
     command = [sys.executable, "-m", "benchmarks", "run", "--rounds=1", "--no-growth"]
@@ -54,7 +83,7 @@ def test_measures_ours_and_the_floors(tmp_path: Path) -> None:
     )
     figures = json.loads(output.read_text())["figures"]
     assert figures.keys() == set(cases)
-    for case in ("address", "bytes-90kB", "stream-arguments", "at-once-64", "photo"):
+    for case in ("address", "bytes-90kB", "stream-arguments", "at-once-64", "photo", "second-turn"):
         assert figures[case].keys() == set(OURS)
         assert all(values["cpu"] > 0 for values in figures[case].values())
     assert figures["count"].keys() == {"chat-qwen-vl"}

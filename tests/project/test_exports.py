@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from qwen_vl_sandbox import Sandbox
+
 ROOT = Path(__file__).parents[2]
 
 PUBLIC = (
@@ -99,3 +101,37 @@ def _loaded_by(statement: str) -> set[str]:
         text=True,
     ).stdout.split()
     return set(HEAVY) & set(media)
+
+
+OPTIONAL = (
+    *("av", "filelock", "numpy", "platformdirs", "pypdfium2", "rich", "supervision"),
+    *("tqdm", "typer", "webvtt"),
+)
+"""Packages that only extras of `qwen-vl` bring."""
+
+CALLS = """
+import sys
+# Python then finds no such modules.
+sys.modules.update(dict.fromkeys({optional!r}))
+from langchain_core.messages import HumanMessage
+from langchain_qwen_vl import ChatQwenVL
+from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
+chat = ChatQwenVL(base_url={base_url!r}, api_key="sk-sandbox")
+parts = [{{"type": "image", "image": CHELSEA}}, {{"type": "video", "video": BIG_BUCK_BUNNY}}]
+question = HumanMessage([*parts, "What is this?"])
+print(chat.invoke([question]).text)
+print("".join(chunk.text for chunk in chat.stream([question])))
+print(chat.timeline(BIG_BUCK_BUNNY).to_csv())
+"""
+
+
+@pytest.mark.slow
+def test_base_install_is_enough_for_images_videos_and_timelines(
+    qwen_vl_sandbox: Sandbox,
+) -> None:
+    code = CALLS.format(optional=OPTIONAL, base_url=qwen_vl_sandbox.base_url)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+
+    assert done.stderr == ""
+    assert done.stdout.count("received") == 2
+    assert "start,end,event" in done.stdout

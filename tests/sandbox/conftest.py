@@ -118,7 +118,7 @@ def data_url() -> Callable[[Path, str], str]:
 
 @pytest.fixture
 def picture_url() -> Callable[..., str]:
-    """Make a one-coloured picture as a data URL."""
+    """Make a one-colored image as a data URL."""
 
     def make(width: int, height: int, kind: str = "PNG", color: str = "#ff0000") -> str:
         file = io.BytesIO()

@@ -20,7 +20,7 @@ TOOL = {
     "type": "function",
     "function": {
         "name": "crop",
-        "description": "Cut a picture.",
+        "description": "Cut an image.",
         "parameters": {
             "type": "object",
             "properties": {"x": {"type": "integer"}},
@@ -28,7 +28,7 @@ TOOL = {
         },
     },
 }
-SEEN = "PNG 451x300, mean colour #946f57 (brown), 128 tokens"
+SEEN = "PNG 451x300, mean color #946f57 (brown), 128 tokens"
 
 
 def user(*parts: Any) -> list[Any]:
@@ -91,7 +91,7 @@ async def async_client(qwen_vl_sandbox: Sandbox) -> AsyncIterator[AsyncClient]:
 
 
 def test_call_uploads_a_local_picture(qwen_vl_sandbox: Sandbox, call: Callable[..., Any]) -> None:
-    """The SDK uploads `file://` and asks for the address to be resolved."""
+    """The SDK uploads `file://` and asks for the URL to be resolved."""
     response = call(user({"image": f"file://{CHELSEA}"}, {"text": "What?"}))
     assert SEEN in text_of(response)
     assert (response.usage.image_tokens, response.usage.input_tokens) == (128, 134)
@@ -178,7 +178,7 @@ async def test_aio_call_uploads_a_local_picture(aio_call: Callable[..., Any]) ->
 
 
 def test_client_answers_with_a_local_picture(client: Client, tmp_path: Path) -> None:
-    """It uploads from its own address."""
+    """It uploads from its own URL."""
     path = tmp_path / "my cat.png"
     path.write_bytes(CHELSEA.read_bytes())
     reply = client.chat.completions.create(
@@ -210,7 +210,7 @@ def test_client_streams_reasoning_and_tool_calls(client: Client) -> None:
 
 
 def test_client_is_told_where_text_models_live(client: Client) -> None:
-    """Its text address is not for vision models (Native-API page, 2026-09)."""
+    """Its text URL is not for vision models (Native-API page, 2026-09)."""
     with pytest.raises(BadRequestError, match="url error"):
         client.chat.completions.create(model=MODEL, messages="hi")
 

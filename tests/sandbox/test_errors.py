@@ -25,7 +25,7 @@ def spell(data: bytes, media_type: str) -> str:
 
 
 def drawn(width: int, height: int, kind: str = "PNG") -> str:
-    """Draw a picture and spell it as a data URL."""
+    """Draw an image and spell it as a data URL."""
     file = io.BytesIO()
     Image.new("L", (width, height)).save(file, kind)
     return spell(file.getvalue(), f"image/{kind.lower()}")
@@ -37,7 +37,7 @@ FILM = BIG_BUCK_BUNNY.read_bytes()
 
 
 def image(url: Any, inside: Mapping[str, Any] | None = None, **beside: Any) -> dict[str, Any]:
-    """Write a picture part."""
+    """Write an image part."""
     return {"type": "image_url", "image_url": {"url": url, **(inside or {})}, **beside}
 
 
@@ -193,7 +193,7 @@ MEDIA_OPTIONS = [
 ]
 IMAGES = [
     Case(VISION, ask(image("file:///tmp/cat.png")), "does not appear to be valid"),
-    Case(VISION, ask(image("/pictures/cat.png")), "does not appear to be valid"),
+    Case(VISION, ask(image("/images/cat.png")), "does not appear to be valid"),
     Case(VISION, ask(image("https:///cat.png")), "does not appear to be valid"),
     Case(VISION, ask(image("http://[::1/cat.png")), "does not appear to be valid"),
     Case("Temp-URL page", ask(image("oss://bucket/cat.png")), "does not appear to be valid"),
@@ -207,7 +207,7 @@ IMAGES = [
         ask(image(spell(ROCKET.read_bytes()[:9000], "image/jpeg"))),
         "Failed to decode the image",
     ),
-    Case(ERRORS, ask(image(spell(b"not a picture", "image/png"))), "image format is illegal"),
+    Case(ERRORS, ask(image(spell(b"not an image", "image/png"))), "image format is illegal"),
     Case(ERRORS, ask(image("data:image/png;base64,")), "image format is illegal"),
     Case(VISION, ask(image(drawn(64, 64, "GIF"))), "image format is illegal"),
     Case(VISION, ask(image(spell(CAT, "image/jpeg"))), "PNG bytes were sent as 'image/jpeg'"),
@@ -433,7 +433,7 @@ def test_lenient_sandbox_lets_pass_what_is_not_settled(
 
 
 def test_body_that_is_no_json_is_refused(post: Callable[..., Any]) -> None:
-    """Broken JSON and JSON that is no object."""
+    """Broken JSON and JSON that is not an object."""
     assert "not valid JSON" in post(b"{").error["message"]
     assert "must be a JSON object" in post([]).error["message"]
 

@@ -46,7 +46,7 @@ def spell(data: bytes) -> str:
 
 @pytest.fixture(scope="module")
 def red_box() -> str:
-    """A picture of 1920 x 1080 with a red box in it."""
+    """An image of 1920 x 1080 with a red box in it."""
     return spell(draw((1920, 1080), {"red": BOX}))
 
 
@@ -134,12 +134,12 @@ def test_events_of_a_list_of_frames(client: openai.OpenAI, qwen_vl_sandbox: Sand
             {
                 "start_time": "00:00:00",
                 "end_time": "00:00:01.500",
-                "event": "scene 1, mean colour #ff0000 (red)",
+                "event": "scene 1, mean color #ff0000 (red)",
             },
             {
                 "start_time": "00:00:01.500",
                 "end_time": "00:00:04",
-                "event": "scene 2, mean colour #0000ff (blue)",
+                "event": "scene 2, mean color #0000ff (blue)",
             },
         ]
     }

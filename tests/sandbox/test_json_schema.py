@@ -169,17 +169,17 @@ def test_enumerated_argument_is_found_in_the_text() -> None:
     [
         ((0, 0, 0), "black"),
         ((255, 255, 255), "white"),
-        ((128, 128, 128), "grey"),
+        ((128, 128, 128), "gray"),
         ((255, 0, 0), "red"),
         ((255, 0, 20), "red"),
         ((120, 70, 20), "brown"),
         ((20, 200, 40), "green"),
         ((60, 90, 230), "blue"),
-        ((100, 110, 130), "bluish grey"),
+        ((100, 110, 130), "bluish gray"),
     ],
 )
 def test_color_is_named(rgb: tuple[int, int, int], name: str) -> None:
-    """A rough word for each colour."""
+    """A rough word for each color."""
     assert Color(*rgb).name == name
 
 

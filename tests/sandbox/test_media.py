@@ -10,7 +10,7 @@ from PIL import Image
 from qwen_vl.samples import BIG_BUCK_BUNNY
 from qwen_vl_sandbox.errors.api_error import ApiError
 from qwen_vl_sandbox.media.fetch import Content
-from qwen_vl_sandbox.media.inspect import inspect_image, see_video
+from qwen_vl_sandbox.media.inspect import inspect_image, open_video, see_video
 from qwen_vl_sandbox.specs.models import model_spec
 
 
@@ -24,6 +24,21 @@ def filmed(seconds: int, container: str = "mp4") -> Content:
             film.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
         film.mux(stream.encode())
     return Content(file.getvalue(), f"video/{container}")
+
+
+def test_clock_of_matroska_may_begin_anywhere() -> None:
+    """Its length is from its first frame to its last: 4 seconds here, not 14."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as film:
+        stream = film.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(20):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            frame.pts = 50 + number
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode())
+    clip = open_video(Content(file.getvalue(), "video/x-matroska")).clip
+    assert abs(clip.seconds - 4) < 0.25
 
 
 @pytest.mark.parametrize(
@@ -49,14 +64,14 @@ def test_picture_of_a_listed_format_is_decoded(kind: str, media_type: str, mode:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "I;16", "F"])
 def test_picture_of_any_mode_has_a_mean_color(mode: str) -> None:
-    """Grey, indexed and deep pictures are taken too."""
+    """Grey, indexed and deep images are taken too."""
     file = io.BytesIO()
     Image.new(mode, (16, 16)).save(file, "TIFF")
     assert inspect_image(Content(file.getvalue(), "image/tiff"), strict=True).color is not None
 
 
 def test_heic_picture_is_measured_by_its_header() -> None:
-    """Tiles are smaller than the picture; its colour stays unknown."""
+    """Tiles are smaller than the image; its color stays unknown."""
     boxes = b"".join(
         b"\x00\x00\x00\x14ispe" + struct.pack(">III", 0, *size) for size in ((512, 512), (900, 600))
     )

@@ -47,7 +47,7 @@ def events_of(body: bytes) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def ask(post: Callable[..., Any]) -> Ask:
-    """Send a body to the native address; the answer's body."""
+    """Send a body to the native URL; the answer's body."""
 
     def send(body: Any, **headers: str) -> Any:
         reply = post(body, path=PATH, headers=headers)
@@ -86,8 +86,8 @@ def test_whole_answer_has_the_documented_shape(
     """That of the guide's own sample, with the newer details."""
     body = ask(body_of({"image": data_url(CHELSEA, "image/png")}, {"text": "图中是什么?"}))
     words = (
-        "I am the qwen-vl sandbox, not a model. I received a picture: PNG 451x300, "
-        'mean colour #946f57 (brown), 128 tokens; and the text: "图中是什么?".'
+        "I am the qwen-vl sandbox, not a model. I received an image: PNG 451x300, "
+        'mean color #946f57 (brown), 128 tokens; and the text: "图中是什么?".'
     )
     assert body["output"] == {
         "choices": [
@@ -234,7 +234,7 @@ def test_high_resolution_ignores_max_pixels(ask: Ask, picture_url: Callable[...,
 def test_picture_sizes_come_last(
     ask: Ask, stream: Ask, picture_url: Callable[..., str], data_url: Callable[..., str]
 ) -> None:
-    """Height and width of each picture as the model sees it, and none of a video."""
+    """Height and width of each image as the model sees it, and none of a video."""
     images = [{"image": picture_url(1920, 1080)}, {"image": picture_url(100, 100)}]
     asked = body_of(*images, vl_enable_image_hw_output=True)
     sizes = {"image_hw": [[1088, 1920], [256, 256]]}
@@ -375,7 +375,7 @@ def test_models_are_listed_in_pages(post: Callable[..., Any]) -> None:
 
 
 def test_address_of_text_generation_is_not_for_vision_models(post: Callable[..., Any]) -> None:
-    """Each model has one of the two addresses (Native-API page, 2026-09)."""
+    """Each model has one of the two URLs (Native-API page, 2026-09)."""
     text_path = PATH.replace("multimodal-generation", "text-generation")
     for model in ("qwen3-vl-plus", "qwen3.7-plus", "qwen-vl-ocr"):
         reply = post(body_of(model=model), path=text_path)

@@ -16,7 +16,7 @@ NAMED = f"{VALUES}现在给你一个JSON模式。输入的JSON模式内容如下
 
 @pytest.fixture
 def ask(post: Post, picture_url: Callable[..., str]) -> Callable[..., str]:
-    """Ask about a picture in words; the answer's text."""
+    """Ask about an image in words; the answer's text."""
 
     def send(*words: str, model: str = "qwen-vl-ocr") -> str:
         image = {"type": "image_url", "image_url": {"url": picture_url(300, 200)}}

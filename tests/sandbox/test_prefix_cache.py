@@ -92,7 +92,7 @@ def test_prefix_is_looked_for_in_twenty_blocks(post: Post) -> None:
 
 
 def test_changed_prefix_is_another(post: Post, picture_url: Callable[..., str]) -> None:
-    """A word, a picture or a knob makes the difference; pictures count."""
+    """A word, an image or a knob makes the difference; images count."""
     url = picture_url(2048, 1024)
     assert cached(post, native({"image": url, **MARK})) == (2048 + 2 + 4, 0)
     assert cached(post, native({"image": url, **MARK})) == (0, 2054)
@@ -116,7 +116,7 @@ def test_cleared_sandbox_has_no_cache(qwen_vl_sandbox: Sandbox, post: Post) -> N
 
 
 def test_prefix_is_kept_for_five_minutes_from_its_last_use() -> None:
-    """A hit begins them anew."""
+    """A hit begins them again."""
     now = 0.0
     cache = PrefixCache(lambda: now)
     body = native({"text": LONG, **MARK})

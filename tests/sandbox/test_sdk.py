@@ -17,7 +17,7 @@ CROP = {
     "type": "function",
     "function": {
         "name": "crop",
-        "description": "Cut a picture.",
+        "description": "Cut an image.",
         "parameters": {
             "type": "object",
             "properties": {
@@ -38,7 +38,7 @@ def user(*content: Any) -> list[Any]:
 
 
 def image(url: str, **options: int) -> dict[str, Any]:
-    """Write a picture part."""
+    """Write an image part."""
     return {"type": "image_url", "image_url": {"url": url}, **options}
 
 
@@ -48,7 +48,7 @@ def text(words: str) -> dict[str, Any]:
 
 
 def test_ask_says_which_pictures_came(client: openai.OpenAI, data_url: DataUrl) -> None:
-    """Real pictures are decoded, and Chinese text comes back as it went."""
+    """Real images are decoded, and Chinese text comes back as it went."""
     reply = client.chat.completions.create(
         model="qwen3-vl-plus",
         messages=user(
@@ -58,16 +58,16 @@ def test_ask_says_which_pictures_came(client: openai.OpenAI, data_url: DataUrl) 
         ),
     )
     assert reply.choices[0].message.content == (
-        "I am the qwen-vl sandbox, not a model. I received 2 pictures: "
-        "(1) PNG 451x300, mean colour #946f57 (brown), 128 tokens; "
-        "(2) JPEG 640x427, mean colour #343d52 (blue), 262 tokens; "
+        "I am the qwen-vl sandbox, not a model. I received 2 images: "
+        "(1) PNG 451x300, mean color #946f57 (brown), 128 tokens; "
+        "(2) JPEG 640x427, mean color #343d52 (blue), 262 tokens; "
         'and the text: "图中是什么?".'
     )
     assert reply.choices[0].finish_reason == "stop"
 
 
 def test_ask_counts_each_kind_of_token(client: openai.OpenAI, data_url: DataUrl) -> None:
-    """The usage tells pictures, videos and text apart."""
+    """The usage tells images, videos and text apart."""
     video = {"type": "video_url", "video_url": {"url": data_url(BIG_BUCK_BUNNY, "video/mp4")}}
     reply = client.chat.completions.create(
         model="qwen3-vl-plus",
@@ -91,12 +91,12 @@ def test_ask_describes_the_video(client: openai.OpenAI, data_url: DataUrl) -> No
     reply = client.chat.completions.create(
         model="qwen3-vl-plus", messages=user({**video, "fps": 1}, text("What?"))
     )
-    expected = "a video: MP4 1280x720, 5.3 s, 25 fps, 5 frames sampled, mean colour at the start"
+    expected = "a video: MP4 1280x720, 5.3 s, 25 fps, 5 frames sampled, mean color at the start"
     assert expected in str(reply.choices[0].message.content)
 
 
 def test_ask_sends_pixel_options(client: openai.OpenAI, data_url: DataUrl) -> None:
-    """MediaOptions beside the picture change its tokens."""
+    """MediaOptions beside the image change its tokens."""
     url = data_url(CHELSEA, "image/png")
     reply = client.chat.completions.create(
         model="qwen3-vl-plus",
@@ -258,7 +258,7 @@ def test_several_named_tools_need_parallel_calls(
 
 
 def test_tools_that_nobody_names_are_not_called(client: openai.OpenAI) -> None:
-    """A part of a word is no name."""
+    """A part of a word is not a name."""
     reply = client.chat.completions.create(
         model="qwen3-vl-plus", messages=user("crops and zooming"), tools=[CROP, ZOOM]
     )

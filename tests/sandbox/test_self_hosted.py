@@ -44,7 +44,7 @@ def spell(data: bytes, media_type: str = "image/png") -> str:
 
 
 def drawn(width: int, height: int, kind: str = "PNG") -> bytes:
-    """Draw a picture."""
+    """Draw an image."""
     file = io.BytesIO()
     Image.new("RGB", (width, height), "#ff0000").save(file, kind)
     return file.getvalue()
@@ -55,7 +55,7 @@ JPEG = pybase64.b64encode(drawn(640, 480, "JPEG")).decode()
 
 
 def image(url: Any, **inside: Any) -> dict[str, Any]:
-    """Write a picture part."""
+    """Write an image part."""
     return {"type": "image_url", "image_url": {"url": url, **inside}}
 
 
@@ -71,7 +71,7 @@ def ask(*parts: Any, model: str = MODEL, **fields: Any) -> dict[str, Any]:
 
 
 def frames(count: int) -> dict[str, Any]:
-    """Write a list of frames as one address."""
+    """Write a list of frames as one URL."""
     return video("data:video/jpeg;base64," + ",".join([JPEG] * count))
 
 
@@ -137,7 +137,7 @@ VLLM = [
     vllm(ask(image(SMALL.partition(",")[2])), "must be either"),
     vllm(ask(image("data:image/png;base64,_-_-")), "Invalid base64"),
     vllm(ask(image(SMALL[:60] + "\n" + SMALL[60:])), "Invalid base64"),
-    vllm(ask(image(spell(b"no picture"))), "cannot identify image file"),
+    vllm(ask(image(spell(b"no image"))), "cannot identify image file"),
     vllm(ask(image("data:image/png,raw")), "Only base64", 501, "NotImplementedError"),
     vllm(ask(image("file:///tmp/1.png")), "allowed-local-media", 500, "InternalServerError"),
     vllm(ask(image("http://no.invalid/1.png")), "Cannot load", 500, "InternalServerError"),
@@ -407,13 +407,13 @@ def test_arguments_that_python_cannot_read_are_refused_by_vllm(
 
 
 def test_official_sdk_works_with_every_server(every: Sandbox) -> None:
-    """Whole and as a stream, with a picture."""
+    """Whole and as a stream, with an image."""
     with openai.OpenAI(base_url=every.base_url, api_key="none", max_retries=0) as client:
         messages: Any = ask(image(spell(CAT)), {"type": "text", "text": "What?"})["messages"]
         reply = client.chat.completions.create(model=MODEL, messages=messages)
         content = str(reply.choices[0].message.content)
         # 451x300 is scaled to 448x288.
-        assert "a picture: PNG 451x300, mean colour #946f57 (brown), 128 tokens" in content
+        assert "an image: PNG 451x300, mean color #946f57 (brown), 128 tokens" in content
         stream = client.chat.completions.create(model=MODEL, messages=messages, stream=True)
         texts = [chunk.choices[0].delta.content or "" for chunk in stream]
         assert "".join(texts) == content
@@ -462,7 +462,7 @@ def test_key_is_needed_only_where_one_is_set(connect: Callable[[Sandbox], Any]) 
     ],
 )
 def test_other_path_is_not_found(send: Callable[..., Any], server: str, body: bytes) -> None:
-    """The service's own addresses among them."""
+    """The service's own URLs among them."""
     reply = send(server, ask(), path="/compatible-mode/v1/chat/completions")
     assert (reply.status, reply.body) == (404, body)
     assert send(server, ask(), method="GET").status == 405
@@ -532,7 +532,7 @@ def test_loopback_picture_is_fetched(send: Callable[..., Any], files: str) -> No
 def test_file_that_cannot_be_had_is_an_error(
     send: Callable[..., Any], files: str, server: str, name: str, status: int
 ) -> None:
-    """Of a video too the picture's field is blamed."""
+    """Of a video too the image's field is blamed."""
     reply = send(server, ask(image(f"{files}/{name}")))
     assert reply.status == status
     if status == 422:

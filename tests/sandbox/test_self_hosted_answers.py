@@ -39,7 +39,7 @@ def spell(data: bytes, media_type: str = "image/png") -> str:
 
 
 def drawn(width: int, height: int, kind: str = "PNG") -> bytes:
-    """Draw a picture."""
+    """Draw an image."""
     file = io.BytesIO()
     Image.new("RGB", (width, height), "#ff0000").save(file, kind)
     return file.getvalue()
@@ -49,7 +49,7 @@ JPEG = pybase64.b64encode(drawn(640, 480, "JPEG")).decode()
 
 
 def image(url: Any, **inside: Any) -> dict[str, Any]:
-    """Write a picture part."""
+    """Write an image part."""
     return {"type": "image_url", "image_url": {"url": url, **inside}}
 
 
@@ -65,7 +65,7 @@ def ask(*parts: Any, model: str = MODEL, **fields: Any) -> dict[str, Any]:
 
 
 def frames(count: int) -> dict[str, Any]:
-    """Write a list of frames as one address."""
+    """Write a list of frames as one URL."""
     return video("data:video/jpeg;base64," + ",".join([JPEG] * count))
 
 

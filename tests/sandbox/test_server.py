@@ -3,7 +3,10 @@
 import contextlib
 import http.client
 import http.server
+import io
 import logging
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +21,7 @@ import openai
 import pytest
 
 from qwen_vl.samples import CHELSEA
-from qwen_vl_sandbox import RecordedRequest, Sandbox, serve
+from qwen_vl_sandbox import RecordedRequest, Sandbox, serve, server
 from qwen_vl_sandbox import __main__ as command
 
 BODY = {"model": "qwen3-vl-plus", "messages": [{"role": "user", "content": "你好"}]}
@@ -176,21 +179,30 @@ def test_missing_extra_is_named(missing: str) -> None:
 def test_module_runs_until_interrupted() -> None:
     """`python -m qwen_vl_sandbox` says where it listens and ends at Ctrl-C."""
     arguments = [sys.executable, "-W", "error", "-m", "qwen_vl_sandbox", "--port", "0"]
+    # A child ignores Ctrl-C if its parent does, as one that a script runs in the background.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
+        signal.signal(signal.SIGINT, inherited)
         assert process.stdout is not None
         line = process.stdout.readline()
+        more = [process.stdout.readline() for _ in range(5)]
         process.send_signal(2)
         _, errors = process.communicate(timeout=10)
-    assert "http://127.0.0.1:" in line
+    url = re.search(r"http://127\.0\.0\.1:[1-9][0-9]*/compatible-mode/v1", line)
+    assert url
+    assert more[3:] == [
+        "export DASHSCOPE_API_KEY=sk-sandbox\n",
+        f"export DASHSCOPE_BASE_URL={url[0]}\n",
+    ]
     assert (process.returncode, errors) == (0, "")
 
 
 def test_command_line_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--lenient` is `strict=False`; `--server` is the server."""
     calls: list[Any] = []
-    monkeypatch.setattr(command, "serve", lambda *args, **kwargs: calls.append((args, kwargs)))
+    monkeypatch.setattr(server, "serve", lambda *args, **kwargs: calls.append((args, kwargs)))
     command.main(["--port", "81", "--host", "127.0.0.2", "--lenient"])
     command.main(["--server", "vllm"])
     assert calls == [
@@ -198,6 +210,75 @@ def test_command_line_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> N
         ((8000, "127.0.0.1"), {"strict": True, "server": "vllm"}),
     ]
     assert callable(serve)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--port", "{taken}"], 1, "Error: Port {taken} on 127.0.0.1 is in use."),
+        (["--host", "nowhere.invalid", "--port", "0"], 1, "of nowhere.invalid: "),
+        (["--port", "65536"], 2, "65536 is not between 0 and 65535"),
+        (["--port", "-1"], 2, "--port"),
+        (["--port", "http"], 2, "--port"),
+    ],
+)
+def test_command_line_explains_why_it_cannot_listen(
+    arguments: list[str],
+    code: int,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    qwen_vl_sandbox: Sandbox,
+) -> None:
+    """One line, not a traceback."""
+    taken = qwen_vl_sandbox.url.rpartition(":")[2]
+    with pytest.raises(SystemExit) as caught:
+        command.main([argument.format(taken=taken) for argument in arguments])
+    # A text is what Python prints as one line, with exit code 1.
+    shown = capsys.readouterr().err if code != 1 else str(caught.value.code)
+    assert (caught.value.code == code) is (code != 1)
+    assert words.format(taken=taken) in shown
+    assert "Traceback" not in shown
+    assert code != 1 or "\n" not in shown
+
+
+def test_command_line_names_a_missing_extra() -> None:
+    """One line, not a traceback."""
+    code = (
+        "import sys, runpy; sys.modules['uvicorn'] = None\n"
+        "runpy.run_module('qwen_vl_sandbox', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'Error: The sandbox needs uvicorn: pip install "qwen-vl[sandbox]"\n'
+
+
+def test_log_has_a_line_for_each_request(
+    connect: Callable[[Sandbox], Post], data_url: Callable[[Path, str], str]
+) -> None:
+    """Method, path, model, status, what was received and the time; never the key."""
+    log = io.StringIO()
+    with Sandbox() as sandbox:
+        sandbox.log_requests(log)
+        post = connect(sandbox)
+        post(looked_at(data_url(CHELSEA, "image/png")))
+        post({**BODY, "model": "qwen3-vl-plus\n\x1b[31mPOST / sk-test-key 200"})
+        post({**BODY, "stream": True})
+        post(b"{")
+        post(BODY, headers={"Authorization": ""})
+        post(None, method="GET", path="/nowhere/sk-test-key?sk-test-key")
+    chat = r"POST /compatible-mode/v1/chat/completions"
+    wanted = [
+        rf"{chat} qwen3-vl-plus 200: 1 message, image PNG 451x300, [0-9]+ tokens",
+        rf"{chat} qwen3-vl-plus..\[31mPOST / … 200 [24]0[04]?: .*",
+        rf"{chat} qwen3-vl-plus 200: 1 message, [0-9]+ tokens",
+        rf"{chat} - 400: body of 1 B, rejected: The request body is not valid JSON.",
+        rf"{chat} qwen3-vl-plus 401: body of [0-9]+ B, rejected: Incorrect API key provided.",
+        r"GET /nowhere/… - 404: .*",
+    ]
+    lines = log.getvalue().splitlines()
+    assert len(lines) == len(wanted)
+    for line, pattern in zip(lines, wanted, strict=True):
+        assert re.fullmatch(rf"{pattern} \([0-9]+ ms\)", line), line
 
 
 def test_recorded_request_reads_its_body() -> None:
@@ -238,9 +319,9 @@ def files() -> Iterator[str]:
 
 
 def test_loopback_picture_is_fetched(post: Post, files: str) -> None:
-    """A link to this machine is followed and its picture decoded."""
+    """A link to this machine is followed and its image decoded."""
     answer = post(looked_at(f"{files}/cat.png?a=1")).json["choices"][0]["message"]["content"]
-    assert "a picture: PNG 451x300, mean colour #946f57 (brown), 128 tokens" in answer
+    assert "an image: PNG 451x300, mean color #946f57 (brown), 128 tokens" in answer
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 """Temporary uploads: bare HTTP held to the Temp-URL page, and the official uploader unchanged."""
 
+import gc
 import hashlib
 import http.client
 import io
 import re
+import socket
+import time
 from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 import pytest
 from dashscope.common.error import UploadFileException
@@ -36,11 +39,11 @@ EXPIRED = Fault(
 @pytest.fixture
 def http_client(qwen_vl_sandbox: Sandbox) -> Any:
     """Bare HTTP, with no key of its own."""
-    with httpx.Client(base_url=qwen_vl_sandbox.url, timeout=20) as client:
+    with httpx2.Client(base_url=qwen_vl_sandbox.url, timeout=20) as client:
         yield client
 
 
-def ask_policy(client: httpx.Client, **params: str) -> httpx.Response:
+def ask_policy(client: httpx2.Client, **params: str) -> httpx2.Response:
     """Ask for a policy."""
     query = {"action": "getPolicy", "model": MODEL, **params}
     return client.get("/api/v1/uploads", params=query, headers=KEY)
@@ -59,8 +62,8 @@ def form_of(policy: dict[str, Any], name: str = "cat.png") -> dict[str, Any]:
     }
 
 
-def upload(client: httpx.Client, data: bytes = CAT, name: str = "cat.png", **changed: Any) -> str:
-    """Upload a file and give its address."""
+def upload(client: httpx2.Client, data: bytes = CAT, name: str = "cat.png", **changed: Any) -> str:
+    """Upload a file and give its URL."""
     form = {**form_of(ask_policy(client).json()["data"], name), **changed}
     reply = client.post("/oss", data=form, files={"file": (name, data)})
     assert reply.status_code == 200, reply.text
@@ -73,7 +76,7 @@ def looked_at(url: str, kind: str = "image_url", model: str = MODEL) -> dict[str
     return {"model": model, "messages": [{"role": "user", "content": [part]}]}
 
 
-def code_of(reply: httpx.Response) -> str:
+def code_of(reply: httpx2.Response) -> str:
     """The code in an error of the storage host."""
     assert reply.headers["content-type"].startswith("application/xml")
     found = re.fullmatch(
@@ -86,7 +89,7 @@ def code_of(reply: httpx.Response) -> str:
 
 
 def test_policy_has_the_documented_fields(
-    http_client: httpx.Client, qwen_vl_sandbox: Sandbox
+    http_client: httpx2.Client, qwen_vl_sandbox: Sandbox
 ) -> None:
     """Names and values of the Temp-URL page."""
     answer = ask_policy(http_client).json()
@@ -120,7 +123,7 @@ def test_policy_has_the_documented_fields(
     ],
 )
 def test_policy_is_refused_in_the_native_shape(
-    http_client: httpx.Client, params: dict[str, str], status: int, code: str
+    http_client: httpx2.Client, params: dict[str, str], status: int, code: str
 ) -> None:
     """Codes of the Errors page (2026-07)."""
     reply = ask_policy(http_client, **params)
@@ -128,13 +131,13 @@ def test_policy_is_refused_in_the_native_shape(
     assert set(reply.json()) == {"code", "message", "request_id"}
 
 
-def test_policy_needs_a_key(http_client: httpx.Client) -> None:
+def test_policy_needs_a_key(http_client: httpx2.Client) -> None:
     """Without one it is 401."""
     reply = http_client.get("/api/v1/uploads", params={"action": "getPolicy", "model": MODEL})
     assert (reply.status_code, reply.json()["code"]) == (401, "InvalidApiKey")
 
 
-def test_upload_is_listed(http_client: httpx.Client, qwen_vl_sandbox: Sandbox) -> None:
+def test_upload_is_listed(http_client: httpx2.Client, qwen_vl_sandbox: Sandbox) -> None:
     """Key, model, size, type and digest."""
     url = upload(http_client, **{"x-oss-content-type": "image/png"})
     assert qwen_vl_sandbox.uploads == [
@@ -149,7 +152,7 @@ def test_upload_is_listed(http_client: httpx.Client, qwen_vl_sandbox: Sandbox) -
 
 
 def test_requests_of_an_upload_are_recorded_without_the_file(
-    http_client: httpx.Client, qwen_vl_sandbox: Sandbox
+    http_client: httpx2.Client, qwen_vl_sandbox: Sandbox
 ) -> None:
     """The policy with its query, the file with no body."""
     upload(http_client)
@@ -160,7 +163,7 @@ def test_requests_of_an_upload_are_recorded_without_the_file(
 
 
 @pytest.mark.parametrize("asked", ["200", "204", ""])
-def test_success_has_the_status_that_was_asked_for(http_client: httpx.Client, asked: str) -> None:
+def test_success_has_the_status_that_was_asked_for(http_client: httpx2.Client, asked: str) -> None:
     """200 if asked for, else the storage host's own 204."""
     form = form_of(ask_policy(http_client).json()["data"])
     form["success_action_status"] = asked
@@ -187,7 +190,7 @@ def test_success_has_the_status_that_was_asked_for(http_client: httpx.Client, as
     ],
 )
 def test_form_is_held_to_its_policy(
-    http_client: httpx.Client,
+    http_client: httpx2.Client,
     qwen_vl_sandbox: Sandbox,
     changed: dict[str, Any],
     status: int,
@@ -201,8 +204,8 @@ def test_form_is_held_to_its_policy(
     assert qwen_vl_sandbox.uploads == []
 
 
-def test_key_is_the_folder_and_a_name(http_client: httpx.Client) -> None:
-    """The folder alone is no key."""
+def test_key_is_the_folder_and_a_name(http_client: httpx2.Client) -> None:
+    """The folder alone is not a key."""
     policy = ask_policy(http_client).json()["data"]
     for key in (policy["upload_dir"], policy["upload_dir"] + "/", policy["upload_dir"] + "x/a.png"):
         form = {**form_of(policy), "key": key}
@@ -210,7 +213,7 @@ def test_key_is_the_folder_and_a_name(http_client: httpx.Client) -> None:
         assert (reply.status_code, code_of(reply)) == (403, "AccessDenied")
 
 
-def test_file_stands_last(http_client: httpx.Client) -> None:
+def test_file_stands_last(http_client: httpx2.Client) -> None:
     """The Temp-URL page says so."""
     form = form_of(ask_policy(http_client).json()["data"])
     fields = [("file", ("cat.png", CAT)), *((name, (None, value)) for name, value in form.items())]
@@ -218,7 +221,7 @@ def test_file_stands_last(http_client: httpx.Client) -> None:
     assert (reply.status_code, code_of(reply)) == (400, "InvalidArgument")
 
 
-def test_form_has_one_file(http_client: httpx.Client) -> None:
+def test_form_has_one_file(http_client: httpx2.Client) -> None:
     """Neither none nor two."""
     form = form_of(ask_policy(http_client).json()["data"])
     for files in ([("x", (None, "y"))], [("file", CAT), ("file", CAT)], [("other", CAT)]):
@@ -226,8 +229,8 @@ def test_form_has_one_file(http_client: httpx.Client) -> None:
         assert (reply.status_code, code_of(reply)) == (400, "IncorrectNumberOfFilesInPOSTRequest")
 
 
-def test_body_is_a_form(http_client: httpx.Client) -> None:
-    """Anything else is no upload."""
+def test_body_is_a_form(http_client: httpx2.Client) -> None:
+    """Anything else is not an upload."""
     boundary = {"content-type": "multipart/form-data; boundary=x"}
     broken = http_client.post("/oss", content=b"no form", headers=boundary)
     assert (broken.status_code, code_of(broken)) == (400, "MalformedPOSTRequest")
@@ -235,8 +238,28 @@ def test_body_is_a_form(http_client: httpx.Client) -> None:
     assert (plain.status_code, code_of(plain)) == (400, "IncorrectNumberOfFilesInPOSTRequest")
 
 
+def test_file_of_an_upload_that_breaks_off_is_closed() -> None:
+    part = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n'
+        + b"x" * 1000
+    )
+    head = (
+        "POST /oss HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        "Content-Length: 100000\r\n\r\n"
+    )
+    with Sandbox() as sandbox:
+        address = ("127.0.0.1", int(sandbox.url.rpartition(":")[2]))
+        with socket.create_connection(address) as connection:
+            connection.sendall(head.encode() + part)
+            while not sandbox.requests:
+                time.sleep(0.01)
+    # A file that is still open would warn now, and warnings are errors here.
+    gc.collect()
+    assert sandbox.uploads == []
+
+
 def test_key_of_the_service_is_not_for_the_storage_host(
-    http_client: httpx.Client, qwen_vl_sandbox: Sandbox
+    http_client: httpx2.Client, qwen_vl_sandbox: Sandbox
 ) -> None:
     """An upload with an `Authorization` header is refused."""
     form = form_of(ask_policy(http_client).json()["data"])
@@ -245,7 +268,7 @@ def test_key_of_the_service_is_not_for_the_storage_host(
     assert qwen_vl_sandbox.uploads == []
 
 
-def test_file_is_not_overwritten(http_client: httpx.Client) -> None:
+def test_file_is_not_overwritten(http_client: httpx2.Client) -> None:
     """A second file of the same key is refused."""
     form = form_of(ask_policy(http_client).json()["data"])
     replies = [http_client.post("/oss", data=form, files={"file": CAT}) for _ in range(2)]
@@ -253,14 +276,14 @@ def test_file_is_not_overwritten(http_client: httpx.Client) -> None:
     assert (replies[1].status_code, code_of(replies[1])) == (409, "FileAlreadyExists")
 
 
-def test_file_above_100_mib_is_too_large(http_client: httpx.Client) -> None:
+def test_file_above_100_mib_is_too_large(http_client: httpx2.Client) -> None:
     """The limit of the policy."""
     form = form_of(ask_policy(http_client).json()["data"])
     reply = http_client.post("/oss", data=form, files={"file": bytes(100 * 1024 * 1024 + 1)})
     assert (reply.status_code, code_of(reply)) == (400, "EntityTooLarge")
 
 
-def test_nothing_can_be_read_back(http_client: httpx.Client) -> None:
+def test_nothing_can_be_read_back(http_client: httpx2.Client) -> None:
     """Files can be neither listed nor downloaded (Temp-URL page)."""
     url = upload(http_client)
     assert code_of(http_client.get("/oss")) == "MethodNotAllowed"
@@ -301,20 +324,20 @@ def test_files_are_removed_from_the_disk() -> None:
 
 def test_stopped_sandbox_keeps_the_list() -> None:
     """What was recorded stays."""
-    with Sandbox() as sandbox, httpx.Client(base_url=sandbox.url) as client:
+    with Sandbox() as sandbox, httpx2.Client(base_url=sandbox.url) as client:
         upload(client)
     assert [upload.model for upload in sandbox.uploads] == [MODEL]
 
 
-def test_uploaded_picture_is_looked_at(http_client: httpx.Client, post: Post) -> None:
+def test_uploaded_picture_is_looked_at(http_client: httpx2.Client, post: Post) -> None:
     """Its bytes are decoded and counted as any other's."""
     body = post(looked_at(upload(http_client)), headers=RESOLVE).json
     answer = body["choices"][0]["message"]["content"]
-    assert "a picture: PNG 451x300, mean colour #946f57 (brown), 128 tokens" in answer
+    assert "an image: PNG 451x300, mean color #946f57 (brown), 128 tokens" in answer
     assert body["usage"]["prompt_tokens_details"]["image_tokens"] == 128
 
 
-def test_uploaded_video_is_looked_at(http_client: httpx.Client, post: Post) -> None:
+def test_uploaded_video_is_looked_at(http_client: httpx2.Client, post: Post) -> None:
     """The limits are those of a link, not those of a data URL."""
     padded = BIG_BUCK_BUNNY.read_bytes() + bytes(11 * 1024 * 1024)
     url = upload(http_client, padded, "film of today.mp4")
@@ -322,7 +345,7 @@ def test_uploaded_video_is_looked_at(http_client: httpx.Client, post: Post) -> N
     assert "a video: MP4 1280x720, 5.3 s" in reply.json["choices"][0]["message"]["content"]
 
 
-def test_uploaded_frames_are_looked_at(http_client: httpx.Client, post: Post) -> None:
+def test_uploaded_frames_are_looked_at(http_client: httpx2.Client, post: Post) -> None:
     """A frame list may hold uploads too."""
     part = {"type": "video", "video": [upload(http_client)] * 4}
     body = {"model": MODEL, "messages": [{"role": "user", "content": [part]}]}
@@ -330,13 +353,13 @@ def test_uploaded_frames_are_looked_at(http_client: httpx.Client, post: Post) ->
     assert "a video: 4 frames sent, PNG 451x300" in answer
 
 
-def test_upload_without_the_header_is_refused(http_client: httpx.Client, post: Post) -> None:
-    """As any `oss://` address (Temp-URL page)."""
+def test_upload_without_the_header_is_refused(http_client: httpx2.Client, post: Post) -> None:
+    """As any `oss://` URL (Temp-URL page)."""
     reply = post(looked_at(upload(http_client)))
     assert (reply.status, "does not appear to be valid" in reply.error["message"]) == (400, True)
 
 
-def test_upload_is_bound_to_its_model_and_account(http_client: httpx.Client, post: Post) -> None:
+def test_upload_is_bound_to_its_model_and_account(http_client: httpx2.Client, post: Post) -> None:
     """Neither another model nor another key can use it (Temp-URL page)."""
     url = upload(http_client)
     other_model = post(looked_at(url, model="qwen3.7-plus"), headers=RESOLVE)
@@ -347,7 +370,7 @@ def test_upload_is_bound_to_its_model_and_account(http_client: httpx.Client, pos
 
 
 def test_upload_that_is_not_there_is_refused(
-    http_client: httpx.Client, qwen_vl_sandbox: Sandbox, post: Post
+    http_client: httpx2.Client, qwen_vl_sandbox: Sandbox, post: Post
 ) -> None:
     """One that was never made, and one that is too old."""
     url = upload(http_client)
@@ -362,7 +385,7 @@ def test_address_of_another_storage_is_not_fetched(post: Post) -> None:
     """What was not uploaded here is taken as unseen."""
     for url in ("oss://bucket/cat.png", "oss://dashscope-instant/other/cat.png"):
         answer = post(looked_at(url), headers=RESOLVE).json["choices"][0]["message"]["content"]
-        assert f"a picture: not fetched, {url}" in answer
+        assert f"an image: not fetched, {url}" in answer
 
 
 @pytest.mark.parametrize(
@@ -376,7 +399,7 @@ def test_address_of_another_storage_is_not_fetched(post: Post) -> None:
     ids=["type", "no type", "empty", "large"],
 )
 def test_uploaded_picture_is_held_to_the_rules(
-    http_client: httpx.Client, post: Post, data: bytes, name: str, words: str
+    http_client: httpx2.Client, post: Post, data: bytes, name: str, words: str
 ) -> None:
     """Storing it is one thing, using it another."""
     reply = post(looked_at(upload(http_client, data, name)), headers=RESOLVE)
@@ -384,7 +407,7 @@ def test_uploaded_picture_is_held_to_the_rules(
 
 
 def test_fault_befalls_its_endpoint(
-    http_client: httpx.Client, qwen_vl_sandbox: Sandbox, post: Post
+    http_client: httpx2.Client, qwen_vl_sandbox: Sandbox, post: Post
 ) -> None:
     """Each of the three has its own."""
     qwen_vl_sandbox.fail(EXPIRED)
@@ -401,10 +424,10 @@ def test_fault_befalls_its_endpoint(
     assert [post(looked_at("https://a.cn/1.png")).status for _ in range(2)] == [503, 200]
 
 
-def test_upload_whose_answer_is_cut(http_client: httpx.Client, qwen_vl_sandbox: Sandbox) -> None:
+def test_upload_whose_answer_is_cut(http_client: httpx2.Client, qwen_vl_sandbox: Sandbox) -> None:
     """The file is there, the client does not hear of it."""
     qwen_vl_sandbox.fail(endpoint="storage", cut_after_chunks=0)
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises(httpx2.RemoteProtocolError):
         upload(http_client)
     assert len(qwen_vl_sandbox.uploads) == 1
 
@@ -416,7 +439,7 @@ def test_upload_that_is_given_up_stores_nothing(qwen_vl_sandbox: Sandbox) -> Non
     headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": "1000"}
     connection.request("POST", "/oss", b"--x\r\n", headers)
     connection.close()
-    with httpx.Client(base_url=qwen_vl_sandbox.url) as client:
+    with httpx2.Client(base_url=qwen_vl_sandbox.url) as client:
         upload(client)
     assert len(qwen_vl_sandbox.uploads) == 1
 

@@ -46,7 +46,7 @@ class ReadsOnlyTheLastMessage(ReferenceLLM):
 
 class Downloads(ReferenceLLM):
     def load(self, url: str) -> bytes:
-        with urllib.request.urlopen(url) as answer:  # noqa: S310 - an address of the suite.
+        with urllib.request.urlopen(url) as answer:  # noqa: S310 - a URL of the suite.
             return answer.read()
 
 

@@ -1,6 +1,6 @@
 """A small LLM of LlamaIndex that does all that the conformance suite asks for, without a service.
 
-It looks at the pictures, names their colours, repeats what it was told, calls the tools that a
+It looks at the images, names their colors, repeats what it was told, calls the tools that a
 question names, and fills their arguments from the question. Copied beside the suites that
 `test_suite_finds_faults.py` writes.
 """
@@ -295,7 +295,7 @@ def image(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data)).convert("RGB")
     except OSError as error:
-        raise ReferenceError_("This is no picture.") from error
+        raise ReferenceError_("This is not an image.") from error
 
 
 def first_frame(data: bytes) -> Image.Image:

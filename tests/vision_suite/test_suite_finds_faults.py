@@ -119,7 +119,7 @@ FAULTS: dict[str, tuple[str, set[str]]] = {
     "LosesUsageInStreams": (
         "LLMEventTests LLMMediaTests",
         {
-            # Without the usage, LlamaIndex downloads the picture to estimate its tokens.
+            # Without the usage, LlamaIndex downloads the image to estimate its tokens.
             "test_url_is_left_to_the_service",
             "test_image_costs_tokens",
             "test_same_question_costs_the_same",

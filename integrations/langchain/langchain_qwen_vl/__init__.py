@@ -1,14 +1,31 @@
-"""Pictures and videos to Qwen VL through LangChain."""
+"""Images and videos to Qwen VL through LangChain."""
 
 from importlib import import_module
-from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_qwen_vl import block_translator
 from langchain_qwen_vl.block_builders import frames_block, video_block
-from langchain_qwen_vl.chat_models import ChatQwenVL
+from langchain_qwen_vl.chat_models import ChatQwenVL, __version__
+from langchain_qwen_vl.messages import get_usage
 
-__version__ = version("langchain-qwen-vl")
+if TYPE_CHECKING:
+    from langchain_qwen_vl.document_loaders import QwenVLOCRLoader, to_ocr_result
+    from langchain_qwen_vl.errors import (
+        QwenVLAPIError,
+        QwenVLAuthenticationError,
+        QwenVLConnectionError,
+        QwenVLContentModerationError,
+        QwenVLContextOverflowError,
+        QwenVLInvalidRequestError,
+        QwenVLNotFoundError,
+        QwenVLPartialResponseError,
+        QwenVLPermissionDeniedError,
+        QwenVLRateLimitError,
+        QwenVLResponseTooLargeError,
+        QwenVLServiceError,
+        QwenVLTimeoutError,
+    )
+    from langchain_qwen_vl.grounding import locate_tool, timeline_tool
 
 __all__ = [
     "ChatQwenVL",
@@ -23,10 +40,12 @@ __all__ = [
     "QwenVLPartialResponseError",
     "QwenVLPermissionDeniedError",
     "QwenVLRateLimitError",
+    "QwenVLResponseTooLargeError",
     "QwenVLServiceError",
     "QwenVLTimeoutError",
     "__version__",
     "frames_block",
+    "get_usage",
     "locate_tool",
     "timeline_tool",
     "to_ocr_result",
@@ -44,10 +63,12 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    # The errors inherit from the openai SDK's, which takes long to import, and so does what
-    # LangChain's loaders stand on.
-    if name in __all__:
-        module = _HOMES.get(name, "errors")
-        return getattr(import_module(f"langchain_qwen_vl.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    # Otherwise type checkers accept any name.
+    def __getattr__(name: str) -> Any:
+        # The errors inherit from the openai SDK's, which takes long to import, and so does what
+        # LangChain's loaders stand on.
+        if name in __all__:
+            module = _HOMES.get(name, "errors")
+            return getattr(import_module(f"langchain_qwen_vl.{module}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -27,20 +27,20 @@ def video_block(
     max_frames: int | None = None,
     video_mode: VideoMode | None = None,
 ) -> dict[str, Any]:
-    """Make a block of a video that a tool may return, and a message may hold.
+    """Create a block of a video that a tool may return, and a message may hold.
 
     Args:
-        video: Its address, bytes or path.
-        fps: Frames per second to look at.
-        max_pixels: Most pixels of a frame.
-        total_pixels: Most pixels of all frames.
+        video: Its URL, bytes or path.
+        fps: Frames per second to sample.
+        max_pixels: Maximum number of pixels of a frame.
+        total_pixels: Maximum number of pixels of all frames.
         start: Seconds from the beginning of a local video at which to begin to look.
         end: Seconds from the beginning of a local video at which to stop.
-        max_frames: Most frames to take of a local video.
+        max_frames: Maximum number of frames to take of a local video.
         video_mode: How a local video is sent: `"inline"`, `"frames"`, `"upload"` or `"auto"`.
 
     Raises:
-        MediaError: The bytes are no video.
+        MediaError: The bytes are not a video.
 
     Example:
         >>> video_block("https://example.com/walk.mp4", fps=1)["extras"]
@@ -63,19 +63,21 @@ def frames_block(
     frames: Sequence[Any],
     *,
     fps: float | None = None,
+    timestamps: Sequence[float] | None = None,
     max_pixels: int | None = None,
     total_pixels: int | None = None,
 ) -> dict[str, Any]:
-    """Make a block of a video as its frames that a tool may return, and a message may hold.
+    """Create a block of a video as its frames that a tool may return, and a message may hold.
 
     Args:
-        frames: Four or more pictures in order: addresses, paths, bytes, `PIL.Image` or arrays.
+        frames: Four or more images in order: URLs, paths, bytes, `PIL.Image` or arrays.
         fps: At how many frames per second they were taken.
-        max_pixels: Most pixels of a frame.
-        total_pixels: Most pixels of all frames.
+        timestamps: Seconds at which each was taken, where they are not evenly spaced.
+        max_pixels: Maximum number of pixels of a frame.
+        total_pixels: Maximum number of pixels of all frames.
 
     Raises:
-        MediaError: A frame is no picture.
+        MediaError: A frame is not an image.
         UnsupportedContentError: A frame is of a kind that nothing can be made of.
 
     Example:
@@ -83,7 +85,12 @@ def frames_block(
         >>> len(frames_block(urls, fps=2)["extras"]["frames"])
         4
     """
-    options = {"fps": fps, "max_pixels": max_pixels, "total_pixels": total_pixels}
+    options = {
+        "fps": fps,
+        "timestamps": None if timestamps is None else [float(time) for time in timestamps],
+        "max_pixels": max_pixels,
+        "total_pixels": total_pixels,
+    }
     held = [_frame(frame, f"frames[{index}]") for index, frame in enumerate(frames)]
     return _file_block({"frames": held, **options})
 
@@ -101,6 +108,6 @@ def _frame(frame: Any, where: str) -> str | Path:
         raise UnsupportedContentError(
             f"A frame cannot be a {type(frame).__name__}.",
             where=where,
-            remedy="Pass addresses, paths, bytes or decoded pictures.",
+            remedy="Pass URLs, paths, bytes or decoded images.",
         )
     return text

@@ -12,7 +12,7 @@ from langchain_qwen_vl.messages import PROVIDER
 
 
 def register() -> None:
-    """Tell LangChain how to read messages whose `model_provider` is this one."""
+    """Register with LangChain how to read messages whose `model_provider` is this one."""
     register_translator(PROVIDER, _translate_message, _translate_chunk)
 
 

@@ -2,7 +2,7 @@
 
 All guessing about foreign shapes ends here: OpenAI's `image_url`, LangChain's v0 and v1 blocks,
 the service's own `video_url`, frame lists and native dicts, Anthropic's `source`, Gemini's
-`media`. Nothing is read or decoded; a block that has no place at the service raises an error.
+`media`. Nothing is read or decoded; a block that is not supported by the service raises an error.
 """
 
 import base64
@@ -15,6 +15,7 @@ from typing import Any, Never, TypeAlias
 
 from qwen_vl.content import (
     Audio,
+    DataUrl,
     Document,
     File,
     Frames,
@@ -22,6 +23,7 @@ from qwen_vl.content import (
     Inline,
     LocalFileUrl,
     Part,
+    Pixels,
     Reasoning,
     Source,
     Text,
@@ -30,6 +32,7 @@ from qwen_vl.content import (
     Url,
     Video,
     is_remote,
+    read_row,
     to_source,
 )
 from qwen_vl.errors import ContentError, UnsupportedContentError
@@ -38,36 +41,36 @@ from qwen_vl.media.pdf import PDF_TYPE
 
 Block: TypeAlias = Mapping[str, Any]
 
-IMAGE_OPTIONS = ("min_pixels", "max_pixels")
+IMAGE_OPTIONS = ("min_pixels", "max_pixels", "pages")
 VIDEO_OPTIONS = (
-    *("fps", "min_pixels", "max_pixels", "total_pixels"),
+    *("fps", "timestamps", "min_pixels", "max_pixels", "total_pixels"),
     *("start", "end", "max_frames", "video_mode"),
 )
 
 
 class InlineBlock(dict[str, Any]):
-    """A picture or video as LangChain's own block, which carries the bytes that it spells.
+    """An image or video as LangChain's own block, which carries the source that it stands for.
 
-    It is JSON to traces and cache keys. Where it is sent, its Base64 is not decoded again: memory
-    for that takes longer to get than all the rest of a request.
+    It is JSON to traces and cache keys. Where it is sent, its Base64 is not decoded again, nor is
+    what was sniffed, decoded or prepared already.
 
     Args:
         block: With `base64` and `mime_type`.
-        data: The bytes.
+        source: What is sent.
     """
 
-    __slots__ = ("data",)
+    __slots__ = ("source",)
 
-    def __init__(self, block: Mapping[str, Any], data: bytes) -> None:
+    def __init__(self, block: Mapping[str, Any], source: Source) -> None:
         super().__init__(block)
-        self.data = data
+        self.source = source
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         return dict, (dict(self),)
 
 
 class ReplacedBlock(dict[str, Any]):
-    """A text block in place of a raw value from a tool that cannot be sent.
+    """A text block in place of a raw value that cannot be sent.
 
     It is JSON to traces and cache keys, and carries the error to where the request is prepared.
 
@@ -86,8 +89,8 @@ class ReplacedBlock(dict[str, Any]):
         return dict, (dict(self),)
 
 
-# Enough characters of Base64 for every magic number there is.
-_PROBE_CHARS = 64
+# Base64 of the bytes that `sniff` reads.
+_PROBE_CHARS = 1_368
 
 _INNER_KEYS = ("image_url", "video_url", "image", "video")
 
@@ -95,7 +98,17 @@ _INNER_KEYS = ("image_url", "video_url", "image", "video")
 _SOURCE_KEYS = frozenset(
     {
         *("type", "id", "index", "extras", "metadata", "cache_control"),
-        *("mime_type", "mimeType", "media_type", "source_type", "source", "url", "base64", "data"),
+        *(
+            "mime_type",
+            "mimeType",
+            "media_type",
+            "source_type",
+            "source",
+            "url",
+            "base64",
+            "bytes",
+            "data",
+        ),
         *("image", "image_url", "input_image", "video", "video_url", "frames", "path"),
         *("file", "file_uri", "media", "filename", "title", "name", "detail"),
         # What MCP puts beside any content.
@@ -112,7 +125,7 @@ def to_part(block: object, where: str) -> Part:
         where: Its place, as `messages[0].content[1]`.
 
     Raises:
-        UnsupportedContentError: The service has no place for it.
+        UnsupportedContentError: The service does not support it.
 
     Example:
         >>> to_part({"type": "video_url", "video_url": {"url": "https://e.org/a.mp4"}}, "").source
@@ -120,6 +133,8 @@ def to_part(block: object, where: str) -> Part:
     """
     if isinstance(block, str):
         return Text(text=block, where=where)
+    if isinstance(block, ReplacedBlock):
+        return block.part
     if not isinstance(block, Mapping):
         raise UnsupportedContentError(
             f"A content block is a dict or a string, not {type(block).__name__}.", where=where
@@ -128,7 +143,7 @@ def to_part(block: object, where: str) -> Part:
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
         raise UnsupportedContentError(
-            f"Content of type {kind!r} has no place at Qwen VL.",
+            f"Content of type {kind!r} is not supported by Qwen VL.",
             where=where,
             remedy="Pass text, image, image_url, video, video_url or a list of frames.",
         )
@@ -144,7 +159,7 @@ def to_tool_part(block: object, where: str) -> ToolPart:
 
     Returns:
         Besides the parts of other messages, a `File` for files and links that are neither media
-        nor a PDF, and `Unsupported` for what has no place at the service.
+        nor a PDF, and `Unsupported` for what is not supported by the service.
 
     Example:
         >>> block = {"type": "file", "url": "https://e.org/a.html", "mime_type": "text/html"}
@@ -179,7 +194,7 @@ def _read_tool_block(block: object, where: str) -> ToolPart:
     raise UnsupportedContentError(
         f"A tool's result cannot hold {_KINDS.get(type(part), 'a tool call')}.",
         where=where,
-        remedy="Return text, pictures, videos and PDF documents from tools.",
+        remedy="Return text, images, videos and PDF documents from tools.",
     )
 
 
@@ -193,7 +208,7 @@ _KINDS: Mapping[type[Any], str] = {Audio: "audio", Reasoning: "a reasoning"}
 
 
 def kind_of(block: Block) -> Any:
-    """Tell the type of a block: the stated one, else the key that stands for it.
+    """Return the type of a block: the stated one, else the key that stands for it.
 
     Args:
         block: Any block. The native protocol's parts have no type: their key is the type.
@@ -211,7 +226,7 @@ def kind_of(block: Block) -> Any:
 def _read_text(block: Block, where: str) -> Text:
     text = block.get("text")
     if not isinstance(text, str):
-        raise UnsupportedContentError("A text block without text.", where=where)
+        raise UnsupportedContentError("The text block holds no text.", where=where)
     return Text(text=text, cache_control=_find(block, "cache_control"), where=where)
 
 
@@ -240,10 +255,11 @@ def _read_reasoning(block: Block, where: str) -> Reasoning:
 
 
 def _read_image(block: Block, where: str) -> Image:
-    source = _require(_find_media(block, "image", "image_url"), block, where, "picture")
+    source = _require(_find_media(block, "image", "image_url"), block, where, "image")
     _warn_unsent(block, IMAGE_OPTIONS, where)
     return Image(
         source=source,
+        title=_title_of(block),
         **_find_all(block, *IMAGE_OPTIONS, "detail", "cache_control"),
         where=where,
     )
@@ -272,7 +288,7 @@ def _read_frames(frames: Sequence[object], where: str) -> Iterator[Source]:
         if isinstance(frame, Mapping):
             part = to_part(frame, place)
             if not isinstance(part, Image):
-                raise UnsupportedContentError("A frame that is no picture.", where=place)
+                raise UnsupportedContentError("A frame that is not an image.", where=place)
             yield part.source
         else:
             yield _require(frame, {}, place, "frame")
@@ -284,7 +300,7 @@ def _read_audio(block: Block, where: str) -> Audio:
     value = inner.get("data") or _find_media(block, "audio")
     mime_type = str(block.get("mime_type") or "")
     return Audio(
-        source=_require(value, block, where, "sound"),
+        source=_require(value, block, where, "audio"),
         format=str(inner.get("format") or mime_type.partition("/")[2] or "wav"),
         where=where,
     )
@@ -299,7 +315,7 @@ def _read_file(block: Block, where: str) -> Part:
     if family not in {"image", "video", "audio"}:
         what = f"of type {mime_type}" if mime_type else "without a mime_type"
         raise UnsupportedContentError(
-            f"A file {what} has no place at Qwen VL.",
+            f"A file {what} is not supported by Qwen VL.",
             where=where,
             remedy="Files with a mime_type of image/…, video/… or application/pdf are taken.",
         )
@@ -320,6 +336,9 @@ def _find_file(block: Block) -> tuple[Block, Any, str]:
     held = block.get("file")
     inner: Block = {**block, **held} if isinstance(held, Mapping) else block
     value = inner.get("file_data") or inner.get("file_uri") or _find_media(inner)
+    if value is None and isinstance(held, str) and held:
+        # As {"type": "image", "image": path}: a path or bytes of the program's.
+        value = _promised_base64(held)
     source = inner.get("source")
     holders = (inner, source if isinstance(source, Mapping) else {})
     names = ("mime_type", "media_type", "mimeType")
@@ -426,7 +445,7 @@ def _refuse_audio(where: str) -> Never:
     raise UnsupportedContentError(
         "A tool's result cannot hold audio.",
         where=where,
-        remedy="Return text, pictures, videos and PDF documents from tools.",
+        remedy="Return text, images, videos and PDF documents from tools.",
     )
 
 
@@ -456,16 +475,18 @@ def _guess_type(value: object) -> str:
 
 
 def _read_document(block: Block, value: object, where: str) -> Document:
-    # LangChain requires a name of some formats, and makes one up.
-    title = _find(block, "title") or _find(block, "filename")
     return Document(
         source=_require(value, block, where, "document"),
-        pages=_find(block, "pages"),
-        dpi=_find(block, "dpi"),
-        title=str(title) if title else None,
-        cache_control=_find(block, "cache_control"),
+        **_find_all(block, *IMAGE_OPTIONS, "dpi", "cache_control"),
+        title=_title_of(block),
         where=where,
     )
+
+
+def _title_of(block: Block) -> str | None:
+    # LangChain requires a name of some formats, and makes one up.
+    title = _find(block, "title") or _find(block, "filename")
+    return str(title) if title else None
 
 
 def _read_non_standard(block: Block, where: str) -> Part:
@@ -495,11 +516,11 @@ _READERS: Mapping[str, Callable[[Block, str], Part]] = {
 def _find_media(block: Block, *keys: str) -> Any:
     """Find the value that stands for the media, under any of the names that it may have."""
     if isinstance(block, InlineBlock):
-        return Inline(block.data)
+        return block.source
     for key in keys:
         held = block.get(key)
         if isinstance(held, Mapping):
-            held = held.get("url")
+            held = held.get("url") or read_row(held)
         if _is_set(held):
             return held
     source = block.get("source")
@@ -519,7 +540,7 @@ def _is_set(value: object) -> bool:
 
 
 def _promised_base64(value: object) -> object:
-    """Where Base64 is promised, text is never an address or a path, unless the program says so."""
+    """Where Base64 is promised, text is never a URL or a path, unless the program says so."""
     is_own = isinstance(value, LocalFileUrl)
     if isinstance(value, str) and not is_own and not value.startswith("data:"):
         return Inline(value)
@@ -527,26 +548,26 @@ def _promised_base64(value: object) -> object:
 
 
 def _require(value: object, block: Block, where: str, what: str) -> Source:
-    source = value if isinstance(value, Inline) else to_source(value)
+    source = value if isinstance(value, Inline | Pixels | DataUrl) else to_source(value)
     if source is not None:
         return source
     source_block = block.get("source")
     holders = (block, source_block if isinstance(source_block, Mapping) else {})
     if any("file_id" in place for place in holders) or block.get("source_type") == "id":
         raise UnsupportedContentError(
-            f"A {what} given by file_id: the service keeps no such files for chats.",
+            f"The {what} is given by file_id, but the service stores no files for chats.",
             where=where,
             remedy="Pass its URL, its bytes or a pathlib.Path.",
         )
     problem = (
-        f"A {what} block without a {what}."
+        f"The {what} block holds no {what}."
         if value is None
-        else f"A {what} cannot be a {type(value).__name__}."
+        else f"The {what} cannot be of type {type(value).__name__}."
     )
     raise UnsupportedContentError(
         problem,
         where=where,
-        remedy="Pass a URL, bytes, Base64, a pathlib.Path, a file object or a decoded picture.",
+        remedy="Pass a URL, bytes, Base64, a pathlib.Path, a file object or a decoded image.",
     )
 
 
@@ -584,10 +605,10 @@ def _warn_unsent(block: Block, options: Sequence[str], where: str) -> None:
 
 
 def sniff_base64(text: str) -> str | None:
-    """Tell the media type from the beginning of Base64.
+    """Return the media type, from the beginning of Base64.
 
     Args:
-        text: Base64; what is wrong with it is told where all media is checked.
+        text: Base64; what is wrong with it is reported where all media is checked.
     """
     try:
         return sniff(base64.b64decode(text[:_PROBE_CHARS]))

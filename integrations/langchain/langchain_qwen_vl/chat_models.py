@@ -2,8 +2,9 @@
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,19 @@ from langchain_core.callbacks import (
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    MessageLikeRepresentation,
+    convert_to_messages,
+)
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.utils import get_pydantic_field_names
-from pydantic import ConfigDict, PrivateAttr, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import override
 
 from langchain_qwen_vl.messages import (
@@ -48,32 +55,47 @@ from langchain_qwen_vl.tracing import (
 from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
 from qwen_vl.connection import API_KEY_VARIABLE
 from qwen_vl.errors import ServiceError
-from qwen_vl.grounding.methods import GroundingMethods
+from qwen_vl.generators import Owned
 from qwen_vl.reply import Reply
+from qwen_vl.request.build import (
+    build_connection,
+    build_media_policy,
+    build_request,
+    find_parameters,
+)
 from qwen_vl.request.rules import StructuredMethod, choose_structured_method
 from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.specs.parameters import ToolChoice, to_tool_choice
+from qwen_vl.specs.option_names import resolve_names, suggest
+from qwen_vl.specs.parameters import ToolChoice, check_names, check_tools, to_tool_choice
+from qwen_vl.specs.processors import Family
 from qwen_vl.tokens.text import estimate_text_tokens
 
 if TYPE_CHECKING:
-    from qwen_vl.grounding.grounder import BaseGrounder
+    from typing import Unpack
+
+    from qwen_vl.grounding.grounder import Grounder
     from qwen_vl.grounding.results import Grounding
+    from qwen_vl.grounding.task import LocateOptions, TimelineOptions
     from qwen_vl.grounding.timeline import Timeline
+
+# Read once: an event loop in which a model is made must not wait for the disk.
+__version__ = version("langchain-qwen-vl")
+_ERRORS = "langchain_qwen_vl.errors"
 
 # LangChain's own, not the service's.
 _FRAMEWORK_OPTIONS = ("stream", "ls_structured_output_format", "structured_output_format")
 _IDENTIFYING_FIELDS = (
     *("model", "base_url", "region", "workspace"),
     *("min_pixels", "max_pixels", "total_pixels", "fps", "video_mode", "max_frames", "extra_body"),
-    *("ocr_task", "result_schema"),
+    *("ocr_task", "result_schema", "base_model", "model_family"),
 )
 
 
-class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
-    """Qwen VL as a LangChain chat model that takes pictures and videos.
+class ChatQwenVL(QwenVLSettings, BaseChatModel):
+    """Qwen VL as a LangChain chat model that takes images and videos.
 
-    Pictures and videos go into a message's content in any shape that LangChain knows: v1 and v0
+    Images and videos go into a message's content in any shape that LangChain knows: v1 and v0
     blocks, `image_url`, the service's `video_url` and frame lists, Anthropic's and Gemini's
     forms. Their sources may be URLs, `data:` URLs, bytes, Base64, a `pathlib.Path`, a file object,
     a `PIL.Image` or an array. Pixel limits and `fps` stand beside them, in `extras`, or here.
@@ -84,6 +106,7 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
 
     Example:
         >>> from langchain_core.messages import HumanMessage
+        >>> from langchain_qwen_vl import get_usage
         >>> from qwen_vl.samples import CHELSEA
         >>> from qwen_vl_sandbox import Sandbox
         >>> with Sandbox() as sandbox:
@@ -95,14 +118,17 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
         ...         ]
         ...     )
         ...     answer = model.invoke([question])
-        >>> answer.usage_metadata["input_token_details"]["image"]
+        >>> get_usage(answer).image_tokens
         128
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True)
 
-    streaming: bool = False
-    """Whether `invoke` streams underneath, so that callbacks see the tokens as they come."""
+    streaming: bool = Field(
+        default=False,
+        description="Whether `invoke` streams underneath, so that callbacks see the tokens as "
+        "they come.",
+    )
 
     _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
     _serialized_cache: SerializedCache = PrivateAttr(default_factory=SerializedCache)
@@ -113,13 +139,16 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
         if not isinstance(values, dict):
             return values
         fields = get_pydantic_field_names(cls)
+        values = resolve_names(values, fields)
         unknown = {name: values[name] for name in values if name not in fields}
         if not unknown:
             return values
+        check_names(unknown)
         for name in unknown:
+            hint = suggest(name, fields)
             warnings.warn(
                 f"{name} is not a parameter of ChatQwenVL. It is sent as it is, as part of "
-                f"model_kwargs.",
+                f"model_kwargs.{hint and ' '}{hint}",
                 UserWarning,
                 stacklevel=2,
             )
@@ -128,8 +157,13 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
 
     @model_validator(mode="after")
     def _set_qwen_vl_version(self) -> "ChatQwenVL":
-        self._add_version("langchain-qwen-vl", version("langchain-qwen-vl"))
+        self._add_version("langchain-qwen-vl", __version__)
         return self
+
+    @property
+    def model_name(self) -> str:
+        """Model id, by the name that ChatOpenAI has for it."""
+        return self.model
 
     @property
     @override
@@ -140,7 +174,7 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
     @override
     def _identifying_params(self) -> Mapping[str, Any]:
         fields = {name: getattr(self, name) for name in _IDENTIFYING_FIELDS}
-        return {**{k: v for k, v in fields.items() if v is not None}, **self.parameters}
+        return {**{k: v for k, v in fields.items() if v is not None}, **find_parameters(self)}
 
     @property
     @override
@@ -163,7 +197,7 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return to_langchain_profile(self.model, protocol=self.protocol, server=self.server)
+        return to_langchain_profile(self.known_model, protocol=self.protocol, server=self.server)
 
     @override
     def get_num_tokens(self, text: str) -> int:
@@ -176,24 +210,27 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
 
     @override
     def get_num_tokens_from_messages(
-        self, messages: list[BaseMessage], tools: Sequence[Tool] | None = None
+        self,
+        messages: Iterable[MessageLikeRepresentation],
+        tools: Sequence[Tool] | None = None,
     ) -> int:
         """Count the tokens of a conversation before it is sent, offline.
 
-        Pictures and videos count by the service's own rule from their sizes; text is estimated.
+        Images and videos count by the service's own rule from their sizes; text is estimated.
 
         Args:
-            messages: The conversation.
+            messages: The conversation, in any form that LangChain has for messages.
             tools: Tools that would be bound.
 
         Raises:
-            MediaError: A picture or video cannot be read or is none.
+            MediaError: An image or video cannot be read or is none.
         """
+        messages = convert_to_messages(messages)
         return count_message_tokens(messages, self, tools=tools, count_text=self._count_text)
 
     @override
     def get_token_ids(self, text: str) -> list[int]:
-        """Give the ids of a text's tokens, by `custom_get_token_ids` alone.
+        """Return the ids of a text's tokens, by `custom_get_token_ids` alone.
 
         Args:
             text: Any text.
@@ -232,17 +269,18 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
         return prompt
 
     def _make_safe(self, prompt: PromptValue, *, is_traced: bool) -> PromptValue:
-        messages, policy = prompt.to_messages(), self.media_policy
+        messages, policy = prompt.to_messages(), build_media_policy(self)
         safe = [
             to_safe_message(message, f"messages[{index}]", policy, is_traced=is_traced)
             for index, message in enumerate(messages)
         ]
-        if all(new is old for new, old in zip(safe, messages, strict=True)):
+        # Values that nobody reads as text stay as they are, and must not be converted later.
+        if is_traced and all(new is old for new, old in zip(safe, messages, strict=True)):
             return prompt
         return SerializablePrompt(messages=safe)
 
     def _is_traced(self, config: RunnableConfig | None) -> bool:
-        """Tell whether callbacks, tracers or a cache will see the messages."""
+        """Return whether callbacks, tracers or a cache will see the messages."""
         caches = get_llm_cache() is not None if self.cache is None else self.cache is not False
         values = ensure_config(config).get("callbacks")
         return caches or bool(
@@ -295,7 +333,7 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
     ) -> AsyncIterator[AIMessageChunk]:
         prompt = await self._convert_off_loop(input, config)
         stream: Any = super().astream(prompt, config, stop=stop, **kwargs)
-        async with aclosing(stream) as chunks:
+        async with Owned(stream) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -325,7 +363,7 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = self._make_request(messages, stop, kwargs, stream=None)
-        with langchain_errors():
+        async with langchain_errors():
             return _to_result(await self._async_client().ask(request))
 
     @override
@@ -337,7 +375,7 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         request = self._make_request(messages, stop, kwargs, stream=True)
-        # Whoever gives the stream up frees its connection at once.
+        # A caller that drops the stream frees its connection at once.
         with langchain_errors(), closing(self._client().stream(request)) as deltas:
             for delta in deltas:
                 chunk = to_generation_chunk(delta)
@@ -354,13 +392,13 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         request = self._make_request(messages, stop, kwargs, stream=True)
-        with langchain_errors():
-            async with aclosing(self._async_client().stream(request)) as deltas:
-                async for delta in deltas:
-                    chunk = to_generation_chunk(delta)
-                    if run_manager:
-                        await run_manager.on_llm_new_token(delta.text, chunk=chunk)
-                    yield chunk
+        stream = self._async_client().stream(request)
+        async with langchain_errors(), Owned(stream) as deltas:
+            async for delta in deltas:
+                chunk = to_generation_chunk(delta)
+                if run_manager:
+                    await run_manager.on_llm_new_token(delta.text, chunk=chunk)
+                yield chunk
 
     @override
     def bind_tools(
@@ -372,7 +410,7 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
         parallel_tool_calls: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Give the model tools that it may ask for.
+        """Return the model tools that it may ask for.
 
         Args:
             tools: Tools, functions, pydantic classes, TypedDicts, JSON schemas or Anthropic-style
@@ -388,6 +426,7 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
             ConfigurationError: `tool_choice` names none of the tools.
         """
         converted = to_tools(tools, strict=strict)
+        check_tools(converted, self.server)
         if tool_choice is not None and converted:
             kwargs["tool_choice"] = to_tool_choice(tool_choice, converted)
         if parallel_tool_calls is not None:
@@ -406,14 +445,14 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
     ) -> Runnable[LanguageModelInput, Any]:
         """Have answers follow a schema.
 
-        Thinking is turned off for those requests alone in which the service refuses it, and never
+        Thinking is turned off only for those requests in which the service refuses it, and never
         on this object.
 
         Args:
             schema: A pydantic class (v2 or v1), a TypedDict, or a JSON schema. May be left out
                 with `method="json_mode"`, for any JSON.
             method: `"json_schema"` (the service holds the model to the schema), `"json_mode"`
-                (the schema is told in words), `"function_calling"`; where none is given, the
+                (the prompt describes the schema), `"function_calling"`; where none is given, the
                 best that the model has.
             include_raw: Whether to give a dict of `raw`, `parsed` and `parsing_error` instead of
                 raising where an answer cannot be read.
@@ -435,7 +474,9 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
             'Animal'
         """
         method = method or choose_structured_method(
-            kwargs.get("model") or self.model, protocol=self.protocol, server=self.server
+            kwargs.get("base_model") or kwargs.get("model") or self.known_model,
+            protocol=self.protocol,
+            server=self.server,
         )
         options = {
             **kwargs,
@@ -447,14 +488,94 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
         asked, parser = bind_schema(self, schema, method=method, strict=strict, options=options)
         return to_structured_runnable(asked, parser, include_raw=include_raw)
 
-    @override
-    def _grounder(self) -> "BaseGrounder":
+    def detect_model_family(self) -> Family:
+        """Ask the server which model it serves under this name, and set `model_family`.
+
+        For vLLM and SGLang, which report it in their list of models. Names such as
+        `Qwen/Qwen3-VL-8B-Instruct` show it themselves.
+
+        Raises:
+            ConfigurationError: The server does not report it: set `model_family`.
+            ServiceError: The endpoint answered with an error, or not at all.
+
+        Example:
+            >>> from qwen_vl_sandbox import Sandbox
+            >>> served = {"vision": "Qwen/Qwen2.5-VL-7B-Instruct"}
+            >>> with Sandbox(server="vllm", served_models=served) as sandbox:
+            ...     model = ChatQwenVL(model="vision", server="vllm", base_url=sandbox.base_url)
+            ...     model.detect_model_family()
+            'qwen2_5_vl'
+        """
+        with langchain_errors():
+            self.model_family = self._client().detect_model_family(self.model)
+        return self.model_family
+
+    async def adetect_model_family(self) -> Family:
+        """Ask the server for `model_family`; see `detect_model_family`."""
+        async with langchain_errors():
+            self.model_family = await self._async_client().detect_model_family(self.model)
+        return self.model_family
+
+    def locate(self, image: object, what: str, **options: "Unpack[LocateOptions]") -> "Grounding":
+        """Find things in an image: boxes and points in pixels of the image as you have it.
+
+        Args:
+            image: A `pathlib.Path`, bytes, an open file, a `PIL.Image`, an array, or a URL.
+                Text that is a path is read only inside `media_roots`.
+            what: What to look for, in English or Chinese.
+            **options: `points=True` for points; `size=(width, height)` of an image behind a URL;
+                `space`, if the model's coordinate space differs from its family's;
+                `prompt`, your own, with `{what}` in it; and options of the call.
+
+        Raises:
+            MediaError: The image cannot be read or sent, or its size is not known.
+            AnswerFormatError: The answer holds no coordinates, or coordinates that are not in the
+                expected coordinate space.
+            ConfigurationError: An option is unknown.
+        """
+        return self._grounder().locate(image, what, **options)
+
+    async def alocate(
+        self, image: object, what: str, **options: "Unpack[LocateOptions]"
+    ) -> "Grounding":
+        """Find things in an image; see `locate`. The image is read in a thread."""
+        return await self._grounder().alocate(image, what, **options)
+
+    def timeline(
+        self, video: object, what: str | None = None, **options: "Unpack[TimelineOptions]"
+    ) -> "Timeline":
+        """Find events in a video, with their times in seconds.
+
+        Args:
+            video: A `pathlib.Path`, bytes, an open file, a URL, or a list of frames. Text that is
+                a path is read only inside `media_roots`.
+            what: What to look for; everything that happens if `None`.
+            **options: `fps`, `start`, `end`, `max_frames`, `video_mode` of the video; `seconds`,
+                how long a video behind a URL is; `prompt`, your own, with `{what}` in it; and
+                options of the call.
+
+        Raises:
+            MediaError: The video cannot be read or sent.
+            AnswerFormatError: The answer holds no events, or times that the video does not have.
+            ConfigurationError: An option is unknown.
+        """
+        return self._grounder().timeline(video, what, **options)
+
+    async def atimeline(
+        self, video: object, what: str | None = None, **options: "Unpack[TimelineOptions]"
+    ) -> "Timeline":
+        """Find events in a video; see `timeline`. The video is read in a thread."""
+        return await self._grounder().atimeline(video, what, **options)
+
+    def _grounder(self) -> "Grounder":
         # Imported at the first use: programs that never locate anything do not wait for it.
-        from langchain_qwen_vl.grounding import ChatGrounder  # noqa: PLC0415
+        from langchain_qwen_vl.grounding import make_grounder  # noqa: PLC0415
 
-        return ChatGrounder(self)
+        return make_grounder(self)
 
-    def as_locator(self, **options: Any) -> "Runnable[dict[str, Any], Grounding]":
+    def as_locator(
+        self, **options: "Unpack[LocateOptions]"
+    ) -> "Runnable[dict[str, Any], Grounding]":
         """Return a runnable that takes `{"image": …, "what": …}` and returns a `Grounding`.
 
         Args:
@@ -475,7 +596,9 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
 
         return as_locator(self, **options)
 
-    def as_timeline_finder(self, **options: Any) -> "Runnable[dict[str, Any], Timeline]":
+    def as_timeline_finder(
+        self, **options: "Unpack[TimelineOptions]"
+    ) -> "Runnable[dict[str, Any], Timeline]":
         """Return a runnable that takes `{"video": …, "what": …}` and returns a `Timeline`.
 
         Args:
@@ -504,13 +627,13 @@ class ChatQwenVL(GroundingMethods, QwenVLSettings, BaseChatModel):
             )
         if options.get("response_format") is not None:
             options["response_format"] = to_response_format(options["response_format"])
-        return self.make_request(to_turns(messages), stream=stream, **options)
+        return build_request(self, to_turns(messages), stream=stream, **options)
 
     def _client(self) -> QwenVLClient:
-        return self._clients.sync(self.connection())
+        return self._clients.sync(build_connection(self))
 
     def _async_client(self) -> AsyncQwenVLClient:
-        return self._clients.asynchronous(self.connection())
+        return self._clients.asynchronous(build_connection(self))
 
     @override
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
@@ -532,12 +655,22 @@ def _to_result(reply: Reply) -> ChatResult:
     )
 
 
-@contextmanager
-def langchain_errors() -> Iterator[None]:
+class langchain_errors:  # noqa: N801 - used as a function, with `with` and with `async with`.
     """Raise errors of the service as LangChain's own too."""
-    try:
-        yield
-    except ServiceError as error:
-        from langchain_qwen_vl.errors import to_langchain_error  # noqa: PLC0415 - imports openai.
 
-        raise to_langchain_error(error) from error
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ServiceError):
+            module: Any = import_module(_ERRORS)
+            raise module.to_langchain_error(error) from error
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ServiceError):
+            # The module loads openai, which takes a second.
+            await asyncio.to_thread(import_module, _ERRORS)
+            self.__exit__(kind, error, trace)

@@ -1,4 +1,4 @@
-"""`qwen-vl demo` through LangChain: real pictures, a real video, and a tool that looks closer."""
+"""`qwen-vl demo` through LangChain: images, a video, boxes, a timeline, and a tool that zooms."""
 
 import base64
 from collections.abc import Sequence
@@ -18,18 +18,20 @@ QUESTIONS: Sequence[tuple[str, str, Sequence[Path]]] = (
     ("video", demo.VIDEO_QUESTION, [demo.VIDEO]),
 )
 MAX_LOOKS = 4
+_N_QUESTIONS = len(QUESTIONS) + 3
 
 
-def run(console: Console, **settings: Any) -> None:
+def run(console: Console, folder: Path, **settings: Any) -> None:
     """Ask every question and print what was asked, sent, answered and counted.
 
     Args:
         console: Where to print.
+        folder: Where to save what is drawn.
         **settings: Of `ChatQwenVL`.
     """
     model = ChatQwenVL(**settings)
     for number, (kind, question, files) in enumerate(QUESTIONS, start=1):
-        console.rule(f"LangChain {number} of {len(QUESTIONS) + 1}")
+        console.rule(f"LangChain {number} of {_N_QUESTIONS}")
         demo.print_question(console, question, files, model.model)
         blocks: list[str | dict[str, Any]] = [{"type": kind, "url": file} for file in files]
         console.print("[bold]Answered[/bold]  ", end="")
@@ -39,13 +41,22 @@ def run(console: Console, **settings: Any) -> None:
             answer = chunk if answer is None else answer + chunk
         console.print(f"\n[bold]Usage[/bold]     {_describe_usage(answer)}\n")
 
-    console.rule(f"LangChain {len(QUESTIONS) + 1} of {len(QUESTIONS) + 1}")
+    console.rule(f"LangChain {_N_QUESTIONS - 2} of {_N_QUESTIONS}")
+    demo.print_question(console, demo.BOXES_QUESTION, [demo.BOXES_IMAGE], model.model)
+    boxes = model.locate(demo.BOXES_IMAGE, demo.BOXES_WHAT)
+    demo.show_boxes(console, boxes, folder / "boxes-langchain.png")
+
+    console.rule(f"LangChain {_N_QUESTIONS - 1} of {_N_QUESTIONS}")
+    demo.print_question(console, demo.TIMELINE_QUESTION, [demo.VIDEO], model.model)
+    demo.show_timeline(console, model.timeline(demo.VIDEO), folder / "timeline-langchain.png")
+
+    console.rule(f"LangChain {_N_QUESTIONS} of {_N_QUESTIONS}")
     _look_closer(console, model)
 
 
 @tool
 def zoom(left: int, top: int, right: int, bottom: int) -> list[dict[str, Any]]:
-    """Cut a part out of the picture, by its corners in pixels, and look at it enlarged."""
+    """Cut a part out of the image, by its corners in pixels, and look at it enlarged."""
     data = base64.b64encode(demo.cut_out(left, top, right, bottom)).decode()
     return [{"type": "image", "base64": data, "mime_type": "image/png"}]
 
@@ -64,7 +75,7 @@ def _look_closer(console: Console, model: ChatQwenVL) -> None:
             return
         for call in answer.tool_calls:
             corners = ", ".join(f"{name}={value}" for name, value in call["args"].items())
-            console.print(f"[bold]Looks at[/bold]  {call['name']}({corners})")
+            console.print(f"[bold]Calls[/bold]     {call['name']}({corners})")
             messages.append(zoom.invoke(call))
     console.print(f"[bold]Stopped[/bold]   after {MAX_LOOKS} looks\n")
 

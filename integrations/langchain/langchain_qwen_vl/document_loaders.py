@@ -1,7 +1,6 @@
 """The tasks of the OCR models: their results typed, and a document loader that reads by them."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,6 +10,7 @@ from langchain_core.messages import AIMessage
 from typing_extensions import override
 
 from langchain_qwen_vl.chat_models import ChatQwenVL, langchain_errors
+from qwen_vl.generators import Owned
 from qwen_vl.ocr.reader import DEFAULT_CONCURRENCY, OcrPage, OcrReader
 from qwen_vl.ocr.results import OcrResult, read_ocr_result
 from qwen_vl.request.ocr import OcrTask
@@ -27,7 +27,7 @@ def to_ocr_result(message: AIMessage, task: OcrTask) -> OcrResult:
         task: The `ocr_task` that was asked for.
 
     Raises:
-        AnswerFormatError: The answer has not the form that the task promises.
+        AnswerFormatError: The answer does not have the form that the task promises.
 
     Example:
         >>> answer = AIMessage('{"total": "12.50"}')
@@ -38,20 +38,20 @@ def to_ocr_result(message: AIMessage, task: OcrTask) -> OcrResult:
 
 
 class QwenVLOCRLoader(BaseLoader):
-    """Loads pictures and PDF files as documents, one for each page.
+    """Loads images and PDF files as documents, one for each page.
 
     `page_content` is what was read; `metadata` has `source`, `page` (from 1 on), `total_pages`
     and `task`, and `words`, `values` or `tables` where the task finds any.
 
     Args:
-        file_path: Pictures and PDF files, one or several: paths, or addresses of pictures.
+        file_path: Images and PDF files, one or several: paths, or URLs of images.
         model: Whom to ask, with all that is set there: key, region, protocol, `pdf_dpi`,
             `pdf_max_pages`, `media_roots`. `ChatQwenVL(model="qwen-vl-ocr")` where none is given.
         task: What to do with each page; plain text where nothing says otherwise.
-        result_schema: What `"key_information_extraction"` shall find.
+        result_schema: What `"key_information_extraction"` should find.
         pages: Which pages of each PDF, from 1 on: `[1, 2, 7]` or `"1-2,7"`.
         dpi: Dots per inch at which they are rendered.
-        max_concurrency: Most pages that `alazy_load` asks about at the same time.
+        max_concurrency: Maximum number of pages that `alazy_load` asks about at the same time.
 
     Raises:
         ConfigurationError: The task cannot be asked for.
@@ -94,8 +94,8 @@ class QwenVLOCRLoader(BaseLoader):
         """Load one page after the other, each when it is wanted.
 
         Raises:
-            MediaError: A file cannot be read, or is neither picture nor PDF.
-            AnswerFormatError: An answer has not the form of the task.
+            MediaError: A file cannot be read, or is neither image nor PDF.
+            AnswerFormatError: An answer does not have the form of the task.
             QwenVLServiceError: The endpoint answered with an error, or not at all.
         """
         with langchain_errors():
@@ -106,10 +106,9 @@ class QwenVLOCRLoader(BaseLoader):
     async def alazy_load(self) -> AsyncIterator[Document]:
         """Load several pages at the same time, and give them in order; see `lazy_load`."""
         pages: Any = self._reader.aread(self._sources)
-        with langchain_errors():
-            async with aclosing(pages):
-                async for page in pages:
-                    yield _to_document(page)
+        async with langchain_errors(), Owned(pages) as owned:
+            async for page in owned:
+                yield _to_document(page)
 
 
 def _to_document(page: OcrPage) -> Document:

@@ -13,7 +13,7 @@ from qwen_vl import errors as core
 
 
 class QwenVLServiceError(core.ServiceError, openai.APIError, langchain.ModelError):
-    """Base of every error of the service, and the error of those that have no class of their own.
+    """Base of every error of the service, and the class of errors without a specific one.
 
     It holds what the SDK's errors have and the core's do not; `status_code` is the SDK's name of
     `status`.
@@ -53,7 +53,7 @@ class QwenVLPermissionDeniedError(
 class QwenVLNotFoundError(
     core.NotFoundError, QwenVLServiceError, openai.NotFoundError, langchain.ModelNotFoundError
 ):
-    """There is no such model or no such path (404)."""
+    """The model or the path is unknown (404)."""
 
 
 class QwenVLInvalidRequestError(
@@ -117,6 +117,10 @@ class QwenVLPartialResponseError(
     """The answer broke off before its end; `text` holds what had come."""
 
 
+class QwenVLResponseTooLargeError(core.ResponseTooLargeError, QwenVLPartialResponseError):
+    """The answer has more bytes than `max_response_bytes` allows."""
+
+
 _KINDS: dict[type[core.ServiceError], type[core.ServiceError]] = {
     core.ServiceError: QwenVLServiceError,
     core.AuthenticationError: QwenVLAuthenticationError,
@@ -130,6 +134,7 @@ _KINDS: dict[type[core.ServiceError], type[core.ServiceError]] = {
     core.APIConnectionError: QwenVLConnectionError,
     core.APITimeoutError: QwenVLTimeoutError,
     core.PartialResponseError: QwenVLPartialResponseError,
+    core.ResponseTooLargeError: QwenVLResponseTooLargeError,
 }
 
 

@@ -1,103 +1,101 @@
-"""Where things are in a picture, and when things happen in a video: calls, runnables and tools.
+"""Where things are in an image, and when things happen in a video: runnables and tools.
 
 What is asked and how answers are read is the core's; each question is a call of the model like
 any other, with its callbacks, traces and cache.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar, Unpack
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.tools import StructuredTool, ToolException
 from pydantic import BaseModel, Field
-from typing_extensions import override
 
-from qwen_vl.content import (
-    DataUrl,
-    Frames,
-    Image,
-    Inline,
-    LocalFile,
-    OpenFile,
-    Pixels,
-    Source,
-    Url,
-    Video,
-)
+from qwen_vl.content import to_value
 from qwen_vl.errors import AnswerFormatError, ConfigurationError, ContentError
-from qwen_vl.grounding.grounder import Answer, BaseGrounder, GroundingTool, Question
+from qwen_vl.grounding.grounder import Grounder, GroundingTool
 from qwen_vl.grounding.results import Grounding
+from qwen_vl.grounding.task import GroundingTask, LocateOptions, TimelineOptions, check_options
 from qwen_vl.grounding.timeline import Timeline
+from qwen_vl.reply import Reply, omit_none
 from qwen_vl.settings import QwenVLSettings
 
 _Found = TypeVar("_Found", Grounding, Timeline)
 
-# What a model can do better about than a program: say another thing, or name another picture.
+# What a model can do better about than a program: say another thing, or name another image.
 _REPORTED = (AnswerFormatError, ConfigurationError, ContentError)
+# LangGraph streams the tokens of each model call to the user of an agent, except with this tag:
+# coordinates that a tool asks for are not part of the agent's answer.
+_NO_STREAM: RunnableConfig = {"tags": ["nostream"]}
 
 
-class ChatGrounder(BaseGrounder):
-    """Asks for places and times by `invoke` and `ainvoke`.
+def make_grounder(model: BaseChatModel, config: RunnableConfig | None = None) -> Grounder:
+    """Create a grounder that asks by `invoke` and `ainvoke`.
 
     Args:
-        model: Whom to ask.
+        model: A `ChatQwenVL`.
         config: LangChain's, for each call of the model.
+
+    Raises:
+        ConfigurationError: Another model.
     """
+    if not isinstance(model, QwenVLSettings):
+        raise ConfigurationError(f"Pass a ChatQwenVL, not a {type(model).__name__}.")
 
-    def __init__(self, model: BaseChatModel, config: RunnableConfig | None = None) -> None:
-        super().__init__(_settings_of(model))
-        self._model = model
-        self._config = config
+    def ask(task: GroundingTask[Any]) -> Reply:
+        return _to_reply(model.invoke([_to_message(task)], config, **task.options))
 
-    @override
-    def ask(self, question: Question) -> Answer:
-        message = _to_message(question)
-        return _to_answer(self._model.invoke([message], self._config, **question.options))
+    async def ask_async(task: GroundingTask[Any]) -> Reply:
+        return _to_reply(await model.ainvoke([_to_message(task)], config, **task.options))
 
-    @override
-    async def ask_async(self, question: Question) -> Answer:
-        message = _to_message(question)
-        return _to_answer(await self._model.ainvoke([message], self._config, **question.options))
+    return Grounder(model, ask, ask_async)
 
 
-def as_locator(model: BaseChatModel, **options: Any) -> Runnable[dict[str, Any], Grounding]:
-    """Make a runnable that finds things in pictures; see `ChatQwenVL.as_locator`.
+def as_locator(
+    model: BaseChatModel, /, **options: Unpack[LocateOptions]
+) -> Runnable[dict[str, Any], Grounding]:
+    """Create a runnable that finds things in images; see `ChatQwenVL.as_locator`.
 
     Args:
-        model: Whom to ask.
-        **options: As of `locate_task`, for every call; what a call brings counts before.
+        model: A `ChatQwenVL`.
+        **options: Options of `locate` for every call; those of a call take precedence.
     """
-
-    def find(values: dict[str, Any], config: RunnableConfig) -> Grounding:
-        image, what, rest = _take(values, "image")
-        return ChatGrounder(model, config).locate(image, what, **{**options, **rest})
-
-    async def afind(values: dict[str, Any], config: RunnableConfig) -> Grounding:
-        image, what, rest = _take(values, "image")
-        return await ChatGrounder(model, config).alocate(image, what, **{**options, **rest})
-
-    return RunnableLambda(find, afunc=afind, name="locate")
+    check_options("locate", options)
+    return _make_runnable(model, "image", options, Grounder.locate, Grounder.alocate)
 
 
-def as_timeline_finder(model: BaseChatModel, **options: Any) -> Runnable[dict[str, Any], Timeline]:
-    """Make a runnable that finds events in videos; see `ChatQwenVL.as_timeline_finder`.
+def as_timeline_finder(
+    model: BaseChatModel, /, **options: Unpack[TimelineOptions]
+) -> Runnable[dict[str, Any], Timeline]:
+    """Create a runnable that finds events in videos; see `ChatQwenVL.as_timeline_finder`.
 
     Args:
-        model: Whom to ask.
-        **options: As of `find_events_task`, for every call; what a call brings counts before.
+        model: A `ChatQwenVL`.
+        **options: Options of `timeline` for every call; those of a call take precedence.
     """
+    check_options("timeline", options)
+    return _make_runnable(model, "video", options, Grounder.timeline, Grounder.atimeline)
 
-    def find(values: dict[str, Any], config: RunnableConfig) -> Timeline:
-        video, what, rest = _take(values, "video")
-        return ChatGrounder(model, config).timeline(video, what, **{**options, **rest})
 
-    async def afind(values: dict[str, Any], config: RunnableConfig) -> Timeline:
-        video, what, rest = _take(values, "video")
-        return await ChatGrounder(model, config).atimeline(video, what, **{**options, **rest})
+def _make_runnable(
+    model: BaseChatModel,
+    kind: str,
+    options: Mapping[str, Any],
+    find: Callable[..., _Found],
+    afind: Callable[..., Awaitable[_Found]],
+) -> Runnable[dict[str, Any], _Found]:
+    def run(values: dict[str, Any], config: RunnableConfig) -> _Found:
+        media, what, call = _take(values, kind, options)
+        return find(make_grounder(model, config), media, what, **call)
 
-    return RunnableLambda(find, afunc=afind, name="timeline")
+    async def arun(values: dict[str, Any], config: RunnableConfig) -> _Found:
+        media, what, call = _take(values, kind, options)
+        return await afind(make_grounder(model, config), media, what, **call)
+
+    return RunnableLambda(run, afunc=arun, name=find.__name__)
 
 
 class _LocateArguments(BaseModel):
@@ -111,19 +109,22 @@ class _TimelineArguments(BaseModel):
 
 
 def locate_tool(
-    model: BaseChatModel, images: Mapping[str, object] | None = None, **options: Any
+    model: BaseChatModel,
+    /,
+    images: Mapping[str, object] | None = None,
+    **options: Unpack[LocateOptions],
 ) -> StructuredTool:
-    """Make a tool with which an agent finds things in pictures.
+    """Create a tool with which an agent finds things in images.
 
-    It answers in words, with boxes in pixels; the message's `artifact` is the `Grounding`. What
+    It answers with text that has boxes in pixels; the message's `artifact` is the `Grounding`. What
     the agent can do better about, such as a name that does not exist, it is told in words too.
 
     Args:
         model: Whom to ask.
-        images: Pictures by the names that the agent has for them, in any form that
+        images: Images by the names that the agent has for them, in any form that
             `ChatQwenVL.locate` takes. With them, it can name no others. Without them it names
-            addresses, whose sizes must be given, and files inside of the model's `media_roots`.
-        **options: As of `locate_task`, for every call.
+            URLs, whose sizes must be given, and files inside of the model's `media_roots`.
+        **options: Options of `locate` for every call.
 
     Example:
         >>> from langchain_qwen_vl import ChatQwenVL
@@ -137,7 +138,9 @@ def locate_tool(
         ...     print(tool.invoke({"image": "desk", "what": "red things"}))
         1 box in a picture of 640 x 480 pixels: red [64, 48, 192, 240].
     """
-    tool = GroundingTool(grounder=ChatGrounder(model), media=images, options=options)
+    check_options("locate", options)
+    grounder = make_grounder(model, _NO_STREAM)
+    tool = GroundingTool(grounder=grounder, media=images, options=options)
     return _make_tool(
         tool.locate,
         tool.alocate,
@@ -148,20 +151,25 @@ def locate_tool(
 
 
 def timeline_tool(
-    model: BaseChatModel, videos: Mapping[str, object] | None = None, **options: Any
+    model: BaseChatModel,
+    /,
+    videos: Mapping[str, object] | None = None,
+    **options: Unpack[TimelineOptions],
 ) -> StructuredTool:
-    """Make a tool with which an agent finds out when things happen in videos.
+    """Create a tool with which an agent finds out when things happen in videos.
 
-    It answers in words; the message's `artifact` is the `Timeline`.
+    It answers with text; the message's `artifact` is the `Timeline`.
 
     Args:
         model: Whom to ask.
         videos: Videos by the names that the agent has for them, in any form that
             `ChatQwenVL.timeline` takes. With them, it can name no others. Without them it names
-            addresses, and files inside of the model's `media_roots`.
-        **options: As of `find_events_task`, for every call.
+            URLs, and files inside of the model's `media_roots`.
+        **options: Options of `timeline` for every call.
     """
-    tool = GroundingTool(grounder=ChatGrounder(model), media=videos, options=options)
+    check_options("timeline", options)
+    grounder = make_grounder(model, _NO_STREAM)
+    tool = GroundingTool(grounder=grounder, media=videos, options=options)
     return _make_tool(
         tool.timeline,
         tool.atimeline,
@@ -175,17 +183,13 @@ def _make_tool(
     find: Callable[..., _Found], afind: Callable[..., Awaitable[_Found]], **described: Any
 ) -> StructuredTool:
     def answer(**arguments: str) -> tuple[str, _Found]:
-        try:
+        with _tool_errors():
             found = find(**arguments)
-        except _REPORTED as error:
-            raise ToolException(str(error)) from error
         return found.describe(), found
 
     async def aanswer(**arguments: str) -> tuple[str, _Found]:
-        try:
+        with _tool_errors():
             found = await afind(**arguments)
-        except _REPORTED as error:
-            raise ToolException(str(error)) from error
         return found.describe(), found
 
     return StructuredTool.from_function(
@@ -197,58 +201,36 @@ def _make_tool(
     )
 
 
-def _settings_of(model: BaseChatModel) -> QwenVLSettings:
-    if not isinstance(model, QwenVLSettings):
-        raise ConfigurationError(f"Pass a ChatQwenVL, not a {type(model).__name__}.")
-    return model
+@contextmanager
+def _tool_errors() -> Iterator[None]:
+    try:
+        yield
+    except _REPORTED as error:
+        raise ToolException(str(error)) from error
 
 
-def _take(values: Any, kind: str) -> tuple[object, Any, dict[str, Any]]:
+def _take(values: Any, kind: str, options: Mapping[str, Any]) -> tuple[object, Any, dict[str, Any]]:
     """Take apart what a runnable is given: the medium, what to look for, and options."""
     if not isinstance(values, Mapping) or values.get(kind) is None:
         raise ConfigurationError(f'Pass a dict: {{"{kind}": …, "what": …}}.')
-    rest = {name: value for name, value in values.items() if name not in {kind, "what"}}
-    return values[kind], values.get("what"), rest
+    own = {name: value for name, value in values.items() if name not in {kind, "what"}}
+    return values[kind], values.get("what"), {**options, **own}
 
 
-def _to_answer(message: AIMessage) -> Answer:
+def _to_message(task: GroundingTask[Any]) -> HumanMessage:
+    part = task.part
+    kind = type(part).__name__.lower()
+    # Every other field of a part is an option that its block may hold.
+    names = [name for name in part.__dataclass_fields__ if name not in {"source", "where"}]
+    options = omit_none(**{name: getattr(part, name) for name in names})
+    block = {"type": kind, kind: to_value(part.source), **options}
+    return HumanMessage([block, {"type": "text", "text": task.prompt}])
+
+
+def _to_reply(message: AIMessage) -> Reply:
     reported = message.response_metadata
-    return Answer(
+    return Reply(
         text=str(message.text),
         finish_reason=reported.get("finish_reason"),
         image_hw=reported.get("image_hw"),
     )
-
-
-def _to_message(question: Question) -> HumanMessage:
-    block = _to_block(question.part)
-    return HumanMessage([block, {"type": "text", "text": question.prompt}])
-
-
-def _to_block(part: Image | Video) -> dict[str, Any]:
-    """Give the block that is read as this part again."""
-    if isinstance(part, Image):
-        names: tuple[str, ...] = ("min_pixels", "max_pixels", "detail", "cache_control")
-        held = {"type": "image", "image": _to_value(part.source)}
-    else:
-        names = ("fps", "min_pixels", "max_pixels", "total_pixels", "start", "end")
-        names += ("max_frames", "video_mode", "cache_control")
-        held = {"type": "video", "video": _to_value(part.source)}
-    options = {name: getattr(part, name) for name in names}
-    return {**held, **{name: value for name, value in options.items() if value is not None}}
-
-
-def _to_value(source: Source | Frames) -> Any:
-    match source:
-        case Url(url=value) | Inline(data=value):
-            return value
-        case DataUrl():
-            return source.url if source.data is None else source.data
-        case LocalFile(path=path):
-            return path if source.is_trusted else str(path)
-        case OpenFile(file=file):
-            return file
-        case Pixels(image=image):
-            return image
-        case Frames(frames=frames):
-            return [_to_value(frame) for frame in frames]

@@ -33,10 +33,12 @@ from qwen_vl.content import Part, Reasoning, Role, Text, ToolPart, ToolResult, T
 from qwen_vl.errors import AnswerFormatError, UnsupportedContentError
 from qwen_vl.parsing import parse_arguments
 from qwen_vl.prototype import Prototype
-from qwen_vl.reply import Delta, Reply, ResponseMetadata, ToolCallDelta, Usage, omit_none, to_dicts
+from qwen_vl.reply import Delta, Reply, ResponseMetadata, Usage, omit_none, to_dicts
+from qwen_vl.request.build import build_request
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.tokens.conversation import ASSUMED_VIDEO_SECONDS, count_tokens
 from qwen_vl.tokens.text import estimate_text_tokens
+from qwen_vl.wire.protocols import read_usage
 
 PROVIDER = "qwen_vl"
 """Name of the provider in LangChain's metadata (`model_provider`, `ls_provider`)."""
@@ -62,7 +64,7 @@ def to_turns(messages: Sequence[BaseMessage]) -> tuple[Turn, ...]:
         messages: LangChain's messages.
 
     Raises:
-        UnsupportedContentError: A block or a message has no place at the service.
+        UnsupportedContentError: A block or a message is not supported by the service.
 
     Example:
         >>> from langchain_core.messages import HumanMessage
@@ -97,7 +99,7 @@ def _to_turn(message: BaseMessage, where: str) -> Turn:
             return Turn(role=role, parts=_parts(message, where), name=message.name)
         case _:
             raise UnsupportedContentError(
-                f"A message of type {message.type!r} has no place at Qwen VL.",
+                f"A message of type {message.type!r} is not supported by Qwen VL.",
                 where=where,
                 remedy="Pass system, human, ai and tool messages.",
             )
@@ -114,7 +116,7 @@ def _parts(message: BaseMessage, where: str) -> tuple[Part, ...]:
 def _assistant_parts(message: AIMessage, where: str) -> Iterator[Part]:
     if message.additional_kwargs.get("function_call") and not message.tool_calls:
         raise UnsupportedContentError(
-            "A function_call, which OpenAI's API has given up, has no place at Qwen VL.",
+            "A function_call, which OpenAI's API has given up, is not supported by Qwen VL.",
             where=f"{where}.additional_kwargs",
             remedy="Put it into tool_calls, with an id.",
         )
@@ -150,7 +152,7 @@ def _assistant_parts(message: AIMessage, where: str) -> Iterator[Part]:
 
 
 def _to_call(block: dict[str, Any], where: str) -> content.ToolCall:
-    """Read a call that stands in the content alone, as LangChain, Anthropic or OpenAI write it."""
+    """Read a call that is only in the content, as LangChain, Anthropic or OpenAI write it."""
     values: Any = next((block[key] for key in ("args", "input", "arguments") if block.get(key)), {})
     return content.ToolCall(
         id=str(block.get("call_id") or block.get("id") or ""),
@@ -161,7 +163,7 @@ def _to_call(block: dict[str, Any], where: str) -> content.ToolCall:
 
 
 def _to_text(arguments: object, where: str) -> str:
-    """Give the text that the model wrote as it is, and write anything else as JSON."""
+    """Return the text that the model wrote as it is, and write anything else as JSON."""
     return arguments if isinstance(arguments, str) else _to_json(arguments, where)
 
 
@@ -170,9 +172,9 @@ def _to_json(arguments: object, where: str) -> str:
         return json.dumps(arguments, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise UnsupportedContentError(
-            f"The arguments of a tool call are no JSON: {error}.",
+            f"The arguments of a tool call are not JSON: {error}.",
             where=where,
-            remedy="Give them as text, numbers, lists and dicts.",
+            remedy="Pass them as text, numbers, lists and dicts.",
         ) from error
 
 
@@ -272,10 +274,32 @@ def to_usage_metadata(usage: Usage | None) -> UsageMetadata | None:
     )
 
 
+def get_usage(message: BaseMessage) -> Usage:
+    """Return the token counts of an answer, those of images and videos included.
+
+    They are the counts of `usage_metadata`, whose type lacks keys for images and videos.
+
+    Args:
+        message: An answer of `ChatQwenVL`, or the sum of a stream's chunks.
+
+    Raises:
+        ConfigurationError: The message lacks token counts.
+
+    Example:
+        >>> from langchain_qwen_vl import ChatQwenVL
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> with Sandbox() as sandbox:
+        ...     answer = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox").invoke("Hello")
+        >>> get_usage(answer).input_tokens == answer.usage_metadata["input_tokens"]
+        True
+    """
+    return read_usage(message.response_metadata.get("token_usage"))
+
+
 def to_metadata(
     metadata: Reply | ResponseMetadata | None, logprobs: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Convert what is known of an answer beside its text, as far as it was told.
+    """Convert what is known of an answer beside its text, as far as it was reported.
 
     Args:
         metadata: Of the answer.
@@ -347,7 +371,7 @@ class _ConvertibleChunk:
 class AIMessageChunk(_ConvertibleChunk, LangChainMessageChunk):
     """LangChain's chunk, which repairs no tool call of an answer that has ended.
 
-    While an answer comes, LangChain closes the arguments of its tool calls wherever they break off,
+    While an answer comes, LangChain closes the arguments of its tool calls where they break off,
     so that programs can show them early. It does the same when the answer has ended: a call that
     was cut would be run with what had come of its arguments, and the tool's defaults for the rest.
     """
@@ -447,7 +471,7 @@ def to_chunk(delta: Delta) -> AIMessageChunk:
         'A cat.'
     """
     metadata = delta.metadata
-    chunk: AIMessageChunk = _MESSAGE.copy_with(
+    return _MESSAGE.copy_with(
         content=delta.text,
         additional_kwargs={"reasoning_content": delta.reasoning} if delta.reasoning else {},
         usage_metadata=to_usage_metadata(metadata.usage) if metadata else None,
@@ -456,17 +480,16 @@ def to_chunk(delta: Delta) -> AIMessageChunk:
             if metadata or delta.logprobs
             else {"model_provider": PROVIDER}
         ),
-        **(_read_calls(delta.tool_calls) if delta.tool_calls else {}),
+        **(_read_calls(delta) if delta.tool_calls else {}),
     )
-    if delta.tool_calls and delta.finish_reason:
-        # A stream of one piece, such as a whole answer where a stream was asked for.
-        chunk.read_calls()
-    return chunk
 
 
-def _read_calls(pieces: tuple[ToolCallDelta, ...]) -> dict[str, Any]:
-    """Give what `AIMessageChunk` itself makes of pieces of tool calls."""
-    read = [_read_partial_call(piece.name, piece.arguments, piece.id) for piece in pieces]
+def _read_calls(delta: Delta) -> dict[str, Any]:
+    """Read tool calls as `AIMessageChunk` itself does."""
+    pieces = delta.tool_calls
+    # A stream may be of one piece, such as a whole answer where a stream was asked for.
+    read_piece = read_call if delta.finish_reason else _read_partial_call
+    read = [read_piece(piece.name, piece.arguments, piece.id) for piece in pieces]
     return {
         "tool_calls": [call for call in read if call["type"] == "tool_call"],
         "invalid_tool_calls": [call for call in read if call["type"] == "invalid_tool_call"],
@@ -514,13 +537,13 @@ def count_message_tokens(
         messages: LangChain's messages.
         settings: The model, with its pixel limits, `fps` and media policy.
         tools: Tools that would be bound.
-        video_seconds: Length that a video is taken for where it cannot be looked at.
+        video_seconds: Assumed length of a video that cannot be read.
         count_text: Counts the tokens of a text.
         **call: Options of the call, such as `model` or `max_pixels`.
 
     Raises:
-        UnsupportedContentError: A block or a message has no place at the service.
-        MediaError: A picture or video cannot be read or is none.
+        UnsupportedContentError: A block or a message is not supported by the service.
+        MediaError: An image or video cannot be read or is none.
 
     Example:
         >>> from langchain_core.messages import HumanMessage
@@ -531,13 +554,14 @@ def count_message_tokens(
     """
     if tools:
         call["tools"] = to_tools(tools)
-    request = settings.make_request(to_turns(messages), **call)
+    request = build_request(settings, to_turns(messages), **call)
     return count_tokens(
         request.turns,
-        request.model,
+        request.known_model,
         parameters=request.parameters,
         policy=request.policy,
         server=request.server,
+        model_family=request.model_family,
         video_seconds=video_seconds,
         count_text=count_text,
     )

@@ -12,13 +12,13 @@ from qwen_vl.specs.models import (
     DEFAULT_REASONING_EFFORT,
     REASONING_EFFORTS,
     ModelSpec,
-    get_model_spec,
 )
 from qwen_vl.specs.servers import (
     DEFAULT_PROTOCOL,
     DEFAULT_SERVER,
     Protocol,
     Server,
+    get_served_spec,
     get_server_spec,
 )
 
@@ -34,7 +34,7 @@ def to_langchain_profile(
     Args:
         model: Model id.
         protocol: How the hosted service is spoken to.
-        server: Which server is asked: those of one's own call tools and hold to a schema with
+        server: Which server is asked: self-hosted ones call tools and hold to a schema with
             every model.
 
     Example:
@@ -42,7 +42,7 @@ def to_langchain_profile(
         >>> profile["max_input_tokens"], profile["video_inputs"], profile["structured_output"]
         (260096, True, False)
     """
-    spec = get_model_spec(model)
+    spec = get_served_spec(model, server)
     is_own = server != DEFAULT_SERVER
     # The service forces no tool, and holds to no schema, while a model thinks.
     is_bound = spec.thinking == "always" and not is_own
@@ -55,9 +55,9 @@ def to_langchain_profile(
         image_url_inputs=spec.accepts_vision,
         video_inputs=spec.accepts_vision and spec.accepts_video,
         audio_inputs=spec.accepts_audio,
-        # Its pages are sent as pictures.
+        # Its pages are sent as images.
         pdf_inputs=spec.accepts_vision and reads_pdf(),
-        # A tool's pictures are sent in a user message after the tools'.
+        # A tool's images are sent in a user message after the tools'.
         image_tool_message=spec.accepts_vision and calls_tools,
         pdf_tool_message=spec.accepts_vision and calls_tools and reads_pdf(),
         text_outputs=True,

@@ -1,7 +1,8 @@
 """Answers that follow a schema: `with_structured_output`, by all three methods."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from langchain_core.exceptions import OutputParserException
@@ -123,40 +124,61 @@ class _ParsedBeside:
 
     def transform(self, answers: Iterator[Any], config: RunnableConfig) -> Iterator[AddableDict]:
         """Parse an answer when its last piece has come."""
-        whole: Any = None
+        whole = _Whole(self._parser, config)
         for answer in answers:
-            whole = _add(whole, answer["raw"])
-            yield AddableDict(answer)
-        try:
-            yield _parsed(self._parser.invoke(whole, config))
-        except ValueError as error:
-            yield _unparsed(error)
+            yield whole.add(answer)
+        yield whole.parse()
 
     async def atransform(
         self, answers: AsyncIterator[Any], config: RunnableConfig
     ) -> AsyncIterator[AddableDict]:
         """Parse an answer when its last piece has come; see `transform`."""
-        whole: Any = None
+        whole = _Whole(self._parser, config)
         async for answer in answers:
-            whole = _add(whole, answer["raw"])
-            yield AddableDict(answer)
-        try:
-            yield _parsed(await self._parser.ainvoke(whole, config))
-        except ValueError as error:
-            yield _unparsed(error)
+            yield whole.add(answer)
+        yield await whole.aparse()
 
 
-def _add(whole: Any, piece: Any) -> Any:
-    return piece if whole is None else whole + piece
+class _Whole:
+    """An answer as it comes, and what it reads as in the end.
+
+    Args:
+        parser: Reads whole answers.
+        config: Of the run.
+    """
+
+    def __init__(self, parser: Parser, config: RunnableConfig) -> None:
+        self._parser = parser
+        self._config = config
+        self._raw: Any = None
+
+    def add(self, answer: Mapping[str, Any]) -> AddableDict:
+        """Take in the next piece, and pass it on."""
+        piece = answer["raw"]
+        self._raw = piece if self._raw is None else self._raw + piece
+        return AddableDict(answer)
+
+    def parse(self) -> AddableDict:
+        """Parse what has come."""
+        with _reported() as parsed:
+            parsed["parsed"] = self._parser.invoke(self._raw, self._config)
+        return parsed
+
+    async def aparse(self) -> AddableDict:
+        """Parse what has come; see `parse`."""
+        with _reported() as parsed:
+            parsed["parsed"] = await self._parser.ainvoke(self._raw, self._config)
+        return parsed
 
 
-def _parsed(value: Any) -> AddableDict:
-    return AddableDict(parsed=value, parsing_error=None)
-
-
-def _unparsed(error: ValueError) -> AddableDict:
-    # Those of LangChain's parsers and of pydantic.
-    return AddableDict(parsed=None, parsing_error=error)
+@contextmanager
+def _reported() -> Iterator[AddableDict]:
+    parsed = AddableDict(parsed=None, parsing_error=None)
+    try:
+        yield parsed
+    except ValueError as error:
+        # Those of LangChain's parsers and of pydantic.
+        parsed["parsing_error"] = error
 
 
 def _to_json_parser(schema: Schema | None) -> Parser:
@@ -198,7 +220,7 @@ class _JsonParser(BaseCumulativeTransformOutputParser[Any]):
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         if not _has_ended(result, partial=partial):
             return self.inner.parse_result(result, partial=partial)
-        return self.inner.parse_result([Generation(text=_read_whole(result[0].text))])
+        return self.inner.parse_result([Generation(text=_read_whole(result[0]))])
 
     @override
     def parse(self, text: str) -> Any:
@@ -214,7 +236,7 @@ class _PydanticCallParser(PydanticToolsParser):
 
 
 class _JsonCallParser(JsonOutputKeyToolsParser):
-    """The same for schemas that are no class."""
+    """Hold answers to a schema that is not a class."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         has_ended = _has_ended(result, partial=partial)
@@ -222,7 +244,7 @@ class _JsonCallParser(JsonOutputKeyToolsParser):
 
 
 def _has_ended(result: Sequence[Generation], *, partial: bool) -> bool:
-    """Tell whether an answer has ended, be it streamed or not.
+    """Return whether an answer has ended, be it streamed or not.
 
     Raises:
         OutputParserException: It was cut off.
@@ -237,16 +259,20 @@ def _has_ended(result: Sequence[Generation], *, partial: bool) -> bool:
     return not partial or reason is not None or is_last
 
 
-def _read_whole(text: str) -> str:
+def _read_whole(answer: Generation) -> str:
     """Return the JSON of a whole answer, without what stands around it.
 
     Raises:
         OutputParserException: The answer is not JSON, or its JSON breaks off.
     """
+    text = answer.text
     try:
         return json.dumps(parse_whole_json(text))
     except AnswerFormatError as error:
-        raise OutputParserException(str(error), llm_output=text) from error
+        beside = getattr(getattr(answer, "message", None), "additional_kwargs", {})
+        reasoning = beside.get("reasoning_content") if not text.strip() else None
+        problem = f"The answer is empty; its reasoning reads: {reasoning!r}" if reasoning else error
+        raise OutputParserException(str(problem), llm_output=text) from error
 
 
 def _check_called(parsed: Any, result: Sequence[Generation], has_ended: bool) -> Any:
@@ -259,6 +285,6 @@ def _check_called(parsed: Any, result: Sequence[Generation], has_ended: bool) ->
             f"{invalid[0]['error']} It reads: {invalid[0]['args']!r}", llm_output=invalid[0]["args"]
         )
     raise OutputParserException(
-        "The model answered in words instead of calling the tool that stands for the schema.",
+        "The model answered with text instead of calling the tool that stands for the schema.",
         llm_output=result[0].text,
     )

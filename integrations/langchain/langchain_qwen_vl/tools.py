@@ -25,6 +25,6 @@ def to_tools(tools: Sequence[Tool], *, strict: bool | None = None) -> list[dict[
     for tool in converted:
         if "function" not in tool:
             raise ConfigurationError(
-                f"A tool of type {tool.get('type')!r} has no place at Qwen VL. Pass functions."
+                f"A tool of type {tool.get('type')!r} is not supported by Qwen VL. Pass functions."
             )
     return converted

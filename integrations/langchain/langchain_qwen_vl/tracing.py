@@ -1,10 +1,11 @@
-"""Makes a conversation that holds bytes, paths and pictures fit for JSON.
+"""Makes a conversation that holds bytes, paths and images fit for JSON.
 
-LangChain traces and caches a call before the model sees it, by the text of its messages: a picture
-object there becomes its memory address, and another picture's cached answer is returned.
+LangChain traces and caches a call before the model sees it, by the text of its messages: an image
+object there becomes its memory address, and another image's cached answer is returned.
 """
 
 import base64
+import io
 import numbers
 from collections.abc import Mapping, Sequence
 from copy import copy, deepcopy
@@ -16,9 +17,18 @@ from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.prompt_values import ChatPromptValue
 
 from langchain_qwen_vl.blocks import InlineBlock, ReplacedBlock, kind_of, sniff_base64, to_part
-from qwen_vl.content import DataUrl, Inline, Unsupported
+from qwen_vl.content import (
+    DataUrl,
+    Inline,
+    OpenFile,
+    Pixels,
+    Unsupported,
+    is_pixels,
+    read_row,
+    to_source,
+)
 from qwen_vl.errors import ContentError, UnsupportedContentError
-from qwen_vl.media import prepare_one, sniff, to_json_safe
+from qwen_vl.media import sniff, to_json_safe, to_text
 from qwen_vl.media.pdf import PDF_TYPE
 from qwen_vl.media.tool_content import write_note
 from qwen_vl.request.types import MediaPolicy
@@ -27,6 +37,7 @@ _Message = TypeVar("_Message", bound=BaseMessage)
 _Kind = Literal["image", "video", "audio", "file"]
 
 _BASE64_KEYS = frozenset({"base64", "data"})
+_FRAME_KEYS = frozenset({"video", "frames"})
 _MEDIA_KEYS = ("image", "video", *sorted(_BASE64_KEYS))
 _BYTES = (bytes, bytearray, memoryview)
 _UNKNOWN_TYPE = "application/octet-stream"
@@ -39,22 +50,21 @@ class SerializablePrompt(ChatPromptValue):
 def to_safe_message(
     message: _Message, where: str, policy: MediaPolicy, *, is_traced: bool = True
 ) -> _Message:
-    """Give the message with every raw value in its blocks turned into text.
+    """Return the message with every raw value in its blocks turned into text.
 
     Args:
         message: Any message; it is not changed.
         where: Its place, as `messages[0]`.
         policy: How much may be inlined.
         is_traced: Whether anybody reads the text. Where nobody does, bytes are carried along, and
-            not spelt: that takes as long as all the rest of a request.
+            not written: that takes as long as all the rest of a request.
 
     Returns:
         The message itself where nothing had to change, else a copy.
 
-    Raises:
-        MediaError: A raw value is no picture or video. In a tool message such a value becomes a
-            text block instead: what happens to it is decided where the request is prepared.
-        UnsupportedContentError: A value is of a kind that nothing can be made of, likewise.
+    A value that is not an image or video, or of a kind that nothing can be made of, becomes a text
+    block that carries the error. What happens to it is decided where the request is prepared,
+    inside the run that tracers see.
 
     Example:
         >>> from langchain_core.messages import HumanMessage
@@ -65,9 +75,15 @@ def to_safe_message(
     """
     if isinstance(message.content, str):
         return message
-    make = _safe_tool_block if isinstance(message, ToolMessage) else _safe_block
+    is_from_tool = isinstance(message, ToolMessage)
     blocks = [
-        make(block, f"{where}.content[{index}]", policy, is_traced=is_traced)
+        _replace_refused(
+            block,
+            f"{where}.content[{index}]",
+            policy,
+            is_traced=is_traced,
+            is_from_tool=is_from_tool,
+        )
         if isinstance(block, dict)
         else block
         for index, block in enumerate(message.content)
@@ -78,7 +94,7 @@ def to_safe_message(
 
 
 def holds_raw_values(messages: Sequence[BaseMessage]) -> bool:
-    """Tell whether anything in the messages has to be read or encoded.
+    """Return whether anything in the messages has to be read or encoded.
 
     Args:
         messages: Any messages.
@@ -95,11 +111,11 @@ def _is_raw(value: object) -> bool:
     return any(map(_is_raw, value)) if isinstance(value, list | tuple) else True
 
 
-def _safe_tool_block(
-    block: dict[str, Any], where: str, policy: MediaPolicy, *, is_traced: bool = True
+def _replace_refused(
+    block: dict[str, Any], where: str, policy: MediaPolicy, **options: bool
 ) -> dict[str, Any]:
     try:
-        return _safe_block(block, where, policy, is_traced=is_traced, is_from_tool=True)
+        return _safe_block(block, where, policy, **options)
     except ContentError as error:
         part = Unsupported(error=error, kind=_kind_of(block), where=where)
         return ReplacedBlock({"type": "text", "text": write_note(part, error)}, part)
@@ -116,21 +132,28 @@ def _safe_block(
     safe = block
     if _is_raw(block):
         kind = _kind_of(block)
-        held = next((name for name in _MEDIA_KEYS if isinstance(block.get(name), _BYTES)), None)
+        block = {name: _unwrap(held) for name, held in block.items()}
+        held = next((name for name in _MEDIA_KEYS if _is_carried(block.get(name), kind)), None)
         if held is not None and kind in {"image", "video"}:
             return _carry(block, held, kind, where, policy, is_traced=is_traced)
-        safe = _Safety(kind, where, policy, is_from_tool).of(block, "")
+        safe = _Safety(kind, where, policy, is_from_tool, is_traced).of(block, "")
     if safe.get("type") != "image":
         return safe
     if "base64" in safe and "mime_type" not in safe:
-        # LangChain's tracing raises for an inline picture without a type.
+        # LangChain's tracing raises for an inline image without a type.
         held = safe["base64"]
         sniffed = sniff_base64(held) if isinstance(held, str) else None
         return {**safe, "mime_type": sniffed or _UNKNOWN_TYPE}
     if "text" in safe:
-        # And for a picture block that holds text; our own error says more.
+        # And for an image block that holds text; our own error says more.
         to_part(safe, where)
     return safe
+
+
+def _unwrap(value: Any) -> Any:
+    """Take the bytes or the path out of a row of a Hugging Face data set."""
+    is_row = isinstance(value, Mapping) and value and value.keys() <= {"bytes", "path"}
+    return read_row(value) if is_row else value
 
 
 def _carry(
@@ -142,17 +165,31 @@ def _carry(
     *,
     is_traced: bool,
 ) -> dict[str, Any]:
-    """Give bytes as LangChain's own block."""
-    ready = prepare_one(Inline(bytes(block[name])), kind, where, policy)
+    """Return bytes or pixels as LangChain's own block."""
+    value = block[name]
+    source = value if isinstance(value, DataUrl) else to_source(value)
+    if not isinstance(source, DataUrl | Inline | OpenFile | Pixels):  # pragma: no cover
+        raise TypeError(source)
     beside = {key: held for key, held in block.items() if key != name}
-    if not isinstance(ready, DataUrl):  # pragma: no cover - bytes never come back as an address.
-        raise TypeError(ready)
+    text, media_type = "", str(block.get("mime_type") or _UNKNOWN_TYPE)
+    if isinstance(source, DataUrl):
+        media_type = source.media_type
+        text = source.to_base64() if is_traced else ""
+    elif is_traced or isinstance(source, OpenFile):
+        # A file object is read once: another attempt might find nothing more in it.
+        text, source = to_text(source, kind, where, policy)
+        media_type = source.media_type or _UNKNOWN_TYPE
     type_name = "media_type" if "media_type" in block else "mime_type"
-    is_spelt = is_traced or ready.data is None
-    text = ready.to_base64() if is_spelt else ""
-    spelt = {"type": kind, "base64": text, type_name: ready.media_type}
-    safe = {**_safe_block(beside, where, policy), **spelt}
-    return safe if ready.data is None else InlineBlock(safe, ready.data)
+    spelt = {"type": kind, "base64": text, type_name: media_type}
+    return InlineBlock({**_safe_block(beside, where, policy), **spelt}, source)
+
+
+def _is_carried(value: object, kind: str) -> bool:
+    if isinstance(value, io.TextIOBase):
+        return False
+    is_file = callable(getattr(value, "read", None))
+    is_held = isinstance(value, (*_BYTES, DataUrl)) or is_file
+    return is_held or (kind == "image" and is_pixels(value))
 
 
 def _kind_of(block: Mapping[str, Any]) -> _Kind:
@@ -175,10 +212,13 @@ class _Safety:
     where: str
     policy: MediaPolicy
     is_from_tool: bool = False
+    is_traced: bool = True
 
     def of(self, value: Any, key: str) -> Any:
         if value is None or isinstance(value, str | int | float):
             return value
+        if key == "timestamps" and hasattr(value, "tolist"):
+            return value.tolist()
         if isinstance(value, numbers.Real):
             # Numbers of numpy, as options often are.
             return int(value) if isinstance(value, numbers.Integral) else float(value)
@@ -197,6 +237,11 @@ class _Safety:
 
     def _text_of(self, value: Any, key: str) -> str:
         is_bytes = isinstance(value, bytes | bytearray | memoryview)
+        is_held = is_bytes or isinstance(value, DataUrl) or is_pixels(value)
+        if not self.is_traced and key in _FRAME_KEYS and is_held:
+            return value  # type: ignore[no-any-return]  # Nobody reads it as text.
+        if isinstance(value, DataUrl):
+            return value.url
         # A file may hold anything, and what its bytes say counts.
         media_type = (sniff(value) or "") if is_bytes else ""
         found = media_type.partition("/")[0] if self.kind == "file" else self.kind
@@ -207,17 +252,17 @@ class _Safety:
         text = to_json_safe(value, kind, self.where, self.policy)
         if text is None:
             raise UnsupportedContentError(
-                f"{key!r} cannot be a {type(value).__name__}.",
+                f"The {kind} cannot be of type {type(value).__name__}.",
                 where=self.where,
                 remedy=(
-                    "Pass a URL, bytes, Base64, a pathlib.Path, a file object or a decoded picture."
+                    "Pass a URL, bytes, Base64, a pathlib.Path, a file object or a decoded image."
                 ),
             )
         return text
 
 
 def _with_type(safe: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give Base64 where Base64 is promised, and its type beside it."""
+    """Return Base64 where Base64 is promised, with its type."""
     for key in _BASE64_KEYS & safe.keys():
         if safe[key] is values[key] or not safe[key].startswith("data:"):
             continue
@@ -247,7 +292,7 @@ class SerializedCache:
         self._last: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     def recall(self, model: Serializable) -> dict[str, Any]:
-        """Give the model as LangChain's JSON.
+        """Return the model as LangChain's JSON.
 
         Args:
             model: Whose fields are compared with those of the last time.

@@ -1,4 +1,4 @@
-"""A conformance suite for LlamaIndex LLMs that see pictures and videos.
+"""A conformance suite for LlamaIndex LLMs that see images and videos.
 
 Subclass `LLMUnitTests` and `VisionLLMTests` in a test file, say which LLM is meant, and run
 pytest:

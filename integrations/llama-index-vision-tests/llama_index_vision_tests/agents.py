@@ -33,7 +33,7 @@ class LLMAgentTests(LLMSuite):
     @pytest.mark.asyncio
     @streaming
     async def test_agent_uses_tool(self, tool_llm: FunctionCallingLLM, *, streams: bool) -> None:
-        """The tool runs once, and the answer tells what only the tool knows."""
+        """The tool runs once, and the answer states what only the tool knows."""
         items: list[str] = []
 
         def count(item: str) -> str:
@@ -50,7 +50,7 @@ class LLMAgentTests(LLMSuite):
     @pytest.mark.asyncio
     @streaming
     async def test_agent_sees_image(self, tool_llm: FunctionCallingLLM, *, streams: bool) -> None:
-        """The user's message keeps its picture."""
+        """The user's message keeps its image."""
         agent = FunctionAgent(llm=tool_llm, tools=[count_stock], streaming=streams)
         message = user(ImageBlock(image=draw_image("blue")), COLOR_QUESTION)
         assert "blue" in colors_in(str(await agent.run(message)))
@@ -61,7 +61,7 @@ class LLMAgentTests(LLMSuite):
     async def test_agent_sees_image_of_tool(
         self, tool_llm: FunctionCallingLLM, *, streams: bool
     ) -> None:
-        """A tool that returns blocks shows its picture."""
+        """A tool that returns blocks shows its image."""
         self.need("supports_tool_images")
         photos: list[int] = []
 
@@ -81,9 +81,9 @@ class LLMAgentTests(LLMSuite):
     async def test_agent_remembers_image(
         self, tool_llm: FunctionCallingLLM, *, streams: bool
     ) -> None:
-        """A later run with the same memory still has the picture."""
+        """A later run with the same memory still has the image."""
         agent = FunctionAgent(llm=tool_llm, tools=[count_stock], streaming=streams)
-        first = user(ImageBlock(image=draw_image("blue")), "Remember this picture.")
+        first = user(ImageBlock(image=draw_image("blue")), "Remember this image.")
         async with opened_memory() as memory:
             await agent.run(first, memory=memory)
             answer = await agent.run(COLOR_QUESTION, memory=memory)

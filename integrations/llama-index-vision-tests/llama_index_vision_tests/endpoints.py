@@ -21,7 +21,7 @@ COMPLETE_STREAMS = ("stream_complete", "astream_complete")
 
 
 def user(*parts: str | ContentBlock) -> ChatMessage:
-    """Make a user message of blocks; a string is a text block."""
+    """Create a user message of blocks; a string is a text block."""
     blocks = [TextBlock(text=part) if isinstance(part, str) else part for part in parts]
     return ChatMessage(role=MessageRole.USER, blocks=blocks)
 
@@ -62,5 +62,5 @@ async def call(llm: LLM, endpoint: str, *args: Any, **options: Any) -> list[Any]
         values = method(*args, **options)
         return list(values) if streams else [values]
 
-    # Sync endpoints may wait as long as they like, also for an event loop of their own.
+    # Sync endpoints may wait as long as they like, also for their own event loop.
     return await asyncio.to_thread(run)

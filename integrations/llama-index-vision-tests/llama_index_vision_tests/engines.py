@@ -74,7 +74,7 @@ class LLMEngineTests(LLMSuite):
 
     @pytest.fixture
     def loop_of_core(self) -> Iterator[None]:
-        """A current event loop: sync engines take it, or leave one of their own unclosed."""
+        """A current event loop: sync engines take it, or leave their own unclosed."""
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         yield
@@ -84,7 +84,7 @@ class LLMEngineTests(LLMSuite):
     @sync
     @pytest.mark.parametrize("mode", MODES)
     def test_query_sees_image(self, llm: LLM, mode: ResponseMode) -> None:
-        """A multimodal query engine shows the picture of an `ImageNode`."""
+        """A multimodal query engine shows the image of an `ImageNode`."""
         answer = str(_engine(llm, _image(), mode).query(COLOR_QUESTION))
         assert "blue" in colors_in(answer)
 
@@ -97,16 +97,16 @@ class LLMEngineTests(LLMSuite):
 
     @sync
     def test_query_sees_all_images(self, llm: LLM) -> None:
-        """Pictures of several nodes are shown together."""
+        """Images of several nodes are shown together."""
         engine = RetrieverQueryEngine.from_args(
             FixedRetriever([_image("blue"), _image("red")]), llm=llm, multimodal=True
         )
-        question = "Which colour fills the first picture, and which one the second?"
+        question = "Which color fills the first image, and which one the second?"
         assert {"blue", "red"} <= set(colors_in(str(engine.query(question))))
 
     @sync
     def test_streamed_query_sees_image(self, llm: LLM) -> None:
-        """A streaming synthesizer shows the picture too."""
+        """A streaming synthesizer shows the image too."""
         synthesizer = get_response_synthesizer(llm=llm, multimodal=True, streaming=True)
         nodes = [NodeWithScore(node=_image(), score=1.0)]
         answer = str(synthesizer.synthesize(COLOR_QUESTION, nodes=nodes))
@@ -129,7 +129,7 @@ class LLMEngineTests(LLMSuite):
 
     @sync
     def test_multi_modal_chat_engine_sees_image(self, llm: LLM) -> None:
-        """The multi-modal chat engine shows the pictures it retrieves."""
+        """The multi-modal chat engine shows the images it retrieves."""
         engine = MultiModalContextChatEngine.from_defaults(
             FixedRetriever([_image()]), multi_modal_llm=llm, memory=_memory()
         )

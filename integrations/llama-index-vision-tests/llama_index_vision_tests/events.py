@@ -1,4 +1,4 @@
-"""Tests of what LlamaIndex tells observers about calls."""
+"""Tests of what LlamaIndex reports to observers about calls."""
 
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
@@ -40,7 +40,7 @@ class LLMEventTests(LLMSuite):
     @pytest.mark.asyncio
     @every_endpoint
     async def test_events_come_once(self, llm: LLM, endpoint: str) -> None:
-        """A call starts once, ends once, and each chunk of a stream is told."""
+        """A call starts once, ends once, and each chunk of a stream is reported."""
         with recorded_events() as recorder:
             answers = await call(llm, endpoint, _sent(endpoint))
         start = LLMChatStartEvent if "chat" in endpoint else LLMCompletionStartEvent
@@ -71,7 +71,7 @@ class LLMEventTests(LLMSuite):
     @pytest.mark.asyncio
     @every_endpoint
     async def test_events_have_no_secret(self, llm: LLM, endpoint: str) -> None:
-        """Observers send what they are told to other services."""
+        """Observers send what is reported to other services."""
         self.need("secret")
         callbacks = _observe(llm)
         with recorded_events() as events:
@@ -115,7 +115,7 @@ class LLMEventTests(LLMSuite):
     @pytest.mark.asyncio
     @every_endpoint
     async def test_usage_is_counted(self, llm: LLM, endpoint: str) -> None:
-        """What `TokenCountingHandler` counts is the usage that the service told, once."""
+        """What `TokenCountingHandler` counts is the usage that the service reported, once."""
         self.need("returns_usage")
         counter = TokenCountingHandler()
         llm.callback_manager = CallbackManager([counter])
@@ -129,7 +129,7 @@ class LLMEventTests(LLMSuite):
     @pytest.mark.asyncio
     @pytest.mark.parametrize("endpoint", CHAT)
     async def test_image_costs_tokens(self, llm: LLM, endpoint: str) -> None:
-        """The usage counts the picture."""
+        """The usage counts the image."""
         self.need("returns_usage")
         image = ImageBlock(image=draw_image())
         without = (await chat(llm, [user(COLOR_QUESTION)], endpoint))[-1]

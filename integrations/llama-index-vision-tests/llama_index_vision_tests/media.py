@@ -1,4 +1,4 @@
-"""Tests of pictures and videos."""
+"""Tests of images and videos."""
 
 import contextlib
 from pathlib import Path
@@ -29,9 +29,9 @@ VIDEO_SOURCES = ("bytes", "base64", "path", "data_url")
 
 
 class LLMMediaTests(LLMSuite):
-    """Tests that pictures and videos arrive, wherever they come from.
+    """Tests that images and videos arrive, where they come from.
 
-    The suite draws pictures of one colour and asks for it.
+    The suite draws images of one color and asks for it.
 
     Example:
         >>> from llama_index.core.llms.mock import MockFunctionCallingLLM
@@ -44,7 +44,7 @@ class LLMMediaTests(LLMSuite):
     @pytest.mark.parametrize("endpoint", CHAT)
     @pytest.mark.parametrize("color", ["red", "blue"])
     async def test_image_is_seen(self, llm: LLM, endpoint: str, color: str) -> None:
-        """Each chat endpoint sends the picture."""
+        """Each chat endpoint sends the image."""
         image = ImageBlock(image=draw_image(color))
         assert color in await name_colors(llm, image, endpoint=endpoint)
 
@@ -52,7 +52,7 @@ class LLMMediaTests(LLMSuite):
     @pytest.mark.parametrize("endpoint", ["chat", "achat"])
     @pytest.mark.parametrize("source", SOURCES)
     async def test_image_from(self, llm: LLM, source: str, endpoint: str, tmp_path: Path) -> None:
-        """A block's picture is sent wherever it is kept."""
+        """A block's image is sent where it is kept."""
         image = image_of_question(source, tmp_path)
         assert "red" in await name_colors(llm, image, endpoint=endpoint)
 
@@ -67,7 +67,7 @@ class LLMMediaTests(LLMSuite):
     @pytest.mark.asyncio
     @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
     async def test_image_format(self, llm: LLM, form: str) -> None:
-        """The type of a picture is told by its content."""
+        """The type of an image is determined from its content."""
         if form not in self.image_formats:
             pytest.skip(f"{form} is not in image_formats")
         image = ImageBlock(image=draw_image("blue", form))
@@ -76,7 +76,7 @@ class LLMMediaTests(LLMSuite):
     @pytest.mark.asyncio
     @pytest.mark.parametrize("endpoint", CHAT)
     async def test_image_from_url(self, llm: LLM, endpoint: str, media_server: MediaServer) -> None:
-        """An address is enough."""
+        """A URL is enough."""
         url = self.red_image_url
         if url is None and (self.service_reaches_localhost or self.fetches_urls):
             url = media_server.url("/red.png")
@@ -104,10 +104,10 @@ class LLMMediaTests(LLMSuite):
 
     @pytest.mark.asyncio
     async def test_images_keep_their_order(self, llm: LLM) -> None:
-        """Pictures and texts arrive in the order of the blocks."""
+        """Images and texts arrive in the order of the blocks."""
         red, blue = (ImageBlock(image=draw_image(color)) for color in ("red", "blue"))
         question = (
-            "Name the colour that fills the first picture, then the one that fills the second. "
+            "Name the color that fills the first image, then the one that fills the second. "
             "Answer with the two names only, in this order."
         )
         one = await ask(llm, user("The first:", red, "The second:", blue, question))
@@ -117,11 +117,11 @@ class LLMMediaTests(LLMSuite):
 
     @pytest.mark.asyncio
     async def test_image_of_an_earlier_turn(self, llm: LLM) -> None:
-        """A conversation keeps its pictures."""
+        """A conversation keeps its images."""
         answer = await ask(
             llm,
-            user(ImageBlock(image=draw_image("blue")), "Remember this picture."),
-            ChatMessage(role=MessageRole.ASSISTANT, content="I shall."),
+            user(ImageBlock(image=draw_image("blue")), "Remember this image."),
+            ChatMessage(role=MessageRole.ASSISTANT, content="I will."),
             user(COLOR_QUESTION),
         )
         assert "blue" in colors_in(answer)
@@ -129,7 +129,7 @@ class LLMMediaTests(LLMSuite):
     @pytest.mark.asyncio
     async def test_image_alone(self, llm: LLM) -> None:
         """A message need not have a text."""
-        question = user("Name the colour that fills the picture that I am about to send.")
+        question = user("Name the color that fills the image that I am about to send.")
         waiting = ChatMessage(role=MessageRole.ASSISTANT, content="I am waiting for it.")
         answer = await ask(llm, question, waiting, user(ImageBlock(image=draw_image("blue"))))
         assert "blue" in colors_in(answer)
@@ -137,7 +137,7 @@ class LLMMediaTests(LLMSuite):
     @pytest.mark.asyncio
     @pytest.mark.parametrize("form", ["json", "dict"])
     async def test_image_of_stored_message(self, llm: LLM, form: str) -> None:
-        """A message that was stored still shows its picture."""
+        """A message that was stored still shows its image."""
         message = user(ImageBlock(image=draw_image("blue")), COLOR_QUESTION)
         if form == "json":
             stored = ChatMessage.model_validate_json(message.model_dump_json())
@@ -147,14 +147,14 @@ class LLMMediaTests(LLMSuite):
 
     @pytest.mark.asyncio
     async def test_image_of_memory_buffer(self, llm: LLM) -> None:
-        """A picture stays in `ChatMemoryBuffer`."""
+        """An image stays in `ChatMemoryBuffer`."""
         memory = ChatMemoryBuffer.from_defaults(token_limit=100_000)
         memory.put(user(ImageBlock(image=draw_image("blue")), COLOR_QUESTION))
         assert "blue" in colors_in(await ask(llm, *memory.get()))
 
     @pytest.mark.asyncio
     async def test_image_of_memory(self, llm: LLM) -> None:
-        """A picture stays in `Memory`, the memory of agents."""
+        """An image stays in `Memory`, the memory of agents."""
         async with opened_memory() as memory:
             await memory.aput(user(ImageBlock(image=draw_image("blue")), COLOR_QUESTION))
             messages = await memory.aget()
@@ -162,7 +162,7 @@ class LLMMediaTests(LLMSuite):
 
     @pytest.mark.asyncio
     async def test_image_of_prompt_template(self, llm: LLM) -> None:
-        """A prompt template may have a place for a picture."""
+        """A prompt template may have a place for an image."""
         template = RichPromptTemplate(
             '{% chat role="user" %}{{ image | image }}' + COLOR_QUESTION + "{% endchat %}"
         )
@@ -171,9 +171,9 @@ class LLMMediaTests(LLMSuite):
         assert "blue" in colors_in(await ask(llm, *messages))
 
     @pytest.mark.asyncio
-    @pytest.mark.parametrize("block", [ImageBlock(), ImageBlock(image=b"This is no picture.")])
+    @pytest.mark.parametrize("block", [ImageBlock(), ImageBlock(image=b"This is not an image.")])
     async def test_what_is_no_image_is_refused(self, llm: LLM, block: ImageBlock) -> None:
-        """A picture that cannot be sent is not left out in silence."""
+        """An image that cannot be sent is not left out in silence."""
         with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the LLM's matter.
             await chat(llm, [user(block, COLOR_QUESTION)])
 
@@ -188,7 +188,7 @@ class LLMMediaTests(LLMSuite):
     @pytest.mark.asyncio
     @pytest.mark.parametrize("source", VIDEO_SOURCES)
     async def test_video_from(self, llm: LLM, source: str, tmp_path: Path) -> None:
-        """A block's video is sent wherever it is kept."""
+        """A block's video is sent where it is kept."""
         self.need("supports_video")
         assert VIDEO_COLOR in await name_colors(llm, video_block(source, tmp_path))
 
@@ -203,7 +203,7 @@ class LLMMediaTests(LLMSuite):
 
     @pytest.mark.asyncio
     async def test_video_from_url(self, llm: LLM, media_server: MediaServer) -> None:
-        """The address of a video is enough, and is left to the service."""
+        """The URL of a video is enough, and is left to the service."""
         self.need("supports_video")
         if not self.service_reaches_localhost and not self.fetches_urls:
             pytest.skip("service_reaches_localhost is False")
@@ -216,7 +216,7 @@ class LLMMediaTests(LLMSuite):
         """A message may hold both."""
         self.need("supports_video")
         image, video = ImageBlock(image=draw_image("blue")), VideoBlock(video=read_video())
-        question = "Name the colour that fills the picture, and the one that fills the video."
+        question = "Name the color that fills the image, and the one that fills the video."
         answer = await ask(llm, user(image, video, question))
         assert {"blue", VIDEO_COLOR} <= set(colors_in(answer))
 

@@ -1,4 +1,4 @@
-"""What LlamaIndex tells about calls, written down."""
+"""Records of what LlamaIndex reports about calls."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ class EventRecorder(BaseEventHandler):
             self.events.append(event)
 
     def of(self, *kinds: type[BaseEvent]) -> list[BaseEvent]:
-        """Give the events of some kinds."""
+        """Return the events of some kinds."""
         return [event for event in self.events if isinstance(event, kinds)]
 
 
@@ -56,7 +56,7 @@ def recorded_events() -> Iterator[EventRecorder]:
 
 
 class CallbackRecorder(BaseCallbackHandler):
-    """Keeps what a callback manager is told about LLM calls.
+    """Records what is reported to a callback manager about LLM calls.
 
     Attributes:
         starts: The id and the payload of each start.
@@ -105,7 +105,7 @@ class CallbackRecorder(BaseCallbackHandler):
 
     @property
     def answers(self) -> list[ChatResponse | CompletionResponse]:
-        """The answers that were told at the ends."""
+        """The answers that were reported at the ends."""
         reported = [payload for _, payload in self.ends]
         found = [
             payload.get(EventPayload.RESPONSE) or payload.get(EventPayload.COMPLETION)

@@ -15,6 +15,6 @@ async def opened_memory() -> AsyncIterator[Memory]:
     """
     engine = create_async_engine("sqlite+aiosqlite:///:memory:")
     try:
-        yield Memory.from_defaults(session_id="pictures", token_limit=100_000, async_engine=engine)
+        yield Memory.from_defaults(session_id="images", token_limit=100_000, async_engine=engine)
     finally:
         await engine.dispose()

@@ -1,6 +1,6 @@
-"""The pictures and the video that the suite asks about.
+"""The images and the video that the suite asks about.
 
-Each is of one colour, so that any model that sees it can name it, and none that does not.
+Each is of one color, so that any model that sees it can name it, and none that does not.
 """
 
 import base64
@@ -15,13 +15,13 @@ _COLORS = {
     "green": ((20, 170, 50), (10, 120, 35)),
     "red": ((220, 30, 25), (170, 20, 15)),
 }
-"""What fills a picture, and the darker shade of the shape on it."""
+"""What fills an image, and the darker shade of the shape on it."""
 
 VIDEO_COLOR = "green"
 
 
 def draw_image(color: str = "red", form: str = "PNG") -> bytes:
-    r"""Draw a picture of one colour, with a darker circle on it.
+    r"""Draw an image of one color, with a darker circle on it.
 
     Args:
         color: `blue`, `green` or `red`.
@@ -43,7 +43,7 @@ def draw_image(color: str = "red", form: str = "PNG") -> bytes:
 
 
 def read_video() -> bytes:
-    """Give a green video: MP4 (H.264), 128x128, 3 seconds, 12 frames, a square that moves.
+    """Return a green video: MP4 (H.264), 128x128, 3 seconds, 12 frames, a square that moves.
 
     Drawn with Pillow and encoded with PyAV for this package (`libx264`, 4 frames a second,
     `crf` 30). It is in the public domain (CC0).

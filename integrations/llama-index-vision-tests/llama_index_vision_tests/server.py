@@ -13,7 +13,7 @@ class Download:
     """One request for a file.
 
     Attributes:
-        path: The path of the address.
+        path: The path of the URL.
         headers: The request's headers, their names in lower case.
     """
 
@@ -63,7 +63,7 @@ class MediaServer:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     def url(self, path: str) -> str:
-        """Give the address of a file."""
+        """Return the URL of a file."""
         return f"http://127.0.0.1:{self._server.server_port}{path}"
 
     def __enter__(self) -> Self:

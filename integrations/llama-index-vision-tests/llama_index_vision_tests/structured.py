@@ -36,13 +36,13 @@ class Shelf(BaseModel):
 
 
 class Seen(BaseModel):
-    """What a picture shows."""
+    """What an image shows."""
 
-    color: Literal["blue", "green", "red"] = Field(description="The colour that fills it.")
+    color: Literal["blue", "green", "red"] = Field(description="The color that fills it.")
 
 
 FILL_STOCK = PromptTemplate("Fill in Stock with item='{item}' and count={count}.")
-FILL_SEEN = "Fill in Seen: which colour fills most of the picture?"
+FILL_SEEN = "Fill in Seen: which color fills most of the image?"
 MANNERS = "You are a clerk of the store. You write down what you are told, word for word."
 # Core's structured streams call a deprecated method of pydantic models.
 quiet = pytest.mark.filterwarnings("ignore:The `json` method:DeprecationWarning")
@@ -94,7 +94,7 @@ class LLMStructuredTests(LLMSuite):
     @pytest.mark.asyncio
     @pytest.mark.parametrize("endpoint", PREDICT)
     async def test_image_of_prompt_is_seen(self, llm: LLM, endpoint: str) -> None:
-        """A prompt's picture is asked about."""
+        """A prompt's image is asked about."""
         recorder = _observe(llm)
         (seen,) = await call(llm, endpoint, Seen, _about_image())
         assert type(seen) is Seen

@@ -4,9 +4,9 @@ import base64
 import io
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Self, TypeVar, cast, overload
 
 import pytest
 from llama_index.core.base.llms.types import (
@@ -23,14 +23,55 @@ from llama_index_vision_tests.endpoints import chat, user
 from llama_index_vision_tests.samples import draw_image, read_video, to_data_url
 from llama_index_vision_tests.server import MediaServer
 
-COLOR_QUESTION = "Which colour fills most of it? Answer with the English name of the colour."
+COLOR_QUESTION = "Which color fills most of it? Answer with the English name of the color."
+
+
+_T = TypeVar("_T")
+
+
+class _Default(Generic[_T]):
+    """Computes an attribute until a subclass or an instance sets it."""
+
+    def __init__(self, compute: Callable[[Any], _T]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+        # `ABC` reads it.
+        self.__isabstractmethod__ = getattr(compute, "__isabstractmethod__", False)
+
+    @overload
+    def __get__(self, suite: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, suite: object, owner: type) -> _T: ...
+    def __get__(self, suite: object | None, owner: type) -> Self | _T:
+        return self if suite is None else self._compute(suite)
+
+
+def default(compute: Callable[[Any], _T]) -> _T:
+    """Compute the default of an attribute that subclasses override by a plain value.
+
+    To type checkers it is such a value too, which a property is not: they refuse to override one
+    by an attribute.
+
+    Args:
+        compute: Called with the suite.
+
+    Example:
+        >>> class Suite:
+        ...     @default
+        ...     def supports_video(self) -> bool:
+        ...         return False
+        >>> Suite().supports_video
+        False
+    """
+    attribute: Any = _Default(compute)
+    return cast("_T", attribute)
 
 
 class LLMSuite(ABC):
     """The LLM under test and what it can do.
 
-    Every test class of this package has these properties. Override them as properties or as
-    plain class attributes; a test that a flag switches off is skipped and says which.
+    Every test class of this package has these attributes. Override them as class attributes, as
+    properties, or in a fixture; a test that a flag switches off is skipped and says which.
 
     Example:
         >>> from llama_index.core.llms.mock import MockFunctionCallingLLM
@@ -41,83 +82,83 @@ class LLMSuite(ABC):
         True
     """
 
-    @property
+    @default
     @abstractmethod
     def llm_class(self) -> type[LLM]:
         """The class under test."""
 
-    @property
+    @default
     def llm_params(self) -> dict[str, Any]:
         """The keyword arguments that make an LLM which answers."""
         return {}
 
-    @property
+    @default
     def secret(self) -> str | None:
         """The text that must appear nowhere; `llm_params["api_key"]` if not overridden."""
         key = self.llm_params.get("api_key")
         return key if isinstance(key, str) else None
 
-    @property
+    @default
     def supports_video(self) -> bool:
         """Whether it takes a `VideoBlock`. One that does not must refuse it."""
         return False
 
-    @property
+    @default
     def supports_tools(self) -> bool:
         """Whether it is a `FunctionCallingLLM`."""
         return issubclass(self.llm_class, FunctionCallingLLM)
 
-    @property
+    @default
     def supports_parallel_tool_calls(self) -> bool:
         """Whether one answer may hold several tool calls."""
         return self.supports_tools
 
-    @property
+    @default
     def supports_tool_images(self) -> bool:
-        """Whether it sees the picture in a tool's result."""
+        """Whether it sees the image in a tool's result."""
         return self.supports_tools
 
-    @property
+    @default
     def supports_structured_output(self) -> bool:
         """Whether `structured_predict` and its relatives work."""
         return True
 
-    @property
+    @default
     def thinking_params(self) -> dict[str, Any] | None:
         """Constructor arguments that let it think; `None` if it cannot."""
         return None
 
-    @property
+    @default
     def returns_usage(self) -> bool:
         """Whether `response.raw` holds the token counts, of a stream in its last chunk."""
         return True
 
-    @property
+    @default
     def reads_io_objects(self) -> bool:
         """Whether it reads blocks that hold an open file, such as `BytesIO`."""
         return True
 
-    @property
+    @default
     def image_formats(self) -> tuple[str, ...]:
         """The formats it takes, by their names in Pillow."""
         return ("PNG", "JPEG", "WEBP")
 
-    @property
+    @default
     def fetches_urls(self) -> bool:
-        """Whether it has to download pictures itself, since its service takes no addresses."""
+        """Whether it has to download images itself, since its service takes no URLs."""
         return False
 
-    @property
+    @default
     def service_reaches_localhost(self) -> bool:
         """Whether the service can download from this machine, as a local one can."""
         return False
 
-    @property
+    @default
     def red_image_url(self) -> str | None:
-        """A public address of a red picture, for a service that cannot reach this machine."""
+        """A public URL of a red image, for a service that cannot reach this machine."""
         return None
 
-    @property
+    @default
     def understands(self) -> bool:
         """Whether it understands what it is asked.
 
@@ -128,7 +169,7 @@ class LLMSuite(ABC):
         return True
 
     def is_download_of_service(self, headers: Mapping[str, str]) -> bool:
-        """Tell a local service's own downloads from those of the LLM.
+        """Distinguish a local service's own downloads from those of the LLM.
 
         Args:
             headers: The headers of the download, their names in lower case.
@@ -160,7 +201,7 @@ class LLMSuite(ABC):
 
     @pytest.fixture
     def media_server(self) -> Iterator[MediaServer]:
-        """A web server on this machine with a red picture and a green video."""
+        """A web server on this machine with a red image and a green video."""
         files = {
             "/red.png": (draw_image("red"), "image/png"),
             "/green.mp4": (read_video(), "video/mp4"),
@@ -183,7 +224,7 @@ class LLMSuite(ABC):
 
 
 async def name_colors(llm: LLM, *parts: str | ContentBlock, endpoint: str = "chat") -> list[str]:
-    """Ask for the colour of media, and give the colours in the answer, in order.
+    """Ask for the color of media, and give the colors in the answer, in order.
 
     Args:
         llm: The LLM.
@@ -201,7 +242,7 @@ async def ask(llm: LLM, *messages: ChatMessage, endpoint: str = "chat") -> str:
 
 
 def colors_in(text: str) -> list[str]:
-    """Find the names of the suite's colours.
+    """Find the names of the suite's colors.
 
     Example:
         >>> colors_in("Blue first, then a red one. Blue!")
@@ -211,13 +252,13 @@ def colors_in(text: str) -> list[str]:
 
 
 def image_of_question(source: str, folder: Path, color: str = "red") -> ImageBlock:
-    """Put a drawn picture into a block.
+    """Put a drawn image into a block.
 
     Args:
         source: `bytes`, `base64`, `base64_text`, `path`, `path_without_suffix`, `data_url` or
             `io`.
         folder: Where files are written.
-        color: Its colour.
+        color: Its color.
     """
     data = draw_image(color)
     match source:
@@ -227,7 +268,7 @@ def image_of_question(source: str, folder: Path, color: str = "red") -> ImageBlo
             # The type says bytes, and pydantic takes a text: what many programs do.
             return ImageBlock.model_validate({"image": base64.b64encode(data).decode()})
         case "path" | "path_without_suffix":
-            path = folder / ("picture.png" if source == "path" else "picture")
+            path = folder / ("image.png" if source == "path" else "image")
             path.write_bytes(data)
             return ImageBlock(path=path)
         case "data_url":

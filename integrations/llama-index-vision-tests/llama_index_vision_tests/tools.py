@@ -180,7 +180,7 @@ class LLMToolTests(LLMSuite):
     async def test_result_is_used(
         self, tool_llm: FunctionCallingLLM, endpoint: str, *, is_stored: bool
     ) -> None:
-        """The call and its result go back, and the answer tells what only the tool knows."""
+        """The call and its result go back, and the answer states what only the tool knows."""
         messages = [user("How many are there? Call the tool count_stock with item='bolt'.")]
         (*_, first) = await call(tool_llm, endpoint, [COUNT_STOCK], chat_history=messages)
         messages.append(first.message)
@@ -195,7 +195,7 @@ class LLMToolTests(LLMSuite):
     async def test_image_of_result_is_seen(
         self, tool_llm: FunctionCallingLLM, endpoint: str
     ) -> None:
-        """A tool may give a picture."""
+        """A tool may give an image."""
         self.need("supports_tool_images")
         messages = [user("Call the tool take_photo. " + COLOR_QUESTION)]
         (*_, first) = await call(tool_llm, endpoint, [TAKE_PHOTO], chat_history=messages)
@@ -210,7 +210,7 @@ class LLMToolTests(LLMSuite):
     async def test_image_beside_tools_is_seen(
         self, tool_llm: FunctionCallingLLM, endpoint: str
     ) -> None:
-        """Tools on offer do not push the picture out."""
+        """Tools on offer do not push the image out."""
         message = user(ImageBlock(image=draw_image("blue")), COLOR_QUESTION)
         (*_, answer) = await call(tool_llm, endpoint, [ADD], user_msg=message)
         assert "blue" in colors_in(answer.message.content or "")

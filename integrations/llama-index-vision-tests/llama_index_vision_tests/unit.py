@@ -1,4 +1,4 @@
-"""Tests of the class alone: nothing is sent."""
+"""Tests of the class only: nothing is sent."""
 
 import copy
 import inspect
@@ -32,7 +32,7 @@ class LLMUnitTests(LLMSuite):
         assert isinstance(llm, LLM)
 
     def test_class_name_is_its_own(self) -> None:
-        """Serialized components are told apart by `class_name`."""
+        """Serialized components are identified by `class_name`."""
         bases = [base for base in self.llm_class.__mro__ if _is_of_core(base)]
         taken = {base.class_name() for base in bases if issubclass(base, LLM)}
         assert self.llm_class.class_name()
@@ -43,7 +43,7 @@ class LLMUnitTests(LLMSuite):
         assert llm.metadata.model_name not in {"", "unknown"}
 
     def test_context_window_is_the_models(self, llm: LLM) -> None:
-        """With the default window, an engine asks once for every single picture."""
+        """With the default window, an engine asks once for every single image."""
         assert llm.metadata.context_window != DEFAULT_CONTEXT_WINDOW
         assert llm.metadata.context_window > 0
 
@@ -53,7 +53,7 @@ class LLMUnitTests(LLMSuite):
         assert llm.metadata.num_output < llm.metadata.context_window
 
     def test_is_a_chat_model(self, llm: LLM) -> None:
-        """Engines send pictures to chat models only."""
+        """Engines send images to chat models only."""
         assert llm.metadata.is_chat_model
 
     def test_metadata_tells_tools(self, llm: LLM) -> None:

@@ -33,22 +33,24 @@ _HOMES = {
     "Upload": "storage",
     "serve": "server",
 }
-_EXTRA = frozenset({"av", "python_multipart", "starlette", "uvicorn"})
+_EXTRA = frozenset({"PIL", "av", "orjson", "pybase64", "python_multipart", "starlette", "uvicorn"})
 
 
-def __getattr__(name: str) -> Any:
-    # The pytest plugin of this package is imported in every test run: nothing heavy may
-    # come with it.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        raise ImportError(
-            f'The sandbox needs {error.name}: pip install "qwen-vl[sandbox]"', name=error.name
-        ) from error
+if not TYPE_CHECKING:
+    # Otherwise type checkers accept any name.
+    def __getattr__(name: str) -> Any:
+        # The pytest plugin of this package is imported in every test run: nothing heavy may
+        # come with it.
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in _EXTRA:
+                raise
+            raise ImportError(
+                f'The sandbox needs {error.name}: pip install "qwen-vl[sandbox]"', name=error.name
+            ) from error
 
 
 def __dir__() -> list[str]:

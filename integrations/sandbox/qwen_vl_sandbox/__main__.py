@@ -1,33 +1,50 @@
 """`python -m qwen_vl_sandbox --port 8000`."""
 
 import argparse
+import sys
 from collections.abc import Sequence
-from typing import get_args
 
-from qwen_vl_sandbox import serve
-from qwen_vl_sandbox.specs.servers import ServerName
+_MAX_PORT = 65_535
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and run the sandbox until Ctrl-C."""
+    try:
+        from qwen_vl_sandbox import serve  # noqa: PLC0415 - what it imports may be missing.
+        from qwen_vl_sandbox.specs.servers import SERVERS  # noqa: PLC0415 - as above.
+    except ImportError as error:
+        sys.exit(f"Error: {error}")
     parser = argparse.ArgumentParser(
         prog="python -m qwen_vl_sandbox",
         description="A local endpoint that speaks the Qwen VL protocol and says what it received.",
     )
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free port")
-    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument(
-        "--lenient", action="store_true", help="refuse only what is documented as refused"
+        "--port", type=_port, default=8000, help="port to listen on, 8000 by default; 0: a free one"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="host name or IPv4 address to listen on"
+    )
+    parser.add_argument(
+        "--lenient", action="store_true", help="reject only what is documented as rejected"
     )
     parser.add_argument(
         "--server",
-        choices=get_args(ServerName),
+        choices=("dashscope", *SERVERS),
         default="dashscope",
-        help="the server to imitate; the service itself if not given",
+        help="server to imitate, the hosted service by default",
     )
     options = parser.parse_args(arguments)
-    strict = not options.lenient
-    serve(options.port, options.host, strict=strict, server=options.server)
+    try:
+        serve(options.port, options.host, strict=not options.lenient, server=options.server)
+    except OSError as error:
+        sys.exit(f"Error: {error.strerror or error}")
+
+
+def _port(value: str) -> int:
+    port = int(value)
+    if not 0 <= port <= _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{value} is not between 0 and {_MAX_PORT}")
+    return port
 
 
 if __name__ == "__main__":

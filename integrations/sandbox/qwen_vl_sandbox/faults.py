@@ -12,14 +12,14 @@ BAD_GATEWAY = 502
 SERVER_ERROR = 500
 
 Endpoint = Literal["chat", "uploads", "storage"]
-"""Which kind of request a fault befalls: a question, a policy's, or a file's."""
+"""Which kind of request a fault applies to: a question, a policy's, or a file's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptedAnswer:
     """An answer to give instead of the honest one.
 
-    The request is checked and its media decoded all the same.
+    The request is still checked, and its media decoded.
 
     Args:
         text: The answer's text; a tuple sets where a stream is cut into chunks.
@@ -94,8 +94,8 @@ class Fault:
             as the body of a call that does not stream.
         error_event_after: Sends an error event after this many chunks of a stream and
             ends it; an error in HTTP 200 for a call that does not stream.
-        times: How many requests it befalls.
-        endpoint: Which requests it befalls: `chat`; `uploads`, for the policy of an upload;
+        times: How many requests it applies to.
+        endpoint: Which requests it applies to: `chat`; `uploads`, for the policy of an upload;
             `storage`, for the upload itself, where errors are XML. The latter two are not
             streamed.
 

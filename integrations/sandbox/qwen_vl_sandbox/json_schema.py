@@ -18,7 +18,7 @@ _CLASS = re.compile(r"\[(\^?)(\]?(?:\\.|[^\]\\])*)\]", re.DOTALL)
 
 
 def matching_text(pattern: str) -> str | None:
-    """Make a text that matches, or `None` for a pattern too special for that.
+    """Create a text that matches, or `None` for a pattern too special for that.
 
     Example:
         >>> matching_text("^[A-Z]{2}-[0-9]+$")
@@ -115,15 +115,15 @@ _FORMATS = {
 
 
 def value_for(schema: Any, hint: str, *, root: Any = None) -> Any:
-    """Make a value that a schema allows.
+    """Create a value that a schema allows.
 
     Args:
         schema: A JSON schema.
-        hint: The words for texts without a rule of their own.
+        hint: The words for texts without a specific rule.
         root: Where `$ref` starts from, if not at `schema`.
 
     Raises:
-        ApiError: The schema is no JSON schema.
+        ApiError: The schema is not a JSON schema.
 
     Example:
         >>> schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 2}}}

@@ -16,7 +16,7 @@ from qwen_vl_sandbox.media.hosted_tokens import text_tokens
 from qwen_vl_sandbox.reading.conversation import Conversation, Part, Text
 
 SMALLEST_PREFIX = 1024
-"""Fewest tokens of a prefix. unsure: whether those of pictures count; they do here."""
+"""Fewest tokens of a prefix. unsure: whether those of images count; they do here."""
 
 KEPT_SECONDS = 300.0
 LOOK_BACK = 20
@@ -43,7 +43,7 @@ class PrefixCache:
         self._ends: dict[tuple[str, str, str], float] = {}
 
     def use(self, conversation: Conversation, report: MediaReport) -> CacheUse | None:
-        """Look a request's prefixes up and store them; `None` if it has no marker."""
+        """Look a request's prefixes up and store them; `None` if it lacks a marker."""
         if not any(message.cache_marks for message in conversation.messages):
             return None
         blocks = list(_blocks(conversation, report))
@@ -80,5 +80,5 @@ def _blocks(conversation: Conversation, report: MediaReport) -> Iterator[_Block]
 
 
 def _identity(part: Part) -> bytes:
-    # Where a part stands is no matter of its own: a turn more before it changes the prefix.
+    # The position of a part does not matter by itself: one more turn before it changes the prefix.
     return repr(part if isinstance(part, Text) else replace(part, path="")).encode()

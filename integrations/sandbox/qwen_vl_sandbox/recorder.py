@@ -1,9 +1,9 @@
-"""What the sandbox remembers of each request, and what it was told to do next."""
+"""What the sandbox remembers of each request, and what it is scripted to do next."""
 
 from collections import defaultdict, deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
@@ -26,7 +26,7 @@ class RecordedRequest:
         unknown_fields: Fields that no page of the service documents, as paths such as
             `frequency_penalty` or `messages[0].content[1].detail`; the service is taken
             to ignore them.
-        query: What stands behind the `?` of the address.
+        query: What stands behind the `?` of the URL.
 
     Example:
         >>> RecordedRequest("POST", "/", {}, b'{"model": "qwen3-vl-plus"}').json["model"]
@@ -63,12 +63,13 @@ class Recorder:
         self.script: deque[ScriptedAnswer | RawAnswer] = deque()
         self.storage = Storage()
         self.cache = PrefixCache()
+        self.log: TextIO | None = None
         self._faults: defaultdict[Endpoint, deque[Fault]] = defaultdict(deque)
         self._needs_key = needs_key
         self._api_keys = None if api_keys is None else frozenset(api_keys)
 
     def accepts(self, authorization: str) -> bool:
-        """Tell whether an `Authorization` header holds a key that may pass."""
+        """Return whether an `Authorization` header holds a key that may pass."""
         if self._api_keys is None and not self._needs_key:
             return True
         scheme, _, key = authorization.partition(" ")
@@ -82,7 +83,7 @@ class Recorder:
         self._faults[fault.endpoint].extend([fault] * fault.times)
 
     def next_fault(self, endpoint: Endpoint) -> Fault | None:
-        """The fault that befalls this request, if any."""
+        """The fault that applies to this request, if any."""
         faults = self._faults[endpoint]
         return faults.popleft() if faults else None
 

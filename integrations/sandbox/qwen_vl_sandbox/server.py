@@ -2,20 +2,23 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
 import sys
 import threading
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from types import TracebackType
-from typing import Self, Unpack, get_args
+from typing import Self, TextIO, Unpack, get_args
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from qwen_vl_sandbox.faults import Fault, FaultSettings, RawAnswer, ScriptedAnswer
 from qwen_vl_sandbox.http.app import build_app
+from qwen_vl_sandbox.http.log import RequestLog
 from qwen_vl_sandbox.recorder import RecordedRequest, Recorder
 from qwen_vl_sandbox.specs.servers import SERVERS, ServerName
 from qwen_vl_sandbox.storage import Upload
@@ -25,6 +28,7 @@ BASE_PATH = "/compatible-mode/v1"
 NATIVE_BASE_PATH = "/api/v1"
 SELF_HOSTED_BASE_PATH = "/v1"
 START_TIMEOUT_SECONDS = 10.0
+_ANY_KEY = "sk-sandbox"
 
 
 class Sandbox:
@@ -32,11 +36,11 @@ class Sandbox:
 
     It decodes the media it is sent, counts their tokens, refuses what the service
     refuses, and answers by saying what it received: an honest double, never a model.
-    It contacts no address but loopback ones.
+    It contacts loopback addresses only.
 
     Args:
         port: Port to listen on; 0 takes a free one.
-        host: Address to listen on.
+        host: Host name or IP address to listen on.
         api_keys: Keys that may pass; any key that is not empty if not given.
         strict: Also refuses where the documentation leaves open what the service does,
             such as pixel knobs in the wrong place; without it these requests pass.
@@ -44,6 +48,10 @@ class Sandbox:
         server: Which server to imitate: the service, or one that holds the model itself
             (`vllm`, `sglang`, `llamacpp`, `ollama`). The latter need a key only if
             `api_keys` are given.
+        trust_request_mm_kwargs: Whether vLLM was started with the flag of this name; without it,
+            as by default, it refuses `mm_processor_kwargs` and `media_io_kwargs`.
+        served_models: Names under which a server that holds models itself serves them, such as
+            `{"vision": "Qwen/Qwen2.5-VL-7B-Instruct"}`.
 
     Example:
         >>> from openai import OpenAI
@@ -67,11 +75,19 @@ class Sandbox:
         strict: bool = True,
         keep_alive: bool = True,
         server: ServerName = "dashscope",
+        trust_request_mm_kwargs: bool = True,
+        served_models: Mapping[str, str] | None = None,
     ) -> None:
         if server not in get_args(ServerName):
             known = ", ".join(get_args(ServerName))
             raise ValueError(f"The server {server!r} is not one of {known}.")
         self._server = SERVERS.get(server)
+        if self._server is not None:
+            self._server = replace(
+                self._server,
+                trusts_kwargs=trust_request_mm_kwargs,
+                served=dict(served_models or {}),
+            )
         is_open = self._server is not None and not self._server.checks_keys
         self._ledger = Recorder(
             api_keys=None if is_open else api_keys,
@@ -100,10 +116,10 @@ class Sandbox:
         """Start to listen; the endpoint is ready when this returns.
 
         Raises:
-            OSError: The port is taken.
+            OSError: The port is in use, or the host is not one of this machine.
         """
         if self._running is None:
-            app = build_app(self._ledger, self._server)
+            app = RequestLog(build_app(self._ledger, self._server), self._ledger)
             self._running = _Running(app, self._host, self._port)
             self._port = self._running.port
 
@@ -143,7 +159,7 @@ class Sandbox:
         """The base URL of the native protocol, such as `http://127.0.0.1:8000/api/v1`.
 
         Raises:
-            RuntimeError: The server has no native protocol.
+            RuntimeError: The server does not support the native protocol.
         """
         if self._server is not None:
             raise RuntimeError(f"The server {self._server.name!r} has no native protocol.")
@@ -170,6 +186,19 @@ class Sandbox:
         """All files uploaded so far, the oldest first."""
         return self._ledger.storage.uploads
 
+    def log_requests(self, file: TextIO | None) -> None:
+        """Write a line for each request that is answered from now on.
+
+        Args:
+            file: Where to write, such as `sys.stderr`; `None` for nowhere, as by default.
+
+        Example:
+            >>> import sys
+            >>> sandbox = Sandbox()
+            >>> sandbox.log_requests(sys.stderr)
+        """
+        self._ledger.log = file
+
     def expire_uploads(self) -> None:
         """Let all files uploaded so far count as older than 48 hours."""
         self._ledger.storage.expire()
@@ -179,7 +208,7 @@ class Sandbox:
         self._ledger.clear()
 
     def script(self, *answers: ScriptedAnswer | str) -> None:
-        """Prescribe the next answers, in order; a `str` is an answer's text.
+        """Set the next answers, in order; a `str` is an answer's text.
 
         Example:
             >>> sandbox = Sandbox()
@@ -192,7 +221,7 @@ class Sandbox:
     def script_raw(
         self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Prescribe the next answer as exact bytes.
+        """Set the next answer as exact bytes.
 
         Args:
             body: The HTTP body.
@@ -220,7 +249,7 @@ class Sandbox:
 class _Running:
     """A server in its thread, from the bound socket to the joined thread."""
 
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         self.pid = os.getpid()
         self._logger = logging.getLogger("uvicorn.error")
         self._level = self._logger.level
@@ -264,14 +293,20 @@ def _listening(host: str, port: int) -> socket.socket:
             # Elsewhere the option would let two servers share a port.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-    except OSError:
+    except OSError as error:
         listening.close()
-        raise
+        raise OSError(error.errno, _explain(error, host, port)) from error
     return listening
 
 
+def _explain(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is in use. Choose another port, or 0 for a free one."
+    return f"The sandbox cannot listen on port {port} of {host}: {error.strerror}."
+
+
 class _Server(uvicorn.Server):
-    """Tells when it is ready, and ends at once instead of at the next tick."""
+    """Reports when it is ready, and ends at once instead of at the next tick."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -299,19 +334,36 @@ def serve(
     strict: bool = True,
     server: ServerName = "dashscope",
 ) -> None:
-    """Run the sandbox until Ctrl-C.
+    """Run the sandbox until Ctrl-C, with a line on standard error for each request.
 
     Args:
         port: Port to listen on; 0 takes a free one.
-        host: Address to listen on.
-        strict: As for `Sandbox`.
-        server: Likewise.
+        host: Host name or IP address to listen on.
+        strict: Whether to reject what the documentation leaves open, as in `Sandbox`.
+        server: Server to imitate, as in `Sandbox`.
 
     Raises:
-        OSError: The port is taken.
+        OSError: The port is in use, or the host is not one of this machine.
     """
     made = Sandbox(port, host=host, strict=strict, server=server)
+    made.log_requests(sys.stderr)
     with contextlib.suppress(KeyboardInterrupt), made as sandbox:
-        sys.stdout.write(f"The qwen-vl sandbox listens at {sandbox.base_url} (Ctrl-C ends it)\n")
+        sys.stdout.write(_introduce(sandbox, server))
         sys.stdout.flush()
         threading.Event().wait()
+
+
+def _introduce(sandbox: Sandbox, server: ServerName) -> str:
+    """Return where the sandbox listens, and how to ask it from another terminal."""
+    url = sandbox.base_url
+    heading = f"The qwen-vl sandbox listens at {url} (Ctrl-C ends it)\n\n"
+    if server == "dashscope":
+        return (
+            f"{heading}In another terminal:\n\n"
+            f"export DASHSCOPE_API_KEY={_ANY_KEY}\nexport DASHSCOPE_BASE_URL={url}\n\n"
+        )
+    # The environment's variables name the hosted service only.
+    return (
+        f"{heading}In another terminal:\n\n"
+        f'qwen-vl ask "What is this?" cat.png --server {server} --base-url {url}\n\n'
+    )

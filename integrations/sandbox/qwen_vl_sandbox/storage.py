@@ -1,4 +1,4 @@
-"""The temporary storage behind `oss://` addresses: policies given out, files taken in.
+"""The temporary storage behind `oss://` URLs: policies given out, files taken in.
 
 Written from the Temp-URL page. It prints the message of an expired policy and no other
 of the storage host: the wording of the others is what that kind of host says in public
@@ -55,7 +55,7 @@ class Upload:
     """A file that was uploaded.
 
     Args:
-        key: Its key; `oss://<key>` is its address.
+        key: Its key; `oss://<key>` is its URL.
         model: The model that it was uploaded for.
         n_bytes: Its size in bytes.
         content_type: The media type that its sender gave, else `application/octet-stream`.
@@ -113,7 +113,7 @@ class Storage:
         return list(self._uploads)
 
     def grant(self, model: str, account: str, host: str) -> dict[str, Any]:
-        """Give out a policy: the `data` of the answer to `getPolicy`."""
+        """Issue a policy: the `data` of the answer to `getPolicy`."""
         now = self._clock()
         day = datetime.fromtimestamp(now, UTC).date().isoformat()
         folder = f"{self._home}{day}/{uuid.uuid4()}"
@@ -176,7 +176,7 @@ class Storage:
             self._uploads.append(upload)
 
     def is_own(self, key: str) -> bool:
-        """Tell whether a key is one that this storage could have given out."""
+        """Return whether a key is one that this storage could have given out."""
         return key.startswith(self._home)
 
     def find(self, key: str, model: str, account: str) -> StoredFile | None:
@@ -246,7 +246,7 @@ def account_of(authorization: str) -> str:
 
 
 def resolves_oss(headers: Mapping[str, str]) -> bool:
-    """Tell whether a request's headers ask for `oss://` addresses to be resolved."""
+    """Return whether a request's headers ask for `oss://` URLs to be resolved."""
     return headers.get("x-dashscope-ossresourceresolve", "").lower() == "enable"
 
 

@@ -1,24 +1,23 @@
-"""What the commands share: the endpoint that they ask, and the files that the user types."""
+"""The endpoint that a command asks, and the settings that reach it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from qwen_vl.content import Image, LocalFileUrl, Source, Video, to_source
-from qwen_vl.errors import ConfigurationError, MediaNotFoundError, MissingExtraError
-from qwen_vl.media import sniff
+from qwen_vl.connection import api_key_from_environment
+from qwen_vl.errors import ConfigurationError, MissingExtraError
 from qwen_vl.settings import QwenVLSettings
+from qwen_vl.specs.servers import DEFAULT_SERVER, Server
 
-_VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".flv", ".wmv", ".webm", ".m4v"})
-_SNIFF_BYTES = 64
+_SANDBOX_KEY = "sk-sandbox"
+# A gateway asks the hosted service, which is what the sandbox imitates.
+_GATEWAY: Server = "openai_compatible"
 
 
 def make_settings(**values: Any) -> QwenVLSettings:
-    """Make the settings of a command.
+    """Create the settings of a command.
 
     Args:
         **values: Fields.
@@ -26,101 +25,51 @@ def make_settings(**values: Any) -> QwenVLSettings:
     Raises:
         ConfigurationError: One has a value that it cannot have.
     """
+    is_hosted = values.get("server", DEFAULT_SERVER) == DEFAULT_SERVER
+    if is_hosted and values.get("base_url") and not values.get("api_key"):
+        # A URL that the user types is meant for the key of the same shell.
+        values["api_key"] = api_key_from_environment()
     try:
         return QwenVLSettings(**values)
     except ValidationError as error:
-        wrong = [f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors()]
+        wrong = [f"{_name_option(found['loc'])}{found['msg']}" for found in error.errors()]
         raise ConfigurationError(f"{'; '.join(wrong)}.") from error
 
 
-def to_part(value: str, *, is_video: bool) -> Image | Video:
-    """Give the part that a file or an address stands for.
-
-    Args:
-        value: As the user typed it.
-        is_video: Whether it is a video, whatever it looks like.
-
-    Raises:
-        ConfigurationError: It is neither.
-        MediaNotFoundError: There is no such file.
-    """
-    source, path = find_source(value)
-    if is_video or _is_video(value, path):
-        return Video(source=source, where=value)
-    return Image(source=source, where=value)
-
-
-def find_source(value: str) -> tuple[Source, Path | None]:
-    """Find what a file or an address stands for, and the path of a file.
-
-    Args:
-        value: As the user typed it.
-
-    Raises:
-        ConfigurationError: It is neither.
-    """
-    is_url = "://" in value or value[:5].lower() == "data:"
-    # Files that the user types are files that the user wants to send.
-    path = LocalFileUrl(value).path if value[:7].lower() == "file://" else None
-    if path is None and not is_url:
-        path = _expand(value)
-    source = to_source(path or value)
-    if source is None:
-        raise ConfigurationError(f"{value!r} is neither a file nor an address.")
-    return source, path
-
-
-def _expand(value: str) -> Path:
-    try:
-        return Path(value).expanduser()
-    except RuntimeError:
-        # There is no such user: then it is the name of a file that begins so, or of none.
-        return Path(value)
-
-
-def _is_video(value: str, path: Path | None) -> bool:
-    if value[:5].lower() == "data:":
-        return value[:11].lower() == "data:video/"
-    if path is None:
-        return Path(urlsplit(value).path).suffix.lower() in _VIDEO_SUFFIXES
-    # A pipe would wait for its other end; what is no file is told where it is read.
-    if path.exists() and not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            media_type = sniff(file.read(_SNIFF_BYTES))
-    except OSError as error:
-        raise MediaNotFoundError(
-            f"The file cannot be read: {error.strerror}.",
-            where=value,
-            value=value,
-            remedy="Check the path.",
-        ) from error
-    return (media_type or "").startswith("video/")
+def _name_option(place: tuple[int | str, ...]) -> str:
+    return f"--{str(place[0]).replace('_', '-')}: " if place else ""
 
 
 @contextmanager
-def open_endpoint(*, sandbox: bool) -> Iterator[dict[str, str]]:
-    """Start the sandbox if it is wanted, and give the settings that reach it.
+def open_endpoint(
+    *, sandbox: bool, server: Server = DEFAULT_SERVER, base_url: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Start the sandbox if it is wanted, and give the settings that reach the endpoint.
 
     Args:
-        sandbox: Whether it is.
+        sandbox: Whether to ask a sandbox.
+        server: Server to ask, or to imitate.
+        base_url: Base URL that the user gave.
 
     Raises:
-        MissingExtraError: What it needs is not installed.
+        ConfigurationError: There is a base URL too.
+        MissingExtraError: The sandbox is not installed.
     """
     if not sandbox:
-        yield {}
+        yield {"server": server, "base_url": base_url}
         return
-    with load_sandbox().Sandbox() as running:
-        yield {"base_url": running.base_url, "api_key": "sk-sandbox"}
+    if base_url is not None:
+        raise ConfigurationError("--sandbox and --base-url exclude each other. Pass one of them.")
+    imitated = DEFAULT_SERVER if server == _GATEWAY else server
+    with load_sandbox().Sandbox(server=imitated) as running:
+        yield {"server": server, "base_url": running.base_url, "api_key": _SANDBOX_KEY}
 
 
 def load_sandbox() -> Any:
     """Import the sandbox.
 
     Raises:
-        MissingExtraError: What it needs is not installed.
+        MissingExtraError: It is not installed, or what it needs is not.
     """
     try:
         import qwen_vl_sandbox  # noqa: PLC0415 - an extra.

@@ -1,147 +1,223 @@
-"""The commands `qwen-vl locate` and `qwen-vl timeline`: where and when, as data and as pictures."""
+"""The commands `qwen-vl locate` and `qwen-vl timeline`: places and times, as data and drawn."""
 
+import io
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from qwen_vl.cli.endpoint import find_source, make_settings, open_endpoint
-from qwen_vl.content import Image, Url, Video, VideoMode, is_remote
-from qwen_vl.errors import ConfigurationError
+from qwen_vl.cli import options
+from qwen_vl.cli.endpoint import make_settings, open_endpoint
+from qwen_vl.cli.inputs import (
+    STANDARD_INPUT,
+    check_standard_input,
+    find_source,
+    name_input,
+    read_text_input,
+)
+from qwen_vl.cli.outputs import Outputs
+from qwen_vl.cli.reporting import print_json
+from qwen_vl.content import Image, Source, Url, Video, VideoMode, is_remote, to_value
+from qwen_vl.errors import ConfigurationError, MissingExtraError, extra_required
 from qwen_vl.grounding.results import Grounding
 from qwen_vl.grounding.timeline import Timeline, format_clock
+from qwen_vl.media.video.container import has_av
 from qwen_vl.specs.models import DEFAULT_MODEL, CoordinateSpace
+from qwen_vl.specs.servers import DEFAULT_PROTOCOL, DEFAULT_SERVER
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
 
 _SIZE = re.compile(r"(\d{1,6})[x×](\d{1,6})")
+_SUFFIXES = {"--output": ".png", "--vtt": ".vtt", "--srt": ".srt", "--csv": ".csv"}
+_FONT_SIZE = 16
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 
 
 def locate(
-    image: Annotated[str, typer.Argument(help="A picture: a file or an address.")],
-    what: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    image: Annotated[
+        str, typer.Argument(help="Image file or URL; '-' reads it from standard input.")
+    ],
+    what: Annotated[
+        str, typer.Argument(help="What to look for; '-' reads it from standard input.")
+    ],
     *,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Draw what is found, as PNG.")
+        str | None,
+        typer.Option("-o", "--output", help="PNG file to draw on; '-' is standard output."),
     ] = None,
-    points: Annotated[bool, typer.Option("--points", help="Points in place of boxes.")] = False,
+    points: Annotated[bool, typer.Option("--points", help="Points instead of boxes.")] = False,
     space: Annotated[
         CoordinateSpace | None,
-        typer.Option(help="What the model's coordinates count in, where its family does not."),
+        typer.Option(help="Coordinate space of the model, where it is not that of its family."),
     ] = None,
     size: Annotated[
-        str | None, typer.Option(help="Width and height of a picture behind an address: 640x480.")
+        str | None, typer.Option(help="Width and height of an image behind a URL: 640x480.")
     ] = None,
-    prompt: Annotated[str | None, typer.Option(help="Another prompt, with {what} in it.")] = None,
-    font: Annotated[str | None, typer.Option(help="Font of the labels.")] = None,
-    model: Annotated[str, typer.Option(help="Model id.")] = DEFAULT_MODEL,
-    region: Annotated[str | None, typer.Option(help="cn-beijing, ap-southeast-1, …")] = None,
-    base_url: Annotated[str | None, typer.Option(help="Another endpoint.")] = None,
-    max_pixels: Annotated[int | None, typer.Option(help="Most pixels to look at.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    sandbox: Annotated[bool, typer.Option(help="Ask a local sandbox, not the service.")] = False,
+    prompt: Annotated[str | None, typer.Option(help="Your own prompt, with {what} in it.")] = None,
+    font: Annotated[str | None, typer.Option(help="Font of the labels: a file or name.")] = None,
+    model: options.Model = DEFAULT_MODEL,
+    base_model: options.BaseModel = None,
+    region: options.Region = None,
+    base_url: options.BaseUrl = None,
+    server: options.ServerOption = DEFAULT_SERVER,
+    protocol: options.ProtocolOption = DEFAULT_PROTOCOL,
+    timeout: options.Timeout = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(help="Maximum number of pixels that the model processes.")
+    ] = None,
+    as_json: options.AsJson = False,
+    sandbox: options.UseSandbox = False,
 ) -> None:
-    """Find things in a picture, in pixels, and draw them on it."""
+    """Find things in an image, in pixels, and draw them."""
     from qwen_vl.grounding.drawing import draw_grounding  # noqa: PLC0415 - with Pillow, slow for `ask`
     from qwen_vl.grounding.grounder import Grounder  # noqa: PLC0415 - as above
 
+    check_standard_input([image, what])
+    words = read_text_input() if what == STANDARD_INPUT else what
     source, path = find_source(image)
-    _check_output(output, source)
-    with open_endpoint(sandbox=sandbox) as endpoint:
-        values = {"base_url": base_url, **endpoint}
-        settings = make_settings(model=model, region=region, max_pixels=max_pixels, **values)
+    inputs = [path or image, font]
+    outputs = Outputs({"--output": output}, _SUFFIXES, inputs=inputs, as_json=as_json)
+    if "--output" in outputs:
+        _check_drawing(source, font)
+    measures = _read_size(size)
+    with open_endpoint(sandbox=sandbox, server=server, base_url=base_url) as endpoint:
+        settings = make_settings(
+            model=model,
+            base_model=base_model,
+            region=region,
+            protocol=protocol,
+            timeout=timeout,
+            max_pixels=max_pixels,
+            **endpoint,
+        )
         found = Grounder(settings).locate(
-            Image(source=source, where=image),
-            what,
+            Image(source=source, where=name_input(image)),
+            words,
             points=points,
             space=space,
-            size=_read_size(size),
+            size=measures,
             prompt=prompt,
         )
-    if output:
-        drawn = draw_grounding(path or _url(source), found, font=font)
-        _write(output, lambda: drawn.save(output, "PNG"))
+    if "--output" in outputs:
+        drawn = draw_grounding(path or to_value(source), found, font=font)
+        outputs.write("--output", _to_png(drawn))
     if as_json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
     else:
-        _print_boxes(found)
+        _print_boxes(found, _err if outputs.uses_stdout else _out)
 
 
 def timeline(
-    video: Annotated[str, typer.Argument(help="A video: a file or an address.")],
+    video: Annotated[
+        str, typer.Argument(help="Video file or URL; '-' reads it from standard input.")
+    ],
     what: Annotated[
-        str | None, typer.Argument(help="What to look for, in words; else all that happens.")
+        str | None,
+        typer.Argument(
+            help="What to look for; by default everything that happens. '-' reads it "
+            "from standard input."
+        ),
     ] = None,
     *,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Draw a frame for each event, as PNG.")
+        str | None,
+        typer.Option(
+            "-o", "--output", help="PNG file to draw a frame per event in; '-' is standard output."
+        ),
     ] = None,
-    vtt: Annotated[Path | None, typer.Option(help="Write subtitles as WebVTT.")] = None,
-    srt: Annotated[Path | None, typer.Option(help="Write subtitles as SubRip.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write a table.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="Another prompt, with {what} in it.")] = None,
-    font: Annotated[str | None, typer.Option(help="Font of the captions.")] = None,
-    model: Annotated[str, typer.Option(help="Model id.")] = DEFAULT_MODEL,
-    region: Annotated[str | None, typer.Option(help="cn-beijing, ap-southeast-1, …")] = None,
-    base_url: Annotated[str | None, typer.Option(help="Another endpoint.")] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames per second to look at.")] = None,
+    vtt: Annotated[
+        str | None, typer.Option(help="WebVTT file to write; '-' is standard output.")
+    ] = None,
+    srt: Annotated[
+        str | None, typer.Option(help="SubRip file to write; '-' is standard output.")
+    ] = None,
+    csv: Annotated[
+        str | None, typer.Option(help="CSV file to write; '-' is standard output.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="Your own prompt, with {what} in it.")] = None,
+    font: Annotated[str | None, typer.Option(help="Font of the captions: a file or name.")] = None,
+    model: options.Model = DEFAULT_MODEL,
+    base_model: options.BaseModel = None,
+    region: options.Region = None,
+    base_url: options.BaseUrl = None,
+    server: options.ServerOption = DEFAULT_SERVER,
+    protocol: options.ProtocolOption = DEFAULT_PROTOCOL,
+    timeout: options.Timeout = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second of the video.")] = None,
     start: Annotated[float | None, typer.Option(help="Second at which to begin.")] = None,
     end: Annotated[float | None, typer.Option(help="Second at which to stop.")] = None,
-    max_frames: Annotated[int | None, typer.Option(help="Most frames to look at.")] = None,
+    max_frames: Annotated[int | None, typer.Option(help="Maximum number of frames.")] = None,
     video_mode: Annotated[
-        VideoMode, typer.Option(help="Whole, as frames, whichever fits, or uploaded.")
+        VideoMode,
+        typer.Option(help="Send the video whole, as frames, uploaded, or as what fits (auto)."),
     ] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    sandbox: Annotated[bool, typer.Option(help="Ask a local sandbox, not the service.")] = False,
+    as_json: options.AsJson = False,
+    sandbox: options.UseSandbox = False,
 ) -> None:
-    """Find events in a video, in seconds, and write them as subtitles, a table or a picture."""
+    """Find events in a video, in seconds, and write them as subtitles, a table or an image."""
     from qwen_vl.grounding.drawing import draw_timeline  # noqa: PLC0415 - with Pillow, slow for `ask`
     from qwen_vl.grounding.grounder import Grounder  # noqa: PLC0415 - as above
 
+    check_standard_input([video, what])
+    words = read_text_input() if what == STANDARD_INPUT else what
     source, path = find_source(video)
-    _check_output(output, source)
-    with open_endpoint(sandbox=sandbox) as endpoint:
-        values = {"base_url": base_url, **endpoint}
-        cutting = {"fps": fps, "max_frames": max_frames, "video_mode": video_mode}
-        settings = make_settings(model=model, region=region, **cutting, **values)
-        part = Video(source=source, start=start, end=end, where=video)
-        found = Grounder(settings).timeline(part, what, prompt=prompt)
-    if output:
-        drawn = draw_timeline(path or _url(source), found, font=font)
-        _write(output, lambda: drawn.save(output, "PNG"))
-    writers = {vtt: found.to_webvtt, srt: found.to_srt, csv: found.to_csv}
-    for place, write in writers.items():
-        if place:
-            _write_text(place, write())
+    values = {"--output": output, "--vtt": vtt, "--srt": srt, "--csv": csv}
+    outputs = Outputs(values, _SUFFIXES, inputs=[path or video, font], as_json=as_json)
+    if "--output" in outputs:
+        _check_drawing(source, font)
+        if not has_av():
+            raise MissingExtraError("Drawing a timeline", extra="video")
+    if "--vtt" in outputs or "--srt" in outputs:
+        with extra_required("Writing subtitles", extra="subtitles"):
+            import webvtt  # noqa: F401, PLC0415 - an extra
+    with open_endpoint(sandbox=sandbox, server=server, base_url=base_url) as endpoint:
+        settings = make_settings(
+            model=model,
+            base_model=base_model,
+            region=region,
+            protocol=protocol,
+            timeout=timeout,
+            fps=fps,
+            max_frames=max_frames,
+            video_mode=video_mode,
+            **endpoint,
+        )
+        part = Video(source=source, start=start, end=end, where=name_input(video))
+        found = Grounder(settings).timeline(part, words, prompt=prompt)
+    if "--output" in outputs:
+        drawn = draw_timeline(path or to_value(source), found, font=font)
+        outputs.write("--output", _to_png(drawn))
+    writers = {"--vtt": found.to_webvtt, "--srt": found.to_srt, "--csv": found.to_csv}
+    for option, write in writers.items():
+        if option in outputs:
+            outputs.write(option, write().encode())
     if as_json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
     else:
-        _print_events(found)
+        _print_events(found, _err if outputs.uses_stdout else _out)
 
 
-def _check_output(output: Path | None, source: Any) -> None:
+def _check_drawing(source: Source, font: str | None) -> None:
     """Refuse what could not be drawn before anything is asked."""
-    if output is None:
-        return
-    if output.suffix.lower() != ".png":
-        raise ConfigurationError(f"Pictures are written as PNG: name {output.name!r} so.")
+    from qwen_vl.grounding.drawing import find_font  # noqa: PLC0415 - with Pillow, slow for `ask`
+
     if isinstance(source, Url) and is_remote(source.url):
         raise ConfigurationError(
-            "What stands behind an address is not fetched here, so that nothing can be drawn on "
-            "it. Download it first, or leave out -o."
+            "--output draws on the file itself, and what a URL names is not fetched here. Download "
+            "it first, or leave out --output."
         )
+    find_font("", _FONT_SIZE, font)
 
 
-def _url(source: Any) -> Any:
-    return source.url if isinstance(source, Url) else None
+def _to_png(image: "PillowImage") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _read_size(size: str | None) -> tuple[int, int] | None:
@@ -153,11 +229,7 @@ def _read_size(size: str | None) -> tuple[int, int] | None:
     return int(read[1]), int(read[2])
 
 
-def _print_json(made: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(orjson.dumps(made) + b"\n")
-
-
-def _print_boxes(found: Grounding) -> None:
+def _print_boxes(found: Grounding, console: Console) -> None:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("Label", overflow="fold")
     headings = ("x1", "y1", "x2", "y2") if found.boxes else ("x", "y")
@@ -168,13 +240,13 @@ def _print_boxes(found: Grounding) -> None:
     for point in found.points:
         table.add_row(escape(point.label), f"{point.x:.0f}", f"{point.y:.0f}")
     if len(found):
-        _out.print(table)
+        console.print(table)
     else:
-        _out.print("Nothing found.")
+        console.print("Nothing found.")
     _print_cut(found.is_cut_off)
 
 
-def _print_events(found: Timeline) -> None:
+def _print_events(found: Timeline, console: Console) -> None:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for heading in ("From", "To"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -182,30 +254,12 @@ def _print_events(found: Timeline) -> None:
     for event in found:
         table.add_row(format_clock(event.start), format_clock(event.end), escape(event.text))
     if len(found):
-        _out.print(table)
+        console.print(table)
     else:
-        _out.print("Nothing found.")
+        console.print("Nothing found.")
     _print_cut(found.is_cut_off)
 
 
 def _print_cut(is_cut_off: bool) -> None:
     if is_cut_off:
         _err.print("The answer broke off: there may be more.", style="yellow")
-
-
-def _write(path: Path, write: Callable[[], object]) -> None:
-    with _reported(path):
-        write()
-    _err.print(f"Wrote {escape(str(path))}", style="dim", soft_wrap=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    _write(path, lambda: path.write_text(text, encoding="utf-8", newline=""))
-
-
-@contextmanager
-def _reported(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error

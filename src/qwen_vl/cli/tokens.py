@@ -1,28 +1,31 @@
-"""The command `qwen-vl tokens`: what pictures, videos and PDF documents cost, offline."""
+"""The command `qwen-vl tokens`: what images, videos and documents cost, offline."""
 
-import sys
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, TypeAlias
 
-import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from qwen_vl.content import Document, Image, LocalFile, LocalFileUrl, Video
+from qwen_vl.cli import options
+from qwen_vl.cli.inputs import STANDARD_INPUT, check_standard_input, find_source, name_input
+from qwen_vl.cli.reporting import print_json
+from qwen_vl.content import Document, Image, Inline, LocalFile, Source, Url, Video
 from qwen_vl.errors import MediaNotFoundError, MissingExtraError
 from qwen_vl.media.image import check_size
 from qwen_vl.media.limits import check_part
 from qwen_vl.media.load import open_local
-from qwen_vl.media.measure import measure_image, measure_video
-from qwen_vl.media.pdf import PDF_TYPE, measure_pages
+from qwen_vl.media.measure import measure_image, measure_pages, measure_video
+from qwen_vl.media.pdf import PDF_TYPE
 from qwen_vl.media.sniff import sniff
+from qwen_vl.media.tiff import TIFF_TYPE
 from qwen_vl.media.video.container import has_av
 from qwen_vl.request.types import MediaPolicy
-from qwen_vl.specs.models import DEFAULT_MODEL, find_input_price
+from qwen_vl.specs.models import DEFAULT_MODEL, find_input_price, get_model_spec, is_service_model
+from qwen_vl.specs.processors import family_of
 from qwen_vl.specs.servers import DEFAULT_SERVER, Server, get_server_spec
 from qwen_vl.tokens.conversation import TokenCounter
 from qwen_vl.tokens.media import MediaCount
@@ -40,12 +43,12 @@ class FileCount:
 
     Args:
         file: As the user wrote it.
-        type: Media type, told from its bytes.
-        size: Width and height in pixels, of a picture, of the frames, or of every page; `None`
+        type: Media type, by its first bytes.
+        size: Width and height in pixels, of an image, of the frames, or of every page; `None`
             where the header does not say, or pages differ.
-        resized: As the model looks at it; `None` likewise.
-        frames: How many frames of a video the model looks at.
-        pages: How many pages of a document are sent.
+        resized: Size that the model processes; `None` where it is not known, or pages differ.
+        frames: Number of frames of a video that the model processes.
+        pages: Number of pages of a document that are sent.
         tokens: Markers included, and the labels of pages.
         is_at_most: Whether the size could not be read, so that `tokens` is an upper limit.
     """
@@ -62,20 +65,25 @@ class FileCount:
 
 def tokens(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE…", help="Pictures, videos, PDF documents.")
+        list[str],
+        typer.Argument(
+            metavar="FILE…",
+            help="Images, videos, PDF and TIFF documents; '-' reads one from standard input.",
+        ),
     ],
     *,
-    model: Annotated[str, typer.Option(help="Model id.")] = DEFAULT_MODEL,
+    model: options.Model = DEFAULT_MODEL,
     max_pixels: Annotated[
-        int | None, typer.Option(help="Most pixels of a picture or frame.")
+        int | None, typer.Option(help="Maximum number of pixels of an image or frame.")
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second of videos.")] = None,
-    server: Annotated[
-        Server, typer.Option(help="Which server will be asked: its rule counts.")
-    ] = DEFAULT_SERVER,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    server: Annotated[Server, typer.Option(help="Server whose rules count.")] = DEFAULT_SERVER,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines; for an error, one JSON object.")
+    ] = False,
 ) -> None:
     """Count the tokens that files cost, and the price where it is known; nothing is sent."""
+    check_standard_input(files)
     counter = TokenCounter(model=model, parameters={}, policy=_POLICY, server=server)
     counts = [_count_file(counter, value, max_pixels, fps) for value in files]
     if as_json:
@@ -87,37 +95,46 @@ def tokens(
 def _count_file(
     counter: TokenCounter, value: str, max_pixels: int | None, fps: float | None
 ) -> FileCount:
-    source = LocalFile(_find_path(value), is_trusted=True)
-    with open_local(source, _POLICY, value) as file:
-        media_type = sniff(file.read(_HEAD_BYTES)) or ""
+    source, where = _find_local(value), name_input(value)
+    if isinstance(source, LocalFile):
+        with open_local(source, _POLICY, where) as file:
+            head = file.read(_HEAD_BYTES)
+    else:
+        head = source.data[:_HEAD_BYTES] if isinstance(source.data, bytes) else b""
+    media_type = sniff(head) or ""
     if media_type == PDF_TYPE:
-        title = source.path.name
-        return _count_document(counter, Document(source=source, title=title, where=value))
+        document = Document(source=source, max_pixels=max_pixels, where=where)
+        return _count_document(counter, document, media_type)
     if media_type.startswith("video/"):
-        video = Video(source=source, fps=fps, max_pixels=max_pixels, where=value)
+        video = Video(source=source, fps=fps, max_pixels=max_pixels, where=where)
         return _count_video(counter, video, source, media_type)
-    image = Image(source=source, max_pixels=max_pixels, where=value)
+    image = Image(source=source, max_pixels=max_pixels, where=where)
+    if media_type == TIFF_TYPE:
+        return _count_document(counter, image, media_type)
     return _count_image(counter, image, media_type)
 
 
-def _find_path(value: str) -> Path:
-    if value[:7].lower() == "file://":
-        return LocalFileUrl(value).path
-    if "://" in value or value[:5].lower() == "data:":
-        raise MediaNotFoundError(
-            "This is an address, and only files are counted.",
-            where=value[:_SHOWN_CHARS],
-            value=value,
-            remedy="Download it first.",
-        )
-    return Path(value)
+def _find_local(value: str) -> LocalFile | Inline:
+    source, path = find_source(value)
+    if path is not None:
+        return LocalFile(path, is_trusted=True)
+    if isinstance(source, Inline) and value == STANDARD_INPUT:
+        return source
+    shown = source.url if isinstance(source, Url) else value
+    raise MediaNotFoundError(
+        "This is a URL, and only files are counted.",
+        where=shown[:_SHOWN_CHARS],
+        value=shown,
+        remedy="Download it first.",
+    )
 
 
 def _count_image(counter: TokenCounter, image: Image, media_type: str) -> FileCount:
-    check_part(image, counter.model)
+    check_part(image, counter.model, counter.server)
     size = measure_image(image.source, _POLICY, image.where)
     if size:
-        check_size(*size, image.where)
+        family = family_of(get_model_spec(counter.model).factor)
+        check_size(*size, image.where, get_server_spec(counter.server).image_limits(family))
     count = counter.measure(image)
     return FileCount(
         file=image.where,
@@ -129,12 +146,10 @@ def _count_image(counter: TokenCounter, image: Image, media_type: str) -> FileCo
     )
 
 
-def _count_video(
-    counter: TokenCounter, video: Video, source: LocalFile, media_type: str
-) -> FileCount:
+def _count_video(counter: TokenCounter, video: Video, source: Source, media_type: str) -> FileCount:
     if not has_av():
         raise MissingExtraError("Counting the tokens of video files", extra="video")
-    check_part(video, counter.model)
+    check_part(video, counter.model, counter.server)
     clip = measure_video(source, _POLICY, video.where)
     count = counter.measure(video)
     return FileCount(
@@ -154,35 +169,42 @@ def _resized(count: MediaCount) -> Size | None:
     return count.width, count.height
 
 
-def _count_document(counter: TokenCounter, document: Document) -> FileCount:
-    sizes = measure_pages(document, _POLICY)
-    resized = [_resized(counter.measure_page(*size)) for size in sizes]
+def _count_document(
+    counter: TokenCounter, document: Image | Document, media_type: str
+) -> FileCount:
+    pages = measure_pages(document, _POLICY)
+    if isinstance(pages, Image):
+        return _count_image(counter, pages, media_type)
+    resized = [_resized(counter.measure_page(document, page)) for page in pages]
     return FileCount(
         file=document.where,
-        type=PDF_TYPE,
-        size=_only(sizes),
+        type=media_type,
+        size=_only([page.size for page in pages]),
         resized=_only(resized),
-        pages=len(sizes),
+        pages=len(pages),
         tokens=counter.count_part(document),
     )
 
 
 def _only(sizes: Sequence[Size | None]) -> Size | None:
-    """Give the size that all pages have."""
+    """Return the size that all pages have."""
     return sizes[0] if len(set(sizes)) == 1 else None
 
 
 def _print_json(counts: Sequence[FileCount], counter: TokenCounter) -> None:
-    tokens = _add_up(counts)
+    tokens, window = _add_up(counts), _find_window(counter)
     total = {
         "model": counter.model,
         "server": counter.server,
         "files": len(counts),
         "total_tokens": tokens,
         "total_price_cny": _find_price(counter, tokens),
+        "max_input_tokens": window,
+        "exceeds_context_window": None if window is None else tokens > window,
     }
-    for line in (*map(asdict, counts), total):
-        sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
+    for count in counts:
+        print_json({**asdict(count), "file": _to_unicode(count.file)})
+    print_json(total)
 
 
 def _print_table(counts: Sequence[FileCount], counter: TokenCounter) -> None:
@@ -200,7 +222,7 @@ def _print_table(counts: Sequence[FileCount], counter: TokenCounter) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for count in counts:
         table.add_row(
-            escape(count.file),
+            escape(_to_unicode(count.file)),
             count.type,
             _encode(count.size),
             _encode(count.resized),
@@ -210,7 +232,10 @@ def _print_table(counts: Sequence[FileCount], counter: TokenCounter) -> None:
     is_at_most = any(count.is_at_most for count in counts)
     total = _format_tokens(tokens, is_at_most=is_at_most)
     table.add_row("Total", "", "", "", "", total, style="bold")
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    if overflow := _describe_overflow(counter, tokens):
+        console.print(overflow, style="bold yellow", markup=False)
 
 
 def _describe_rule(counter: TokenCounter, tokens: int) -> str:
@@ -220,6 +245,34 @@ def _describe_rule(counter: TokenCounter, tokens: int) -> str:
     price = _find_price(counter, tokens)
     cost = "" if price is None else f" In one request: {price:.4f} yuan (list price, Beijing)."
     return f"By the rules of the hosted service, for {counter.model}.{cost}"
+
+
+def _find_window(counter: TokenCounter) -> int | None:
+    """Return how many tokens of input the model takes; `None` where it is not known."""
+    if counter.server != DEFAULT_SERVER or not is_service_model(counter.model):
+        # A self-hosted server's is set by its flags, and that of an unknown model is not known.
+        return None
+    spec = get_model_spec(counter.model)
+    limits = [limit for limit in (spec.max_input_tokens, spec.context_window) if limit]
+    return min(limits, default=None)
+
+
+def _describe_overflow(counter: TokenCounter, tokens: int) -> str | None:
+    """Return why the files do not fit into one request; `None` if they do."""
+    limit = _find_window(counter)
+    if limit is None or tokens <= limit:
+        return None
+    window = get_model_spec(counter.model).context_window
+    whole = f" ({window:,} with the answer)" if window and window > limit else ""
+    return (
+        f"Together they exceed the context window of {counter.model}, which takes {limit:,} tokens "
+        f"of input{whole}."
+    )
+
+
+def _to_unicode(name: str) -> str:
+    """Return the name of a file as it can be printed, whatever bytes it has."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _find_price(counter: TokenCounter, tokens: int) -> float | None:

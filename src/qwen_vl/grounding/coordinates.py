@@ -1,4 +1,4 @@
-"""From the coordinates that a model names to pixels of the picture as its owner has it."""
+"""From the coordinates that a model names to pixels of the image as its owner has it."""
 
 from dataclasses import dataclass
 from typing import TypeAlias, get_args
@@ -14,18 +14,18 @@ NORMALIZED = 1_000
 
 SPACES: tuple[CoordinateSpace, ...] = get_args(CoordinateSpace)
 
-# A model may name a place that is a little beside the picture, as 1003 of 1000. One farther out
-# counts in something else.
+# A model may name a place that is a little beside the image, as 1003 of 1000. One farther out
+# is in another coordinate space.
 _SLACK = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoordinateFrame:
-    """What the coordinates of one answer count in, and the picture that they are about.
+    """The coordinate space of one answer, and the image that it is about.
 
     Args:
-        space: What they count in.
-        image: Width and height of the original picture, in pixels.
+        space: The coordinate space.
+        image: Width and height of the original image, in pixels.
         scale: The largest x and y in that space: 1000 and 1000, or a width and a height in pixels.
     """
 
@@ -34,7 +34,7 @@ class CoordinateFrame:
     scale: Size
 
     def to_pixels(self, x: float, y: float) -> tuple[float, float]:
-        """Give a place in pixels of the original picture; it may lie outside of it.
+        """Return a place in pixels of the original image; it may lie outside of it.
 
         Args:
             x: From the left, in this space.
@@ -48,7 +48,7 @@ class CoordinateFrame:
         return x * self.image[0] / self.scale[0], y * self.image[1] / self.scale[1]
 
     def clip(self, x: float, y: float) -> tuple[float, float]:
-        """Give the nearest place that is in the original picture.
+        """Return the nearest place that is in the original image.
 
         Args:
             x: Pixels from the left.
@@ -58,7 +58,7 @@ class CoordinateFrame:
         return min(max(x, 0.0), float(width)), min(max(y, 0.0), float(height))
 
     def is_beyond(self, x: float, y: float) -> bool:
-        """Tell whether a place is so far outside that it must count in another space.
+        """Return whether a point is so far outside that it must be in another coordinate space.
 
         Args:
             x: From the left, in this space.
@@ -75,9 +75,9 @@ class CoordinateFrame:
             case "normalized":
                 return f"0 to {NORMALIZED} (normalized)"
             case "resized":
-                return f"pixels of the resized picture, {width} x {high}"
+                return f"pixels of the resized image, {width} x {high}"
             case "sent":
-                return f"pixels of the picture that was sent, {width} x {high}"
+                return f"pixels of the image that was sent, {width} x {high}"
 
 
 def find_frame(
@@ -91,21 +91,21 @@ def find_frame(
     max_pixels: int | None = None,
     high_resolution: bool = False,
 ) -> CoordinateFrame:
-    """Find what the coordinates of a model's answer count in.
+    """Find the coordinate space of a model's answer.
 
     Args:
         model: Model id, whose family says which space.
-        image: Width and height of the original picture, in pixels.
+        image: Width and height of the original image, in pixels.
         space: Which space, where it is not the family's own.
-        sent: Width and height of the picture that was sent; the original's where none is given.
-        resized: Width and height at which the model looked at it, as `Reply.image_hw` tells; by
+        sent: Width and height of the image that was sent; the original's where none is given.
+        resized: Width and height at which the model processed it, as `Reply.image_hw` reports; by
             the hosted service's rule where none is given.
-        min_pixels: As given with the picture; the model's own where `None`.
-        max_pixels: As given with the picture; the model's own where `None`.
+        min_pixels: As given with the image; the model's own where `None`.
+        max_pixels: As given with the image; the model's own where `None`.
         high_resolution: Whether `vl_high_resolution_images` was on.
 
     Raises:
-        ConfigurationError: There is no such space, or a size has no pixels.
+        ConfigurationError: The space is unknown, or a size is empty.
 
     Example:
         >>> find_frame("qwen2.5-vl-7b-instruct", (1920, 1080)).scale
@@ -119,7 +119,7 @@ def find_frame(
         raise ConfigurationError(f"space is {space!r}; it must be one of {', '.join(SPACES)}.")
     for size in (image, sent, resized):
         if size is not None and min(size) < 1:
-            raise ConfigurationError(f"A picture of {size[0]} x {size[1]} pixels holds no places.")
+            raise ConfigurationError(f"An image of {size[0]} x {size[1]} pixels holds no places.")
     sent = sent or image
     if space == "normalized":
         return CoordinateFrame(space=space, image=image, scale=(NORMALIZED, NORMALIZED))

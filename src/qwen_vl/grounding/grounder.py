@@ -1,109 +1,36 @@
-"""Asks where things are in a picture, and when things happen in a video."""
+"""Asks where things are in an image, and when things happen in a video."""
 
 import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias, Unpack
 
 from qwen_vl.client import ClientCache
 from qwen_vl.content import Text, Turn
 from qwen_vl.errors import MediaNotFoundError
-from qwen_vl.grounding.find_events import FindEventsTask, find_events_task
-from qwen_vl.grounding.locate import LocateTask, locate_task
+from qwen_vl.grounding.find_events import find_events_task
+from qwen_vl.grounding.locate import locate_task
 from qwen_vl.grounding.results import Grounding
+from qwen_vl.grounding.task import GroundingTask, LocateOptions, TimelineOptions, check_options
 from qwen_vl.grounding.timeline import Timeline
 from qwen_vl.reply import Reply
+from qwen_vl.request.build import build_connection, build_request
 from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
 
-Question = LocateTask | FindEventsTask
+Ask: TypeAlias = Callable[[GroundingTask[Any]], Reply]
+AsyncAsk: TypeAlias = Callable[[GroundingTask[Any]], Awaitable[Reply]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What is read of a reply.
-
-    Args:
-        text: The answer.
-        finish_reason: Why it ended.
-        image_hw: Height and width at which the model looked at the picture, where it is told.
-    """
-
-    text: str
-    finish_reason: str | None = None
-    image_hw: Sequence[Sequence[int]] | None = None
-
-
-class BaseGrounder(ABC):
-    """Asks for places and times, by whichever way a question is sent.
-
-    Args:
-        settings: The model to ask, and which files may be read.
-    """
-
-    def __init__(self, settings: QwenVLSettings) -> None:
-        self._settings = settings
-
-    @abstractmethod
-    def ask(self, question: Question) -> Answer:
-        """Send a question, and wait for the answer."""
-
-    @abstractmethod
-    async def ask_async(self, question: Question) -> Answer:
-        """Send a question without blocking."""
-
-    def locate(self, image: object, what: str, **options: Any) -> Grounding:
-        """Find things in a picture.
-
-        Args:
-            image: A `pathlib.Path`, bytes, an open file, a `PIL.Image`, an array, or an address.
-            what: What to look for, in words.
-            **options: `points`, `space`, `size`, `prompt` and options of the call; see
-                `qwen_vl.grounding.locate.locate_task`.
-
-        Raises:
-            MediaError: The picture cannot be read or sent, or its size is not known.
-            AnswerFormatError: The answer holds no places, or its coordinates count in something
-                else than was expected.
-            ServiceError: The endpoint answered with an error, or not at all.
-        """
-        question = locate_task(self._settings, image, what, **options)
-        return _read_boxes(question, self.ask(question))
-
-    async def alocate(self, image: object, what: str, **options: Any) -> Grounding:
-        """Find things in a picture; see `locate`. The picture is read in a thread."""
-        question = await asyncio.to_thread(locate_task, self._settings, image, what, **options)
-        return _read_boxes(question, await self.ask_async(question))
-
-    def timeline(self, video: object, what: str | None = None, **options: Any) -> Timeline:
-        """Find events in a video.
-
-        Args:
-            video: A `pathlib.Path`, bytes, an open file, an address, or a list of frames.
-            what: What to look for, in words; all that happens where nothing is said.
-            **options: `fps`, `start`, `end`, `max_frames`, `video_mode`, `seconds`, `prompt` and
-                options of the call; see `qwen_vl.grounding.find_events.find_events_task`.
-
-        Raises:
-            MediaError: The video cannot be read or sent.
-            AnswerFormatError: The answer holds no events, or times that the video does not have.
-            ServiceError: The endpoint answered with an error, or not at all.
-        """
-        question = find_events_task(self._settings, video, what, **options)
-        return _read_events(question, self.ask(question))
-
-    async def atimeline(self, video: object, what: str | None = None, **options: Any) -> Timeline:
-        """Find events in a video; see `timeline`. The video is read in a thread."""
-        question = await asyncio.to_thread(find_events_task, self._settings, video, what, **options)
-        return _read_events(question, await self.ask_async(question))
-
-
-class Grounder(BaseGrounder):
-    """Asks a model for places and for times, and gives them as pixels and seconds.
+class Grounder:
+    """Asks a model for places and times, and returns them as pixels and seconds.
 
     Args:
         settings: The model to ask, how to reach it, and which files may be read.
+        ask: Sends a question and waits for the reply; frameworks pass a call of their model. The
+            endpoint of the settings is asked if `None`.
+        ask_async: The same without blocking.
 
     Example:
         >>> from PIL import Image
@@ -120,35 +47,87 @@ class Grounder(BaseGrounder):
         ((64.0, 48.0, 192.0, 240.0), 5.28)
     """
 
-    def __init__(self, settings: QwenVLSettings) -> None:
-        super().__init__(settings)
+    def __init__(
+        self,
+        settings: QwenVLSettings,
+        ask: Ask | None = None,
+        ask_async: AsyncAsk | None = None,
+    ) -> None:
+        self._settings = settings
         self._clients = ClientCache()
+        self._ask = ask or self._ask_endpoint
+        self._ask_async = ask_async or self._ask_endpoint_async
 
-    def ask(self, question: Question) -> Answer:
-        """Send a question, and wait for the answer."""
-        client = self._clients.sync(self._settings.connection())
-        return _to_answer(client.ask(self._to_request(question)))
+    def locate(self, image: object, what: str, **options: Unpack[LocateOptions]) -> Grounding:
+        """Find things in an image.
 
-    async def ask_async(self, question: Question) -> Answer:
-        """Send a question without blocking."""
-        client = self._clients.asynchronous(self._settings.connection())
-        return _to_answer(await client.ask(self._to_request(question)))
+        Args:
+            image: A `pathlib.Path`, bytes, an open file, a `PIL.Image`, an array, or a URL.
+            what: What to look for.
+            **options: `points`, `space`, `size`, `prompt` and options of the call; see
+                `qwen_vl.grounding.locate.locate_task`.
 
-    def _to_request(self, question: Question) -> Request:
-        turn = Turn(role="user", parts=(question.part, Text(text=question.prompt)))
-        return self._settings.make_request((turn,), stream=None, **question.options)
+        Raises:
+            MediaError: The image cannot be read or sent, or its size is not known.
+            AnswerFormatError: The answer holds no coordinates, or coordinates that are not in the
+                expected coordinate space.
+            ConfigurationError: An option is unknown.
+            ServiceError: The endpoint answered with an error, or not at all.
+        """
+        check_options("locate", options)
+        task = locate_task(self._settings, image, what, **options)
+        return task.read(self._ask(task))
 
+    async def alocate(
+        self, image: object, what: str, **options: Unpack[LocateOptions]
+    ) -> Grounding:
+        """Find things in an image; see `locate`. The image is read in a thread."""
+        check_options("locate", options)
+        make = partial(locate_task, self._settings, image, what, **options)
+        task = await asyncio.to_thread(make)
+        return task.read(await self._ask_async(task))
 
-def _to_answer(reply: Reply) -> Answer:
-    return Answer(text=reply.text, finish_reason=reply.finish_reason, image_hw=reply.image_hw)
+    def timeline(
+        self, video: object, what: str | None = None, **options: Unpack[TimelineOptions]
+    ) -> Timeline:
+        """Find events in a video.
 
+        Args:
+            video: A `pathlib.Path`, bytes, an open file, a URL, or a list of frames.
+            what: What to look for; everything that happens if `None`.
+            **options: `fps`, `start`, `end`, `max_frames`, `video_mode`, `seconds`, `prompt` and
+                options of the call; see `qwen_vl.grounding.find_events.find_events_task`.
 
-def _read_boxes(question: LocateTask, answer: Answer) -> Grounding:
-    return question.read(answer.text, finish_reason=answer.finish_reason, image_hw=answer.image_hw)
+        Raises:
+            MediaError: The video cannot be read or sent.
+            AnswerFormatError: The answer holds no events, or times that the video does not have.
+            ConfigurationError: An option is unknown.
+            ServiceError: The endpoint answered with an error, or not at all.
+        """
+        check_options("timeline", options)
+        task = find_events_task(self._settings, video, what, **options)
+        return task.read(self._ask(task))
 
+    async def atimeline(
+        self, video: object, what: str | None = None, **options: Unpack[TimelineOptions]
+    ) -> Timeline:
+        """Find events in a video; see `timeline`. The video is read in a thread."""
+        check_options("timeline", options)
+        make = partial(find_events_task, self._settings, video, what, **options)
+        task = await asyncio.to_thread(make)
+        return task.read(await self._ask_async(task))
 
-def _read_events(question: FindEventsTask, answer: Answer) -> Timeline:
-    return question.read(answer.text, finish_reason=answer.finish_reason)
+    def _ask_endpoint(self, task: GroundingTask[Any]) -> Reply:
+        client = self._clients.sync(build_connection(self._settings))
+        return client.ask(self._to_request(task))
+
+    async def _ask_endpoint_async(self, task: GroundingTask[Any]) -> Reply:
+        client = self._clients.asynchronous(build_connection(self._settings))
+        return await client.ask(self._to_request(task))
+
+    def _to_request(self, task: GroundingTask[Any]) -> Request:
+        turn = Turn(role="user", parts=(task.part, Text(text=task.prompt)))
+        return build_request(self._settings, (turn,), stream=None, **task.options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,33 +136,33 @@ class GroundingTool:
 
     Args:
         grounder: Asks the model.
-        media: Pictures or videos by the names that an agent has for them: it can name no others.
-            `None`: it names addresses, and files inside of `media_roots`.
+        media: Images or videos by the names that an agent has for them: it can name no others.
+            `None`: it names URLs, and files inside of `media_roots`.
         options: Of `locate` or `timeline`, for every call.
     """
 
-    grounder: BaseGrounder
+    grounder: Grounder
     media: Mapping[str, object] | None
-    options: Mapping[str, Any]
+    options: Any
 
     def locate(self, image: str, what: str) -> Grounding:
-        """Find things in a picture.
+        """Find things in an image.
 
         Args:
-            image: Its name or its address.
+            image: Its name or its URL.
             what: What to look for.
         """
         return self.grounder.locate(self._find(image), what, **self.options)
 
     async def alocate(self, image: str, what: str) -> Grounding:
-        """Find things in a picture; see `locate`."""
+        """Find things in an image; see `locate`."""
         return await self.grounder.alocate(self._find(image), what, **self.options)
 
     def timeline(self, video: str, what: str) -> Timeline:
         """Find events in a video.
 
         Args:
-            video: Its name or its address.
+            video: Its name or its URL.
             what: What to look for.
         """
         return self.grounder.timeline(self._find(video), what, **self.options)
@@ -193,14 +172,14 @@ class GroundingTool:
         return await self.grounder.atimeline(self._find(video), what, **self.options)
 
     def describe_locate(self) -> str:
-        """Say to an agent what `locate` does."""
+        """Return the description of `locate` for an agent."""
         return self._describe(
             "Find where things are in a picture, in pixels. `image` is its name or address, "
             "`what` says in a few words what to look for."
         )
 
     def describe_timeline(self) -> str:
-        """Say to an agent what `timeline` does."""
+        """Return the description of `timeline` for an agent."""
         return self._describe(
             "Find when things happen in a video. `video` is its name or address, `what` says in a "
             "few words what to look for."

@@ -2,13 +2,13 @@
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from qwen_vl.errors import AnswerFormatError, CoordinateSpaceError
 from qwen_vl.grounding.coordinates import CoordinateFrame
-from qwen_vl.grounding.results import Box, Corners, Grounding, Point
+from qwen_vl.grounding.results import Box, Corners, Grounding, Point, SkippedEntry
 from qwen_vl.ocr.results import OcrResult, to_corners
 from qwen_vl.parsing import find_json, find_text
 
@@ -30,6 +30,12 @@ _AXES = ("x", "y")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _NUMBERS_ALONE = re.compile(r"[\s\d.,;()\[\]eE+-]+")
 _N_POINT, _N_BOX, _N_RECT, _N_QUAD = 2, 4, 5, 8
+_TAG = re.compile(
+    r"<\|?(?P<slash>/?)(?P<name>object_ref|ref|box|quad|point)(?P<end>_start|_end|)\|?>"
+)
+# One in so many may be a slip of the model.
+_FEW = 10
+_SHOWN_CHARS = 80
 # Containers stand in one another two or three deep.
 _DEEPEST = 16
 
@@ -56,6 +62,7 @@ class _Finds:
     text: str
     shapes: list[_Place] = field(default_factory=list)
     not_found: list[str] = field(default_factory=list)
+    skipped: list[SkippedEntry] = field(default_factory=list)
     has_container: bool = False
 
 
@@ -65,17 +72,20 @@ def read_grounding(text: str, frame: CoordinateFrame) -> Grounding:
     Taken are JSON in a fence or bare, with prose around it, as one object, a list, or objects
     that hold lists; `bbox_2d`, `bbox` or `box`, `point_2d` or `point`, the OCR models' `location`
     of 8 numbers and `rotate_rect`; labels under their usual names, or as the key that a box stands
-    under; numbers that are text; corners in the wrong order; and lists that break off, of which
-    the whole entries are kept. What lies outside of the picture is clipped, and marked.
+    under; numbers that are text; corners in the wrong order; comments, and quotes within labels;
+    and lists that break off, of which the whole entries are kept. The older forms
+    `<ref>cat</ref><box>(1,2),(3,4)</box>` and `<|box_start|>(1,2),(3,4)<|box_end|>` are read as
+    well. What lies a little outside of the image is clipped, and marked. Entries that cannot be
+    used are in `skipped`, with reasons.
 
     Args:
         text: The answer.
-        frame: What its coordinates count in, from `find_frame`.
+        frame: Its coordinate space, from `find_frame`.
 
     Raises:
-        CoordinateSpaceError: The numbers are too large for that space, or fractions of 1; the
-            space is not guessed from them.
-        AnswerFormatError: There are no places in it, or one is not made of numbers.
+        CoordinateSpaceError: Most numbers are too large for that space, all fit pixels of the image
+            instead, or all are fractions of 1; the space is not guessed from them.
+        AnswerFormatError: It contains no usable boxes or points.
 
     Example:
         >>> from qwen_vl.grounding.coordinates import find_frame
@@ -83,10 +93,16 @@ def read_grounding(text: str, frame: CoordinateFrame) -> Grounding:
         >>> read_grounding(answer, find_frame("qwen3-vl-plus", (600, 400))).boxes
         (Box(x1=150.0, y1=200.0, x2=450.0, y2=400.0, label='cup', is_clipped=False, corners=None),)
     """
-    found = find_json(text)
+    found = find_json(text, repair=True)
     finds = _Finds(text)
-    for value in found.values:
-        _walk(value, "", finds, 0)
+    if not any(map(_holds_boxes, found.values)):
+        # Lists of numbers may stand between tags, where they are corners and no points.
+        _read_tags(finds)
+    if not (finds.shapes or finds.skipped):
+        for value in found.values:
+            _walk(value, "", finds, 0)
+    if finds.skipped and not (finds.shapes or finds.not_found):
+        raise AnswerFormatError(f"An entry {finds.skipped[0].reason}.", text=text)
     is_empty = not (finds.shapes or finds.not_found)
     if is_empty and (found.is_cut_off or not finds.has_container):
         problem = (
@@ -107,13 +123,14 @@ def read_grounding(text: str, frame: CoordinateFrame) -> Grounding:
         height=frame.image[1],
         space=frame.space,
         not_found=tuple(finds.not_found),
+        skipped=tuple(finds.skipped),
         is_cut_off=found.is_cut_off,
         text=text,
     )
 
 
 def ground_ocr_result(result: OcrResult, frame: CoordinateFrame) -> Grounding:
-    """Give the lines of text that an OCR model found as boxes.
+    """Return the lines of text that an OCR model found as boxes.
 
     Args:
         result: Of `advanced_recognition`.
@@ -184,7 +201,7 @@ def _walk_object(entry: dict[str, Any], label: str, finds: _Finds, depth: int) -
     finds.has_container = finds.has_container or not entry
     for key, inner in entry.items():
         if isinstance(inner, dict | list):
-            # A list under a name of its own, {"cats": [...]}, names what is in it; where the
+            # A list under a key, {"cats": [...]}, is labeled by the key; where the
             # entries name themselves, that counts.
             is_name = own_label is None and key not in (*_PLACE_KEYS, *_PLAIN_KEYS)
             _walk(inner, key if is_name else own, finds, depth + 1)
@@ -203,7 +220,7 @@ def _holds_boxes(value: Any, depth: int = 0) -> bool:
 
 
 def _preferred(keys: list[str], entry: Mapping[str, Any]) -> list[str]:
-    """Choose among the forms of one place: `location` and `rotate_rect` say the same.
+    """Choose among the forms of one place: `location` and `rotate_rect` are equivalent.
 
     Words and single numbers under such names are something else, such as a player's points, where
     there is a place beside them.
@@ -216,7 +233,8 @@ def _preferred(keys: list[str], entry: Mapping[str, Any]) -> list[str]:
 
 
 def _read_place(key: str, value: Any, label: str, entry: dict[str, Any], finds: _Finds) -> None:
-    if value is None or value in ([], {}, ""):
+    is_null = isinstance(value, list) and all(inner is None for inner in value)
+    if value is None or is_null or value in ({}, ""):
         if label:
             finds.not_found.append(label)
         finds.has_container = True
@@ -238,7 +256,7 @@ def _read_place(key: str, value: Any, label: str, entry: dict[str, Any], finds: 
 
 
 def _flatten(value: Any, kind: _Kind) -> list[Any] | None:
-    """Write corners that stand in lists of their own one behind the other."""
+    """Flatten corners that are nested lists."""
     if _is_numbers(value):
         return list(value)
     n_pairs = {"box": _N_BOX, "quad": _N_QUAD, "point": _N_POINT}[kind] // 2
@@ -255,6 +273,14 @@ def _edges_of(value: Mapping[str, Any]) -> list[Any] | None:
             has_size = names is _AXES and {"width", "height", "w", "h"} & value.keys()
             return None if has_size else [value[name] for name in names]
     return None
+
+
+def _to_float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        # A model that repeats one digit writes integers of any length.
+        return math.inf
 
 
 def _is_numbers(value: Any) -> bool:
@@ -274,10 +300,12 @@ def _kind_of(numbers: list[Any]) -> _Kind:
 
 def _add(value: Any, kind: _Kind, label: str, entry: Mapping[str, Any], finds: _Finds) -> None:
     counts = {"point": (_N_POINT,), "box": (_N_BOX,), "quad": (_N_QUAD, _N_RECT, _N_BOX)}[kind]
-    numbers = tuple(map(float, value)) if _is_numbers(value) else ()
+    numbers = tuple(map(_to_float, value)) if _is_numbers(value) else ()
     if len(numbers) not in counts or not all(map(math.isfinite, numbers)):
         wanted = " or ".join(map(str, counts))
-        raise AnswerFormatError(f"A place is {value!r}, not {wanted} numbers.", text=finds.text)
+        reason = f"has {_shorten(value)} in place of {wanted} numbers"
+        finds.skipped.append(SkippedEntry(reason=reason, label=label, value=value))
+        return
     if len(numbers) == _N_RECT:
         x, y, width, height, angle = numbers
         corners = to_corners((x, y, width, height, angle))
@@ -292,14 +320,73 @@ def _check_space(finds: _Finds, frame: CoordinateFrame) -> None:
         raise CoordinateSpaceError(
             f"The answer's places are fractions of 1, but {frame} were expected.", text=finds.text
         )
-    for place in finds.shapes:
-        beyond = next((pair for pair in place.pairs if frame.is_beyond(*pair)), None)
-        if beyond:
-            raise CoordinateSpaceError(
-                f"A place is at {beyond[0]:g}, {beyond[1]:g}, which is not within {frame}. If the "
-                "model counts in something else, say so with space=…",
-                text=finds.text,
-            )
+    outside = {
+        index: pair
+        for index, place in enumerate(finds.shapes)
+        if (pair := next((pair for pair in place.pairs if frame.is_beyond(*pair)), None))
+    }
+    if not outside:
+        return
+    if _counts_in_something_else(finds.shapes, len(outside), frame):
+        x, y = next(iter(outside.values()))
+        raise CoordinateSpaceError(
+            f"A place is at {x:g}, {y:g}, which is not within {frame}. If the model answers in "
+            "something else, say so with space=…",
+            text=finds.text,
+        )
+    for index, (x, y) in outside.items():
+        place = finds.shapes[index]
+        reason = f"is at {x:g}, {y:g}, which is not within {frame}"
+        finds.skipped.append(SkippedEntry(reason=reason, label=place.label, value=place.numbers))
+    finds.shapes = [place for index, place in enumerate(finds.shapes) if index not in outside]
+
+
+def _counts_in_something_else(
+    shapes: Sequence[_Place], n_outside: int, frame: CoordinateFrame
+) -> bool:
+    """Return whether the answer as a whole, and not a few entries of it, is off.
+
+    Where pixels of the image explain each number, even a few outside mean that the others, which
+    happen to fit, are in pixels too.
+    """
+    pixels = replace(frame, scale=frame.image)
+    fits_pixels = not any(pixels.is_beyond(*pair) for place in shapes for pair in place.pairs)
+    return 2 * n_outside >= len(shapes) or (fits_pixels and n_outside * _FEW >= len(shapes))
+
+
+def _read_tags(finds: _Finds) -> None:
+    """Read the forms of Qwen-VL and Qwen2-VL, in which tags stand around labels and numbers."""
+    label, opened = "", None
+    text = finds.text.rpartition("</think>")[2]
+    for tag in _TAG.finditer(text):
+        is_end = bool(tag["slash"]) or tag["end"] == "_end"
+        if not is_end:
+            opened = tag
+            continue
+        if opened is None or opened["name"] != tag["name"]:
+            continue
+        inner = text[opened.end() : tag.start()]
+        if tag["name"].endswith("ref"):
+            label = inner.strip()
+        else:
+            _read_tagged(opened, inner, label, finds)
+        opened = None
+    if opened is not None and not opened["name"].endswith("ref"):
+        # Where the end is a stop word, servers leave it out.
+        inner = text[opened.end() :].rstrip()
+        if inner.endswith((")", "]")):
+            _read_tagged(opened, inner, label, finds)
+
+
+def _read_tagged(tag: re.Match[str], inner: str, label: str, finds: _Finds) -> None:
+    if _NUMBERS_ALONE.fullmatch(inner):
+        kind: _Kind = tag["name"]  # type: ignore[assignment]
+        _add(_NUMBER.findall(inner), kind, label, {}, finds)
+
+
+def _shorten(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"
 
 
 def _to_box(place: _Place, frame: CoordinateFrame) -> Box:

@@ -1,12 +1,13 @@
 """Reads events and their times from answers, in any of the forms that models give them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from qwen_vl.errors import AnswerFormatError, TimestampError
 from qwen_vl.grounding.timeline import Event, Timeline, read_range, read_seconds
 from qwen_vl.parsing import find_json, find_text
+from qwen_vl.specs.frame_times import to_taken
 
 _START_KEYS = ("start_time", "start", "begin_time", "begin", "start_seconds", "from")
 _END_KEYS = ("end_time", "end", "finish_time", "finish", "end_seconds", "to")
@@ -24,7 +25,7 @@ _DEEPEST = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeFrame:
-    """The time that the answer about one video counts in.
+    """The time base of the answer about one video.
 
     Args:
         seconds: How long the video is that the model saw; `None` where it is not known.
@@ -32,12 +33,15 @@ class TimeFrame:
         scale: Seconds of the video in one of the model's: other than 1 where its frames were
             dated at another speed than they were taken at.
         fps: Frames per second that the model saw; `None` where it is not known.
+        timestamps: When the frames were taken that the model dates by `fps`; `None` where that is
+            when they were taken.
     """
 
     seconds: float | None = None
     offset: float = 0.0
     scale: float = 1.0
     fps: float | None = None
+    timestamps: Sequence[float] | None = None
 
     @property
     def end(self) -> float | None:
@@ -77,11 +81,11 @@ def read_timeline(text: str, frame: TimeFrame | None = None) -> Timeline:
 
     Args:
         text: The answer.
-        frame: What its times count in; the video's own seconds, unchecked, where none is given.
+        frame: Its time base; the video's own seconds, unchecked, if not given.
 
     Raises:
         TimestampError: A time lies behind the video's end, or is none.
-        AnswerFormatError: There are no events in it.
+        AnswerFormatError: It contains no events.
 
     Example:
         >>> answer = '[{"start_time": "00:00:05", "end_time": "00:00:15", "event": "x"}]'
@@ -89,7 +93,7 @@ def read_timeline(text: str, frame: TimeFrame | None = None) -> Timeline:
         (Event(start=5.0, end=15.0, text='x', is_clipped=False),)
     """
     frame = frame or TimeFrame()
-    found = find_json(text)
+    found = find_json(text, repair=True)
     finds = _Finds(text, frame)
     for value in found.values:
         _walk(value, finds, 0)
@@ -151,12 +155,14 @@ def _to_event(entry: Mapping[str, Any], finds: _Finds) -> Event:
     if frame.end is not None and frame.seconds is not None:
         if end > frame.end + frame.slack:
             raise TimestampError(
-                f"An event is dated to {start:.1f} to {end:.1f} s, but the video ends after "
+                f"An event is dated to {start:.1f} to {end:.1f} s; the video ends after "
                 f"{frame.end:.1f} s.",
                 text=finds.text,
             )
         is_clipped = end > frame.end
         start, end = min(start, frame.end), min(end, frame.end)
+    if frame.timestamps is not None and frame.fps is not None:
+        start, end = (to_taken(time, frame.timestamps, frame.fps) for time in (start, end))
     words = find_text(entry, _TEXT_KEYS) or ""
     return Event(start=start, end=end, text=words, is_clipped=is_clipped, entry=entry)
 
@@ -181,7 +187,7 @@ def _read_times(entry: Mapping[str, Any], finds: _Finds) -> tuple[float, float]:
 def _read_time(value: Any, finds: _Finds) -> float:
     seconds = read_seconds(value)
     if seconds is None:
-        raise TimestampError(f"{value!r} is no time.", text=finds.text)
+        raise TimestampError(f"{value!r} is not a time.", text=finds.text)
     return seconds
 
 

@@ -1,8 +1,7 @@
-"""What a model is asked, to tell where and when: prompts of the service's guides, and schemas.
+"""Prompts for boxes and events, from the service's guides, and schemas of the answers.
 
-The Chinese prompts for places are those of the object location page (2025), that for events is
-that of the video page (2025-10); the English ones say the same. Models name what they find in
-the language that they are asked in.
+The Chinese prompts are those of the service's guides to object location (2025) and to videos
+(2025-10); the English ones are translations. Models label in the language of the prompt.
 """
 
 import re
@@ -38,7 +37,7 @@ FRAMES_NOTE = (
     "\nThe pictures are frames of one video, taken every {step:g} seconds from second 0 on.",
     "\n这些图片是同一段视频的帧，从第0秒开始每隔{step:g}秒截取一帧。",
 )
-"""Told to servers that take frames as pictures, which say nothing of time."""
+"""Added for servers that take frames as images, which carry no times."""
 
 _SLOT = "{what}"
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -53,7 +52,7 @@ def write_prompt(prompts: tuple[str, str], what: object, own: str | None) -> str
         own: A prompt of the caller's instead, with `{what}` in it.
 
     Raises:
-        ConfigurationError: There is nothing to look for, or the caller's prompt has no place for
+        ConfigurationError: There is nothing to look for, or the caller's prompt lacks a slot for
             it.
 
     Example:
@@ -63,18 +62,18 @@ def write_prompt(prompts: tuple[str, str], what: object, own: str | None) -> str
         '检测图中所有猫并以JSON格式输出其bbox的坐标'
     """
     if not isinstance(what, str) or not what.strip():
-        raise ConfigurationError(f"{what!r} says nothing to look for. Describe it in words.")
+        raise ConfigurationError(f"{what!r} says nothing to look for. Describe it.")
     if own is None:
         own = prompts[is_chinese(what)]
     if _SLOT not in own:
         raise ConfigurationError(
-            f"The prompt has no {_SLOT!r} in it, where what to look for would stand: {own[:80]!r}"
+            f"The prompt lacks {_SLOT!r}, which is replaced by what to look for: {own[:80]!r}"
         )
     return own.replace(_SLOT, what.strip())
 
 
 def is_chinese(text: str) -> bool:
-    """Tell whether a text has Chinese in it.
+    """Return whether a text has Chinese in it.
 
     Args:
         text: Any text.
@@ -98,16 +97,18 @@ def _list_of(title: str, field: str, entry: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-_NUMBERS = {"type": "array", "items": {"type": "number"}}
-_TEXT = {"type": "string"}
-BOXES_SCHEMA = _list_of("Boxes", "objects", {"bbox_2d": _NUMBERS, "label": _TEXT})
-"""What holds answers with boxes, at models that take a schema. How many numbers there are is not
-said in it: no page says that the service knows `minItems`."""
+def _numbers(count: int) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "number"}, "minItems": count, "maxItems": count}
 
-POINTS_SCHEMA = _list_of("Points", "objects", {"point_2d": _NUMBERS, "label": _TEXT})
-"""The same for points."""
+
+_TEXT = {"type": "string"}
+BOXES_SCHEMA = _list_of("Boxes", "objects", {"bbox_2d": _numbers(4), "label": _TEXT})
+"""What holds answers with boxes, at models that take a schema."""
+
+POINTS_SCHEMA = _list_of("Points", "objects", {"point_2d": _numbers(2), "label": _TEXT})
+"""Schema of answers with points."""
 
 EVENTS_SCHEMA = _list_of(
     "Events", "events", {"start_time": _TEXT, "end_time": _TEXT, "event": _TEXT}
 )
-"""The same for events."""
+"""Schema of answers with events."""

@@ -1,10 +1,10 @@
-"""What a model finds in a picture: boxes and points, in pixels of the picture as you have it."""
+"""What a model finds in an image: boxes and points, in pixels of the image as you have it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qwen_vl.errors import MissingExtraError
+from qwen_vl.errors import extra_required
 from qwen_vl.specs.models import CoordinateSpace
 
 Corners = tuple[tuple[float, float], ...]
@@ -12,7 +12,7 @@ Corners = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A box, in pixels of the original picture from its top left.
+    """A box, in pixels of the original image from its top left.
 
     Args:
         x1: Its left edge.
@@ -20,7 +20,7 @@ class Box:
         x2: Its right edge; never left of `x1`.
         y2: Its lower edge; never above `y1`.
         label: What is in it, as the model says; empty where it does not.
-        is_clipped: Whether a part of it was outside of the picture, and was cut off.
+        is_clipped: Whether a part of it was outside of the image, and was cut off.
         corners: Of a turned box its four corners, clockwise; the box is what stands around them.
         entry: What the model wrote about it, all of it.
     """
@@ -62,13 +62,13 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """A point, in pixels of the original picture from its top left.
+    """A point, in pixels of the original image from its top left.
 
     Args:
         x: Pixels from the left.
         y: Pixels from the top.
         label: What is there, as the model says; empty where it does not.
-        is_clipped: Whether it was outside of the picture, and was moved to its edge.
+        is_clipped: Whether it was outside of the image, and was moved to its edge.
         entry: What the model wrote about it, all of it.
     """
 
@@ -80,16 +80,32 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedEntry:
+    """A box or point of the answer that could not be used.
+
+    Args:
+        reason: What is wrong with it.
+        label: What is there, as the model says; empty where it does not.
+        value: What the model wrote in place of coordinates.
+    """
+
+    reason: str
+    label: str = ""
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grounding:
-    """What was found in a picture.
+    """What was found in an image.
 
     Args:
         boxes: In the order of the answer.
         points: Likewise.
-        width: Pixels of the original picture.
-        height: Pixels of the original picture.
+        width: Pixels of the original image.
+        height: Pixels of the original image.
         space: What the model's coordinates counted in.
-        not_found: What the model named without a place.
+        not_found: What the model named without a box or point.
+        skipped: Entries of the answer that could not be used, with reasons.
         is_cut_off: Whether the answer broke off: there may be more than is here.
         text: The answer.
 
@@ -106,6 +122,7 @@ class Grounding:
     height: int
     space: CoordinateSpace
     not_found: tuple[str, ...] = ()
+    skipped: tuple[SkippedEntry, ...] = ()
     is_cut_off: bool = False
     text: str = field(default="", repr=False)
 
@@ -125,7 +142,7 @@ class Grounding:
         return tuple(dict.fromkeys(found.label for found in self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all but the answer's text as JSON has it; pixels are rounded to hundredths."""
+        """Return all fields except `text` as JSON values; pixels are rounded to hundredths."""
         found: dict[str, Any] = {
             "width": self.width,
             "height": self.height,
@@ -135,10 +152,14 @@ class Grounding:
         }
         if self.not_found:
             found["not_found"] = list(self.not_found)
+        if self.skipped:
+            found["skipped"] = [
+                {"label": entry.label, "reason": entry.reason} for entry in self.skipped
+            ]
         return {**found, "is_cut_off": True} if self.is_cut_off else found
 
     def describe(self) -> str:
-        """Say in words what was found where, in pixels: what an agent's tool answers.
+        """Describe what was found where, in pixels, for the result of an agent's tool.
 
         Example:
             >>> cat = Box(x1=20, y1=10, x2=220, y2=160, label="cat")
@@ -156,6 +177,9 @@ class Grounding:
         head = " and ".join(filter(None, counts)) or "nothing found"
         rest = f": {'; '.join(shapes)}" if shapes else ""
         missing = f" Not found: {', '.join(self.not_found)}." if self.not_found else ""
+        if self.skipped:
+            reasons = "; ".join(f"{entry.label} {entry.reason}".strip() for entry in self.skipped)
+            missing += f" Skipped: {reasons}."
         cut = " The list is cut off: there may be more." if self.is_cut_off else ""
         return f"{head} in a picture of {self.width} x {self.height} pixels{rest}.{missing}{cut}"
 
@@ -194,11 +218,11 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 def to_detections(grounding: Grounding) -> Any:
-    """Give the boxes of a picture as `supervision.Detections`.
+    """Return the boxes of an image as `supervision.Detections`.
 
     `class_name` has the labels, as supervision's own `Detections.from_vlm` gives them, and
-    `class_id` numbers them in the order of the answer. There is no confidence: the models tell
-    none. Points and turned corners have no place there.
+    `class_id` numbers them in the order of the answer. Confidence is missing: the models report
+    none. Points and turned corners are not supported there.
 
     Args:
         grounding: What was found.
@@ -209,11 +233,9 @@ def to_detections(grounding: Grounding) -> Any:
     Raises:
         MissingExtraError: supervision is not installed.
     """
-    try:
+    with extra_required("Converting to Detections", extra="supervision"):
         import numpy as np  # noqa: PLC0415 - comes with the extra
         from supervision import Detections  # noqa: PLC0415 - an extra, and slow to import
-    except ImportError as error:
-        raise MissingExtraError("Converting to Detections", extra="supervision") from error
     labels = [box.label for box in grounding.boxes]
     numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
     boxes = np.array([box.xyxy for box in grounding.boxes], dtype=float)

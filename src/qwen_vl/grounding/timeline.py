@@ -11,9 +11,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from qwen_vl.errors import ConfigurationError
+from qwen_vl.errors import ConfigurationError, extra_required
 
-# Digits without end are no time, and Python reads no integer of more than 4,300.
+# Endless digits are not a time, and Python refuses integers of more than 4,300 digits.
 _CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{1,2}(?:[.,]\d{1,40})?)")
 _UNITS = re.compile(
     r"(?:(\d{1,15})\s*+(?:h|hr|hrs|hours?|小时|时)\s*+)?"
@@ -34,7 +34,7 @@ def read_seconds(value: Any) -> float | None:
         value: What the model wrote.
 
     Returns:
-        Seconds; `None` where it is no time.
+        Seconds; `None` where it is not a time.
 
     Example:
         >>> read_seconds("00:01:02.5"), read_seconds("01:05"), read_seconds("7.5s"), read_seconds(3)
@@ -45,7 +45,7 @@ def read_seconds(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        # Larger numbers than a float holds are no times either.
+        # Larger numbers than a float holds are not times either.
         seconds = float(value) if abs(value) < 1e9 else math.inf  # noqa: PLR2004 - 30 years
         return seconds if 0 <= seconds < math.inf else None
     if not isinstance(value, str):
@@ -147,7 +147,7 @@ class Timeline:
         events: Sorted by `start`.
         seconds: How long the video is; `None` where that is not known, so that nothing could be
             checked against it.
-        interval: Seconds between two frames that the model looked at: times cannot be more exact
+        interval: Seconds between two sampled frames: times cannot be more exact
             than that; `None` where it is not known.
         is_cut_off: Whether the answer broke off: there may be more than is here.
         text: The answer.
@@ -177,7 +177,7 @@ class Timeline:
         return self.describe()
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all but the answer's text as JSON has it; times are rounded to milliseconds."""
+        """Return all fields except `text` as JSON values; times are rounded to milliseconds."""
         made: dict[str, Any] = {
             "seconds": None if self.seconds is None else round(self.seconds, 3),
             "interval": None if self.interval is None else round(self.interval, 3),
@@ -186,7 +186,7 @@ class Timeline:
         return {**made, "is_cut_off": True} if self.is_cut_off else made
 
     def describe(self) -> str:
-        """Say in words what happens when: what an agent's tool answers.
+        """Describe what happens when, for the result of an agent's tool.
 
         Example:
             >>> Timeline(events=(Event(start=1.5, end=4, text="A cat jumps."),)).describe()
@@ -202,11 +202,19 @@ class Timeline:
         return f"{count}{length}{cut}" + (f": {'; '.join(lines)}" if lines else ".")
 
     def to_webvtt(self) -> str:
-        """Write subtitles that browsers and players read (WebVTT)."""
+        """Write subtitles that browsers and players read (WebVTT).
+
+        Raises:
+            MissingExtraError: webvtt-py is not installed.
+        """
         return self._to_subtitles("vtt")
 
     def to_srt(self) -> str:
-        """Write subtitles that nearly every player reads (SubRip)."""
+        """Write subtitles that nearly every player reads (SubRip).
+
+        Raises:
+            MissingExtraError: webvtt-py is not installed.
+        """
         return self._to_subtitles("srt")
 
     def to_csv(self) -> str:
@@ -230,6 +238,7 @@ class Timeline:
 
         Raises:
             ConfigurationError: Another ending.
+            MissingExtraError: Subtitles are to be written, and webvtt-py is not installed.
         """
         path = Path(path)
         writers = {".vtt": self.to_webvtt, ".srt": self.to_srt, ".csv": self.to_csv}
@@ -243,8 +252,9 @@ class Timeline:
         path.write_text(write(), encoding="utf-8", newline="")
 
     def _to_subtitles(self, form: Literal["vtt", "srt"]) -> str:
-        from webvtt import Caption, WebVTT  # noqa: PLC0415 - for those alone who write files
-        from webvtt.models import Timestamp  # noqa: PLC0415 - as above
+        with extra_required("Writing subtitles", extra="subtitles"):
+            from webvtt import Caption, WebVTT  # noqa: PLC0415 - an extra
+            from webvtt.models import Timestamp  # noqa: PLC0415 - an extra
 
         captions = [
             Caption(
@@ -261,7 +271,7 @@ class Timeline:
         return html.unescape(written) if form == "srt" else written
 
     def _cues(self) -> Iterator[tuple[Event, float]]:
-        """Give each event and when its subtitle goes: a moment is shown until the next begins."""
+        """Return each event and when its subtitle ends: a moment is shown until the next begins."""
         following = [after.start for after in self.events[1:]]
         for event, after in zip_longest(self.events, following):
             if event.end > event.start:
@@ -273,11 +283,11 @@ class Timeline:
 
 
 def _escape(text: str, form: Literal["vtt", "srt"]) -> str:
-    """Spell a text as it stands in WebVTT, in which the library has it whatever it writes."""
+    """Escape text for WebVTT, which the library uses for every format."""
     # An empty line would end the subtitle.
     joined = "\n".join(line.strip() for line in text.splitlines() if line.strip())
     if form == "srt":
-        # There is no way to write this sign there, which divides times.
+        # WebVTT cannot escape this arrow, which separates times.
         joined = joined.replace("-->", "→")
     return joined.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 

@@ -4,7 +4,7 @@ The only room that opens files. It knows nothing of HTTP, JSON or frameworks.
 """
 
 from qwen_vl.media.image import ImageHeader, read_image_header
-from qwen_vl.media.inline import prepare_one, to_json_safe
+from qwen_vl.media.inline import to_json_safe, to_text
 from qwen_vl.media.pdf import reads_pdf
 from qwen_vl.media.prepare import needs_io, prepare_media, wants_upload
 from qwen_vl.media.sniff import sniff
@@ -13,10 +13,10 @@ __all__ = [
     "ImageHeader",
     "needs_io",
     "prepare_media",
-    "prepare_one",
     "read_image_header",
     "reads_pdf",
     "sniff",
     "to_json_safe",
+    "to_text",
     "wants_upload",
 ]

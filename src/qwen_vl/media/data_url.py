@@ -1,4 +1,4 @@
-"""Base64 and `data:` addresses: read, checked and written. Nothing here knows what a picture is."""
+"""Base64 and data URLs: read, checked and written. Nothing here knows what an image is."""
 
 import binascii
 import re
@@ -12,10 +12,10 @@ from qwen_vl.content import DataUrl
 from qwen_vl.errors import MediaFormatError
 
 _HEAD_CHARS = 1_368
-"""Base64 of the bytes that `sniff` looks at."""
+"""Length of the Base64 of the bytes that `sniff` reads."""
 
 _EXCERPT_CHARS = 40
-_REMEDY = "Encode the file's bytes anew, for instance with base64.b64encode, or give the bytes."
+_REMEDY = "Encode the file's bytes again, for instance with base64.b64encode, or give the bytes."
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _WHITESPACE = b" \t\n\r\v\f"
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/\-_ \t\n\r\v\f]")
@@ -28,10 +28,12 @@ class MediaBytes:
     Args:
         data: The bytes.
         base64: Their Base64, where it was given without a flaw: it need not be written again.
+        media_type: Their type, if it was sniffed already.
     """
 
     data: bytes = field(repr=False)
     base64: bytes | memoryview | None = field(default=None, repr=False)
+    media_type: str | None = None
 
 
 def excerpt(text: str) -> str:
@@ -41,7 +43,7 @@ def excerpt(text: str) -> str:
 
 
 def decode_base64(text: str | bytes | memoryview, where: str) -> MediaBytes:
-    """Decode Base64, in whatever way it is spelt.
+    """Decode Base64, in whatever way it is written.
 
     Whitespace is left out, the URL-safe alphabet is translated, and missing padding is added.
 
@@ -73,7 +75,7 @@ def decode_head(data: bytes, n_chars: int = _HEAD_CHARS) -> bytes:
 
     Args:
         data: Bytes of any kind.
-        n_chars: How much of it to look at.
+        n_chars: How many characters to decode.
     """
     try:
         clean = _to_standard(data[:n_chars]).rstrip(b"=")
@@ -83,19 +85,19 @@ def decode_head(data: bytes, n_chars: int = _HEAD_CHARS) -> bytes:
 
 
 def decode_data_url(url: str, where: str) -> MediaBytes:
-    """Decode a `data:` address: with any media type or none, Base64 or percent-encoded.
+    """Decode a data URL: with any media type or none, Base64 or percent-encoded.
 
     Args:
         url: `data:image/png;base64,…`, `data:,…`.
         where: The part, for errors.
 
     Raises:
-        MediaFormatError: It has no comma, or is not Base64 although it says so.
+        MediaFormatError: Not a valid data URL: no comma, or invalid Base64.
     """
     comma = url.find(",")
     if comma < 0:
         raise MediaFormatError(
-            f"The address {excerpt(url)} has no comma, which parts its type from its data.",
+            f"The URL {excerpt(url)} is not valid: no comma after the media type.",
             where=where,
             value=excerpt(url),
             remedy="Write data:image/png;base64, and then the Base64.",
@@ -108,23 +110,24 @@ def decode_data_url(url: str, where: str) -> MediaBytes:
     return decode_base64(memoryview(url.encode("ascii"))[comma + 1 :], where)
 
 
-def to_data_url(media_type: str, media: MediaBytes) -> DataUrl:
-    """Give media the form in which it leaves.
+def to_data_url(media_type: str, media: MediaBytes, size: tuple[int, int] | None = None) -> DataUrl:
+    """Return media in the form in which it is sent.
 
     Args:
         media_type: As sniffed; may be empty.
         media: The bytes, and their Base64 where it is at hand.
+        size: Width and height of an image in pixels, if they are known.
 
     Example:
         >>> to_data_url("image/gif", MediaBytes(b"GIF89a")).url
         'data:image/gif;base64,R0lGODlh'
     """
     data = media.data if media.base64 is None else None
-    return DataUrl(media_type, data, media.base64, len(media.data))
+    return DataUrl(media_type, data, media.base64, len(media.data), size)
 
 
 def read_data_url(url: DataUrl) -> bytes:
-    """Give the raw bytes of media that was made ready."""
+    """Return the raw bytes of media that was made ready."""
     return url.data if url.data is not None else pybase64.b64decode(url.base64 or b"")
 
 
@@ -139,7 +142,7 @@ def _to_standard(text: bytes) -> bytes:
 def _refuse(text: str, where: str, error: Exception) -> Never:
     bad = _NOT_BASE64.search(text.rstrip().rstrip("="))
     if bad:
-        problem = f"Wrong Base64: {bad[0]!r} at index {bad.start()} is no Base64 character."
+        problem = f"Wrong Base64: {bad[0]!r} at index {bad.start()} is not a Base64 character."
     else:
-        problem = f"Wrong Base64: {len(text)} characters are no whole number of bytes."
+        problem = f"Wrong Base64: {len(text)} characters are not a whole number of bytes."
     raise MediaFormatError(problem, where=where, value=excerpt(text), remedy=_REMEDY) from error

@@ -1,14 +1,17 @@
 """What holds for a request as a whole, and for the numbers that stand beside a part.
 
-All of it is checked before the first file is opened; the bytes alone are summed while reading.
+All of it is checked before the first file is opened; only the bytes are summed while reading.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from numbers import Real
 from typing import Any, Never
 
-from qwen_vl.content import Audio, Frames, Image, Media, Url, Video, is_remote
+from qwen_vl.content import Audio, DataUrl, Frames, Image, Media, Url, Video, is_remote
 from qwen_vl.errors import (
     FrameCountError,
+    MediaFormatError,
     MediaOptionError,
     RequestTooLargeError,
     UnsupportedContentError,
@@ -22,6 +25,7 @@ from qwen_vl.specs.models import (
     ModelSpec,
     get_model_spec,
 )
+from qwen_vl.specs.processors import FRAMES_PER_STEP, PROCESSORS, Family
 from qwen_vl.specs.servers import DEFAULT_SERVER, Server
 
 _OTHER_MODEL = "Choose a model that takes it: qwen3-vl-plus, for instance."
@@ -34,7 +38,7 @@ def check_part(part: Media, model: str, server: Server = DEFAULT_SERVER) -> None
     Args:
         part: An image, video or audio.
         model: The model that is asked.
-        server: Which server is asked: self-hosted servers have limits of their own.
+        server: Which server is asked: self-hosted servers have other limits.
 
     Raises:
         UnsupportedContentError: The model does not take such a part.
@@ -42,6 +46,8 @@ def check_part(part: Media, model: str, server: Server = DEFAULT_SERVER) -> None
         FrameCountError: Too few or too many frames.
     """
     if server != DEFAULT_SERVER:
+        if not isinstance(part, Audio):
+            check_numbers(part)
         return
     spec = get_model_spec(model)
     _check_accepted(part, spec, model)
@@ -57,7 +63,7 @@ def check_counts(parts: Sequence[Media], model: str, server: Server = DEFAULT_SE
     Args:
         parts: Every image, video and audio of a request, in order.
         model: The model that is asked.
-        server: Which server is asked: self-hosted servers have limits of their own.
+        server: Which server is asked: self-hosted servers have other limits.
 
     Raises:
         RequestTooLargeError: Too many images or videos.
@@ -65,18 +71,53 @@ def check_counts(parts: Sequence[Media], model: str, server: Server = DEFAULT_SE
     if server != DEFAULT_SERVER:
         return
     spec = get_model_spec(model)
-    # unsure: no page says whether the frames of a list count as pictures; they are not counted.
+    # unsure: no page says whether the frames of a list count as images; they are not counted.
     images = [part for part in parts if isinstance(part, Image)]
     inline = [part for part in images if not is_remote_source(part.source)]
     videos = [part for part in parts if isinstance(part, Video)]
-    _check_count(images, spec.max_images, "pictures", _SEVERAL)
-    _check_count(inline, MAX_INLINE_IMAGES, "inline pictures", f"{_SEVERAL} Or give addresses.")
+    _check_count(images, spec.max_images, "images", _SEVERAL)
+    fewer = f"{_SEVERAL} Or give URLs, or set history_images=… for an agent."
+    _check_count(inline, MAX_INLINE_IMAGES, "inline images", fewer)
     _check_count(videos, MAX_VIDEOS, "videos", _SEVERAL)
 
 
 def is_remote_source(source: object) -> bool:
-    """Tell whether a source is an address that the service fetches itself."""
+    """Return whether a source is a URL that the service fetches itself."""
     return isinstance(source, Url) and is_remote(source.url)
+
+
+def check_frame_list(frames: Sequence[object], family: Family, where: str) -> None:
+    """Check that the frames of a list have one size, as vLLM wants, which stacks them.
+
+    Args:
+        frames: As they are sent.
+        family: Architecture of the model: Qwen3-VL takes no single frame (measured, vLLM 0.32).
+        where: The part, for errors.
+
+    Raises:
+        FrameCountError: There are too few.
+        MediaFormatError: One has another size than the first.
+    """
+    if len(frames) < FRAMES_PER_STEP and PROCESSORS[family].is_video_of_clip:
+        raise FrameCountError(
+            f"The list has {len(frames)} frames; {FRAMES_PER_STEP} or more are needed.",
+            where=where,
+            value=len(frames),
+            limit=FRAMES_PER_STEP,
+            remedy="Pass it as an image, or give more frames.",
+        )
+    sizes = [frame.size if isinstance(frame, DataUrl) else None for frame in frames]
+    first = next((size for size in sizes if size), None)
+    for number, size in enumerate(sizes):
+        if first is not None and size is not None and size != first:
+            raise MediaFormatError(
+                f"The frame has {size[0]} x {size[1]} pixels, and others have {first[0]} x "
+                f"{first[1]}; the server takes frames of one size.",
+                where=f"{where}.video[{number}]",
+                value=size,
+                limit=first,
+                remedy="Scale the frames to one size, or give them as images.",
+            )
 
 
 class Budget:
@@ -109,18 +150,35 @@ class Budget:
                 where=where,
                 value=self._used,
                 limit=self._limit,
-                remedy="Give https:// addresses, make the pictures smaller, or send fewer.",
+                remedy=(
+                    "Pass https:// URLs, downscale the images, or send fewer: history_images=… "
+                    "leaves old ones of tools out."
+                ),
             )
+
+
+def find_urls(part: Media) -> Iterator[tuple[str, str]]:
+    """Return the URLs of a part, each with where it stands.
+
+    Args:
+        part: An image, video or audio; of a list of frames each may be a URL.
+    """
+    if isinstance(part.source, Url):
+        yield part.source.url, part.where
+    elif isinstance(part.source, Frames):
+        for number, frame in enumerate(part.source.frames):
+            if isinstance(frame, Url):
+                yield frame.url, f"{part.where}.video[{number}]"
 
 
 def _check_accepted(part: Media, spec: ModelSpec, model: str) -> None:
     match part:
         case Image():
-            kind, is_accepted = "pictures", spec.accepts_vision
+            kind, is_accepted = "images", spec.accepts_vision
         case Video():
             kind, is_accepted = "videos", spec.accepts_vision and spec.accepts_video
         case Audio():
-            kind, is_accepted = "sounds", spec.accepts_audio
+            kind, is_accepted = "audio", spec.accepts_audio
     if not is_accepted:
         remedy = "Choose an omni model." if isinstance(part, Audio) else _OTHER_MODEL
         raise UnsupportedContentError(
@@ -128,8 +186,38 @@ def _check_accepted(part: Media, spec: ModelSpec, model: str) -> None:
         )
 
 
+def check_timestamps(video: Video) -> None:
+    """Check the timestamps of a list of frames.
+
+    Args:
+        video: Any video.
+
+    Raises:
+        MediaOptionError: They stand beside a file, there are more or fewer than frames, or they
+            are not ascending seconds.
+    """
+    times: Any = video.timestamps
+    if times is None:
+        return
+    if not isinstance(video.source, Frames):
+        _refuse_times("timestamps are those of a list of frames, and this is a file.", video, times)
+    n_frames = len(video.source.frames)
+    if isinstance(times, str) or not hasattr(times, "__len__") or len(times) != n_frames:
+        count = f"{len(times)} timestamps" if hasattr(times, "__len__") else f"timestamps {times!r}"
+        _refuse_times(f"There are {count} for {n_frames} frames; each has one.", video, times)
+    for number, time in enumerate(times):
+        is_time = isinstance(time, Real) and not isinstance(time, bool)
+        if not (is_time and 0 <= float(time) < math.inf):
+            _refuse_times(
+                f"timestamps[{number}] is {time!r}; it must be seconds from 0.", video, time
+            )
+        if number and float(time) <= float(times[number - 1]):
+            problem = f"timestamps[{number}], {float(time):g}, is not later than the one before it."
+            _refuse_times(problem, video, time)
+
+
 def check_options(part: Image | Video, spec: ModelSpec) -> None:
-    """Check the numbers that stand beside a picture or video.
+    """Check the numbers that stand beside an image or video.
 
     Raises:
         MediaOptionError: `fps` or a pixel limit out of its range.
@@ -138,8 +226,8 @@ def check_options(part: Image | Video, spec: ModelSpec) -> None:
         value: Any = getattr(part, name)
         is_count = isinstance(value, int) and not isinstance(value, bool)
         if value is not None and not (is_count and lowest <= value <= highest):
-            kind = "picture" if isinstance(part, Image) else "video"
-            wanted = f"a whole number from {lowest:,} to {highest:,} for a {kind} ({spec.family})"
+            kind = "an image" if isinstance(part, Image) else "a video"
+            wanted = f"a whole number from {lowest:,} to {highest:,} for {kind} ({spec.family})"
             _refuse_knob(name, value, wanted, part.where)
     low, high = part.min_pixels, part.max_pixels
     if low is not None and high is not None and low > high:
@@ -152,8 +240,31 @@ def check_options(part: Image | Video, spec: ModelSpec) -> None:
         _refuse_knob("fps", fps, wanted, part.where)
 
 
+def check_numbers(part: Image | Video) -> None:
+    """Check that the options of an image or video are numbers, for every server.
+
+    Self-hosted servers do not document ranges.
+
+    Raises:
+        MediaOptionError: `fps` or a pixel limit is not above 0, or they contradict each other.
+    """
+    for name in ("min_pixels", "max_pixels", "total_pixels"):
+        value: Any = getattr(part, name, None)
+        is_count = isinstance(value, int) and not isinstance(value, bool)
+        if value is not None and not (is_count and value > 0):
+            _refuse_knob(name, value, "a whole number above 0", part.where)
+    low, high = part.min_pixels, part.max_pixels
+    if low is not None and high is not None and low > high:
+        _refuse_knob("min_pixels", low, f"at most max_pixels, which is {high}", part.where)
+    fps: Any = getattr(part, "fps", None)
+    is_number = isinstance(fps, int | float) and not isinstance(fps, bool)
+    # NaN is above nothing.
+    if fps is not None and not (is_number and 0 < fps < math.inf):
+        _refuse_knob("fps", fps, "a number of frames per second above 0", part.where)
+
+
 def _pixel_ranges(part: Image | Video, spec: ModelSpec) -> dict[str, tuple[int, int]]:
-    """Give the lowest and highest value of each pixel limit (OpenAI-Chat page, 2026-10)."""
+    """Return the lowest and highest value of each pixel limit (OpenAI-Chat page, 2026-10)."""
     if isinstance(part, Image):
         area = (spec.image_min_pixels, spec.image_pixels_limit)
         return {"min_pixels": area, "max_pixels": area}
@@ -171,9 +282,7 @@ def _refuse_knob(name: str, value: object, wanted: str, where: str) -> Never:
         where=where,
         value=value,
         limit=wanted,
-        remedy=(
-            f"Correct {name}, give the part one of its own, or leave it out for the model's own."
-        ),
+        remedy=(f"Correct {name}, set it on the part, or leave it out for the model's default."),
     )
 
 
@@ -188,7 +297,7 @@ def _check_frame_count(count: int, spec: ModelSpec, where: str) -> None:
         value=count,
         limit=MIN_FRAMES if is_short else spec.max_frames,
         remedy=(
-            "Take more frames, or give them as pictures."
+            "Take more frames, or give them as images."
             if is_short
             else "Take every second frame, or fewer."
         ),
@@ -204,3 +313,12 @@ def _check_count(parts: Sequence[Media], limit: int, kind: str, remedy: str) -> 
             limit=limit,
             remedy=remedy,
         )
+
+
+def _refuse_times(problem: str, video: Video, value: object) -> Never:
+    raise MediaOptionError(
+        problem,
+        where=video.where,
+        value=value,
+        remedy="Pass the seconds at which each frame was taken, in order.",
+    )

@@ -1,5 +1,6 @@
 """Bytes from where they are: memory, an open file, or a file that the policy lets be read."""
 
+import inspect
 import io
 import os
 import re
@@ -7,6 +8,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Never
 
@@ -44,25 +46,25 @@ _TRUST = (
     "to the folders that messages may name files from."
 )
 _INSIDE = "Move the file into one of the folders of media_roots, or add its folder there."
-_REENCODE = "Give an https:// address, the picture's bytes, their Base64, or a pathlib.Path."
+_REENCODE = "Pass an https:// URL, the image's bytes, their Base64, or a pathlib.Path."
 _WHOLE_FILE = "Open it with mode 'rb', or give its bytes."
 
 
 def check_remote(url: str, where: str) -> None:
-    """Check an address that goes out as it is.
+    """Check a URL that goes out as it is.
 
     Raises:
-        MediaFormatError: It has no host, no key, or whitespace around it.
+        MediaFormatError: It lacks a host or a key, or is surrounded by whitespace.
     """
     if url[-1:].isspace():
         _refuse_spaced(url, where)
     if not (_HOSTED.match(url) or _STORED.match(url)):
         wanted = "bucket and key" if url[:3].lower() == "oss" else "host"
         raise MediaFormatError(
-            f"The address {excerpt(url)} has no {wanted}.",
+            f"The URL {excerpt(url)} lacks a {wanted}.",
             where=where,
             value=excerpt(url),
-            remedy="Give a whole address: https://example.com/cat.png, or oss://bucket/key.",
+            remedy="Pass a whole URL: https://example.com/cat.png, or oss://bucket/key.",
         )
 
 
@@ -72,14 +74,14 @@ def load(
     """Read media whole, unless it is longer than the policy lets be inlined.
 
     Args:
-        source: Where it is; a `Url` must be a `data:` address.
+        source: Where it is; a `Url` must be a data URL.
         policy: Which files may be read, and how much.
         where: The part, for errors.
 
     Raises:
         MediaAccessError: The file may not be read.
-        MediaNotFoundError: There is no such file.
-        MediaFormatError: Empty, wrong Base64, or no address at all.
+        MediaNotFoundError: The file does not exist.
+        MediaFormatError: Empty, wrong Base64, or no URL at all.
         MediaTooLargeError: More bytes than `policy.max_inline_bytes`.
     """
     match source:
@@ -88,18 +90,12 @@ def load(
         case Url():
             media = _load_url(source.url, policy, where)
         case Inline():
-            media = _load_inline(source.data, policy, where)
+            media = _load_inline(source, policy, where)
         case LocalFile():
-            media = MediaBytes(_load_file(source, policy, where))
+            media = _load_file(source, policy, where)
         case OpenFile():
             media = MediaBytes(_load_open_file(source.file, policy, where))
-    if not media.data:
-        raise MediaFormatError(
-            "There is nothing in it: 0 bytes.",
-            where=where,
-            value=0,
-            remedy="Give a file with a picture or video in it.",
-        )
+    _check_not_empty(media, where)
     check_inline_bytes(len(media.data), policy.max_inline_bytes, where)
     return media
 
@@ -109,32 +105,37 @@ def _load_url(url: str, policy: MediaPolicy, where: str) -> MediaBytes:
         _refuse_spaced(url, where)
     if url[:5].lower() != "data:":
         raise MediaFormatError(
-            f"{excerpt(url)} is no address that the service takes.",
+            f"{excerpt(url)} is not a URL that the service takes.",
             where=where,
             value=excerpt(url),
-            remedy="Give https://, http://, oss:// or data:; a file as a pathlib.Path.",
+            remedy="Pass https://, http://, oss:// or data:; a file as a pathlib.Path.",
         )
     _check_text_length(url, policy, where)
     return decode_data_url(url, where)
 
 
-def _load_inline(data: bytes | str, policy: MediaPolicy, where: str) -> MediaBytes:
+def _load_inline(source: Inline, policy: MediaPolicy, where: str) -> MediaBytes:
+    data = source.data
     if isinstance(data, str):
         if data[:5].lower() == "data:":
             return _load_url(data, policy, where)
         _check_text_length(data, policy, where)
         return decode_base64(data, where)
     data = bytes(data)
-    if sniff(data) is not None:
-        return MediaBytes(data)
+    if source.media_type is not None:
+        return MediaBytes(data, media_type=source.media_type)
     if data[:5].lower() == b"data:":
         return _load_url(data.decode("utf-8", errors="replace"), policy, where)
+    # Empty for bytes of any file of a kilobyte, as every format has bytes that Base64 lacks.
     head = decode_head(data)
-    # Any short text may be Base64 of something; of a kind that is known here, it is no accident.
-    if sniff(head) is not None or describe(head) not in {UNKNOWN, "text"}:
-        _check_text_length(data, policy, where)
-        return decode_base64(data, where)
-    return MediaBytes(data)
+    decoded_type = sniff(head) if head else None
+    if decoded_type is None:
+        media_type = sniff(data)
+        if media_type is not None or not head or describe(head) in {UNKNOWN, "text"}:
+            return MediaBytes(data, media_type=media_type)
+    # Any short text may be Base64 by accident; Base64 of a known media type is not.
+    _check_text_length(data, policy, where)
+    return replace(decode_base64(data, where), media_type=decoded_type)
 
 
 def _load_open_file(file: BinaryIO, policy: MediaPolicy, where: str) -> bytes:
@@ -148,7 +149,7 @@ def read_open_file(file: BinaryIO, limit: int | None, where: str) -> bytes:
 
     Args:
         file: A binary file object.
-        limit: Most bytes to read; `None` for all.
+        limit: Maximum number of bytes to read; `None` for all.
         where: The part, for errors.
 
     Raises:
@@ -157,6 +158,15 @@ def read_open_file(file: BinaryIO, limit: int | None, where: str) -> bytes:
     """
     if isinstance(file, io.TextIOBase):
         _refuse_text_file(where)
+    if inspect.iscoroutinefunction(getattr(file, "read", None)):
+        # Such as FastAPI's UploadFile.
+        has_file = getattr(file, "file", None) is not None
+        raise MediaFormatError(
+            f"A {type(file).__name__} is read asynchronously, which is not done here.",
+            where=where,
+            value=type(file).__name__,
+            remedy="Pass its file object: upload.file." if has_file else "Pass its bytes.",
+        )
     try:
         if not is_seekable(file):
             return _read_at_most(file, limit, where)
@@ -167,28 +177,40 @@ def read_open_file(file: BinaryIO, limit: int | None, where: str) -> bytes:
         finally:
             file.seek(position)
     except (OSError, ValueError) as error:
-        raise MediaAccessError(
-            f"The file object cannot be read: {error}.",
-            where=where,
-            remedy="Give a file that is open for reading, or its bytes.",
-        ) from error
+        raise _refuse_file_object(error, where) from error
+
+
+def _refuse_file_object(error: Exception, where: str) -> MediaAccessError:
+    return MediaAccessError(
+        f"The file object cannot be read: {error}".rstrip(".") + ".",
+        where=where,
+        remedy="Pass a file that is open for reading, or its bytes.",
+    )
 
 
 def is_seekable(file: BinaryIO) -> bool:
-    """Tell whether a file object can be read twice."""
+    """Return whether a file object can be read twice.
+
+    Raises:
+        ValueError: It is closed.
+    """
     seekable = getattr(file, "seekable", None)
     return bool(seekable()) if callable(seekable) else False
 
 
 def check_seekable(file: BinaryIO, where: str) -> None:
-    """Check that a file object can be looked at before it is read.
+    """Check that a file object is seekable and open before it is read.
 
     Raises:
-        MediaAccessError: It can be read but once.
+        MediaAccessError: It can be read only once, or is closed.
     """
-    if not is_seekable(file):
+    try:
+        is_read_again = is_seekable(file)
+    except (OSError, ValueError) as error:
+        raise _refuse_file_object(error, where) from error
+    if not is_read_again:
         raise MediaAccessError(
-            "The file object can be read but once, and looking at its header would use it up.",
+            "The file object can be read only once, and looking at its header would use it up.",
             where=where,
             value=type(file).__name__,
             remedy="Read it first, and give its bytes.",
@@ -212,7 +234,7 @@ def _read_at_most(file: BinaryIO, limit: int | None, where: str) -> bytes:
 
 @contextmanager
 def open_local(source: LocalFile, policy: MediaPolicy, where: str) -> Iterator[BinaryIO]:
-    """Open a file that the policy lets be read; what goes wrong in reading it is told likewise.
+    """Open a file that the policy lets be read; errors while reading it are translated too.
 
     Args:
         source: The file.
@@ -221,14 +243,14 @@ def open_local(source: LocalFile, policy: MediaPolicy, where: str) -> Iterator[B
 
     Raises:
         MediaAccessError: The file may not be read.
-        MediaNotFoundError: There is no such file.
+        MediaNotFoundError: The file does not exist.
     """
     shown = _shown(source.path)
     try:
         path = _allowed_path(source, policy, where)
-        # Looked at before it is opened: opening a pipe would wait for its other end.
+        # Checked before it is opened: opening a pipe would wait for its other end.
         _check_regular(path.stat().st_mode, shown, where)
-        # The path has no links left, and must not have got one since.
+        # Links are resolved, and none may have been added since.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         if policy.media_roots is not None:
             flags |= getattr(os, "O_NOFOLLOW", 0)
@@ -237,7 +259,7 @@ def open_local(source: LocalFile, policy: MediaPolicy, where: str) -> Iterator[B
             yield file
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MediaNotFoundError(
-            f"There is no file {shown}.",
+            f"The file {shown} does not exist.",
             where=where,
             value=str(source.path),
             remedy="Check the path; relative ones count from the working folder, ~ is not read.",
@@ -251,15 +273,42 @@ def open_local(source: LocalFile, policy: MediaPolicy, where: str) -> Iterator[B
         ) from error
 
 
-def _load_file(source: LocalFile, policy: MediaPolicy, where: str) -> bytes:
+def _load_file(source: LocalFile, policy: MediaPolicy, where: str) -> MediaBytes:
     with open_local(source, policy, where) as file:
-        n_bytes = os.fstat(file.fileno()).st_size
-        check_inline_bytes(n_bytes, policy.max_inline_bytes, where)
-        return file.read(n_bytes)
+        return read_local(file, policy, where)
+
+
+def read_local(file: BinaryIO, policy: MediaPolicy, where: str) -> MediaBytes:
+    """Read a file whole that `open_local` opened.
+
+    Args:
+        file: The file.
+        policy: How much may be read.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: It is empty.
+        MediaTooLargeError: More bytes than `policy.max_inline_bytes`.
+    """
+    n_bytes = os.fstat(file.fileno()).st_size
+    check_inline_bytes(n_bytes, policy.max_inline_bytes, where)
+    media = MediaBytes(file.read(n_bytes))
+    _check_not_empty(media, where)
+    return media
+
+
+def _check_not_empty(media: MediaBytes, where: str) -> None:
+    if not media.data:
+        raise MediaFormatError(
+            "There is nothing in it: 0 bytes.",
+            where=where,
+            value=0,
+            remedy="Pass a file with an image or video in it.",
+        )
 
 
 def _allowed_path(source: LocalFile, policy: MediaPolicy, where: str) -> Path:
-    """Give the path that may be read.
+    """Return the path that may be read.
 
     With roots it comes without links and `..`, so that what is checked is what is opened. Someone
     who may rename folders inside a root can still swap one between the check and the opening.
@@ -284,7 +333,7 @@ def _allowed_path(source: LocalFile, policy: MediaPolicy, where: str) -> Path:
 
 
 def _guess(path: Path) -> Path:
-    """Resolve a path as far as it exists; a file is never opened by this name alone."""
+    """Resolve a path as far as it exists; a file is never opened by this name only."""
     try:
         return Path(os.path.realpath(path))
     except (OSError, ValueError):
@@ -292,7 +341,7 @@ def _guess(path: Path) -> Path:
 
 
 def _refuse_access(source: LocalFile, reason: str, remedy: str, where: str) -> Never:
-    # Whether the file exists is not looked at, and so not told.
+    # Whether the file exists is not checked, and so not revealed.
     raise MediaAccessError(
         f"The file {_shown(source.path)} may not be read: it {reason}.",
         where=where,
@@ -302,7 +351,7 @@ def _refuse_access(source: LocalFile, reason: str, remedy: str, where: str) -> N
 
 
 def _shown(path: Path) -> str:
-    """Cut a path to its end, which tells one file from another."""
+    """Shorten a path to its end, which identifies the file."""
     text = str(path)
     return repr(text if len(text) <= _SHOWN_CHARS else f"…{text[-_SHOWN_CHARS:]}")
 
@@ -313,7 +362,7 @@ def _check_path_text(text: str, where: str) -> None:
         _refuse_spaced(text, where)
     if len(text) > _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in text.split("/")):
         raise MediaFormatError(
-            f"{excerpt(text)} is no address, no Base64, and too long for a path.",
+            f"{excerpt(text)} is not a URL or Base64, and is too long for a path.",
             where=where,
             value=excerpt(text),
             remedy=_REENCODE,
@@ -322,7 +371,7 @@ def _check_path_text(text: str, where: str) -> None:
 
 def _refuse_spaced(url: str, where: str) -> Never:
     raise MediaFormatError(
-        f"There is whitespace around the address {excerpt(url.strip())}.",
+        f"There is whitespace around the URL {excerpt(url.strip())}.",
         where=where,
         value=excerpt(url),
         remedy="Strip it.",
@@ -346,7 +395,7 @@ def _check_regular(mode: int, shown: str, where: str) -> None:
         f"{shown} is {kind}, not a file.",
         where=where,
         value=shown,
-        remedy="Give the path of a picture or video file.",
+        remedy="Pass the path of an image or video file.",
     )
 
 
@@ -371,17 +420,17 @@ def check_inline_bytes(n_bytes: int, limit: int, where: str, about: str = "") ->
         value=n_bytes,
         limit=limit,
         remedy=(
-            "Put it where the service can fetch it and give its https:// address, make it "
+            "Put it where the service can fetch it and give its https:// URL, make it "
             "smaller, or give a video as a list of frames."
         ),
     )
 
 
 def require_source(value: object, where: str) -> Source:
-    """Tell where a picture or video comes from; see `qwen_vl.content.to_source`.
+    """Return where an image or video comes from; see `qwen_vl.content.to_source`.
 
     Args:
-        value: An address, a path, bytes, an open file or a decoded picture.
+        value: A URL, a path, bytes, an open file or a decoded image.
         where: The part, for errors.
 
     Raises:
@@ -390,9 +439,9 @@ def require_source(value: object, where: str) -> Source:
     source = to_source(value)
     if source is None:
         raise MediaFormatError(
-            f"A {type(value).__name__} is neither picture nor video.",
+            f"A {type(value).__name__} is not an image or a video.",
             where=where,
             value=type(value).__name__,
-            remedy="Pass a path, bytes, an open file, a decoded picture or an address.",
+            remedy="Pass a path, bytes, an open file, a decoded image or a URL.",
         )
     return source

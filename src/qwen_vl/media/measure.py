@@ -1,29 +1,41 @@
-"""How large pictures and videos are, from their headers: nothing is decoded, nothing fetched."""
+"""How large images and videos are, from their headers: nothing is decoded, nothing fetched."""
 
-from qwen_vl.content import DataUrl, Inline, LocalFile, OpenFile, Pixels, Source, Url, is_remote
+from dataclasses import replace
+
+from qwen_vl.content import (
+    DataUrl,
+    Document,
+    Image,
+    Pixels,
+    Source,
+    Url,
+    is_remote,
+)
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
-from qwen_vl.media.data_url import decode_head, read_data_url
-from qwen_vl.media.encode import read_pixel_size
-from qwen_vl.media.image import read_image_header
-from qwen_vl.media.load import check_remote, check_seekable, load, open_local, read_open_file
-from qwen_vl.media.part import find_video_type
+from qwen_vl.media.data_url import read_data_url
+from qwen_vl.media.downscale import MAX_FILE_BYTES
+from qwen_vl.media.head import read_head
+from qwen_vl.media.image import open_image, read_image_header
+from qwen_vl.media.load import check_remote, load
+from qwen_vl.media.pages import PageSize
+from qwen_vl.media.part import measure_tiff_pages
+from qwen_vl.media.pdf import measure_pdf_pages
+from qwen_vl.media.pixels import read_pixel_size
 from qwen_vl.media.sniff import sniff
+from qwen_vl.media.streams import find_video_type
+from qwen_vl.media.tiff import TIFF_HEADS, TIFF_TYPE
+from qwen_vl.media.video.animation import is_animation
 from qwen_vl.media.video.container import HEAD_BYTES, has_av
 from qwen_vl.media.video.file import open_file
 from qwen_vl.media.video.probe import Clip, probe
 from qwen_vl.request.types import MediaPolicy
 
-_HEAD_BYTES = 32_768
-"""Enough for the header of most JPEG files, which have their thumbnail before it."""
-
-_HEAD_CHARS = _HEAD_BYTES // 3 * 4
-_LONGEST_PREFIX = 256
 # Formats whose size stands near their beginning.
 _HEAD_TYPES = frozenset({"image/bmp", "image/gif", "image/jpeg", "image/png"})
 
 
 def measure_image(source: Source, policy: MediaPolicy, where: str) -> tuple[int, int] | None:
-    """Tell width and height of a picture.
+    """Return the width and height of an image.
 
     Args:
         source: Where it comes from.
@@ -34,9 +46,10 @@ def measure_image(source: Source, policy: MediaPolicy, where: str) -> tuple[int,
         Pixels, or `None` where the service fetches it, or nothing installed reads the format.
 
     Raises:
-        MediaError: It cannot be read, or is no picture, as in `prepare_media`.
+        MediaError: It cannot be read, or is not an image, as in `prepare_media`.
 
     Example:
+        >>> from qwen_vl.content import LocalFile
         >>> from qwen_vl.samples import CHELSEA
         >>> measure_image(LocalFile(CHELSEA, is_trusted=True), MediaPolicy(), "")
         (451, 300)
@@ -47,19 +60,53 @@ def measure_image(source: Source, policy: MediaPolicy, where: str) -> tuple[int,
     if isinstance(source, Pixels):
         return read_pixel_size(source.image, where)
     if isinstance(source, DataUrl):
-        return _size_in(read_data_url(source), where)
-    head = _read_head(source, policy, where)
+        return source.size or _size_in(read_data_url(source), where)
+    head = read_head(source, policy, where)
     if sniff(head) in _HEAD_TYPES:
         try:
             return _size_in(head, where)
         except MediaFormatError:
-            # The header is longer than the head, or broken, which the whole file tells.
+            # The header is longer than the head, or broken, which only the whole file shows.
             pass
     return _size_in(load(source, policy, where).data, where)
 
 
+def measure_pages(part: Image | Document, policy: MediaPolicy) -> Image | list[PageSize]:
+    """Return the sizes of the pages of a PDF or TIFF, in pixels, without rendering them.
+
+    Args:
+        part: Where it is, and which pages are wanted.
+        policy: Which files may be read, `pdf_dpi` and `pdf_max_pages`.
+
+    Returns:
+        Labels and sizes; for what is one image, that image.
+
+    Raises:
+        MediaError: It cannot be read, or does not have such pages.
+        MissingExtraError: pypdfium2 is not installed.
+    """
+    if isinstance(part, Document):
+        measured = measure_pdf_pages(part, policy)
+        if isinstance(measured, list):
+            return measured
+        part = measured
+    source, where = part.source, part.where
+    if isinstance(source, Pixels):
+        return measure_tiff_pages(part, source.image, policy) or part
+    if isinstance(source, DataUrl) or (isinstance(source, Url) and is_remote(source.url)):
+        return part
+    if read_head(source, policy, where)[:4] not in TIFF_HEADS:
+        return part
+    roomy = replace(policy, max_inline_bytes=max(policy.max_inline_bytes, MAX_FILE_BYTES))
+    image = open_image(load(source, roomy, where).data, TIFF_TYPE, where)
+    if image is None:  # pragma: no cover - Pillow always reads TIFF.
+        return part
+    with image:
+        return measure_tiff_pages(part, image, policy) or part
+
+
 def measure_video(source: Source, policy: MediaPolicy, where: str) -> Clip | None:
-    """Tell size, length and frames of a video file.
+    """Return the size, length and frames of a video file.
 
     Args:
         source: Where it comes from.
@@ -70,9 +117,10 @@ def measure_video(source: Source, policy: MediaPolicy, where: str) -> Clip | Non
         `None` where the service fetches it, PyAV is not installed, or the header does not say.
 
     Raises:
-        MediaError: It cannot be read, or is no video, as in `prepare_media`.
+        MediaError: It cannot be read, or is not a video, as in `prepare_media`.
 
     Example:
+        >>> from qwen_vl.content import LocalFile
         >>> from qwen_vl.samples import BIG_BUCK_BUNNY
         >>> measure_video(LocalFile(BIG_BUCK_BUNNY, is_trusted=True), MediaPolicy(), "")
         Clip(width=1280, height=720, seconds=5.28, n_frames=132)
@@ -81,7 +129,10 @@ def measure_video(source: Source, policy: MediaPolicy, where: str) -> Clip | Non
         check_remote(source.url, where)
         return None
     with open_file(source, policy, where) as file:
-        find_video_type(file.read(HEAD_BYTES), where)
+        head = file.read(HEAD_BYTES)
+        find_video_type(head, where, takes_animations=True)
+        if is_animation(head):
+            return probe(file, where)
         if not has_av():
             return None
         try:
@@ -96,31 +147,3 @@ def _size_in(data: bytes, where: str) -> tuple[int, int] | None:
     if header.width is None or header.height is None:
         return None
     return header.width, header.height
-
-
-def _read_head(
-    source: Url | Inline | LocalFile | OpenFile, policy: MediaPolicy, where: str
-) -> bytes:
-    """Read the beginning, as far as that is cheaper than the whole; empty where it is not."""
-    match source:
-        case LocalFile():
-            with open_local(source, policy, where) as file:
-                return file.read(_HEAD_BYTES)
-        case OpenFile():
-            check_seekable(source.file, where)
-            return read_open_file(source.file, _HEAD_BYTES, where)
-        case Url():
-            return _head_of_text(source.url)
-        case Inline(data=data):
-            if isinstance(data, str):
-                return _head_of_text(data)
-            return data[:_HEAD_BYTES] if sniff(data) else decode_head(data, _HEAD_CHARS)
-
-
-def _head_of_text(text: str) -> bytes:
-    start = 0
-    if text[:5].lower() == "data:":
-        start = text.find(",", 0, _LONGEST_PREFIX) + 1
-        if not text[:start].lower().endswith(";base64,"):
-            return b""
-    return decode_head(text[start : start + _HEAD_CHARS].encode(), _HEAD_CHARS)

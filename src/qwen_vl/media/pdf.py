@@ -1,17 +1,17 @@
-"""PDF documents: their pages as pictures, each behind a label that says which it is.
+"""PDF documents: their pages as images, each behind a label that says which it is.
 
-The service takes no documents. Nothing is rendered larger than the model looks at it.
+The service takes no documents. Nothing is rendered larger than the size that the model processes.
 """
 
 import importlib.util
-import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Never
 
 from qwen_vl.content import (
+    DataUrl,
     Document,
     Image,
     Inline,
@@ -19,8 +19,6 @@ from qwen_vl.content import (
     OpenFile,
     Pixels,
     Text,
-    ToolResult,
-    Turn,
     Url,
     is_remote,
 )
@@ -28,19 +26,19 @@ from qwen_vl.errors import (
     ContentError,
     MediaFormatError,
     MediaOptionError,
-    MediaTooLargeError,
-    MissingExtraError,
+    extra_required,
 )
-from qwen_vl.media.data_url import excerpt
-from qwen_vl.media.downscale import MAX_FILE_BYTES, Resize, encode_compact, is_worth_shrinking
+from qwen_vl.media.cache_keys import CachedImages, hash_bytes
+from qwen_vl.media.data_url import MediaBytes, to_data_url
+from qwen_vl.media.downscale import MAX_FILE_BYTES, Resize, find_sent_size
+from qwen_vl.media.encode import encode_compact
 from qwen_vl.media.image import check_size
-from qwen_vl.media.load import load
+from qwen_vl.media.load import check_inline_bytes, load
+from qwen_vl.media.pages import PageSize, choose_pages, label_page, measure_page, title_of
 from qwen_vl.media.sniff import describe, sniff
-from qwen_vl.media.tool_content import ToolNotes
+from qwen_vl.media.tiff import TIFF_HEADS, TIFF_TYPE
 from qwen_vl.process_local import ProcessLocal
-from qwen_vl.request.types import MediaPolicy, Request
-from qwen_vl.specs.models import get_model_spec, is_service_model
-from qwen_vl.specs.vision import resize_image
+from qwen_vl.request.types import MediaPolicy
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -52,91 +50,14 @@ _POINTS_PER_INCH = 72
 _MIN_DPI, _MAX_DPI = 20, 600
 # Where the size at which the model looks is not known: the highest that any of them has.
 _MOST_PIXELS = 16_777_216
-_RANGE = re.compile(r"\s*+(\d{1,9})\s*+(?:-\s*+(\d{1,9})\s*+)?")
-# "1-999999999" would be a list of as many numbers before the document has been looked at.
-_MAX_PAGE_NUMBERS = 100_000
 
 _in_use = ProcessLocal(threading.Lock)
 """PDFium must not be used by two threads at the same time, whatever the documents."""
 
 
 def reads_pdf() -> bool:
-    """Tell whether what reads PDF documents is installed."""
+    """Return whether what reads PDF documents is installed."""
     return importlib.util.find_spec("pypdfium2") is not None
-
-
-def expand_documents(request: Request, notes: ToolNotes | None = None) -> Request:
-    """Put the pages of each document in its place.
-
-    Args:
-        request: Stays as it is.
-        notes: Takes the place of documents from tools that cannot be read; the default raises or
-            notes as the request's policy says.
-
-    Returns:
-        A request without documents; the same object if there were none.
-
-    Raises:
-        MediaError: As of `render_pages`.
-        MissingExtraError: As of `render_pages`.
-    """
-    if not any(holds_document(turn) for turn in request.turns):
-        return request
-    notes = notes or ToolNotes(request.policy)
-    made = _Expansion(request.policy, find_page_resize(request), notes)
-    return replace(request, turns=tuple(made.expand(turn) for turn in request.turns))
-
-
-def find_page_resize(request: Request) -> Resize | None:
-    """Find the size at which the model looks at a page, if none shall be rendered larger.
-
-    Args:
-        request: What will be asked.
-    """
-    spec = get_model_spec(request.model)
-    scaled_height = bool(request.parameters.get("vl_high_resolution_images"))
-    knows = request.policy.downscale_images
-    if not (is_service_model(request.model) if knows is None else knows):
-        return None
-    return lambda width, height: resize_image(width, height, spec, high_resolution=scaled_height)
-
-
-def holds_document(turn: Turn | ToolResult) -> bool:
-    """Tell whether anything that a turn says is a document.
-
-    Args:
-        turn: Or a tool's result.
-    """
-    return any(
-        isinstance(part, Document) or (isinstance(part, ToolResult) and holds_document(part))
-        for part in turn.parts
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Expansion:
-    policy: MediaPolicy
-    resize: Resize | None
-    notes: ToolNotes
-
-    def expand(self, holder: Any) -> Any:
-        if not holds_document(holder):
-            return holder
-        parts: list[Any] = []
-        for part in holder.parts:
-            if isinstance(part, Document):
-                parts += self._render(part, holder)
-            else:
-                parts.append(self.expand(part) if isinstance(part, ToolResult) else part)
-        return replace(holder, parts=tuple(parts))
-
-    def _render(self, document: Document, holder: Turn | ToolResult) -> list[Any]:
-        try:
-            return list(render_pages(document, self.policy, self.resize))
-        except ContentError as error:
-            if isinstance(holder, ToolResult):
-                return [self.notes.replace(document, error)]
-            raise
 
 
 def render_pages(
@@ -147,102 +68,90 @@ def render_pages(
     Args:
         document: Where it is, and which pages are wanted.
         policy: Which files may be read, `pdf_dpi` and `pdf_max_pages`.
-        resize: Gives the size at which the model looks at a picture; no page becomes larger.
+        resize: Computes the size at which the model sees a page; no page becomes larger.
 
     Returns:
-        For each page a label and a picture, PNG or JPEG.
+        For each page a label and an image, PNG or JPEG; for a TIFF one image, which has pages.
 
     Raises:
-        MediaError: No PDF, damaged, encrypted, or more pages than are allowed.
+        MediaError: Neither PDF nor TIFF, damaged, encrypted, or more pages than are allowed.
         MissingExtraError: pypdfium2 is not installed.
     """
+    data = _read(document, policy)
+    if data[:4] in TIFF_HEADS:
+        return [to_image(document, data)]
     dpi = _check_dpi(document.dpi or policy.pdf_dpi, document.where)
     parts: list[Text | Image] = []
-    with _opened(document, policy) as opened:
+    cached = CachedImages(policy, dpi, resize)
+    identity = hash_bytes(data) if cached.is_on else None
+    with _opened(document, data) as opened:
         total = len(opened)
-        name = f' of "{document.title}"' if document.title else ""
-        for number in _choose_pages(document, total, policy.pdf_max_pages):
+        for number in choose_pages(document, total, policy.pdf_max_pages):
             where = f"{document.where}.pages[{number}]"
-            data = _render(opened[number - 1], dpi, resize, where)
-            label = f"Page {number} of {total}{name}:"
-            parts += [Text(text=label, where=where), Image(source=Inline(data), where=where)]
+            key = identity and (identity, number)
+            page = cached.get(key) or _render(opened[number - 1], dpi, resize, where)
+            check_inline_bytes(page.n_bytes, policy.max_inline_bytes, where)
+            cached.put(key, page)
+            image = Image(
+                source=page,
+                min_pixels=document.min_pixels,
+                max_pixels=document.max_pixels,
+                where=where,
+            )
+            parts += [Text(text=label_page(document, number, total), where=where), image]
     if document.cache_control is not None:
         parts[-1] = replace(parts[-1], cache_control=document.cache_control)
     return parts
 
 
-def measure_pages(document: Document, policy: MediaPolicy) -> list[tuple[int, int]]:
-    """Tell the sizes of the pages that would be rendered, in pixels, without rendering them.
+def to_image(document: Document, data: bytes) -> Image:
+    """Return a TIFF that was given as a document as an image, which has pages as well.
 
     Args:
         document: Where it is, and which pages are wanted.
-        policy: As of `render_pages`.
-
-    Raises:
-        MediaError: As of `render_pages`.
-        MissingExtraError: pypdfium2 is not installed.
+        data: Its bytes.
     """
-    dpi = _check_dpi(document.dpi or policy.pdf_dpi, document.where)
-    with _opened(document, policy) as opened:
-        numbers = _choose_pages(document, len(opened), policy.pdf_max_pages)
-        return [_size_of(opened.get_page_size(number - 1), dpi) for number in numbers]
+    return Image(
+        source=Inline(data, TIFF_TYPE),
+        min_pixels=document.min_pixels,
+        max_pixels=document.max_pixels,
+        pages=document.pages,
+        title=title_of(document) or None,
+        cache_control=document.cache_control,
+        where=document.where,
+    )
 
 
-def find_pages(document: Document, policy: MediaPolicy) -> tuple[list[int], int]:
-    """Tell which pages are wanted, and how many there are, without rendering any.
+def measure_pdf_pages(document: Document, policy: MediaPolicy) -> Image | list[PageSize]:
+    """Return the sizes of the pages that would be rendered, in pixels, without rendering them.
 
     Args:
         document: Where it is, and which pages are wanted.
         policy: As of `render_pages`.
 
     Returns:
-        Numbers of pages, from 1 on, and the number of all pages.
+        Labels and sizes; for a TIFF the image that has its pages.
 
     Raises:
         MediaError: As of `render_pages`.
         MissingExtraError: pypdfium2 is not installed.
     """
-    with _opened(document, policy) as opened:
+    data = _read(document, policy)
+    if data[:4] in TIFF_HEADS:
+        return to_image(document, data)
+    dpi = _check_dpi(document.dpi or policy.pdf_dpi, document.where)
+    with _opened(document, data) as opened:
         total = len(opened)
-        return _choose_pages(document, total, policy.pdf_max_pages), total
-
-
-def read_page_numbers(pages: str | Sequence[int], where: str) -> list[int]:
-    """Read which pages are wanted.
-
-    Args:
-        pages: Numbers from 1 on, as `[1, 2, 7]` or as `"1-2,7"`.
-        where: The part, for errors.
-
-    Raises:
-        MediaOptionError: Neither.
-
-    Example:
-        >>> read_page_numbers("1-3, 7", "")
-        [1, 2, 3, 7]
-    """
-    numbers: list[int] = []
-    for piece in pages.split(",") if isinstance(pages, str) else pages:
-        if isinstance(piece, int) and not isinstance(piece, bool) and piece > 0:
-            numbers.append(piece)
-            continue
-        found = _RANGE.fullmatch(piece) if isinstance(piece, str) else None
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-        if not 0 < first <= last or len(numbers) + last - first >= _MAX_PAGE_NUMBERS:
-            _refuse_pages(pages, where)
-        numbers += range(first, last + 1)
-    if not numbers:
-        _refuse_pages(pages, where)
-    return numbers
+        return [
+            measure_page(document, number, total, _size_of(opened.get_page_size(number - 1), dpi))
+            for number in choose_pages(document, total, policy.pdf_max_pages)
+        ]
 
 
 @contextmanager
-def _opened(document: Document, policy: MediaPolicy) -> "Iterator[PdfDocument]":
-    data = _read(document, policy)
-    try:
+def _opened(document: Document, data: bytes) -> "Iterator[PdfDocument]":
+    with extra_required("A PDF", extra="pdf"):
         import pypdfium2  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("A PDF", extra="pdf") from error
     with _in_use.get():
         try:
             opened = pypdfium2.PdfDocument(data)
@@ -271,51 +180,24 @@ def _read(document: Document, policy: MediaPolicy) -> bytes:
     if isinstance(source, Url | Inline | LocalFile | OpenFile):
         longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
         data = load(source, replace(policy, max_inline_bytes=longest), document.where).data
-    if sniff(data) == PDF_TYPE:
+    if sniff(data) in {PDF_TYPE, TIFF_TYPE}:
         return data
-    looks = "a decoded picture" if isinstance(source, Pixels) else describe(data)
+    looks = "a decoded image" if isinstance(source, Pixels) else describe(data)
     raise MediaFormatError(
-        f"A PDF is wanted, but this looks like {looks}.",
+        f"Expected a PDF, but this looks like {looks}.",
         where=document.where,
         value=looks,
-        limit="PDF",
-        remedy="Pass text as text, and pictures as pictures.",
+        limit="PDF or TIFF",
+        remedy="Pass text as text, and images as images.",
     )
 
 
-def _choose_pages(document: Document, total: int, max_pages: int) -> list[int]:
-    where = document.where
-    if document.pages is None:
-        numbers = list(range(1, total + 1))
-    else:
-        numbers = read_page_numbers(document.pages, where)
-    beyond = next((number for number in numbers if number > total), None)
-    if beyond is not None:
-        raise MediaOptionError(
-            f"Page {beyond} is wanted, but the document has {total}.",
-            where=where,
-            value=beyond,
-            limit=total,
-            remedy=f'Choose pages from 1 to {total}: pages="1-{total}".',
-        )
-    if len(numbers) > max_pages:
-        raise MediaTooLargeError(
-            f"The document has {len(numbers)} pages to look at; at most {max_pages} are taken.",
-            where=where,
-            value=len(numbers),
-            limit=max_pages,
-            remedy=f'Choose some, pages="1-{max_pages}", or raise pdf_max_pages.',
-        )
-    return numbers
-
-
-def _render(page: "PdfPage", dpi: float, resize: Resize | None, where: str) -> bytes:
+def _render(page: "PdfPage", dpi: float, resize: Resize | None, where: str) -> DataUrl:
     points = page.get_size()
     width, height = _size_of(points, dpi)
     check_size(width, height, where)
-    scaled_width, scaled_height = width, height
-    if resize and is_worth_shrinking(width, height, resize):
-        scaled_width, scaled_height = resize(width, height)
+    sent = resize and find_sent_size(width, height, resize)
+    scaled_width, scaled_height = sent or (width, height)
     if scaled_width * scaled_height > _MOST_PIXELS:
         downscale = (_MOST_PIXELS / (scaled_width * scaled_height)) ** 0.5
         scaled_width, scaled_height = int(scaled_width * downscale), int(scaled_height * downscale)
@@ -323,7 +205,9 @@ def _render(page: "PdfPage", dpi: float, resize: Resize | None, where: str) -> b
     image: PillowImage = page.render(scale=scale).to_pil()
     if image.size != (scaled_width, scaled_height):
         image = image.resize((scaled_width, scaled_height))
-    return encode_compact(image)[1]
+    media_type, data = encode_compact(image)
+    made = to_data_url(media_type, MediaBytes(data), image.size)
+    return replace(made, original_size=image.size)
 
 
 def _size_of(points: tuple[float, float], dpi: float) -> tuple[int, int]:
@@ -343,16 +227,6 @@ def _check_dpi(dpi: Any, where: str) -> float:
         value=dpi,
         limit=f"{_MIN_DPI} to {_MAX_DPI}",
         remedy="150 makes small print readable.",
-    )
-
-
-def _refuse_pages(pages: object, where: str) -> Never:
-    shown = excerpt(pages) if isinstance(pages, str) else repr(pages)
-    raise MediaOptionError(
-        f"pages is {shown}, which are no page numbers.",
-        where=where,
-        value=pages,
-        remedy='Write numbers from 1 on: pages=[1, 2, 7], or pages="1-2,7".',
     )
 
 

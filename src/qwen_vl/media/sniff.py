@@ -1,7 +1,7 @@
-"""What bytes are, told from the bytes themselves.
+"""Media types of bytes, determined from the bytes themselves.
 
 Names and stated types lie: a `.jpg` may be a web page, and a server may call a PNG a JPEG. Nothing
-here decodes a picture; nothing here ever raises.
+here decodes an image; nothing here ever raises.
 """
 
 import re
@@ -52,22 +52,23 @@ _BRANDS = {
     b"M4A ": "audio/mp4",
     b"M4B ": "audio/mp4",
 }
-# Raw camera pictures, which no video reader opens.
+# Raw camera images, which no video reader opens.
 _OTHER_BRANDS = frozenset({b"crx "})
 _MOVIE_ATOMS = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _BITMAP_HEADER_BYTES = frozenset({12, 40, 52, 56, 64, 108, 124})
-_TRANSPORT_PACKET_BYTES = 188
+_TRANSPORT_PACKET_BYTES = (188, 192, 204)
+_SYNC_BYTE = 0x47
 _SYNC_BITS = 0x7FF
 
 
 def sniff(data: bytes) -> str | None:
-    """Tell the media type of bytes by how they begin.
+    """Return the media type of bytes, by their first bytes.
 
     Args:
         data: The whole content, or at least its first 1,024 bytes.
 
     Returns:
-        A media type, or `None` for bytes that begin like no picture, video, sound or PDF.
+        A media type, or `None` for bytes that are not an image, video, audio or PDF.
 
     Example:
         >>> from qwen_vl.samples import BIG_BUCK_BUNNY
@@ -84,7 +85,7 @@ def sniff(data: bytes) -> str | None:
 
 
 def describe(data: bytes) -> str:
-    """Say in words what bytes look like, for an error: `a PDF document`, `text`, ….
+    """Describe what bytes look like, for an error: `a PDF document`, `text`, ….
 
     Args:
         data: The whole content, or its beginning.
@@ -103,13 +104,13 @@ def describe(data: bytes) -> str:
 
 
 def name_of(media_type: str) -> str:
-    """Say a media type in words: `a video (video/mp4)`."""
+    """Return a media type as text: `a video (video/mp4)`."""
     if media_type == "application/pdf":
         return "a PDF document"
-    return f"a {_FAMILIES[media_type.partition('/')[0]]} ({media_type})"
+    return f"{_FAMILIES[media_type.partition('/')[0]]} ({media_type})"
 
 
-_FAMILIES = {"image": "picture", "video": "video", "audio": "sound"}
+_FAMILIES = {"image": "an image", "video": "a video", "audio": "audio"}
 _STRANGERS = (
     (b"PK\x03\x04", "a ZIP archive, or a document of an office program"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -128,7 +129,7 @@ _TEXTS = (
 
 
 def is_text(data: bytes) -> bool:
-    """Tell whether bytes begin like text: UTF-8, or UTF-16 with its byte order mark.
+    """Return whether bytes begin like text: UTF-8, or UTF-16 with its byte order mark.
 
     Args:
         data: The whole content, or its beginning.
@@ -179,7 +180,7 @@ def _matroska(head: bytes) -> str | None:
 
 
 def _bitmap(head: bytes) -> str | None:
-    # Words may begin with BM as well; the length of the second header tells.
+    # Words may begin with BM as well; the length of the second header decides.
     is_bitmap = head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BITMAP_HEADER_BYTES
     return "image/bmp" if is_bitmap else None
 
@@ -199,9 +200,26 @@ def _netpbm(head: bytes) -> str | None:
 
 
 def _transport_stream(head: bytes) -> str | None:
-    starts = head[::_TRANSPORT_PACKET_BYTES]
-    whole = len(head) > 3 * _TRANSPORT_PACKET_BYTES
-    return "video/mpeg" if whole and set(starts) == {0x47} else None
+    """MPEG-TS, and its relatives of Blu-ray discs and of DVB, which have longer packets.
+
+    It may begin within a packet, as what was recorded or cut off does.
+    """
+    # The byte is a letter, which may stand anywhere in a text.
+    n_offsets = 1 if is_text(head) else None
+    for size in _TRANSPORT_PACKET_BYTES:
+        starts = (head[at::size] for at in range(n_offsets or size))
+        is_whole = len(head) > 4 * size and set(head) != {_SYNC_BYTE}
+        if is_whole and any(set(found) == {_SYNC_BYTE} for found in starts):
+            return "video/mpeg"
+    return None
+
+
+def _pdf_behind_something(head: bytes) -> str | None:
+    # Readers look for the header in the first 1,024 bytes (PDF reference 1.7, note 13): a byte
+    # order mark, line breaks, or the head of a mail may stand before it. Behind other
+    # text, the line of bytes that follows it in most files distinguishes it from words about PDF.
+    found = re.search(rb"(?:^|[^\x20-\x7e])%PDF-\d\.\d|%PDF-\d\.\d\s{1,2}%[\x80-\xff]{4}", head)
+    return "application/pdf" if found else None
 
 
 def _mpeg_audio(head: bytes) -> str | None:
@@ -229,4 +247,5 @@ _FINDERS: tuple[Callable[[bytes], str | None], ...] = (
     _netpbm,
     _transport_stream,
     _mpeg_audio,
+    _pdf_behind_something,
 )

@@ -7,6 +7,7 @@ conversation would raise too, and neither the model nor the program could do any
 import codecs
 import logging
 import re
+import warnings
 from dataclasses import replace
 from typing import Never
 
@@ -25,7 +26,10 @@ from qwen_vl.content import (
 from qwen_vl.errors import (
     ContentError,
     MediaAccessError,
+    MediaError,
     MediaFormatError,
+    MediaNotFoundError,
+    MediaOptionError,
     RequestTooLargeError,
 )
 from qwen_vl.media.downscale import MAX_FILE_BYTES
@@ -61,7 +65,7 @@ class ToolNotes:
         self.replaced: list[Replacement] = []
 
     def replace(self, part: ToolPart, error: ContentError) -> Text:
-        """Make the note that stands in place of a part.
+        """Create the note that stands in place of a part.
 
         Args:
             part: What cannot be sent.
@@ -74,8 +78,39 @@ class ToolNotes:
         if not self._is_noted or isinstance(error, RequestTooLargeError):
             raise error
         note = write_note(part, error)
-        # The log is for whoever runs the program, who may know the path.
+        # The log is for the program's operator, who may know the path.
         self._record(error.where or part.where, note, str(error))
+        return Text(text=note, where=part.where)
+
+    def replace_earlier(self, part: ToolPart, error: ContentError) -> Text:
+        """Create the note that stands in place of a part of an earlier turn.
+
+        Files that are gone since, and URLs that have expired, would end a conversation for ever.
+
+        Args:
+            part: What cannot be sent.
+            error: Why.
+
+        Raises:
+            ContentError: `error`, if an option or the model is at fault and not the media.
+        """
+        is_own_fault = isinstance(error, MediaError) and not isinstance(
+            error, RequestTooLargeError | MediaOptionError
+        )
+        if not is_own_fault:
+            raise error
+        if isinstance(error, MediaNotFoundError):
+            # The model does not need the path of a file that the program named.
+            note = f"{_name_of(part, error)} cannot be shown: The file is gone."
+        else:
+            note = write_note(part, error)
+        self.replaced.append(Replacement(where=error.where or part.where, reason=note))
+        if self._is_logged:
+            warnings.warn(
+                f"{error} The model gets a note in its place, since it has answered that turn.",
+                UserWarning,
+                stacklevel=2,
+            )
         return Text(text=note, where=part.where)
 
     def read(self, part: ToolPart, policy: MediaPolicy) -> ToolPart:
@@ -123,7 +158,7 @@ class ToolNotes:
 
 
 def is_link(url: str) -> bool:
-    """Tell whether a URL is a link, not the content itself."""
+    """Return whether a URL is a link, not the content itself."""
     return url[:5].lower() != "data:"
 
 
@@ -131,7 +166,7 @@ def write_note(part: ToolPart, error: ContentError) -> str:
     """Write what the model gets to read in place of a part.
 
     A refused file gives the same note whatever its path, and whether it exists or not: the model,
-    or whoever wrote the tool's result, could find out which files there are otherwise.
+    or the author of the tool's result, could otherwise find out which files exist.
 
     Args:
         part: What cannot be sent.
@@ -182,10 +217,10 @@ def _read_text(file: File, policy: MediaPolicy) -> str:
     """Decode a text file; what it is, its bytes decide.
 
     Raises:
-        MediaError: It cannot be read, or is no text.
+        MediaError: It cannot be read, or is not text.
     """
     if isinstance(file.source, Pixels):
-        _refuse_binary("a decoded picture", file)
+        _refuse_binary("a decoded image", file)
     longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
     data = load(file.source, replace(policy, max_inline_bytes=longest), file.where).data
     stated = _CHARSET.search(file.media_type)

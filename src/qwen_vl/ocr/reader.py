@@ -1,4 +1,4 @@
-"""Reads pictures and PDF pages one after another, by a task of the OCR models."""
+"""Reads images and pages of PDF and TIFF files, by a task of the OCR models."""
 
 import asyncio
 import warnings
@@ -27,10 +27,14 @@ from qwen_vl.content import (
 from qwen_vl.errors import ConfigurationError, MediaFormatError, QwenVLError
 from qwen_vl.media.downscale import MAX_FILE_BYTES
 from qwen_vl.media.load import load
-from qwen_vl.media.pdf import PDF_TYPE, find_page_resize, find_pages, render_pages
+from qwen_vl.media.measure import measure_pages
+from qwen_vl.media.pdf import PDF_TYPE
+from qwen_vl.media.prepare import prepare_page
 from qwen_vl.media.sniff import sniff
+from qwen_vl.media.tiff import TIFF_TYPE, is_paged, write_pages
 from qwen_vl.ocr.results import OcrResult, read_ocr_result
 from qwen_vl.reply import Reply
+from qwen_vl.request.build import build_connection, build_media_policy, build_request
 from qwen_vl.request.ocr import OcrTask
 from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
@@ -43,11 +47,11 @@ _MAX_SHOWN_URL = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OcrPage:
-    """What was read of one page or picture.
+    """What was read of one page or image.
 
     Args:
-        source: Where it is from: a path or an address, or what kind of thing it was.
-        page: Number of the page, from 1 on; 1 for a picture.
+        source: Where it is from: a path or a URL, or what kind of thing it was.
+        page: Number of the page, from 1 on; 1 for an image.
         n_pages: Pages of the whole document, those that were not asked for too.
         result: What was found.
     """
@@ -58,7 +62,7 @@ class OcrPage:
     result: OcrResult
 
     def to_metadata(self) -> dict[str, Any]:
-        """Give all but the text as JSON has it; for `words` and more see `OcrResult.to_metadata`.
+        """Return all fields except the text as JSON values; see `OcrResult.to_metadata`.
 
         Example:
             >>> result = OcrResult(task="text_recognition", text="Hello")
@@ -71,7 +75,7 @@ class OcrPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PageJob:
-    """One page or picture that is yet to be read."""
+    """One page or image that is yet to be read."""
 
     source: str
     page: int
@@ -80,19 +84,19 @@ class _PageJob:
 
 
 class OcrReader:
-    """Reads pictures and PDF pages: one request for each of them.
+    """Reads images and pages of PDF and TIFF files: one request for each of them.
 
     Args:
         settings: The model to ask, how to reach it, and how pages are rendered: `pdf_dpi`,
             `pdf_max_pages`, `media_roots`, `downscale_images`. A task among them holds where none
             is given here.
         task: What to do with each; plain text where nothing says otherwise.
-        result_schema: What `"key_information_extraction"` shall find.
-        pages: Which pages of each PDF: `[1, 2, 7]` or `"1-2,7"`; all of them where none are given.
+        result_schema: What `"key_information_extraction"` should find.
+        pages: Which pages of each PDF or TIFF: `[1, 2, 7]` or `"1-2,7"`; all of them if `None`.
         dpi: Dots per inch at which they are rendered; `pdf_dpi` where none is given. Places count
             in pixels of the page at this resolution, up to 16.7 megapixels: what would be larger
             (A4 beyond 410 dots per inch) is rendered at that size.
-        max_concurrency: Most pages that `aread` asks about at the same time.
+        max_concurrency: Maximum number of pages that `aread` asks about at the same time.
 
     Raises:
         ConfigurationError: `max_concurrency` is less than 1, or the task cannot be asked for.
@@ -132,28 +136,28 @@ class OcrReader:
         self._dpi = dpi
         self._max_concurrency = max_concurrency
         self._clients = ClientCache()
-        # What is wrong with the task is told before the first file is opened.
+        # An invalid task raises before the first file is opened.
         self._make_request(Turn(role="user", parts=()))
 
     def read(self, sources: Iterable[object]) -> Iterator[OcrPage]:
         """Read one page after the other, in order, each when it is wanted.
 
         Args:
-            sources: Pictures and PDF documents: paths, addresses of pictures, bytes, open files,
-                decoded pictures. Text is an address or else a path, which counts as the program's
-                own word; `media_roots` binds it all the same.
+            sources: Images, PDF and TIFF documents: paths, URLs of images, bytes, open files,
+                decoded images. Text is a URL or else a path, which counts as the program's
+                own word; `media_roots` still applies.
 
         Raises:
-            MediaError: A file cannot be read, or is neither picture nor PDF.
+            MediaError: A file cannot be read, or is neither image nor PDF.
             MissingExtraError: A PDF is to be read, and pypdfium2 is not installed.
-            AnswerFormatError: An answer has not the form of the task.
+            AnswerFormatError: An answer does not have the form of the task.
             ServiceError: The endpoint answered with an error, or not at all. A note on any of
                 these names the page.
         """
         for job in self._find_sheets(sources):
             with _noted(job):
                 request = self._prepare(job)
-                reply = self._clients.sync(self._settings.connection()).ask(request)
+                reply = self._clients.sync(build_connection(self._settings)).ask(request)
                 page = self._to_page(job, reply)
             yield page
 
@@ -161,7 +165,7 @@ class OcrReader:
         """Read several pages at the same time, and give them in order; see `read`.
 
         Files are read and pages rendered in threads. At most `max_concurrency` pages are under way
-        or wait to be taken. Whoever gives up on the way ends the requests that are under way.
+        or wait to be taken. A caller that stops early cancels the requests that are under way.
 
         Args:
             sources: As of `read`.
@@ -191,7 +195,7 @@ class OcrReader:
     async def _aread_page(self, job: _PageJob) -> OcrPage:
         with _noted(job):
             request = await asyncio.to_thread(self._prepare, job)
-            client = self._clients.asynchronous(self._settings.connection())
+            client = self._clients.asynchronous(build_connection(self._settings))
             return self._to_page(job, await client.ask(request))
 
     def _find_sheets(self, sources: Iterable[object]) -> Generator[_PageJob, None, None]:
@@ -200,49 +204,59 @@ class OcrReader:
             source = _to_source(value, where)
             name = _name(source)
             held = self._open(source, where)
-            if isinstance(held, Image):
+            pages = measure_pages(held, build_media_policy(self._settings))
+            if isinstance(pages, Image):
+                # Its pages are chosen of documents only.
+                held = replace(pages, pages=None)
                 yield _PageJob(source=name, page=1, n_pages=1, held=held)
                 continue
-            numbers, n_pages = find_pages(held, self._settings.media_policy)
-            for number in numbers:
-                page = replace(held, pages=[number])
-                yield _PageJob(source=name, page=number, n_pages=n_pages, held=page)
+            for page in pages:
+                one = replace(held, pages=[page.number])
+                yield _PageJob(source=name, page=page.number, n_pages=page.total, held=one)
 
     def _open(self, source: Source, where: str) -> Image | Document:
-        """Read a source, to tell pictures from documents; the client never fetches addresses."""
+        """Read a source, to distinguish images from documents; URLs are never fetched here."""
         document = Document(source=source, pages=self._pages, dpi=self._dpi, where=where)
         if isinstance(source, Pixels):
+            if is_paged(source.image):
+                # Threads prepare pages at the same time, and an image stands at one of them.
+                data = write_pages(source.image, where)
+                return replace(document, source=Inline(data, TIFF_TYPE))
             return Image(source=source, where=where)
         if isinstance(source, Url) and is_remote(source.url):
             is_pdf = source.url.partition("?")[0].lower().endswith(".pdf")
             return document if is_pdf else Image(source=source, where=where)
-        policy = self._settings.media_policy
+        policy = build_media_policy(self._settings)
         longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
         data = load(source, replace(policy, max_inline_bytes=longest), where).data
-        if sniff(data) == PDF_TYPE:
+        if sniff(data) in {PDF_TYPE, TIFF_TYPE}:
             return replace(document, source=Inline(data))
         return Image(source=Inline(data), where=where)
 
     def _prepare(self, job: _PageJob) -> Request:
-        """Make the request of one page, which is rendered now."""
-        held = job.held
-        request = self._make_request(Turn(role="user", parts=(held,)))
-        if isinstance(held, Image):
+        """Create the request of one page, which is rendered now."""
+        request = self._make_request(Turn(role="user", parts=(job.held,)))
+        held: Any = request.turns[0].parts[0]
+        if isinstance(held, Image) and held.pages is None:
             return request
         # Without the label that stands before it in a conversation.
-        _, image = render_pages(held, request.policy, find_page_resize(request))
-        return self._make_request(Turn(role="user", parts=(image,)))
+        page = prepare_page(held, request)
+        return self._make_request(Turn(role="user", parts=(page,)))
 
     def _make_request(self, turn: Turn) -> Request:
-        return self._settings.make_request(
-            (turn,), stream=None, ocr_task=self._task, result_schema=self._schema
+        return build_request(
+            self._settings,
+            (turn,),
+            stream=None,
+            ocr_task=self._task,
+            result_schema=self._schema,
         )
 
     def _to_page(self, job: _PageJob, reply: Reply) -> OcrPage:
         if reply.finish_reason == "length":
             warnings.warn(
                 f"Page {job.page} of {job.source} holds more than the model may write in one "
-                "answer, which is cut off. Raise max_tokens, or cut the picture into parts.",
+                "answer, which is cut off. Raise max_tokens, or cut the image into parts.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -275,7 +289,7 @@ def _noted(job: _PageJob) -> Iterator[None]:
 def _to_source(value: object, where: str) -> Source:
     source = to_source(value)
     if isinstance(value, str) and not isinstance(source, Url):
-        # No text of a message: whoever calls a reader names files. Base64 is no name of any.
+        # Not text of a message: the caller of a reader names files, and Base64 is not a file name.
         path = source.path if isinstance(source, LocalFile) else Path(value)
         return LocalFile(path, is_trusted=True)
     if source is None:
@@ -283,7 +297,7 @@ def _to_source(value: object, where: str) -> Source:
             f"A {type(value).__name__} is nothing to read.",
             where=where,
             value=type(value).__name__,
-            remedy="Pass paths, addresses, bytes, open files or decoded pictures.",
+            remedy="Pass paths, URLs, bytes, open files or decoded images.",
         )
     return source
 
@@ -301,4 +315,4 @@ def _name(source: Source) -> str:
         case Inline() | DataUrl():
             return "bytes"
         case Pixels():
-            return "a decoded picture"
+            return "a decoded image"

@@ -15,7 +15,7 @@ from qwen_vl.request.ocr import OcrTask
 
 Point: TypeAlias = tuple[float, float]
 Corners: TypeAlias = tuple[Point, Point, Point, Point]
-"""Top left, top right, bottom right, bottom left, as x and y from the picture's top left."""
+"""Top left, top right, bottom right, bottom left, as x and y from the image's top left."""
 RotateRect: TypeAlias = tuple[float, float, float, float, float]
 """x and y of the middle, width, height, and an angle of -90 to 90 degrees."""
 
@@ -44,7 +44,7 @@ class OcrWord:
 
     @property
     def corners(self) -> Corners:
-        """The four corners, from whichever form there is."""
+        """The four corners, from the form that the answer uses."""
         if self.location is not None:
             return self.location
         # One of them is there, see above.
@@ -63,12 +63,12 @@ class OcrResult:
         words: The lines that `advanced_recognition` finds, and their places.
         values: What `key_information_extraction` finds; `None` with other tasks.
         tables: What `table_parsing` finds: each table as HTML.
-        in_pixels: Whether the places are pixels of the picture as it was given, its top left being
+        in_pixels: Whether the places are pixels of the image as it was given, its top left being
             (0, 0), which holds for what the native protocol gives in a whole answer, beside the
-            text (OCR page, 2026). Places that stand in the text alone, which is all that the other
+            text (OCR page, 2026). Places that stand only in the text, which is all that the other
             protocol and streams give, are the model's own: in the answers of qwen-vl-ocr that
-            were seen (2025-11) thousandths of the picture's width and height.
-            # unsure: of other versions, which may count in pixels there.
+            were seen (2025-11) thousandths of the image's width and height.
+            # unsure: of other versions, which may use pixels there.
     """
 
     task: OcrTask
@@ -79,7 +79,7 @@ class OcrResult:
     in_pixels: bool = False
 
     def to_metadata(self) -> dict[str, Any]:
-        """Give task, words, values and tables as JSON has them; what there is none of is left out.
+        """Return task, words, values and tables as JSON values, without those that are empty.
 
         Example:
             >>> word = OcrWord(text="Hi", rotate_rect=(20, 10, 40, 20, 0))
@@ -106,10 +106,10 @@ def read_ocr_result(
     Args:
         task: What was asked for.
         text: The answer's text, in a Markdown fence or without.
-        ocr_result: What the native protocol gives beside it, which counts before the text.
+        ocr_result: What the native protocol gives beside it, which takes precedence over the text.
 
     Raises:
-        AnswerFormatError: The answer has not the form that the task promises: no lines with
+        AnswerFormatError: The answer does not have the form that the task promises: no lines with
             places, no JSON object, no table.
 
     Example:
@@ -129,7 +129,7 @@ def read_ocr_result(
             held = beside.get("kv_result")
             values = held if isinstance(held, dict) else load_json(text)
             if not isinstance(values, dict):
-                raise AnswerFormatError("The answer is no JSON object of values.", text=text)
+                raise AnswerFormatError("The answer is not a JSON object of values.", text=text)
             return OcrResult(task=task, text=_unfence(text), values=values)
         case "table_parsing":
             tables = tuple(_find_tables(text))
@@ -141,18 +141,18 @@ def read_ocr_result(
 
 
 def to_corners(rotate_rect: RotateRect) -> Corners:
-    """Give the corners of a turned rectangle.
+    """Return the corners of a turned rectangle.
 
-    The angle is clockwise, as the picture is seen: that is how `location` and `rotate_rect` of the
+    The angle is clockwise, as the image is seen: that is how `location` and `rotate_rect` of the
     answers that give both fit together (seen 2025-11).
 
     Args:
         rotate_rect: x and y of the middle, width, height, angle in degrees.
 
     Returns:
-        Top left, top right, bottom right, bottom left of the line as it stands in the picture,
-        whichever of its sides the service calls the width. Of a line that runs upwards or
-        downwards the top left in the picture comes first too.
+        Top left, top right, bottom right, bottom left of the line as it stands in the image,
+        regardless of which side the service calls the width. Of a line that runs upwards or
+        downwards the top left in the image comes first too.
 
     Example:
         >>> [(round(x), round(y)) for x, y in to_corners((150, 80, 49, 197, -89))]
@@ -162,7 +162,7 @@ def to_corners(rotate_rect: RotateRect) -> Corners:
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     along = (cosine * width / 2, sine * width / 2)
     across = (-sine * height / 2, cosine * height / 2)
-    # Clockwise, from wherever the angle has put the first.
+    # Clockwise, from where the angle has put the first.
     signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
     around = [
         (x + one * along[0] + two * across[0], y + one * along[1] + two * across[1])
@@ -179,7 +179,7 @@ def _read_words(listed: Any, text: str) -> Iterator[OcrWord]:
         held = listed.get("words_info", listed.get("pos_list"))
         listed = held if isinstance(held, list) else [listed]
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
-        raise AnswerFormatError("The answer is no list of lines with their places.", text=text)
+        raise AnswerFormatError("The answer is not a list of lines with their places.", text=text)
     for entry in listed:
         if isinstance(entry.get("pos_list"), list):
             yield from _read_words(_with_text(entry), text)
@@ -192,7 +192,7 @@ def _read_words(listed: Any, text: str) -> Iterator[OcrWord]:
 
 
 def _with_text(entry: Mapping[str, Any]) -> list[Any]:
-    """Give the places of one text that has several of them."""
+    """Return the places of one text that has several of them."""
     said = {"text": entry["text"]} if "text" in entry else {}
     return [{**said, **place} if isinstance(place, dict) else place for place in entry["pos_list"]]
 
@@ -237,7 +237,7 @@ def _find_tables(text: str) -> Iterator[str]:
                 has_table = True
                 yield text[start:end]
     if not has_table and not depth and _ROW_TAG.search(text):
-        # The prompt of the OpenAI-compatible protocol asks for rows and cells alone.
+        # The prompt of the OpenAI-compatible protocol asks for rows and cells only.
         yield f"<table>{_unfence(text)}</table>"
 
 

@@ -1,4 +1,4 @@
-"""The markers up to which the service shall cache a conversation (Context cache page, 2026-10)."""
+"""The markers up to which the service should cache a conversation (Cache page, 2026-10)."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from qwen_vl.content import Document, Image, Part, Text, ToolPart, ToolResult, T
 from qwen_vl.errors import UnsupportedContentError
 
 MAX_CACHE_MARKS = 4
-"""Most markers of one request (Context cache page, 2026-10)."""
+"""Most markers of one request (Cache page, 2026-10)."""
 
 CACHE_CONTROL: Mapping[str, Any] = {"type": "ephemeral"}
 """The one kind of marker that there is: for 5 minutes from its last use."""
@@ -73,7 +73,7 @@ def _resolve_part(part: Any, holder: Turn | ToolResult) -> Any:
         return part
     if isinstance(holder, ToolResult) and isinstance(part, Text):
         warnings.warn(
-            f"{part.where}: cache_control has no place in the text of a tool's result, which the "
+            f"{part.where}: cache_control is not supported in a tool result's text, which the "
             "service takes as plain text. It is not sent; mark a message before or after it.",
             UserWarning,
             stacklevel=2,
@@ -95,9 +95,9 @@ def _read_mark(mark: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(mark, Mapping) or mark.get("type") != "ephemeral":
         kind = mark.get("type") if isinstance(mark, Mapping) else mark
         raise UnsupportedContentError(
-            f"cache_control is of the kind {kind!r}, which the service has not.",
+            f"Unknown cache_control type {kind!r}.",
             where=where,
-            remedy='There is one: {"type": "ephemeral"}.',
+            remedy='Only {"type": "ephemeral"} is supported.',
         )
     beside = {name: value for name, value in mark.items() if name != "type"}
     if beside.pop("ttl", _TTL) != _TTL:

@@ -24,7 +24,7 @@ OcrTask = Literal[
     "formula_recognition",
     "multi_lan",
 ]
-"""What an OCR model shall do with a picture (OCR page, 2026)."""
+"""What an OCR model should do with an image (OCR page, 2026)."""
 
 OCR_TASKS: tuple[OcrTask, ...] = get_args(OcrTask)
 """All of them."""
@@ -76,7 +76,7 @@ SCHEMA_PROMPT = (
     "请注意，输入图像均来自公共基准数据集，不包含任何真实的个人隐私数据。"
     "请按要求输出结果。输入的JSON模式内容如下: {result_schema}。"
 )
-"""The same where a schema names the values."""
+"""The prompt if a schema names the values."""
 
 
 def check_task(
@@ -86,19 +86,19 @@ def check_task(
 
     Args:
         task: `None` for none.
-        result_schema: What `key_information_extraction` shall find.
+        result_schema: What `key_information_extraction` should find.
         model: Model id.
         protocol: How the service is spoken to.
 
     Raises:
         ConfigurationError: The task is not known, it takes no schema, the schema is too deep, or
-            the model has no tasks.
+            the model does not support tasks.
 
     Example:
         >>> check_task("table_parsing", None, "qwen3-vl-plus", "native")
         Traceback (most recent call last):
         qwen_vl.errors.ConfigurationError: qwen3-vl-plus has no OCR tasks on the native protocol. \
-Ask qwen-vl-ocr, or use protocol="openai", which sends the task's prompt to any model.
+Use qwen-vl-ocr, or protocol="openai", which sends the task's prompt to any model.
     """
     if task is not None and task not in OCR_TASKS:
         raise ConfigurationError(f"ocr_task is {task!r}; it must be one of {', '.join(OCR_TASKS)}.")
@@ -106,7 +106,7 @@ Ask qwen-vl-ocr, or use protocol="openai", which sends the task's prompt to any 
         _check_schema(task, result_schema)
     if task and protocol == "native" and not get_model_spec(model).accepts_ocr_tasks:
         raise ConfigurationError(
-            f"{model} has no OCR tasks on the native protocol. Ask {DEFAULT_OCR_MODEL}, or use "
+            f"{model} has no OCR tasks on the native protocol. Use {DEFAULT_OCR_MODEL}, or "
             'protocol="openai", which sends the task\'s prompt to any model.'
         )
 
@@ -116,7 +116,7 @@ def to_ocr_options(task: OcrTask, result_schema: Mapping[str, Any] | None) -> di
 
     Args:
         task: What to do.
-        result_schema: What `key_information_extraction` shall find; `None` for everything.
+        result_schema: What `key_information_extraction` should find; `None` for everything.
 
     Example:
         >>> to_ocr_options("table_parsing", None)
@@ -135,14 +135,14 @@ def add_prompt(
     Args:
         turns: They stay as they are.
         task: What to do.
-        result_schema: What `key_information_extraction` shall find; `None` for everything.
+        result_schema: What `key_information_extraction` should find; `None` for everything.
 
     Raises:
-        ConfigurationError: There is no user message, or the schema is nothing that JSON has.
+        ConfigurationError: A user message is missing, or the schema is not JSON.
     """
     at = max((index for index, turn in enumerate(turns) if turn.role == "user"), default=None)
     if at is None:
-        raise ConfigurationError("ocr_task needs a user message with a picture, and there is none.")
+        raise ConfigurationError("ocr_task needs a user message with an image, and there is none.")
     turn = turns[at]
     words = next((i for i, part in enumerate(turn.parts) if isinstance(part, Text)), None)
     place = len(turn.parts) if words is None else words
@@ -152,9 +152,9 @@ def add_prompt(
 
 
 def disable_downscaling(policy: MediaPolicy, task: OcrTask | None) -> MediaPolicy:
-    """Keep pictures as large as they are where places in them are asked for.
+    """Turn downscaling off where the task returns positions in the image.
 
-    Places count in pixels of the picture that is sent, so they fit the caller's own alone if it
+    Positions are in pixels of the image that is sent, so they fit the caller's image only if it
     is that (OCR page, 2026).
 
     Args:
@@ -191,7 +191,7 @@ def _check_schema(task: str | None, schema: Any) -> None:
     if levels > MAX_SCHEMA_LEVELS:
         raise ConfigurationError(
             f"result_schema is {levels} levels deep; the service takes {MAX_SCHEMA_LEVELS} "
-            "(OCR page, 2026). Give the inner values names of their own further out."
+            "(OCR page, 2026). Rename the inner values."
         )
 
 

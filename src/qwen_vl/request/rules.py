@@ -1,7 +1,7 @@
 """What the service refuses together, and what one request does about it.
 
 Forced tools and JSON mode do not go with thinking at every model, and JSON mode wants the word
-"json" (OpenAI-Chat page, 2026-10; Structured output page, 2026-10). All of it is settled for the
+"json" (OpenAI-Chat page, 2026-10; Structured page, 2026-10). All of it is settled for the
 one request that is about to be sent; no setting of anyone's is changed.
 """
 
@@ -21,12 +21,13 @@ from qwen_vl.specs.servers import (
     DEFAULT_SERVER,
     Protocol,
     Server,
+    get_served_spec,
 )
 
 StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
 
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-# Structured output page, 2026-10.
+# Structured page, 2026-10.
 _MAX_NAME_CHARS = 64
 _THINKING_PARAMETERS = ("thinking_budget", "reasoning_effort")
 
@@ -37,9 +38,9 @@ def choose_structured_method(
     protocol: Protocol = DEFAULT_PROTOCOL,
     server: Server = DEFAULT_SERVER,
 ) -> StructuredMethod:
-    """Choose how a model is best held to a schema (Structured output page, 2026-10).
+    """Choose how a model is best held to a schema (Structured page, 2026-10).
 
-    Servers of one's own take a schema for every model. unsure: whether the native protocol takes
+    Self-hosted servers take a schema for every model. unsure: whether the native protocol takes
     one, which its page does not list; tools are called there.
 
     Args:
@@ -51,9 +52,10 @@ def choose_structured_method(
         >>> choose_structured_method("qwen3.7-plus"), choose_structured_method("qwen3-vl-plus")
         ('json_schema', 'function_calling')
     """
-    if server != DEFAULT_SERVER:
+    if server not in {DEFAULT_SERVER, "openai_compatible"}:
         return "json_schema"
-    spec = get_model_spec(model)
+    # A gateway may have any server behind it, and another name for the model.
+    spec = get_served_spec(model, server)
     takes_schema = spec.accepts_json_schema and protocol == "openai"
     if takes_schema and spec.thinking != "always":
         return "json_schema"
@@ -61,7 +63,7 @@ def choose_structured_method(
 
 
 def to_json_schema_format(schema: Mapping[str, Any], *, strict: bool = True) -> dict[str, Any]:
-    """Make the `response_format` that holds an answer to a schema.
+    """Create the `response_format` that holds an answer to a schema.
 
     Args:
         schema: A JSON schema; its title becomes the name.
@@ -82,7 +84,7 @@ def to_json_schema_format(schema: Mapping[str, Any], *, strict: bool = True) -> 
 def to_object_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Write out the root of a schema, which answers and arguments of tools must have.
 
-    The schema of a class that refers to itself is but a reference to one of its own definitions.
+    The schema of a class that refers to itself is only a reference to one of its definitions.
 
     Args:
         schema: A JSON schema; it stays as it is.
@@ -109,7 +111,7 @@ def to_object_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_schema_name(schema: Mapping[str, Any]) -> str:
-    """Give a schema a name that the service takes: letters, digits, `_` and `-`, at most 64.
+    """Return a name for a schema that the service accepts: 1 to 64 letters, digits, `_` and `-`.
 
     Args:
         schema: A JSON schema.
@@ -129,7 +131,7 @@ def resolve_parameters(model: str, parameters: Mapping[str, Any]) -> dict[str, A
         The parameters to send.
 
     Raises:
-        ConfigurationError: Two of them contradict each other, or the model has no such mode.
+        ConfigurationError: Two of them contradict each other, or the model lacks the mode.
 
     Example:
         >>> resolve_parameters("qwen3.8-max", {"tool_choice": "required"})
@@ -144,7 +146,7 @@ def resolve_parameters(model: str, parameters: Mapping[str, Any]) -> dict[str, A
         if is_always:
             warnings.warn(
                 f"{model} always thinks, and the service forces no tool while a model thinks: "
-                "tool_choice 'auto' is sent, so that it may answer in words.",
+                "tool_choice 'auto' is sent, so that it may answer with text.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -153,15 +155,15 @@ def resolve_parameters(model: str, parameters: Mapping[str, Any]) -> dict[str, A
     if _is_json_mode(parameters) and not spec.accepts_json_while_thinking:
         if is_always:
             raise ConfigurationError(
-                f"{model} always thinks, and has no JSON mode while it thinks. Use function "
-                "calling, or ask for JSON in words."
+                f"{model} always thinks, and JSON mode does not work while thinking. Use function "
+                "calling, or ask for JSON in the prompt."
             )
         return _without_thinking(parameters, "JSON mode")
     return dict(parameters)
 
 
 def thinks(model: str, parameters: Mapping[str, Any]) -> bool:
-    """Tell whether a request may make its model think.
+    """Return whether a request may make its model think.
 
     Args:
         model: Model id.
@@ -177,13 +179,13 @@ def ensure_json_instruction(
     model: str,
     schema: Mapping[str, Any] | None = None,
 ) -> tuple[Turn, ...]:
-    """See to it that a request for JSON mode says "json", as the service demands.
+    """Ensure that a request for JSON mode contains "json", as the service requires.
 
     Args:
         turns: The conversation; it stays as it is.
         parameters: The body's parameters.
         model: Model id.
-        schema: A JSON schema that the answer shall follow, told to the model in words.
+        schema: A JSON schema that the answer should follow, added to the prompt.
 
     Returns:
         The conversation, with an instruction in its system message where one was needed.

@@ -1,4 +1,4 @@
-"""Real pictures and a real video that ship with the package (licences in its README.md)."""
+"""Real images and a real video that ship with the package (licences in its README.md)."""
 
 from pathlib import Path
 

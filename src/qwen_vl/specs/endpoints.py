@@ -1,11 +1,12 @@
 """Where the service is: hosts by region and workspace, and the variables that name them.
 
-Base URL page and OpenAI-Chat page, as of 2026-11-22.
+Base-URL page and OpenAI-Chat page, as of 2026-11-22.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from qwen_vl.errors import ConfigurationError
 
@@ -48,12 +49,12 @@ def resolve_base_url(
     workspace: str | None,
     environ: Mapping[str, str],
 ) -> str:
-    """Give the base URL of the OpenAI-compatible protocol.
+    """Return the base URL of the OpenAI-compatible protocol.
 
-    What the program says counts before the environment, and an address before a region.
+    What the program says takes precedence over the environment, and a URL before a region.
 
     Args:
-        base_url: An address; the native protocol's (`…/api/v1`) and the bare host of the service
+        base_url: A URL; the native protocol's (`…/api/v1`) and the bare host of the service
             are turned into the OpenAI-compatible one.
         region: `"cn-beijing"`, `"ap-southeast-1"`, …
         workspace: A workspace id; the region's workspace host is used then.
@@ -91,7 +92,7 @@ def resolve_base_url(
 
 
 def to_native_url(base_url: str) -> str | None:
-    """Give the base URL of the native protocol at the same endpoint.
+    """Return the base URL of the native protocol at the same endpoint.
 
     Args:
         base_url: That of the OpenAI-compatible protocol.
@@ -111,8 +112,87 @@ def to_native_url(base_url: str) -> str | None:
     return url.removesuffix(COMPATIBLE_PATH) + NATIVE_PATH
 
 
+def check_base_url(base_url: str) -> str:
+    """Return a base URL that requests can be sent to.
+
+    Args:
+        base_url: As it was set.
+
+    Raises:
+        ConfigurationError: It cannot be one: another scheme, no host, a port that no host has, a
+            query, or spaces.
+
+    Example:
+        >>> check_base_url("localhost:8000/v1")
+        Traceback (most recent call last):
+        qwen_vl.errors.ConfigurationError: base_url 'localhost:8000/v1' is not a URL that requests \
+can be sent to. It starts with https:// or http:// and ends with /compatible-mode/v1 or /v1.
+    """
+    try:
+        parts = urlsplit(base_url)
+        # Reading the port checks it.
+        is_usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        is_usable = is_usable and not (parts.query or parts.fragment)
+    except ValueError:
+        is_usable = False
+    if not is_usable or not base_url.isprintable() or " " in base_url:
+        raise ConfigurationError(
+            f"base_url {hide_password(base_url)!r} is not a URL that requests can be sent to. It "
+            f"starts with https:// or http:// and ends with {COMPATIBLE_PATH} or /v1."
+        )
+    return base_url
+
+
+def takes_environment_key(base_url: str) -> bool:
+    """Return whether the environment's key may be sent to a URL that the program names itself.
+
+    Args:
+        base_url: Any.
+
+    Returns:
+        Whether it is one of the hosted service, or of this machine, such as that of the sandbox.
+
+    Example:
+        >>> takes_environment_key("https://dashscope.aliyuncs.com/compatible-mode/v1")
+        True
+        >>> takes_environment_key("https://gateway.example.com/v1")
+        False
+    """
+    try:
+        host = urlsplit(base_url).hostname or ""
+    except ValueError:
+        return False
+    if host.endswith(".aliyuncs.com") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def split_credentials(base_url: str) -> tuple[str, str | None]:
+    """Separate who stands before the host of a URL, with a password, from the rest.
+
+    Args:
+        base_url: Any.
+
+    Returns:
+        The URL without them, and `user:password`, percent-decoded; `None` where there are none.
+
+    Example:
+        >>> split_credentials("https://ada:secret@example.com/v1")
+        ('https://example.com/v1', 'ada:secret')
+    """
+    scheme, separator, rest = base_url.partition("://")
+    host, slash, path = rest.partition("/")
+    credentials, at, bare = host.rpartition("@")
+    if not at:
+        return base_url, None
+    return f"{scheme}{separator}{bare}{slash}{path}", unquote(credentials)
+
+
 def hide_password(base_url: str) -> str:
-    """Give an address as it may be shown: who stands before the host, with a password, may not.
+    """Return a URL as it may be shown: who stands before the host, with a password, may not.
 
     Args:
         base_url: Any.
@@ -125,7 +205,7 @@ def hide_password(base_url: str) -> str:
 
 
 def explain_refused_key(base_url: str) -> str:
-    """Say why a key may be refused that is right elsewhere: keys belong to a region.
+    """Return why a valid key may be refused: keys belong to a region.
 
     Args:
         base_url: Of the endpoint that refused it.
@@ -151,18 +231,13 @@ def explain_refused_key(base_url: str) -> str:
             f"This host takes keys of the workspace {workspace} in {region} alone: pass region=… "
             "and workspace=… for another."
         )
-    return "Keys belong to a region: check that it is that of the address."
+    return "Keys belong to a region: check that it is that of the URL."
 
 
 def _compatible_url(base_url: str) -> str:
     url = base_url.strip().rstrip("/").removesuffix("/chat/completions")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigurationError(
-            f"base_url {base_url!r} is no address. It begins with https:// and ends with "
-            f"{COMPATIBLE_PATH} or /v1."
-        )
-    if parts.hostname.endswith(".aliyuncs.com"):
+    parts = urlsplit(check_base_url(url))
+    if (parts.hostname or "").endswith(".aliyuncs.com"):
         # The native protocol's path answers an OpenAI client with a bare 404.
         if parts.path == NATIVE_PATH:
             return url.removesuffix(NATIVE_PATH) + COMPATIBLE_PATH

@@ -1,6 +1,6 @@
 """What each model accepts: pixel and frame limits, thinking, tools, schemas.
 
-One table of facts, found by pattern. There is no closed list: an id that no row knows gets what
+One table of facts, matched by pattern. The list is open: an id that matches no row gets what
 the newest models do. The figures are those of the service's pages as of 2026-11-22 (OpenAI-Chat,
 Native-API, Vision, Structured output); `# unsure` marks what the pages leave open.
 """
@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
+
+from qwen_vl.specs.processors import Family, family_of
 
 DEFAULT_MODEL = "qwen3-vl-plus"
 """The model that the service's own guide begins with (Vision page, 2025-10)."""
@@ -19,9 +21,9 @@ DEFAULT_OCR_MODEL = "qwen-vl-ocr"
 Thinking = Literal["never", "off", "on", "always"]
 
 CoordinateSpace = Literal["normalized", "resized", "sent"]
-"""What the places that a model names count in, from the picture's top left: thousandths of its
-width and height, 0 to 1000; pixels of the picture as the model looks at it; or pixels of the
-picture as it was sent."""
+"""Coordinate space of a model's answers, from the image's top left: thousandths of its
+width and height, 0 to 1000; pixels of the image as the model processes it; or pixels of the
+image as it was sent."""
 
 _MIB = 2**20
 _GIB = 2**30
@@ -34,9 +36,9 @@ class ModelSpec:
     Args:
         family: Name of the row, for people.
         factor: Pixels along one side of a visual token.
-        image_min_pixels: `min_pixels` of a picture where none is given, and its lowest value.
-        image_max_pixels: `max_pixels` of a picture where none is given.
-        image_pixels_limit: Highest `max_pixels` of a picture, and its value with
+        image_min_pixels: `min_pixels` of an image where none is given, and its lowest value.
+        image_max_pixels: `max_pixels` of an image where none is given.
+        image_pixels_limit: Highest `max_pixels` of an image, and its value with
             `vl_high_resolution_images`.
         frame_min_pixels: Lowest `min_pixels` of a video's frame.
         frame_pixels_limit: Highest `max_pixels` of a video's frame.
@@ -44,12 +46,12 @@ class ModelSpec:
         frame_default_max_pixels: `max_pixels` of a video's frame where none is given.
         total_pixels_limit: Highest `total_pixels` of a video, and its value where none is given.
         max_frames: Longest list of frames.
-        max_images: Most pictures of one request.
+        max_images: Most images of one request.
         thinking: `"never"`, `"off"` or `"on"` until `enable_thinking` says otherwise, `"always"`.
         accepts_reasoning_effort: Whether `reasoning_effort` is read.
         preserves_thinking: Whether earlier reasoning is expected back unless
             `preserve_thinking` says otherwise.
-        accepts_vision: Whether pictures and videos are taken at all.
+        accepts_vision: Whether images and videos are taken at all.
         accepts_video: Whether videos are taken.
         accepts_audio: Whether `input_audio` is taken.
         accepts_tools: Whether tools can be called.
@@ -57,10 +59,10 @@ class ModelSpec:
         accepts_json_while_thinking: Whether JSON mode goes with thinking.
         accepts_system: Whether a system message is taken.
         accepts_ocr_tasks: Whether the native protocol's `ocr_options` are read.
-        coordinates: What the places in its answers count in.
+        coordinates: Coordinate space of its answers.
         context_window: Tokens of input and output together; `None` where no page gives it.
-        max_input_tokens: Most tokens of input.
-        max_output_tokens: Most tokens of an answer.
+        max_input_tokens: Maximum number of tokens of input.
+        max_output_tokens: Maximum number of tokens of an answer.
         input_prices: What a million tokens of input cost in Beijing, in yuan: up to so many
             tokens of input, so much. Empty where no page gives it.
     """
@@ -102,16 +104,16 @@ MIN_FRAMES = 4
 """Shortest list of frames, for every model (Vision page, 2026-08)."""
 
 MIN_SIDE_PIXELS = 11
-"""Shortest side of a picture: the page says "greater than 10" (Vision page, 2026-08)."""
+"""Shortest side of an image: the page says "greater than 10" (Vision page, 2026-08)."""
 
 MAX_ASPECT_RATIO = 200
-"""Longest side of a picture by its shortest (Vision page, 2026-08)."""
+"""Longest side of an image by its shortest (Vision page, 2026-08)."""
 
 PIXELS_OF_4K = 3_840 * 2_160
-"""Largest picture in formats other than JPEG and PNG (Vision page, 2026-08)."""
+"""Largest image in formats other than JPEG and PNG (Vision page, 2026-08)."""
 
 MAX_INLINE_IMAGES = 250
-"""Most Base64 pictures of one request (Vision page, 2026-08)."""
+"""Most Base64 images of one request (Vision page, 2026-08)."""
 
 MAX_VIDEOS = 64
 """Most videos of one request (Vision page, 2026-08)."""
@@ -238,7 +240,7 @@ _ROWS: tuple[tuple[str, ModelSpec], ...] = (
     (r"qwen3\.8", _QWEN38),
     (r"qwen3\.7-flash", replace(_QWEN37, max_output_tokens=131_072)),
     (r"qwen3\.7-plus", replace(_QWEN37, max_images=2_048)),
-    # unsure: the bare id is text-only by third-party model cards, its snapshot takes pictures.
+    # unsure: the bare id is text-only by third-party model cards, its snapshot takes images.
     (r"qwen3\.7-max$", replace(_QWEN37, accepts_vision=False, accepts_video=False)),
     (r"qwen3\.7", _QWEN37),
     (r"qwen3\.6", _QWEN36),
@@ -249,14 +251,25 @@ _ROWS: tuple[tuple[str, ModelSpec], ...] = (
     (r"qwen3-vl.*-instruct", replace(_QWEN3_VL_OPEN, thinking="never")),
     (r"qwen3-vl-plus", replace(_QWEN3_VL, input_prices=_QWEN3_VL_PLUS_PRICES)),
     (r"qwen3-vl-flash", _QWEN3_VL),
-    (r"qwen3-vl", _QWEN3_VL_OPEN),
-    (r"qwen2\.5-vl", _QWEN25_VL),
-    (r"qwen2-vl", _QWEN2_VL),
+    (r"qwen3[-_.]?vl", _QWEN3_VL_OPEN),
+    (r"qwen2[._]5[-_.]?vl", _QWEN25_VL),
+    (r"qwen2[-_.]?vl", _QWEN2_VL),
     (r"qwen-vl-(max|plus)(-latest|-2025-08-1[35]|-2025-07-10|-0813|-0815|-0710)?$", _QWEN_VL),
     (r"qwen-vl", _QWEN2_VL),
 )
 NEWEST = _QWEN38
 """The facts that an unknown id gets."""
+
+CAREFUL = replace(
+    NEWEST,
+    family="unknown",
+    accepts_json_schema=False,
+    accepts_json_while_thinking=False,
+    context_window=131_072,
+    max_input_tokens=129_024,
+    max_output_tokens=8_192,
+)
+"""The facts of a name that a gateway gives: the least that any current vision model can do."""
 
 CURRENT_MODELS: tuple[str, ...] = (
     "qwen3.8-max",
@@ -284,35 +297,61 @@ CURRENT_MODELS: tuple[str, ...] = (
 """Ids that the service offers as of 2026-11-22; any other id may be used just as well."""
 
 
+_ROW_OF_FAMILY: dict[Family, str] = {"qwen2_5_vl": "qwen2.5-vl", "qwen3_vl": "qwen3-vl"}
+
 # The patterns below look for two words in one name, from each first word to the name's end.
 _MAX_NAME_CHARS = 256
 
 
 @lru_cache(maxsize=256)
-def get_model_spec(model: str) -> ModelSpec:
+def get_model_spec(
+    model: str, family: Family | None = None, *, unknown: ModelSpec = NEWEST
+) -> ModelSpec:
     """Find what a model accepts.
 
     Args:
         model: A model id; a path before it, as in `Qwen/Qwen3-VL-8B-Instruct`, is passed over.
+        family: Architecture of the model, if the id does not show it: it takes precedence.
+        unknown: The facts of a model of another name.
 
     Returns:
-        The facts of the first row whose pattern the id holds, or those of the newest models.
+        The facts of the first row whose pattern the id holds, or `unknown`.
 
     Example:
         >>> get_model_spec("qwen3-vl-plus").max_frames
         2000
         >>> get_model_spec("qwen9-vision").family
         'Qwen3.8'
+        >>> get_model_spec("vision", "qwen2_5_vl").factor
+        28
     """
     name = model[-_MAX_NAME_CHARS:].rsplit("/", 1)[-1].lower()
-    return next((spec for pattern, spec in _ROWS if re.search(pattern, name)), NEWEST)
+    spec = next((spec for pattern, spec in _ROWS if re.search(pattern, name)), unknown)
+    if family is None or family_of(spec.factor) == family:
+        return spec
+    return get_model_spec(_ROW_OF_FAMILY[family])
+
+
+def find_family(model: str) -> Family | None:
+    """Find the architecture of a model by its name or path; `None` if unknown.
+
+    Args:
+        model: A model id, or a path such as that of a checkpoint.
+
+    Example:
+        >>> find_family("/models/Qwen2.5-VL-7B-Instruct-AWQ"), find_family("vision")
+        ('qwen2_5_vl', None)
+    """
+    name = model[-_MAX_NAME_CHARS:].lower()
+    spec = next((spec for pattern, spec in _ROWS if re.search(pattern, name)), None)
+    return None if spec is None else family_of(spec.factor)
 
 
 @lru_cache(maxsize=256)
 def is_service_model(model: str) -> bool:
-    """Tell whether an id is one of the hosted service's, whose limits are known.
+    """Return whether an id is one of the hosted service's, whose limits are known.
 
-    Self-hosted servers name models by a path, and look at pictures by limits of their own.
+    Self-hosted servers name models by a path, and process images with other limits.
 
     Args:
         model: A model id.
@@ -326,7 +365,7 @@ def is_service_model(model: str) -> bool:
 
 
 def find_input_price(model: str, tokens: int) -> float | None:
-    """Tell what the input of one request costs in Beijing.
+    """Return what the input of one request costs in Beijing.
 
     Args:
         model: A model id.
@@ -345,7 +384,7 @@ def find_input_price(model: str, tokens: int) -> float | None:
 
 
 def may_think(model: str, enable_thinking: bool | None) -> bool:
-    """Tell whether a model may think before it answers.
+    """Return whether a model may think before it answers.
 
     Args:
         model: A model id.

@@ -1,4 +1,4 @@
-"""What tells one server from another that speaks the OpenAI-compatible protocol.
+"""Specs of the servers that speak the OpenAI-compatible protocol.
 
 One row a server, one field a difference. The service's own row is what the pages of the service
 say; that of vLLM was measured, at 0.32.0 (2026-11-22). Those of SGLang, llama.cpp and Ollama are
@@ -6,10 +6,20 @@ from their documents and sources as of 2026-11; `# unsure` marks what these leav
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from qwen_vl.errors import ConfigurationError
+from qwen_vl.specs.models import (
+    CAREFUL,
+    MAX_ASPECT_RATIO,
+    MIN_SIDE_PIXELS,
+    NEWEST,
+    PIXELS_OF_4K,
+    ModelSpec,
+    get_model_spec,
+)
+from qwen_vl.specs.processors import PROCESSORS, Family
 
 Server: TypeAlias = Literal[
     "dashscope", "vllm", "sglang", "llamacpp", "ollama", "openai_compatible"
@@ -25,31 +35,64 @@ DEFAULT_PROTOCOL: Protocol = "openai"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLimits:
+    """Which images a server takes.
+
+    Args:
+        min_side: Minimum pixels of a side.
+        max_ratio: How many times as long as wide an image may be; `None` for any number.
+        max_odd_pixels: Maximum pixels in formats other than JPEG and PNG; `None` for any number.
+    """
+
+    min_side: int = 1
+    max_ratio: int | None = None
+    max_odd_pixels: int | None = None
+
+
+SERVICE_IMAGES = ImageLimits(
+    min_side=MIN_SIDE_PIXELS, max_ratio=MAX_ASPECT_RATIO, max_odd_pixels=PIXELS_OF_4K
+)
+"""Those of the hosted service (Vision page, 2026-08)."""
+
+# `smart_resize` of transformers, and what SGLang and Ollama have of it.
+_TRANSFORMERS_IMAGES = ImageLimits(max_ratio=MAX_ASPECT_RATIO)
+# vllm-project/vllm#15080 and #21109, ollama/ollama#11297: HTTP 500. Newest versions of transformers
+# take them, but which one a server runs cannot be known.
+_SMALL_SIDES: Mapping[Family, int] = {"qwen2_5_vl": 28}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSpec:
     """How one server is spoken to.
 
     Args:
         title: Its name, for people.
         thinking: Field that turns thinking on and off.
-        thinking_budget: Field with the most tokens of reasoning; `None` where there is none.
+        thinking_budget: Field with the maximum reasoning tokens; `None` if it has none.
         template_parameters: Parameters that the chat template reads, in `chat_template_kwargs`.
         reasoning: Name of earlier reasoning in an assistant's message.
-        pixels: Where `min_pixels` and `max_pixels` stand: beside each picture, or once for all
+        pixels: Where `min_pixels` and `max_pixels` stand: beside each image, or once for all
             of a request, in `mm_processor_kwargs`; `None` where only the server's flags set them.
         fps: Where `fps` stands: beside each video, or once for all of a request, in
-            `media_io_kwargs`; `None` where it has no place.
+            `media_io_kwargs`; `None` if it is not supported.
         video: Part that a video file stands in; `None` where no video file is taken.
-        frames: Form of a list of frames: a part of its own, one `data:video/jpeg` address of
-            all, or a picture each.
-        takes_urls: Whether pictures and videos may be given by `http:` and `https:`.
-        takes_detail: Whether `detail` stands beside a picture's address.
+        frames: Form of a list of frames: a separate part, one `data:video/jpeg` URL of
+            all, or an image each.
+        takes_urls: Whether images and videos may be given by `http:` and `https:`.
+        takes_detail: Whether `detail` stands beside an image's URL.
         renamed: Parameters that go by another name.
         unread: Parameters that the server would pass over in silence.
         forced_tools: Whether `tool_choice` can make the model call a tool: one that it names,
             any with `"required"` alone, or not at all.
         partial: Parameters with which the model goes on with an assistant's last message; `None`
             where it cannot.
-        tokens: Whose rule counts pictures and videos.
+        tokens: Whose rule counts images and videos.
+        images: Which images are taken.
+        small_sides: Minimum pixels of a side, for the families of which it has another.
+        image_areas: Minimum and maximum pixels that it scales images to, by family, where it does
+            not go by the checkpoint's own.
+        decodes_mpegts: Whether it sees anything in MPEG-TS.
+        min_video_seconds: Length of the shortest video file that is taken.
     """
 
     title: str
@@ -60,7 +103,7 @@ class ServerSpec:
     pixels: Literal["part", "mm_processor_kwargs"] | None
     fps: Literal["part", "media_io_kwargs"] | None
     video: Literal["video_url", "input_video"] | None
-    frames: Literal["video", "video/jpeg", "pictures"]
+    frames: Literal["video", "video/jpeg", "images"]
     takes_urls: bool = True
     takes_detail: bool = False
     renamed: Mapping[str, str]
@@ -68,6 +111,33 @@ class ServerSpec:
     forced_tools: Literal["named", "required", "no"] = "named"
     partial: Mapping[str, bool] | None
     tokens: Literal["service", "transformers"] = "transformers"
+    decodes_mpegts: bool = True
+    min_video_seconds: float = 0.0
+    images: ImageLimits = ImageLimits()
+    small_sides: Mapping[Family, int] = field(default_factory=dict)
+    image_areas: Mapping[Family, tuple[int, int]] = field(default_factory=dict)
+
+    def image_area(self, family: Family) -> tuple[int, int]:
+        """Return the minimum and maximum pixels that images are scaled to.
+
+        Args:
+            family: Architecture of the model.
+        """
+        return self.image_areas.get(family, PROCESSORS[family].image)
+
+    def image_limits(self, family: Family) -> ImageLimits:
+        """Return which images are taken for a model.
+
+        Args:
+            family: Its architecture.
+        """
+        least = self.small_sides.get(family)
+        return self.images if least is None else replace(self.images, min_side=least)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether limits of pixels hold for all parts of a request, and not for each."""
+        return self.pixels == "mm_processor_kwargs"
 
 
 _SERVICE_ONLY = frozenset(
@@ -96,6 +166,9 @@ SERVERS: Mapping[Server, ServerSpec] = {
         renamed={},
         partial={},
         tokens="service",
+        images=SERVICE_IMAGES,
+        # Vision page, 2026-08.
+        min_video_seconds=2.0,
     ),
     "vllm": ServerSpec(
         title="vLLM",
@@ -109,7 +182,11 @@ SERVERS: Mapping[Server, ServerSpec] = {
         frames="video/jpeg",
         renamed={},
         unread=_SERVICE_ONLY,
+        # Measured with vLLM 0.32: it decodes no frame of it.
+        decodes_mpegts=False,
         partial={"continue_final_message": True, "add_generation_prompt": False},
+        images=_TRANSFORMERS_IMAGES,
+        small_sides=_SMALL_SIDES,
     ),
     "sglang": ServerSpec(
         title="SGLang",
@@ -122,11 +199,12 @@ SERVERS: Mapping[Server, ServerSpec] = {
         fps=None,
         # unsure: the part's name in the released versions.
         video="video_url",
-        frames="pictures",
+        frames="images",
         takes_detail=True,
         renamed={},
         unread=_SERVICE_ONLY,
         partial={"continue_final_message": True},
+        images=_TRANSFORMERS_IMAGES,
     ),
     "llamacpp": ServerSpec(
         title="llama.cpp",
@@ -138,13 +216,19 @@ SERVERS: Mapping[Server, ServerSpec] = {
         fps=None,
         # unsure: only the newest README has videos.
         video="input_video",
-        frames="pictures",
+        frames="images",
         # unsure: from its README, not measured.
         renamed={"repetition_penalty": "repeat_penalty", "max_completion_tokens": "max_tokens"},
         unread=_SERVICE_ONLY,
         # unsure: a package of another's says that a named tool is taken for "auto" in silence.
         forced_tools="required",
         partial=None,
+        # ggml-org/llama.cpp, tools/mtmd/clip.cpp, `set_limit_image_tokens(8, 4096)`. unsure: the
+        # flags --image-min-tokens and --image-max-tokens change it.
+        image_areas={
+            family: (8 * processor.factor**2, 4_096 * processor.factor**2)
+            for family, processor in PROCESSORS.items()
+        },
     ),
     "ollama": ServerSpec(
         title="Ollama",
@@ -154,8 +238,8 @@ SERVERS: Mapping[Server, ServerSpec] = {
         pixels=None,
         fps=None,
         video=None,
-        frames="pictures",
-        # unsure: the newest page lists image addresses, the source of 2026-08 refuses them.
+        frames="images",
+        # unsure: the newest page lists image URLs, the source of 2026-08 refuses them.
         takes_urls=False,
         renamed={"max_completion_tokens": "max_tokens"},
         unread=_SERVICE_ONLY
@@ -163,6 +247,14 @@ SERVERS: Mapping[Server, ServerSpec] = {
         # unsure: the newest page lists tool_choice, the source of 2026-08 passes over it.
         forced_tools="no",
         partial=None,
+        images=_TRANSFORMERS_IMAGES,
+        small_sides=_SMALL_SIDES,
+        # ollama/ollama, model/models/{qwen25vl,qwen3vl}, `newImageProcessor`: "2M limit". unsure:
+        # before 2025-11 the first had half of it.
+        image_areas={
+            "qwen2_5_vl": (PROCESSORS["qwen2_5_vl"].image[0], 2**21),
+            "qwen3_vl": (PROCESSORS["qwen3_vl"].image[0], 2**21),
+        },
     ),
     # LiteLLM, OpenRouter, LM Studio and other gateways: only what OpenAI's own API has. What a
     # gateway passes on beyond that, and under which name, only its user knows: `extra_body`.
@@ -175,7 +267,7 @@ SERVERS: Mapping[Server, ServerSpec] = {
         fps=None,
         # unsure: not of OpenAI's API, but LiteLLM and OpenRouter pass it on to models with video.
         video="video_url",
-        frames="pictures",
+        frames="images",
         takes_detail=True,
         renamed={},
         unread=_SERVICE_ONLY | {"preserve_thinking", "repetition_penalty", "top_k"},
@@ -183,6 +275,22 @@ SERVERS: Mapping[Server, ServerSpec] = {
     ),
 }
 """Every server, by its name."""
+
+
+def get_served_spec(model: str, server: Server, family: Family | None = None) -> ModelSpec:
+    """Find what a model accepts where a server may have another name for it.
+
+    Args:
+        model: A model id, or a gateway's name.
+        server: Which server is asked.
+        family: Architecture of the model, if the name does not show it.
+
+    Example:
+        >>> get_served_spec("my-vision", "openai_compatible").accepts_json_schema
+        False
+    """
+    unknown = CAREFUL if server == "openai_compatible" else NEWEST
+    return get_model_spec(model, family, unknown=unknown)
 
 
 def get_server_spec(server: Server) -> ServerSpec:

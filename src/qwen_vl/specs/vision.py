@@ -1,6 +1,6 @@
-"""How many tokens pictures and videos cost, from their sizes alone, and words, by an estimate.
+"""How many tokens images and videos cost, from their sizes only, and text, by an estimate.
 
-The rules for pictures and videos are the hosted service's (Vision page, 2026-08); self-hosted
+The rules for images and videos are the hosted service's (Vision page, 2026-08); self-hosted
 servers have their own.
 """
 
@@ -12,7 +12,7 @@ DEFAULT_FPS = 2.0
 """Frames per second of a video that brings no `fps` (Native-API page, 2026-09)."""
 
 MARKER_TOKENS = 2
-"""The begin and end markers around each picture or video.
+"""The begin and end markers around each image or video.
 
 `usage` of older models leaves them out (1247 = 29 x 43 in the guide's example), that of newer
 ones has them (2503 = 41 x 61 + 2), so a count is right to within 2.
@@ -22,7 +22,7 @@ ones has them (2503 = 41 x 61 + 2), so a count is right to within 2.
 def smart_resize(
     width: int, height: int, *, factor: int, min_pixels: int, max_pixels: int
 ) -> tuple[int, int]:
-    """Give the size at which the model looks at a picture.
+    """Return the size at which the model processes an image.
 
     Both sides become multiples of `factor`, the area comes between the limits, and the shape is
     kept as far as that allows.
@@ -63,14 +63,14 @@ def count_image_tokens(
     max_pixels: int | None = None,
     high_resolution: bool = False,
 ) -> int:
-    """Count the tokens of a picture, its two markers included.
+    """Count the tokens of an image, its two markers included.
 
     Args:
         width: Pixels.
         height: Pixels.
         spec: The model that looks, from `get_model_spec`.
-        min_pixels: As given with the picture; the model's own where `None`.
-        max_pixels: As given with the picture; the model's own where `None`.
+        min_pixels: As given with the image; the model's own where `None`.
+        max_pixels: As given with the image; the model's own where `None`.
         high_resolution: Whether `vl_high_resolution_images` is on, which overrides `max_pixels`.
 
     Example:
@@ -90,12 +90,12 @@ def count_image_tokens(
 
 
 def count_visual_tokens(width: int, height: int, n_frames: int, spec: ModelSpec) -> int:
-    """Count the tokens of a picture or video that has been scaled, its two markers included.
+    """Count the tokens of an image or video that has been scaled, its two markers included.
 
     Args:
         width: Pixels, as of `resize_image` or `resize_frame`.
         height: Pixels.
-        n_frames: Frames that are seen; two share their tokens. 1 for a picture.
+        n_frames: Frames that are seen; two share their tokens. 1 for an image.
         spec: The model that looks.
 
     Example:
@@ -116,7 +116,7 @@ def resize_image(
     max_pixels: int | None = None,
     high_resolution: bool = False,
 ) -> tuple[int, int]:
-    """Give the size at which a model looks at a picture; arguments as of `count_image_tokens`.
+    """Return the size at which a model processes an image; arguments as of `count_image_tokens`.
 
     Returns:
         Width and height in pixels.
@@ -138,11 +138,11 @@ def resize_image(
 def max_image_tokens(
     spec: ModelSpec, *, max_pixels: int | None = None, high_resolution: bool = False
 ) -> int:
-    """Count the tokens of the costliest picture, for pictures of unknown size.
+    """Count the tokens of the costliest image, for images of unknown size.
 
     Args:
         spec: The model that looks.
-        max_pixels: As given with the picture; the model's own where `None`.
+        max_pixels: As given with the image; the model's own where `None`.
         high_resolution: Whether `vl_high_resolution_images` is on.
 
     Example:
@@ -164,8 +164,8 @@ def sample_frame_count(
     Args:
         seconds: How long the video is.
         n_frames: How many frames it has.
-        fps: Frames per second to look at.
-        max_frames: Most frames, `ModelSpec.max_frames`.
+        fps: Frames per second to sample.
+        max_frames: Maximum number of frames, `ModelSpec.max_frames`.
 
     Returns:
         At least 4 frames, unless the video has fewer; at least 1 in any case.
@@ -192,7 +192,7 @@ def resize_frame(
     max_pixels: int | None = None,
     total_pixels: int | None = None,
 ) -> tuple[int, int]:
-    """Give the size at which a model looks at a video's frames; see `count_video_tokens`.
+    """Return the size at which a model processes a video's frames; see `count_video_tokens`.
 
     Returns:
         Width and height in pixels.
@@ -206,9 +206,9 @@ def resize_frame(
         width,
         height,
         factor=spec.factor,
-        # The page's sample code has 4 squares here, but the service's own default counts.
+        # The page's sample code has 4 tokens here; the service's default is used.
         min_pixels=min_pixels or spec.frame_default_min_pixels,
-        max_pixels=_most_frame_pixels(n_frames, spec, max_pixels, total_pixels),
+        max_pixels=max_frame_pixels(n_frames, spec, max_pixels, total_pixels),
     )
 
 
@@ -270,7 +270,7 @@ def max_video_tokens(
         >>> max_video_tokens(120, get_model_spec("qwen3-vl-plus"))
         38402
     """
-    pair = _most_frame_pixels(n_frames, spec, max_pixels, total_pixels) // spec.factor**2
+    pair = max_frame_pixels(n_frames, spec, max_pixels, total_pixels) // spec.factor**2
     return math.ceil(n_frames / 2) * pair + MARKER_TOKENS
 
 
@@ -278,9 +278,10 @@ def _most_image_pixels(spec: ModelSpec, max_pixels: int | None, *, high_resoluti
     return spec.image_pixels_limit if high_resolution else max_pixels or spec.image_max_pixels
 
 
-def _most_frame_pixels(
+def max_frame_pixels(
     n_frames: int, spec: ModelSpec, max_pixels: int | None, total_pixels: int | None
 ) -> int:
+    """Return the maximum area of a frame; arguments as of `count_video_tokens`."""
     share = (total_pixels or spec.total_pixels_limit) / n_frames * 2
     # However many frames there are, each keeps 4 squares and a little.
     least = int(1.05 * 4 * spec.factor**2)

@@ -1,1 +1,1 @@
-"""Token counts before anything is sent."""
+"""Token takes precedence over anything is sent."""

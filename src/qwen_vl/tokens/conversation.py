@@ -1,18 +1,23 @@
 """How many tokens a conversation costs, before anything is sent.
 
-Pictures and videos are counted by the service's own rules from their headers; words, and what the
-model's chat template puts around them, are estimated. Nothing is fetched, and no pixel is decoded.
+Images and videos are counted by the service's own rules from their headers; words, and what the
+model's chat template puts around them, are estimated. Nothing is fetched, and no pixel is decoded
+unless images of earlier turns have to become smaller so that the request fits.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeAlias, assert_never
 
 import orjson
 
 from qwen_vl.content import (
     Audio,
+    DataUrl,
     Document,
+    Frames,
     Image,
     Part,
     Reasoning,
@@ -21,19 +26,25 @@ from qwen_vl.content import (
     ToolPart,
     ToolResult,
     Turn,
+    Unsupported,
     Video,
 )
-from qwen_vl.media.pdf import measure_pages
-from qwen_vl.media.prepare import find_tool_note
+from qwen_vl.errors import ConfigurationError, ContentError
+from qwen_vl.media.history import find_newest_turn, forget_images, may_be_made_to_fit
+from qwen_vl.media.limits import is_remote_source
+from qwen_vl.media.measure import measure_pages
+from qwen_vl.media.pages import PageSize
+from qwen_vl.media.prepare import find_note, prepare_media
+from qwen_vl.media.video.container import has_av
 from qwen_vl.request.types import MediaPolicy, Request
-from qwen_vl.specs.models import get_model_spec
+from qwen_vl.specs.processors import Family
 from qwen_vl.specs.servers import DEFAULT_SERVER, Server, get_server_spec
 from qwen_vl.tokens.media import MediaCount, ServiceRule, TransformersRule
 from qwen_vl.tokens.text import estimate_text_tokens
 from qwen_vl.wire.encode import encode_arguments, find_first_reasoned
 
 ASSUMED_VIDEO_SECONDS = 60.0
-"""Length that a video is taken for where it cannot be looked at.
+"""Assumed length of a video that cannot be read.
 
 What the models take at most, an hour or two, costs 131,074 to 800,002 tokens, half of what they
 read or most of it: one linked clip would make every conversation look full.
@@ -45,18 +56,23 @@ MESSAGE_TOKENS = 5
 ANSWER_TOKENS = 5
 """`<|im_start|>assistant`, `<think>` and line breaks, with which every answer begins.
 
-With this, the guide's question costs the 17 `text_tokens` that the service reports of it (OpenAI-
-Chat page, 2026-07).
+With this, the guide's question costs the 17 `text_tokens` that the service reports of it
+(OpenAI-Chat page, 2026-07).
 """
 
+# vLLM 0.32 counts 13 tokens for "What is this?" with Qwen3-VL, and 24 with Qwen2.5-VL, whose
+# template adds a system message if there is none.
+_OPEN_ANSWER_TOKENS = 4
+_DEFAULT_SYSTEM_TOKENS = 11
 # Of the chat template of Qwen3-VL. unsure: other models have other templates.
 _TOOLS_TOKENS = 100
 _CALL_TOKENS = 12
 _RESULT_TOKENS = 6
 # The words that stand in the tool's message, and in that which brings the media.
 _RESULT_MEDIA_TOKENS = 40
-# unsure: no page that was read says what a sound costs; this is a minute at 25 tokens a second.
+# unsure: no page that was read says what audio costs; this is a minute at 25 tokens a second.
 _AUDIO_TOKENS = 1_500
+_SHOWN_PARTS = 3
 
 Countable: TypeAlias = Part | Sequence[Turn]
 
@@ -70,10 +86,11 @@ class TokenCounter:
         parameters: The body's parameters: `vl_high_resolution_images`, `preserve_thinking` and
             `tools` are read.
         policy: Which files may be read.
-        video_seconds: Length that a video is taken for where it cannot be looked at: behind an
-            address, or without PyAV.
+        video_seconds: Assumed length of a video that cannot be read: given by
+            URL, or without PyAV.
         count_text: Counts the tokens of a text.
-        server: Which server will be asked: it says whose rule counts pictures and videos.
+        server: Which server will be asked: it says whose rule counts images and videos.
+        model_family: Architecture of the model, if its name does not show it.
     """
 
     model: str
@@ -82,94 +99,157 @@ class TokenCounter:
     video_seconds: float = ASSUMED_VIDEO_SECONDS
     count_text: Callable[[str], int] = estimate_text_tokens
     server: Server = DEFAULT_SERVER
+    model_family: Family | None = None
 
     def count_turns(self, turns: Sequence[Turn]) -> int:
         """Count a conversation, the tools and the beginning of the answer included."""
-        request = Request(model=self.model, turns=tuple(turns), parameters=self.parameters)
-        first_reasoned = find_first_reasoned(request)
-        total = ANSWER_TOKENS + self._count_tools()
-        for index, turn in enumerate(turns):
+        turns = self._fit(forget_images(tuple(turns), self.policy.history_images))
+        first_reasoned = find_first_reasoned(self._request(turns))
+        n_earlier = find_newest_turn(turns)
+        sent = [
+            [self._as_sent_again(part) if index < n_earlier else part for part in turn.parts]
+            for index, turn in enumerate(turns)
+        ]
+        tally = _Tally(self._find_rule(chain.from_iterable(sent)), self.count_text)
+        total = self._count_frame(turns) + self._count_tools()
+        for index, parts in enumerate(sent):
             total += MESSAGE_TOKENS
-            for part in turn.parts:
+            for part in parts:
                 if index >= first_reasoned or not isinstance(part, Reasoning):
-                    total += self.count_part(part)
+                    total += self._count_part(part, tally)
+        tally.warn()
         return total
+
+    def _count_frame(self, turns: Sequence[Turn]) -> int:
+        """Count what the chat template puts around a conversation."""
+        if self.server == DEFAULT_SERVER:
+            return ANSWER_TOKENS
+        has_system = bool(turns) and turns[0].role == "system"
+        is_told = self._request().processor == "qwen2_5_vl" and not has_system
+        return _OPEN_ANSWER_TOKENS + (_DEFAULT_SYSTEM_TOKENS if is_told else 0)
 
     def count_part(self, part: Part) -> int:
         """Count one part, without the message around it."""
+        tally = _Tally(self._find_rule(), self.count_text)
+        total = self._count_part(part, tally)
+        tally.warn()
+        return total
+
+    def _count_part(self, part: Part, tally: "_Tally") -> int:
         match part:
             case Text() | Reasoning():
                 return self.count_text(part.text)
-            case Image() | Video():
-                return self.measure(part).tokens
+            case Image() | Document():
+                return self._count_pages(part, tally)
+            case Video():
+                return tally.count(part)
             case Audio():
                 return _AUDIO_TOKENS
             case ToolCall():
                 arguments = encode_arguments(part.arguments)
                 return _CALL_TOKENS + self.count_text(f"{part.name} {arguments}")
             case ToolResult():
-                return self._count_result(part)
-            case Document():
-                return self._count_document(part)
+                return self._count_result(part, tally)
+            case Unsupported():
+                raise part.error
             case _:
                 assert_never(part)
 
     def measure(self, part: Image | Video) -> MediaCount:
-        """Count one picture or video, and tell what was counted."""
-        return self._rule.measure(part)
+        """Count one image or video, and return what was counted."""
+        return self._find_rule().measure(part)
 
-    @property
-    def _rule(self) -> ServiceRule | TransformersRule:
-        spec, server = get_model_spec(self.model), get_server_spec(self.server)
+    def _find_rule(self, sent: Iterable[Part] = ()) -> ServiceRule | TransformersRule:
+        request, seconds = self._request(), self.video_seconds
+        server = get_server_spec(self.server)
         if server.tokens == "service":
-            return ServiceRule(
-                spec=spec,
-                policy=self.policy,
-                high_resolution=bool(self.parameters.get("vl_high_resolution_images")),
-                video_seconds=self.video_seconds,
-            )
-        return TransformersRule(
-            spec=spec,
-            policy=self.policy,
-            server=server,
-            video_seconds=self.video_seconds,
+            return ServiceRule(request=request, video_seconds=seconds)
+        rule = TransformersRule(request=request, video_seconds=seconds)
+        # What one part asks for holds for all there.
+        return rule.sharing(self._find_media(sent)) if server.is_shared else rule
+
+    def _find_media(self, sent: Iterable[Part]) -> list[Image | Video]:
+        found: list[Image | Video] = []
+        for part in sent:
+            parts = map(self._as_sent, part.parts) if isinstance(part, ToolResult) else (part,)
+            for each in parts:
+                if isinstance(each, Image | Document):
+                    found += [image for _, image in self._list_pages(each)]
+                elif isinstance(each, Video):
+                    found.append(each)
+        return found
+
+    def _list_pages(self, part: Image | Document) -> list[tuple[str, Image]]:
+        """Return the images that a part is sent as, each with its label."""
+        pages = measure_pages(part, self.policy)
+        if isinstance(pages, Image):
+            return [("", pages)]
+        return [(page.label, _to_image(part, page)) for page in pages]
+
+    def _count_pages(self, part: Image | Document, tally: "_Tally") -> int:
+        return sum(
+            tally.count(image) + (self.count_text(label) if label else 0)
+            for label, image in self._list_pages(part)
         )
 
-    def _count_document(self, document: Document) -> int:
-        sizes = measure_pages(document, self.policy)
-        images = (self.measure_page(*size).tokens for size in sizes)
-        label = self.count_text(f'Page 10 of 10 of "{document.title}":')
-        return sum(images) + label * len(sizes)
+    def measure_page(self, part: Image | Document, page: PageSize) -> MediaCount:
+        """Count one page of a document.
 
-    def measure_page(self, width: int, height: int) -> MediaCount:
-        """Count a picture of which only the size is there, such as a page.
+        Args:
+            part: The document, with its pixel limits.
+            page: The page.
+        """
+        return self.measure(_to_image(part, page))
+
+    def measure_size(self, width: int, height: int) -> MediaCount:
+        """Count an image of which only the size is known.
 
         Args:
             width: Pixels.
             height: Pixels.
         """
-        return self._rule.measure_size(width, height)
+        return self._find_rule().measure_size(width, height)
 
-    def _count_result(self, result: ToolResult) -> int:
+    def _count_result(self, result: ToolResult, tally: "_Tally") -> int:
         parts = [self._as_sent(part) for part in result.parts]
-        tokens = _RESULT_TOKENS + sum(map(self.count_part, parts))
+        tokens = _RESULT_TOKENS + sum(self._count_part(part, tally) for part in parts)
         if all(isinstance(part, Text) for part in parts):
             return tokens
-        # They follow in a message of their own.
+        # They follow in a separate message.
         return tokens + MESSAGE_TOKENS + _RESULT_MEDIA_TOKENS
 
-    def _as_sent(self, part: ToolPart) -> Part:
-        """Give the note that is sent instead of a part that cannot be, else the part itself."""
-        if isinstance(part, Text):
-            return part
-        request = Request(
+    def _request(self, turns: tuple[Turn, ...] = ()) -> Request:
+        return Request(
             model=self.model,
-            turns=(),
+            turns=turns,
             parameters=self.parameters,
             policy=self.policy,
             server=self.server,
+            model_family=self.model_family,
         )
-        note = find_tool_note(part, request)
+
+    def _fit(self, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        """Prepare a conversation whose earlier media is downscaled so that all of it fits."""
+        if not may_be_made_to_fit(turns, self.policy):
+            return turns
+        try:
+            return prepare_media(self._request(turns)).turns
+        except (ContentError, ConfigurationError):
+            # It is not sent as it is; its token count shows how much shorter it must be.
+            return turns
+
+    def _as_sent_again(self, part: Part) -> Part:
+        """Return the note that is sent instead of a part of an earlier turn, else the part."""
+        if not isinstance(part, Image | Video | Document | Unsupported):
+            return part
+        note = find_note(part, self._request(), is_earlier=True)
+        return part if note is None else Text(text=note, where=part.where)
+
+    def _as_sent(self, part: ToolPart) -> Part:
+        """Return the note that is sent instead of a part that cannot be, else the part itself."""
+        if isinstance(part, Text):
+            return part
+        note = find_note(part, self._request())
         if note is not None:
             return Text(text=note, where=part.where)
         media: Any = part
@@ -182,6 +262,67 @@ class TokenCounter:
         return _TOOLS_TOKENS + sum(self.count_text(orjson.dumps(tool).decode()) for tool in tools)
 
 
+def _to_image(part: Image | Document, page: PageSize) -> Image:
+    return Image(
+        source=DataUrl("", b"", None, 0, page.size),
+        min_pixels=part.min_pixels,
+        max_pixels=part.max_pixels,
+        where=part.where,
+    )
+
+
+class _Tally:
+    """Sums up what was counted of media whose size cannot be read.
+
+    Args:
+        rule: Counts images and videos.
+        count_text: Counts the text that is sent before some of them.
+    """
+
+    def __init__(
+        self, rule: ServiceRule | TransformersRule, count_text: Callable[[str], int]
+    ) -> None:
+        self.rule = rule
+        self._count_text = count_text
+        self._assumed: list[str] = []
+
+    def count(self, part: Image | Video) -> int:
+        """Count one image or video."""
+        found = self.rule.measure(part)
+        if found.is_assumed:
+            self._assumed.append(self._describe(part, found))
+        elif found.min_tokens < found.tokens:
+            self._assumed.append(
+                f"{part.where or 'video'}: frames may be left out to fit into "
+                f"max_total_inline_bytes; {found.tokens:,} tokens are counted, it may cost as few "
+                f"as {found.min_tokens:,}"
+            )
+        return found.tokens + (self._count_text(found.label) if found.label else 0)
+
+    def _describe(self, part: Image | Video, found: MediaCount) -> str:
+        kind, remedy = "image", ""
+        if isinstance(part, Video):
+            kind = "video"
+            is_file = not isinstance(part.source, Frames) and not is_remote_source(part.source)
+            if is_file and not has_av():
+                remedy = ' (pip install "qwen-vl[video]" measures it)'
+        return (
+            f"{part.where or kind}: the {kind} cannot be measured{remedy}; {found.tokens:,} tokens "
+            f"are counted, it may cost from {found.min_tokens:,} to {found.max_tokens:,}"
+        )
+
+    def warn(self) -> None:
+        """Warn of media whose size was assumed, and by how much the count may be off."""
+        if not self._assumed:
+            return
+        more = len(self._assumed) - _SHOWN_PARTS
+        warnings.warn(
+            ". ".join(self._assumed[:_SHOWN_PARTS]) + (f". So {more} more." if more > 0 else "."),
+            UserWarning,
+            stacklevel=4,
+        )
+
+
 def count_tokens(
     what: Countable,
     model: str,
@@ -191,13 +332,15 @@ def count_tokens(
     video_seconds: float = ASSUMED_VIDEO_SECONDS,
     count_text: Callable[[str], int] = estimate_text_tokens,
     server: Server = DEFAULT_SERVER,
+    model_family: Family | None = None,
 ) -> int:
     """Count the tokens of a conversation, or of one part of it, offline.
 
-    Pictures and videos count exactly, from their headers, by the rules of the server. Of
-    unknown size are those behind addresses, videos where PyAV is not installed (`pip install
-    "qwen-vl[video]"`), and HEIC images without `pillow-heif`. Such a picture counts as the
-    largest that the model looks at, such a video as `video_seconds` of the largest frames.
+    Images and videos count exactly, from their headers, by the rules of the server. Of
+    unknown size are those given by URL, videos where PyAV is not installed (`pip install
+    "qwen-vl[video]"`), and HEIC images without `pillow-heif`. Such an image counts as the
+    largest that the model processes, such a video as `video_seconds` of the largest frames. A
+    warning says how many tokens it may cost.
 
     Text is estimated, see `qwen_vl.specs.vision.estimate_text_tokens`.
 
@@ -207,16 +350,17 @@ def count_tokens(
         parameters: The body's parameters: `vl_high_resolution_images`, `preserve_thinking` and
             `tools` are read.
         policy: Which files may be read; the default policy if `None`.
-        video_seconds: Length that a video is taken for where it cannot be looked at.
+        video_seconds: Assumed length of a video that cannot be read.
         count_text: Counts the tokens of a text, if you have a tokenizer.
-        server: Which server will be asked; servers of your own count pictures and videos by
+        server: Which server will be asked; self-hosted servers count images and videos by
             another rule, see `qwen_vl.tokens.self_hosted`.
+        model_family: Architecture of the model, if its name does not show it.
 
     Content from tools that cannot be sent counts as the note that is sent in its place, see
     `MediaPolicy.tool_media_errors`.
 
     Raises:
-        MediaError: A picture or video cannot be read or is none, as `prepare_media` says, or a
+        MediaError: An image or video cannot be read or is none, as `prepare_media` says, or a
             number beside it is out of its range. Other limits are not checked.
 
     Example:
@@ -236,6 +380,7 @@ def count_tokens(
         video_seconds=video_seconds,
         count_text=count_text,
         server=server,
+        model_family=model_family,
     )
     if isinstance(what, Sequence):
         return counter.count_turns(what)

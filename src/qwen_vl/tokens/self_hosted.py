@@ -1,12 +1,12 @@
-"""How many tokens pictures and videos cost at servers of your own: vLLM, `transformers serve`.
+"""How many tokens images and videos cost at self-hosted servers: vLLM, `transformers serve`.
 
 The rule is that of the processors in transformers 5.19.0, which vLLM 0.32.0 calls: the prompt
-tokens that it reported of pictures, and of videos sampled by rate, were just these (2026-11-22).
-`transformers serve` counts pictures so, and takes no videos. The hosted service's rule is another,
+tokens that it reported of images, and of videos sampled by rate, were just these (2026-11-22).
+`transformers serve` counts images so, and takes no videos. The hosted service's rule is another,
 and stands in `qwen_vl.specs.vision`: it has other limits, and no time stamps.
 
 `qwen-vl-utils` 0.0.14 differs, and is not followed, since the servers do not use it. It gives very
-thin pictures another size, with a side of 0 for some, and holds each frame of a video between 128
+thin images another size, with a side of 0 for some, and holds each frame of a video between 128
 and 768 tokens, where transformers has far wider limits, for each frame (Qwen2.5-VL) or for the
 whole clip (Qwen3-VL).
 """
@@ -14,7 +14,7 @@ whole clip (Qwen3-VL).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from qwen_vl.errors import (
     ConfigurationError,
@@ -23,56 +23,39 @@ from qwen_vl.errors import (
     MediaRatioError,
     MediaTooSmallError,
 )
-
-Family: TypeAlias = Literal["qwen2_5_vl", "qwen3_vl"]
-"""Architecture, as `model_type` in a checkpoint's `config.json` names it.
-
-Qwen2-VL counts as `"qwen2_5_vl"`.
-"""
+from qwen_vl.specs.processors import (
+    FRAMES_PER_STEP,
+    PROCESSORS,
+    Family,
+    Processor,
+    fit,
+    override,
+    widen,
+)
 
 DEFAULT_SAMPLE_FPS = 2.0
-"""Frames per second that vLLM 0.32 looks at where `media_io_kwargs` gives no `fps`."""
+"""Frames per second that vLLM 0.32 samples if `media_io_kwargs` lacks `fps`."""
 
 MIN_SAMPLED_FRAMES, MAX_SAMPLED_FRAMES = 4, 768
-"""Least and most frames by rate, `min_frames` and `max_frames` of both video processors."""
+"""`min_frames` and `max_frames` of both video processors, for sampling by rate."""
 
 MARKER_TOKENS = 2
 """`<|vision_start|>` and `<|vision_end|>`. `usage` counts them, as it does all of the prompt."""
 
 _MAX_RATIO = 200
-_FRAMES_PER_STEP = 2
-# `<`, `.`, one decimal, ` seconds` and `>`; every further digit is a token of its own.
+# `<`, `.`, one decimal, ` seconds` and `>`; every further digit is one more token.
 _STAMP_TOKENS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Limits:
-    factor: int
-    image: tuple[int, int]
-    video: tuple[int, int]
-    is_video_of_clip: bool
-
-
-# Least and most pixels: `size` in the checkpoints' processor settings.
-_LIMITS: dict[Family, _Limits] = {
-    "qwen2_5_vl": _Limits(
-        factor=28, image=(3_136, 12_845_056), video=(3_136, 12_845_056), is_video_of_clip=False
-    ),
-    "qwen3_vl": _Limits(
-        factor=32, image=(65_536, 16_777_216), video=(4_096, 25_165_824), is_video_of_clip=True
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SelfHostedCount:
-    """What one picture or video costs.
+    """What one image or video costs.
 
     Args:
-        width: Pixels of the picture or frame, as the model looks at it.
-        height: The same.
-        n_steps: Pairs of frames, each with the tokens of one frame; 1 for a picture.
-        visual_tokens: Those of the pixels alone.
+        width: Pixels of the image or frame, as the model processes it.
+        height: Height in pixels, like `width`.
+        n_steps: Pairs of frames, each with the tokens of one frame; 1 for an image.
+        visual_tokens: Tokens of the pixels only.
         timestamp_tokens: Those of the words `<0.2 seconds>` before each pair of frames.
         marker_tokens: Those of `<|vision_start|>` and `<|vision_end|>`.
     """
@@ -86,7 +69,7 @@ class SelfHostedCount:
 
     @property
     def prompt_tokens(self) -> int:
-        """All of them: what `usage.prompt_tokens` has more than without the picture or video."""
+        """All of them: what `usage.prompt_tokens` has more than without the image or video."""
         return self.visual_tokens + self.timestamp_tokens + self.marker_tokens
 
 
@@ -98,19 +81,19 @@ def count_self_hosted_image_tokens(
     min_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> SelfHostedCount:
-    """Count the tokens of a picture.
+    """Count the tokens of an image.
 
     Args:
         width: Pixels.
         height: Pixels.
         family: Architecture of the model.
         min_pixels: As given in `mm_processor_kwargs`; the checkpoint's own where `None`.
-        max_pixels: The same.
+        max_pixels: Maximum pixels, or `None` for the checkpoint's.
 
     Raises:
         MediaRatioError: One side is more than 200 times the other.
         MediaTooSmallError: A side is shorter than a pixel.
-        MediaOptionError: A limit is no whole number above 0, or they contradict each other.
+        MediaOptionError: A limit is not a whole number above 0, or they contradict each other.
         ConfigurationError: The family is not known.
 
     Example:
@@ -119,10 +102,10 @@ def count_self_hosted_image_tokens(
         >>> count_self_hosted_image_tokens(1920, 1080, "qwen2_5_vl").prompt_tokens
         2693
     """
-    limits = _find_limits(family)
+    limits = _find_processor(family)
     area = _resolve_area(limits.image, min_pixels, max_pixels)
     _check_shape(width, height)
-    scaled_width, scaled_height = _resize(width, height, limits.factor, area)
+    scaled_width, scaled_height = fit(width, height, limits.factor, area)
     return SelfHostedCount(
         width=scaled_width,
         height=scaled_height,
@@ -148,20 +131,20 @@ def count_self_hosted_video_tokens(
     Args:
         width: Pixels of a frame.
         height: Pixels of a frame.
-        indices: Which frames are looked at, from `sample_self_hosted_frames`; of a list of frames
+        indices: Which frames are sampled, from `sample_self_hosted_frames`; of a list of frames
             all, `range(len(frames))`.
         fps: Frames per second of the whole video; of a list of frames 1, unless
             `media_io_kwargs` says otherwise.
         family: Architecture of the model.
         min_pixels: As given in `mm_processor_kwargs`; the checkpoint's own where `None`. Of each
             frame for Qwen2.5-VL, of all frames together for Qwen3-VL.
-        max_pixels: The same.
+        max_pixels: Maximum pixels, or `None` for the checkpoint's.
 
     Raises:
-        FrameCountError: There is no frame, or for Qwen3-VL a single one.
+        FrameCountError: The list is empty, or holds a single frame for Qwen3-VL.
         MediaRatioError: One side is more than 200 times the other.
         MediaTooSmallError: A side is shorter than a pixel.
-        MediaOptionError: `fps` is not above 0, a limit is no whole number above 0, or they
+        MediaOptionError: `fps` is not above 0, a limit is not a whole number above 0, or they
             contradict each other.
         ConfigurationError: The family is not known.
 
@@ -170,21 +153,22 @@ def count_self_hosted_video_tokens(
         >>> count_self_hosted_video_tokens(1280, 720, frames, 30, "qwen3_vl").prompt_tokens
         1778
     """
-    limits = _find_limits(family)
+    limits = _find_processor(family)
     area = _resolve_area(limits.video, min_pixels, max_pixels)
     _check_rate("fps", fps)
     n_frames = len(indices)
     is_stamped = limits.is_video_of_clip
-    least = _FRAMES_PER_STEP if is_stamped else 1
+    least = FRAMES_PER_STEP if is_stamped else 1
     if n_frames < least:
         raise _too_few(n_frames, least)
     if is_stamped:
-        width, height = _widen(width, height, limits.factor)
+        _check_sides(width, height)
+        width, height = widen(width, height, limits.factor)
     _check_shape(width, height)
-    scaled_width, scaled_height = _resize(
+    scaled_width, scaled_height = fit(
         width, height, limits.factor, area, n_frames if is_stamped else 1
     )
-    n_steps = math.ceil(n_frames / _FRAMES_PER_STEP)
+    n_steps = math.ceil(n_frames / FRAMES_PER_STEP)
     stamps = write_timestamps(indices, fps) if is_stamped else []
     return SelfHostedCount(
         width=scaled_width,
@@ -206,14 +190,14 @@ def sample_self_hosted_frames(
     sample_fps: float = DEFAULT_SAMPLE_FPS,
     num_frames: int | None = None,
 ) -> list[int]:
-    """Tell which frames of a video file are looked at.
+    """Return which frames of a video file are sampled.
 
     Args:
         n_frames: How many frames the video has.
         fps: Its frames per second.
         family: Architecture of the model.
-        sample_fps: Frames per second to look at, `fps` of `media_io_kwargs`.
-        num_frames: How many to look at instead, which transformers reads and vLLM 0.32 does not.
+        sample_fps: Frames per second to sample, `fps` of `media_io_kwargs`.
+        num_frames: How many to sample instead, which transformers reads and vLLM 0.32 does not.
 
     Returns:
         Numbers of frames, from 0. For Qwen3-VL frames come twice where `num_frames` is more than
@@ -230,7 +214,7 @@ def sample_self_hosted_frames(
         >>> sample_self_hosted_frames(250, 25, "qwen2_5_vl", num_frames=8)
         [0, 31, 62, 93, 125, 156, 187, 218]
     """
-    is_spread = _find_limits(family).is_video_of_clip
+    is_spread = _find_processor(family).is_video_of_clip
     for name, rate in (("fps", fps), ("sample_fps", sample_fps), ("num_frames", num_frames)):
         _check_rate(name, rate)
     if n_frames < 1:
@@ -240,22 +224,24 @@ def sample_self_hosted_frames(
         step = (n_frames - 1) / max(1, count - 1)
         return [round(number * step) for number in range(count)]
     if num_frames:
-        count = round(num_frames / _FRAMES_PER_STEP) * _FRAMES_PER_STEP
+        count = round(num_frames / FRAMES_PER_STEP) * FRAMES_PER_STEP
     else:
         wanted = _clamp(n_frames / fps * sample_fps, n_frames)
-        count = math.floor(wanted / _FRAMES_PER_STEP) * _FRAMES_PER_STEP
+        count = math.floor(wanted / FRAMES_PER_STEP) * FRAMES_PER_STEP
     if not 0 < count <= n_frames:
-        raise _too_few(n_frames, max(count, _FRAMES_PER_STEP))
-    # transformers takes floats, which at some lengths (65 frames, 60 of them) add a frame behind
-    # the last one, and fails then. unsure: whether servers do; this counts as if they did not.
-    return [number * n_frames // count for number in range(count)]
+        raise _too_few(n_frames, max(count, FRAMES_PER_STEP))
+    # The processor takes steps of a float, `torch.arange(0, n, n / count)`, which at one length in
+    # a hundred (367 frames, 30 of them) brings one frame more. vLLM 0.32 did so for each of
+    # 138,402 pairs of length and count.
+    step = n_frames / count
+    return [min(int(number * step), n_frames - 1) for number in range(math.ceil(n_frames / step))]
 
 
 def write_timestamps(indices: Sequence[int], fps: float) -> list[str]:
     """Write what Qwen3-VL reads before each pair of frames: the mean of their times.
 
     Args:
-        indices: Which frames are looked at.
+        indices: Which frames are sampled.
         fps: Frames per second of the whole video.
 
     Example:
@@ -263,71 +249,38 @@ def write_timestamps(indices: Sequence[int], fps: float) -> list[str]:
         ['<0.2 seconds>', '<1.0 seconds>']
     """
     # An odd last frame is repeated.
-    even = [*indices, *indices[-1:]] if len(indices) % _FRAMES_PER_STEP else indices
+    even = [*indices, *indices[-1:]] if len(indices) % FRAMES_PER_STEP else indices
     times = [index / fps for index in even]
     pairs = zip(times[::2], times[1::2], strict=True)
     return [f"<{(first + last) / 2:.1f} seconds>" for first, last in pairs]
-
-
-def _resize(
-    width: int, height: int, factor: int, area: tuple[int, int], n_frames: int = 1
-) -> tuple[int, int]:
-    """Fit a picture, or a clip of so many frames, into limits of pixels."""
-    low, scaled_height = area
-    # round() takes halves to the even neighbour here, so 80 / 32 is 2; a side may become 0.
-    rounded = round(width / factor) * factor, round(height / factor) * factor
-    steps = round(n_frames / _FRAMES_PER_STEP) * _FRAMES_PER_STEP if n_frames > 1 else 1
-    n_pixels = steps * math.prod(rounded)
-    if n_pixels > scaled_height:
-        downscale = math.sqrt(n_frames * width * height / scaled_height)
-        return (
-            max(factor, math.floor(width / downscale / factor) * factor),
-            max(factor, math.floor(height / downscale / factor) * factor),
-        )
-    if n_pixels < low:
-        enlarge = math.sqrt(low / (n_frames * width * height))
-        return (
-            math.ceil(width * enlarge / factor) * factor,
-            math.ceil(height * enlarge / factor) * factor,
-        )
-    return rounded
-
-
-def _widen(width: int, height: int, factor: int) -> tuple[int, int]:
-    """Enlarge frames that are narrower than a token, as Qwen3-VL does before all else."""
-    _check_sides(width, height)
-    if min(width, height) >= factor:
-        return width, height
-    scale = max(factor / height, factor / width)
-    return int(width * scale), int(height * scale)
 
 
 def _clamp(count: float, n_frames: int) -> float:
     return min(max(count, MIN_SAMPLED_FRAMES), MAX_SAMPLED_FRAMES, n_frames)
 
 
-def _find_limits(family: Family) -> _Limits:
-    if family not in _LIMITS:
-        known = ", ".join(_LIMITS)
+def _find_processor(family: Family) -> Processor:
+    if family not in PROCESSORS:
+        known = ", ".join(PROCESSORS)
         raise ConfigurationError(f"Family {family!r} is not known. Known are {known}.")
-    return _LIMITS[family]
+    return PROCESSORS[family]
 
 
 def _resolve_area(
     own: tuple[int, int], min_pixels: int | None, max_pixels: int | None
 ) -> tuple[int, int]:
-    low = own[0] if min_pixels is None else min_pixels
-    scaled_height = own[1] if max_pixels is None else max_pixels
-    for name, value in (("min_pixels", low), ("max_pixels", scaled_height)):
+    low, high = override(own, min_pixels, max_pixels)
+    for name, value in (("min_pixels", low), ("max_pixels", high)):
         _check_whole(name, value)
-    if low > scaled_height:
+    # One that contradicts the checkpoint's own other one is taken by the processors.
+    if min_pixels is not None and max_pixels is not None and low > high:
         raise MediaOptionError(
-            f"min_pixels is {low:,}; it must be at most max_pixels, which is {scaled_height:,}.",
+            f"min_pixels is {low:,}; it must be at most max_pixels, which is {high:,}.",
             value=low,
-            limit=scaled_height,
-            remedy="Set both.",
+            limit=high,
+            remedy="Correct one of them.",
         )
-    return low, scaled_height
+    return low, high
 
 
 def _check_whole(name: str, value: Any) -> None:
@@ -370,7 +323,7 @@ def _check_sides(width: int, height: int) -> None:
             f"The sides are {width} x {height} pixels; each must have 1 or more.",
             value=min(width, height),
             limit=1,
-            remedy="Give the size in pixels.",
+            remedy="Pass the size in pixels.",
         )
 
 
@@ -379,5 +332,5 @@ def _too_few(n_frames: int, least: int) -> FrameCountError:
         f"The video has {n_frames} frames; {least} or more are needed.",
         value=n_frames,
         limit=least,
-        remedy="Give a longer video, or its frames as pictures.",
+        remedy="Pass a longer video, or its frames as images.",
     )

@@ -6,7 +6,7 @@ import string
 _LETTERS = string.ascii_letters.encode()
 _DIGITS = string.digits.encode()
 _PUNCTUATION = string.punctuation.encode()
-# Characters beyond ASCII are told apart by the first byte of their UTF-8.
+# Characters beyond ASCII are classified by the first byte of their UTF-8.
 _LATIN_AND_GREEK = bytes(range(0xC2, 0xD0))
 _OTHER_ALPHABETS = bytes(range(0xD0, 0xE0))
 _INDIC_AND_SIGNS = bytes(range(0xE0, 0xE3))

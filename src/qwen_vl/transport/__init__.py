@@ -6,7 +6,7 @@ from qwen_vl.transport.base import (
     AsyncStream,
     AsyncTransport,
     Endpoint,
-    Post,
+    Outgoing,
     Stream,
     Transport,
 )
@@ -18,7 +18,7 @@ __all__ = [
     "AsyncStream",
     "AsyncTransport",
     "Endpoint",
-    "Post",
+    "Outgoing",
     "Stream",
     "Transport",
     "adrain",
@@ -30,37 +30,37 @@ __all__ = [
 
 
 def open_transport(connection: Connection) -> Transport:
-    """Choose the way to an endpoint; nothing is connected yet.
+    """Return the way to an endpoint; nothing is connected yet.
 
     Args:
         connection: How to reach it.
 
     Raises:
-        ConfigurationError: There is no key.
+        ConfigurationError: The key, the URL, a header or the environment's proxy cannot be used,
+            or there is only a client for asynchronous calls.
     """
+    connection.require_client(is_async=False)
     # Neither package is loaded before the first request: each takes its time.
     if connection.openai_client is not None:
         from qwen_vl.transport.sdk import SdkTransport  # noqa: PLC0415
 
-        return SdkTransport(connection.openai_client)
+        return SdkTransport(connection.openai_client, connection.max_response_bytes)
     from qwen_vl.transport.http import HttpTransport  # noqa: PLC0415
 
     return HttpTransport(connection)
 
 
 def open_async_transport(connection: Connection) -> AsyncTransport:
-    """Choose the way to an endpoint for one event loop; see `open_transport`.
+    """Return the way to an endpoint for one event loop; see `open_transport`.
 
     Args:
         connection: How to reach it.
-
-    Raises:
-        ConfigurationError: There is no key.
     """
+    connection.require_client(is_async=True)
     if connection.async_openai_client is not None:
         from qwen_vl.transport.sdk import AsyncSdkTransport  # noqa: PLC0415
 
-        return AsyncSdkTransport(connection.async_openai_client)
+        return AsyncSdkTransport(connection.async_openai_client, connection.max_response_bytes)
     from qwen_vl.transport.http import AsyncHttpTransport  # noqa: PLC0415
 
     return AsyncHttpTransport(connection)

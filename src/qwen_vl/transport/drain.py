@@ -1,7 +1,7 @@
 """The end of a stream: what little follows an answer is read, for the connection to be kept.
 
 An HTTP connection can be used again only when its response was read to the end, and servers send
-that end in a packet of its own. Some never send it, and leave the connection open.
+that end in a separate packet. Some never send it, and leave the connection open.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ def drain(response: Any, chunks: Iterator[bytes]) -> None:
     read = getattr(stream, "read", None)
     if stream is None or read is None:
         return
-    # A timeout of its own for this read only: that of the request may be ten minutes.
+    # A separate timeout for this read: that of the request may be ten minutes.
     stream.read = lambda max_bytes, timeout=None: read(  # noqa: ARG005 - httpcore's signature.
         max_bytes, timeout=_GRACE_SECONDS
     )

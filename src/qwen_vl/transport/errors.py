@@ -1,9 +1,12 @@
 """What the transport's errors mean.
 
-They are known by their names: httpx, httpx2 (on which version 3 of the SDK stands) and openai have
-the same ones, and none of these packages need be there.
+They are recognized by their classes: those of httpx2; of openai, where requests go through a client
+of it; and, while a body is read through such a client, those of the HTTP library below it, which is
+httpx for openai 2 and httpx2 for openai 3. Whatever an error holds of the request (its headers, and
+so the key) stays behind.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,13 +15,18 @@ from qwen_vl.errors import (
     APIConnectionError,
     APITimeoutError,
     AuthenticationError,
+    ConfigurationError,
+    InvalidRequestError,
+    PartialResponseError,
     QwenVLError,
+    ResponseTooLargeError,
 )
-from qwen_vl.specs.endpoints import explain_refused_key
+from qwen_vl.specs.endpoints import explain_refused_key, hide_password
+from qwen_vl.transport.limits import BrokenAnswerError, DeadlineError, ResponseTooLongError
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.events import EventDecoder
 
-_PACKAGES = frozenset({"httpx", "httpx2", "openai"})
+_PACKAGES = ("httpx2", "openai", "httpx")
 
 
 @contextmanager
@@ -33,6 +41,8 @@ def errors_translated(url: str, decoder: EventDecoder | None = None) -> Iterator
     """
     try:
         yield
+    except QwenVLError:
+        raise
     except Exception as error:
         meaning = _meaning(error, url, decoder)
         if meaning is None:
@@ -40,22 +50,43 @@ def errors_translated(url: str, decoder: EventDecoder | None = None) -> Iterator
         if decoder is not None and (decoder.is_complete or decoder.is_done):
             # The answer is whole; its connection was cut, or left open, behind it.
             return
+        if isinstance(meaning, ConfigurationError):
+            # The library's own message may quote a header, and with it the key.
+            raise meaning from None
         raise meaning from error
 
 
 def _meaning(error: Any, url: str, decoder: EventDecoder | None) -> QwenVLError | None:
     if _is(error, "HTTPStatusError", "APIStatusError"):
-        response = error.response
-        meant = decode_error(response.status_code, response.content, response.headers)
-        advice = explain_refused_key(url) if isinstance(meant, AuthenticationError) else ""
-        return meant.with_advice(advice) if advice else meant
+        return _read_status(error.response, url)
+    if isinstance(error, DeadlineError):
+        return APITimeoutError(
+            f"{url} did not answer within deadline={error.seconds:g} seconds, retries included. "
+            "Raise deadline=…, or stream the answer."
+        )
     if isinstance(error, TimeoutError) or _is(error, "TimeoutException", "APITimeoutError"):
         return APITimeoutError(
             f"{url} did not answer in time. Raise timeout=… (seconds), or stream the answer."
         )
-    if decoder is not None and _is(error, "TransportError"):
-        return decoder.broken(f"The connection to {url} was cut")
-    if _is(error, "TransportError", "APIConnectionError", "TooManyRedirects"):
+    if isinstance(error, ResponseTooLongError):
+        text = decoder.text if decoder else ""
+        return ResponseTooLargeError(f"The answer of {url}", limit=error.max_bytes, text=text)
+    if _is(error, "DecodingError"):
+        return _broken(f"The answer of {url} is compressed and damaged: {error}", decoder)
+    if isinstance(error, UnicodeError) or _is(
+        error, "InvalidURL", "UnsupportedProtocol", "LocalProtocolError"
+    ):
+        return ConfigurationError(
+            f"The request to {url} cannot be sent as HTTP: its URL or one of its headers is not "
+            "valid. Check base_url, default_headers and extra_headers."
+        )
+    if isinstance(error, BrokenAnswerError) or (
+        decoder is not None and _is(error, "TransportError", "StreamError")
+    ):
+        return _broken(f"The connection to {url} was cut", decoder)
+    if isinstance(error, OSError | ExceptionGroup) or _is(
+        error, "TransportError", "APIConnectionError"
+    ):
         reason = str(error.__cause__ or error).rstrip(".")
         return APIConnectionError(
             f"{url} cannot be reached: {reason}. Check base_url, region and the network."
@@ -63,8 +94,43 @@ def _meaning(error: Any, url: str, decoder: EventDecoder | None) -> QwenVLError 
     return None
 
 
+@contextmanager
+def broken_if_cut() -> Iterator[None]:
+    """Raise `BrokenAnswerError` if the connection is cut within the block.
+
+    Before an answer began, the same errors mean that the endpoint cannot be reached.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _is(error, "TimeoutException") or not _is(error, "TransportError"):
+            raise
+        raise BrokenAnswerError from error
+
+
+def _read_status(response: Any, url: str) -> QwenVLError:
+    location = response.headers.get("location")
+    if response.is_redirect and location:
+        # What may be a secret is not shown: a password, and the query.
+        target = hide_password(location).partition("?")[0]
+        return InvalidRequestError(
+            f"{url} redirects to {target}, which is not followed: the API key and the messages "
+            "would be sent there. If it is the right endpoint, set base_url to it.",
+            status=response.status_code,
+            headers=dict(response.headers),
+        )
+    meant = decode_error(response.status_code, response.content, response.headers)
+    advice = explain_refused_key(url) if isinstance(meant, AuthenticationError) else ""
+    return meant.with_advice(advice) if advice else meant
+
+
+def _broken(problem: str, decoder: EventDecoder | None) -> PartialResponseError:
+    return PartialResponseError(f"{problem}.") if decoder is None else decoder.broken(problem)
+
+
 def _is(error: Exception, *names: str) -> bool:
-    return any(
-        base.__name__ in names and base.__module__.partition(".")[0] in _PACKAGES
-        for base in type(error).__mro__
+    modules = filter(None, map(sys.modules.get, _PACKAGES))
+    kinds = tuple(
+        kind for module in modules for name in names if (kind := getattr(module, name, None))
     )
+    return isinstance(error, kinds)

@@ -1,18 +1,29 @@
 """Requests through a client of the `openai` SDK that the program made.
 
-Its retries, time limits, pools and headers are wanted; its models of requests and answers are not.
+Its retries, timeouts, pools and headers are wanted; its models of requests and answers are not.
 """
 
-from collections.abc import Mapping
-from contextlib import suppress
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import openai
 
-from qwen_vl.errors import ConfigurationError
-from qwen_vl.process_local import Process, current_process
-from qwen_vl.transport.base import Answer, AsyncStream, AsyncTransport, Post, Stream, Transport
+from qwen_vl.connection import normalize_timeout
+from qwen_vl.process_local import check_process
+from qwen_vl.transport.base import (
+    Answer,
+    AsyncStream,
+    AsyncTransport,
+    Outgoing,
+    Stream,
+    Transport,
+)
+from qwen_vl.transport.flow import Flow, arun, run
+from qwen_vl.transport.limits import abounded, bounded
+from qwen_vl.transport.retries import Attempts, is_retryable
 
 
 class SdkTransport(Transport):
@@ -20,95 +31,133 @@ class SdkTransport(Transport):
 
     Args:
         client: The program's own; it stays open.
+        max_response_bytes: Maximum number of bytes of a decoded answer.
 
     Raises:
         ConfigurationError: The client was used before this process was forked.
     """
 
-    def __init__(self, client: Any) -> None:
-        _check_process(client, "openai_client")
+    def __init__(self, client: Any, max_response_bytes: int) -> None:
+        check_process(client, "openai_client")
         super().__init__(str(client.base_url), str(client.api_key), client.max_retries)
         self._client = client
+        self.max_response_bytes = max_response_bytes
 
-    def post(self, post: Post) -> Answer:
-        """Get a whole answer."""
-        answer: Answer = self._client.post(**_to_arguments(post), **_WHOLE).response
-        return answer
+    def send(self, outgoing: Outgoing) -> Answer:
+        """Return a whole answer; see `Transport.send`."""
+        return run(_send(self, outgoing))
 
-    def stream(self, post: Post) -> Stream:
-        """Get an answer whose body is read as it comes."""
-        asked = {"cast_to": object, "stream": True, "stream_cls": openai.Stream[object]}
-        stream: Stream = self._client.post(**_to_arguments(post), **asked).response
-        return stream
+    def stream(self, outgoing: Outgoing) -> Stream:
+        """Return an answer whose body is read as it is received; see `Transport.stream`."""
+        flow: Flow[Stream] = _open_stream(self, outgoing)
+        return run(flow)
 
-    def get(self, url: str, params: Mapping[str, str]) -> Answer:
-        """Get what lies at an address."""
-        answer: Answer = self._client.get(url, **_WHOLE, options={"params": params}).response
-        return answer
+    sleep = staticmethod(time.sleep)
+    stream_class = Stream
+
+    def send_once(self, outgoing: Outgoing) -> Any:
+        """Return the SDK's stream of the answer to one attempt."""
+        call = getattr(self._client, outgoing.method.lower())
+        with bounded(outgoing.deadline):
+            return call(**_to_arguments(outgoing), stream_cls=openai.Stream[object])
 
     def close(self) -> None:
-        """Leave the connections to whoever made them."""
+        """Do nothing: the caller owns the client."""
 
 
 class AsyncSdkTransport(AsyncTransport):
-    """Sends requests through an `openai.AsyncOpenAI`.
+    """Sends requests through an `openai.AsyncOpenAI`; see `SdkTransport`.
 
     Args:
         client: The program's own; it stays open.
+        max_response_bytes: Maximum number of bytes of a decoded answer.
 
     Raises:
         ConfigurationError: The client was used before this process was forked.
     """
 
-    def __init__(self, client: Any) -> None:
-        _check_process(client, "async_openai_client")
+    def __init__(self, client: Any, max_response_bytes: int) -> None:
+        check_process(client, "async_openai_client")
         super().__init__(str(client.base_url), str(client.api_key), client.max_retries)
         self._client = client
+        self.max_response_bytes = max_response_bytes
 
-    async def post(self, post: Post) -> Answer:
-        """Get a whole answer."""
-        answer: Answer = (await self._client.post(**_to_arguments(post), **_WHOLE)).response
-        return answer
+    async def send(self, outgoing: Outgoing) -> Answer:
+        """Return a whole answer; see `Transport.send`."""
+        return await arun(_send(self, outgoing))
 
-    async def stream(self, post: Post) -> AsyncStream:
-        """Get an answer whose body is read as it comes."""
-        asked = {"cast_to": object, "stream": True, "stream_cls": openai.AsyncStream[object]}
-        stream: AsyncStream = (await self._client.post(**_to_arguments(post), **asked)).response
-        return stream
+    async def stream(self, outgoing: Outgoing) -> AsyncStream:
+        """Return an answer whose body is read as it is received; see `Transport.stream`."""
+        flow: Flow[AsyncStream] = _open_stream(self, outgoing)
+        return await arun(flow)
 
-    async def get(self, url: str, params: Mapping[str, str]) -> Answer:
-        """Get what lies at an address."""
-        answered = await self._client.get(url, **_WHOLE, options={"params": params})
-        answer: Answer = answered.response
-        return answer
+    sleep = staticmethod(asyncio.sleep)
+    stream_class = AsyncStream
+
+    def send_once(self, outgoing: Outgoing) -> Awaitable[Any]:
+        """Return the SDK's stream of the answer to one attempt."""
+        call = getattr(self._client, outgoing.method.lower())
+        arguments = {**_to_arguments(outgoing), "stream_cls": openai.AsyncStream[object]}
+        return abounded(outgoing.deadline, lambda: call(**arguments))
 
     async def close(self) -> None:
-        """Leave the connections to whoever made them."""
+        """Do nothing: the caller owns the client."""
 
 
-_WHOLE = {"cast_to": openai.HttpxBinaryResponseContent}
+def _send(transport: SdkTransport | AsyncSdkTransport, outgoing: Outgoing) -> Flow[Answer]:
+    stream = yield from _open_stream(transport, outgoing)
+    try:
+        content = yield stream.read
+    finally:
+        yield stream.close
+    return Answer(content, stream.headers)
 
 
-def _to_arguments(post: Post) -> dict[str, Any]:
-    options: dict[str, Any] = {"headers": post.headers}
-    if post.timeout is not None:
-        options["timeout"] = post.timeout
-    # Whole: the program's client may have hooks that read it.
-    return {"path": post.path, "content": bytes(post.body), "options": options}
+def _open_stream(transport: SdkTransport | AsyncSdkTransport, outgoing: Outgoing) -> Flow[Any]:
+    attempts = Attempts(transport.max_retries, outgoing.deadline)
+    while True:
+        try:
+            opened = yield functools.partial(transport.send_once, outgoing)
+        except openai.APIError as error:
+            seconds = _delay_after(error, attempts)
+        else:
+            kind = transport.stream_class
+            return kind(opened.response, outgoing.deadline, transport.max_response_bytes)
+        yield functools.partial(transport.sleep, seconds)
 
 
-_used_in: WeakKeyDictionary[Any, Process] = WeakKeyDictionary()
-"""Processes in which clients were used first. They are not ours to open again in another."""
+def _to_arguments(outgoing: Outgoing) -> dict[str, Any]:
+    # A redirect would send the images and the key to a host that the answer names. Attempts are
+    # counted here, since the SDK's own know nothing of a deadline.
+    options: dict[str, Any] = {
+        "headers": outgoing.headers,
+        "follow_redirects": False,
+        "max_retries": 0,
+    }
+    timeout = normalize_timeout(outgoing.timeout)
+    if outgoing.deadline is not None:
+        timeout = outgoing.deadline.shorten(timeout)
+    if timeout is not None:
+        connect, read, write, pool = timeout
+        # Of the HTTP library that the SDK stands on.
+        options["timeout"] = openai.Timeout(connect=connect, read=read, write=write, pool=pool)
+    if outgoing.params:
+        options["params"] = outgoing.params
+    arguments: dict[str, Any] = {"path": outgoing.path, "cast_to": object, "stream": True}
+    if outgoing.body is not None:
+        # Whole: the program's client may have hooks that read it.
+        arguments["content"] = bytes(outgoing.body)
+    return {**arguments, "options": options}
 
 
-def _check_process(client: Any, name: str) -> None:
-    process = current_process()
-    # What stands in for a client may be nothing that can be a key here.
-    with suppress(TypeError):
-        if _used_in.setdefault(client, process) is not process:
-            raise ConfigurationError(
-                f"The client that was passed as {name}=… was used before this process was forked. "
-                "Its connections are the parent's, and answers would go to the wrong process. "
-                "Make the client, and the model that it is passed to, in the child: in gunicorn's "
-                "post_fork, or at Celery's worker_process_init."
-            )
+def _delay_after(error: openai.APIError, attempts: Attempts) -> float:
+    seconds = None
+    if isinstance(error, openai.APIStatusError):
+        response = error.response
+        if is_retryable(response.status_code, response.headers, response.content):
+            seconds = attempts.next_delay(f"HTTP {response.status_code}", response.headers)
+    elif isinstance(error, openai.APIConnectionError):
+        seconds = attempts.next_delay(type(error).__name__)
+    if seconds is None:
+        raise error
+    return seconds

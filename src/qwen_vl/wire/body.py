@@ -1,6 +1,6 @@
-"""A request's body in pieces: pictures and videos become Base64 while it leaves.
+"""A request's body in pieces: images and videos become Base64 while it leaves.
 
-Written out whole, a body of 5 MB of pictures is copied four times, which takes longer than all else
+Written out whole, a body of 5 MB of images is copied four times, which takes longer than all else
 that is done for a request.
 """
 
@@ -38,7 +38,7 @@ class Body:
     """JSON in UTF-8, as often as it is sent.
 
     Args:
-        json: Everything but the media: one text more than there are attachments.
+        json: Everything except the media: one text more than there are attachments.
         attachments: What stands between the texts.
 
     Example:
@@ -55,13 +55,13 @@ class Body:
 
     @classmethod
     def write(cls, value: Any) -> "Body":
-        """Write a value, with an `Attachment` wherever media stands.
+        """Write a value, with an `Attachment` where media stands.
 
         Args:
             value: What JSON has forms for.
 
         Raises:
-            orjson.JSONEncodeError: It holds something else, or text that is no Unicode.
+            orjson.JSONEncodeError: It holds something else, or text that is not valid Unicode.
         """
         attachments: list[Attachment] = []
         # Nobody who wrote the messages can have guessed it.
@@ -91,7 +91,7 @@ class Body:
             yield text
 
     async def in_loop(self) -> AsyncIterator[bytes]:
-        """Give the same pieces to an event loop: each is a fraction of a millisecond's work."""
+        """Return the same pieces to an event loop: each is a fraction of a millisecond's work."""
         for piece in self:
             yield piece
 

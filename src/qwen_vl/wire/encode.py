@@ -31,7 +31,6 @@ from qwen_vl.content import (
 from qwen_vl.errors import ConfigurationError, QwenVLError, UnsupportedContentError
 from qwen_vl.reply import omit_none
 from qwen_vl.request.types import Request
-from qwen_vl.specs.models import get_model_spec
 from qwen_vl.wire.body import Attachment, Body
 
 Json: TypeAlias = dict[str, Any]
@@ -49,15 +48,15 @@ class PartEncoder(ABC):
 
     @abstractmethod
     def image(self, image: Image) -> Json:
-        """Write a picture."""
+        """Write an image."""
 
     @abstractmethod
     def video(self, video: Video) -> list[Json]:
-        """Write a video: one part, or several pictures."""
+        """Write a video: one part, or several images."""
 
     @abstractmethod
     def audio(self, audio: Audio) -> Json:
-        """Write a sound."""
+        """Encode audio."""
 
     @abstractmethod
     def user_content(self, parts: list[Json]) -> str | list[Json]:
@@ -72,14 +71,14 @@ def encode_turns(request: Request, encoder: PartEncoder) -> list[Json]:
     """Write the messages.
 
     The media of tool results follows the whole run of tool messages in one user message, since a
-    tool message takes text alone and the results of parallel calls must stand together.
+    tool message takes only text and the results of parallel calls must stand together.
 
     Args:
         request: What to ask.
         encoder: How the parts are written.
 
     Raises:
-        UnsupportedContentError: A part stands in a turn that has no place for it.
+        UnsupportedContentError: The turn's role does not support a part.
     """
     messages: list[Json] = []
     tool_media: list[Json] = []
@@ -113,7 +112,7 @@ def find_first_reasoned(request: Request) -> int:
         request: What to ask.
     """
     asked = request.parameters.get("preserve_thinking")
-    if get_model_spec(request.model).preserves_thinking if asked is None else asked:
+    if request.spec.preserves_thinking if asked is None else asked:
         return 0
     # Within the tool loop of the last question every thinking model reads its reasoning again
     # (Function calling page, 2026-07).
@@ -129,7 +128,7 @@ def write_body(request: Request, body: Json) -> Body:
         body: What to write.
 
     Raises:
-        UnsupportedContentError: A text is no Unicode.
+        UnsupportedContentError: A text is not valid Unicode.
         ConfigurationError: A parameter is nothing that JSON has.
     """
     try:
@@ -174,7 +173,7 @@ def encode_arguments(arguments: str) -> str:
 
 
 def to_wire_url(source: Source) -> str | Attachment:
-    """Give what stands in a body for the address of media that was made ready."""
+    """Return what stands in a body for the URL of media that was made ready."""
     match source:
         case Url():
             return source.url
@@ -184,9 +183,9 @@ def to_wire_url(source: Source) -> str | Attachment:
 
 
 def uses_oss(turns: Iterable[Turn]) -> bool:
-    """Tell whether any media lies in the service's temporary storage.
+    """Return whether any media lies in the service's temporary storage.
 
-    Its addresses need the header `X-DashScope-OssResourceResolve: enable` (Temp-URL page).
+    Its URLs need the header `X-DashScope-OssResourceResolve: enable` (Temp-URL page).
 
     Args:
         turns: The conversation.
@@ -198,9 +197,9 @@ def name_kind(part: Part | ToolPart) -> str:
     """Name the kind of a part, for errors."""
     names: Mapping[type[Any], str] = {
         Text: "text",
-        Image: "picture",
+        Image: "image",
         Video: "video",
-        Audio: "sound",
+        Audio: "audio",
         Document: "document",
         Reasoning: "reasoning",
         ToolCall: "tool call",
@@ -245,7 +244,7 @@ def _encode_assistant(turn: Turn, encoder: PartEncoder, *, with_reasoning: bool)
 def _encode_tool_result(result: Part, encoder: PartEncoder) -> tuple[Json, list[Json]]:
     if not isinstance(result, ToolResult):
         raise UnsupportedContentError(
-            f"A tool message holds a {name_kind(result)} outside of a result.",
+            f"A tool message holds content ({name_kind(result)}) outside of a result.",
             where=result.where,
             remedy="Answer a tool call with its id.",
         )
@@ -284,8 +283,8 @@ def _encode_part(part: Part, turn: Turn, encoder: PartEncoder) -> Sequence[Json]
             return (encoder.audio(part),)
         case Image() | Video() | Audio() | Reasoning() | ToolCall() | ToolResult():
             raise _misplaced(part, turn)
-        case Document():
-            raise TypeError("Media was not made ready: Document")
+        case Document() | Unsupported():
+            raise TypeError(f"Media was not made ready: {type(part).__name__}")
         case _:
             assert_never(part)
 
@@ -311,7 +310,7 @@ def _misplaced(part: Part, turn: Turn) -> UnsupportedContentError:
 
 
 def _unwritable(request: Request, error: Exception) -> QwenVLError:
-    """Find what it is that JSON has no form for."""
+    """Find the value that JSON cannot represent."""
     for name, value in request.parameters.items():
         if not _is_writable(value):
             return ConfigurationError(f"{name} cannot be sent as JSON: {error}.")

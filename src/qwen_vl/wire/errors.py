@@ -1,7 +1,7 @@
-"""From an answer that tells of an error to the error.
+"""From an error response to an exception.
 
 Forms: Error codes page (2026-07) and Rate-limit page (2026), of both protocols; self-hosted servers
-and gateways have forms of their own.
+and gateways have other forms.
 """
 
 import re
@@ -43,10 +43,32 @@ _STATUS_BY_CODE: tuple[tuple[str, int], ...] = (
     (r"gateway_?timeout", 504),
     (r"internal_?error|request_?time_?out|system_?error", 500),
 )
+# As the service, vLLM, SGLang, llama.cpp, Ollama, LM Studio, TGI, LiteLLM and llama-cpp-python word
+# it.
 _OVERFLOW = re.compile(
     r"range of input length should be|maximum context length|context_length_exceeded"
-    r"|longer than the maximum model length",
+    r"|longer than the (?:maximum model|model'?s context) length|exceed_context_size"
+    r"|exceeds the (?:available context size|maximum allowed length)|exceeded max context length"
+    r"|prompt (?:is )?too long|trying to keep the first \d+ tokens"
+    r"|context (?:size|length|window) has been exceeded|exceeds? (?:the )?context (?:window|length)"
+    r"|context length is only \d+|greater than the context length|contextwindowexceeded"
+    r"|cannot truncate prompt with n_keep"
+    r"|`inputs` tokens \+ `max_new_tokens` must be",
     re.IGNORECASE,
+)
+
+# Gateways drop the service's code and keep its message: LiteLLM 1.108 answers with `code: "400"`.
+_MODERATION = re.compile(
+    r"data_?inspection_?failed|data may contain inappropriate content", re.IGNORECASE
+)
+_ARREARS = re.compile(r"make sure your account is in good standing", re.IGNORECASE)
+# LiteLLM 1.108 checks messages before it sends them, and answers 500 where it does not know a part.
+_UNKNOWN_PART = re.compile(
+    rb"ensure all (?:user )?messages are valid openai chat completion messages", re.IGNORECASE
+)
+_UNKNOWN_PART_ADVICE = (
+    'The gateway takes only parts of OpenAI\'s API: pass server="openai_compatible", which sends a '
+    "list of frames as images, or use a pass-through route of the gateway."
 )
 
 _TITLE = re.compile(r"<title>", re.IGNORECASE)
@@ -81,7 +103,13 @@ def decode_error(status: int | None, body: bytes | str, headers: Mapping[str, st
     message = as_text(details.get("message")) or as_text(details.get("detail"))
     message = message or _plain_message(raw, status)
     status = status or _status_of(code)
-    return _error_class(status, code, message)(
+    kind = as_text(details.get("type"))
+    if code == str(status):
+        # Self-hosted servers repeat the status there, and name the error in `type`.
+        code = kind
+    is_final = is_final_error(raw)
+    kind_of_error = InvalidRequestError if is_final else _error_class(status, code, kind, message)
+    error = kind_of_error(
         message,
         status=status,
         code=code,
@@ -89,15 +117,31 @@ def decode_error(status: int | None, body: bytes | str, headers: Mapping[str, st
         body=data if data is not None else raw.decode(errors="replace"),
         headers=dict(headers),
     )
+    return error.with_advice(_UNKNOWN_PART_ADVICE) if is_final else error
 
 
-def _error_class(status: int | None, code: str | None, message: str) -> type[ServiceError]:
+def is_final_error(body: bytes) -> bool:
+    """Return whether an error refuses the request itself, although its status is a server error's.
+
+    Args:
+        body: Of the answer.
+
+    Example:
+        >>> is_final_error(b'{"error": {"message": "busy", "code": "500"}}')
+        False
+    """
+    return _UNKNOWN_PART.search(body) is not None
+
+
+def _error_class(
+    status: int | None, code: str | None, kind: str | None, message: str
+) -> type[ServiceError]:
     spelled = (code or "").lower().replace("_", "")
-    if _OVERFLOW.search(f"{code} {message}"):
+    if _OVERFLOW.search(f"{code} {kind} {message}"):
         return ContextOverflowError
-    if spelled == "datainspectionfailed":
+    if spelled == "datainspectionfailed" or _MODERATION.search(message):
         return ContentModerationError
-    if spelled == "arrearage":
+    if spelled == "arrearage" or _ARREARS.search(message):
         return PermissionDeniedError
     if status is None:
         return ServiceError

@@ -13,9 +13,15 @@ from qwen_vl.reply import is_whole
 
 Json: TypeAlias = Mapping[str, Any]
 
-_REQUEST_ID_HEADERS = ("x-request-id", "x-dashscope-request-id", "x-acs-request-id")
+_REQUEST_ID_HEADERS = (
+    "x-request-id",
+    "x-dashscope-request-id",
+    "x-acs-request-id",
+    # LiteLLM passes the headers of what it asked on under this prefix.
+    "llm_provider-x-request-id",
+)
 _TRUNCATED_HEADER = "x-dashscope-partialresponse"
-# Counts beyond this are no counts; JSON writers refuse integers of more than 64 bits.
+# Larger numbers are not token counts; JSON writers reject integers of more than 64 bits.
 _MAX_COUNT = 2**53
 _MAX_COUNT_DIGITS = 16
 _TOO_DEEP = "(JSON that is nested too deeply)"
@@ -33,7 +39,7 @@ def load_json(raw: bytes) -> Any:
 
 
 def as_object(value: object) -> Json:
-    """Give a JSON object as it is, and an empty one for anything else that may stand there."""
+    """Return a JSON object as it is, and an empty one for anything else that may stand there."""
     return value if isinstance(value, dict) else {}
 
 
@@ -161,10 +167,10 @@ def find_request_id(data: Json, headers: Mapping[str, str]) -> str | None:
 
 
 def is_truncated(headers: Mapping[str, str]) -> bool:
-    """Tell whether the service cut the answer at its time limit (Streaming page, 2026-07)."""
+    """Return whether the service cut the answer at its time limit (Streaming page, 2026-07)."""
     return headers.get(_TRUNCATED_HEADER, "").lower() == "true"
 
 
 def may_be_cut(finish_reason: str | None, headers: Mapping[str, str]) -> bool:
-    """Tell whether an answer may lack its end, as it may for any reason that is not known."""
+    """Return whether an answer may lack its end, as it may for any reason that is not known."""
     return is_truncated(headers) or not (finish_reason is None or is_whole(finish_reason))

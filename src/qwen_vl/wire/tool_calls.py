@@ -43,7 +43,7 @@ def find_tool_calls(message: Json) -> list[object]:
         is_call = not calls.keys().isdisjoint({"function", "name", "arguments", "id"})
         calls = [calls] if is_call else list(calls.values())
     if isinstance(calls, list) and calls:
-        return [call for call in calls if call is not None]
+        return _with_indexes([call for call in calls if call is not None])
     # The form that OpenAI's API had before, of one call without an id.
     old = as_object(message.get("function_call"))
     return [{"index": 0, "function": old}] if old else []
@@ -81,7 +81,7 @@ class ToolCallAssembler:
             held: One entry of `tool_calls`.
 
         Returns:
-            What is new of the call: its id and name are told once, and `index` counts calls.
+            What is new of the call: its id and name come once, and `index` counts calls.
         """
         piece = _Piece.read(held)
         call = self._find(piece) or self._open(piece)
@@ -143,7 +143,7 @@ class ToolCallAssembler:
         last = self._calls[-1]
         known = last if piece.index is None else self._by_index.get(piece.index)
         if known is None:
-            # An index of its own begins a call, unless the last one still wants what this brings.
+            # A new index begins a call, unless the last one still wants what this brings.
             return last if last.lacks(piece) else None
         if piece.id is not None and known.sent_id is not None:
             return known if known.goes_on_with_another_id(piece) else None
@@ -170,7 +170,7 @@ class ToolCallAssembler:
         return self._by_tail_index[piece.index]
 
     def _belongs_elsewhere(self, piece: "_Piece", known: "_Call") -> bool:
-        """Tell whether a piece is of another call than the one whose first piece had its index."""
+        """Return whether a piece belongs to another call than the one that began with its index."""
         if not known.is_closed or not piece.arguments.strip() or known.repeats(piece):
             return False
         return any(not call.is_closed for call in self._calls)
@@ -234,7 +234,7 @@ class _Call:
         return self._brackets.are_closed
 
     def replace_id(self) -> None:
-        """Give this call an id of its own: another one has the id that the server sends."""
+        """Assign a new id to this call: another one has the id that the server sends."""
         self.id = _make_id()
 
     def take(self, piece: _Piece, *, is_cumulative: bool) -> ToolCallDelta:
@@ -265,24 +265,24 @@ class _Call:
         return ToolCallDelta(index=self._at, id=new_id, arguments=arguments)
 
     def is_followed_by(self, piece: _Piece) -> bool:
-        """Tell whether a piece with this call's id is another call that was given the same id."""
+        """Return whether a piece with this call's id is another call that was given the same id."""
         if piece.name and self.name and not piece.name.startswith(self.name):
             is_elsewhere = piece.index is not None and piece.index != self._index
             return self.is_closed or bool(self._placeholder) or is_elsewhere
         return self.is_closed and piece.begins_object and not self._is_repeated(piece.arguments)
 
     def repeats(self, piece: _Piece) -> bool:
-        """Tell whether a piece is all of this call's arguments once more."""
+        """Return whether a piece is all of this call's arguments once more."""
         return self._is_repeated(piece.arguments)
 
     def lacks(self, piece: _Piece) -> bool:
-        """Tell whether a piece brings the id or the name that this call is still without."""
+        """Return whether a piece brings the id or the name that this call is still without."""
         if piece.id is None:
             return not self.name and not self._length
         return self.sent_id is None and not piece.name and not self._length
 
     def goes_on_with_another_id(self, piece: _Piece) -> bool:
-        """Tell whether a piece goes on with this call although it has another id.
+        """Return whether a piece goes on with this call although it has another id.
 
         Some servers make a new id for every piece.
         """
@@ -291,9 +291,9 @@ class _Call:
         return bool(piece.arguments) and not self.is_closed
 
     def goes_on_without_id(self, piece: _Piece) -> bool:
-        """Tell whether a piece that need not have this call's id goes on with it."""
+        """Return whether a piece that need not have this call's id goes on with it."""
         if not piece.name:
-            # An id in a piece of its own, before or behind the name.
+            # An id in a separate piece, before or after the name.
             return not self.is_closed
         if not self.name:
             return True
@@ -333,7 +333,7 @@ class _Call:
         return "" if self.is_closed and self._is_repeated(piece) else piece
 
     def _is_repeated(self, piece: str) -> bool:
-        """Tell whether a piece is all of the arguments once more, maybe spaced otherwise."""
+        """Return whether a piece is all of the arguments once more, maybe spaced otherwise."""
         if not piece.lstrip().startswith("{"):
             return False
         if piece == self.arguments:
@@ -351,7 +351,7 @@ class _Call:
 
 
 class _Brackets:
-    """Tells whether text that grows is a closed object, and reads each character once."""
+    """Reports whether text that grows is a closed object, and reads each character once."""
 
     def __init__(self) -> None:
         self._unread: list[str] = []
@@ -386,6 +386,17 @@ class _Brackets:
                 self._depth += 1 if sign in "[{" else -1
                 self._has_closed = self._depth == 0
         self._is_escaped = escaped_at == len(text)
+
+
+def _with_indexes(calls: list[object]) -> list[object]:
+    """Use the positions of several entries as their indexes, if the server sends none."""
+    is_single = len(calls) == 1
+    if is_single or any(_read_index(as_object(call).get("index")) is not None for call in calls):
+        return calls
+    return [
+        {**call, "index": position} if isinstance(call, dict) else call
+        for position, call in enumerate(calls)
+    ]
 
 
 def _read_index(value: object) -> int | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 SIZE = (1920, 1080)
-# Where Qwen2.5-VL looks at a picture of this size, by the documented formula.
+# Where Qwen2.5-VL looks at an image of this size, by the documented formula.
 RESIZED = (1316, 728)
 _CAT = '{"bbox_2d": [100, 200, 300, 400], "label": "cat"}'
 _DOG = '{"bbox_2d": [500, 500, 900, 700], "label": "dog"}'

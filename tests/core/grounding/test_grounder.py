@@ -1,6 +1,6 @@
 """Things located, and scenes dated, in media whose truth is known, all the way to an endpoint.
 
-Pictures and videos are drawn here, so that each edge and each change is known; the sandbox measures
+Images and videos are drawn here, so that each edge and each change is known; the sandbox measures
 what reaches it, and answers in the coordinates of the model that it is asked as.
 """
 
@@ -175,9 +175,28 @@ def test_model_with_a_schema_is_held_to_it(make_asker: Ask, qwen_vl_sandbox: San
     assert (sent["name"], sent["strict"]) == ("Boxes", True)
 
 
+@pytest.mark.openai_wire
+@pytest.mark.parametrize(
+    ("points", "name", "count"), [(False, "bbox_2d", 4), (True, "point_2d", 2)]
+)
+def test_schema_states_how_many_numbers_there_are(
+    make_asker: Ask, qwen_vl_sandbox: Sandbox, points: bool, name: str, count: int
+) -> None:
+    image, _ = make_picture((640, 480))
+    make_asker(model="qwen3.7-plus").locate(image, "red things", points=points)
+
+    schema = qwen_vl_sandbox.last_request.json["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["objects"]["items"]["properties"][name] == {
+        "type": "array",
+        "items": {"type": "number"},
+        "minItems": count,
+        "maxItems": count,
+    }
+
+
 @_slow
 def test_own_servers_have_limits_of_their_own() -> None:
-    # Where the hosted service looks at 1316 x 728, a server of one's own looks at 1932 x 1092.
+    # Where the hosted service looks at 1316 x 728, a self-hosted server looks at 1932 x 1092.
     image, truth = make_picture((1920, 1080))
     for server in ("vllm", "ollama"):
         with Sandbox(server=server) as sandbox:  # type: ignore[arg-type]
@@ -194,22 +213,22 @@ def test_own_servers_have_limits_of_their_own() -> None:
 @_slow
 def test_pixel_limits_are_accounted_for(make_asker: Ask, tmp_path: Path) -> None:
     image, truth = make_picture((1920, 1080))
-    image.save(tmp_path / "picture.png")
+    image.save(tmp_path / "image.png")
     grounder = make_asker(model="qwen2.5-vl-72b-instruct")
-    source = LocalFile(tmp_path / "picture.png", is_trusted=True)
+    source = LocalFile(tmp_path / "image.png", is_trusted=True)
     part = ImagePart(source=source, max_pixels=3_000_000)
     found = grounder.locate(part, "red things")
     assert found.boxes[0].xyxy == pytest.approx(truth["red"], abs=1)
-    found = grounder.locate(tmp_path / "picture.png", "red things", max_pixels=400_000)
+    found = grounder.locate(tmp_path / "image.png", "red things", max_pixels=400_000)
     assert found.boxes[0].xyxy == pytest.approx(truth["red"], abs=2)
-    found = grounder.locate(tmp_path / "picture.png", "red things", vl_high_resolution_images=True)
+    found = grounder.locate(tmp_path / "image.png", "red things", vl_high_resolution_images=True)
     assert found.boxes[0].xyxy == pytest.approx(truth["red"], abs=1)
 
 
 @pytest.mark.openai_wire
 def test_picture_may_come_in_many_forms(make_asker: Ask, tmp_path: Path) -> None:
     image, _ = make_picture((320, 240))
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     image.save(path)
     grounder = make_asker()
     first = grounder.locate(path, "red things")
@@ -247,17 +266,31 @@ def test_picture_behind_an_address_needs_its_size(
     assert found.boxes[0].xyxy == (960, 540, 1920, 1080)
 
 
+@pytest.mark.parametrize(
+    "size", [(1, 2, 3), (640,), "big", 5, ("640", "480"), (0, 0), (float("nan"), 3)]
+)
+def test_size_that_is_none(make_asker: Ask, size: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"size is .* width and height"):
+        make_asker().locate("https://example.com/cats.png", "cats", size=size)
+
+
+@pytest.mark.parametrize("seconds", ["10", 0, -5, float("nan"), (1, 2)])
+def test_length_that_is_none(make_asker: Ask, seconds: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"seconds is .* above 0"):
+        make_asker().timeline("https://example.com/cats.mp4", "cats", seconds=seconds)
+
+
 @pytest.mark.openai_wire
 def test_nothing_is_read_or_sent_by_mistake(
     make_asker: Ask, qwen_vl_sandbox: Sandbox, tmp_path: Path
 ) -> None:
     image, _ = make_picture((64, 48))
-    image.save(tmp_path / "picture.png")
+    image.save(tmp_path / "image.png")
     grounder = make_asker()
     with pytest.raises(MediaAccessError, match="media_roots"):
-        grounder.locate(str(tmp_path / "picture.png"), "red things")
+        grounder.locate(str(tmp_path / "image.png"), "red things")
     with pytest.raises(MediaAccessError, match="media_roots"):
-        grounder.timeline(str(tmp_path / "picture.png"))
+        grounder.timeline(str(tmp_path / "image.png"))
     for wrong in (5, None, "data:image/png;base64,aaaa", b"nothing", io.StringIO("text")):
         with pytest.raises(MediaError):
             grounder.locate(wrong, "red things")
@@ -340,7 +373,7 @@ def test_scenes_of_a_file(make_asker: Ask, film: Path, video_mode: str, fps: flo
     interval = (LENGTH - 1 / RATE) / (LENGTH * fps - 1)
     check_scenes(timeline, CHANGES, end=LENGTH, interval=interval)
     assert timeline.seconds == LENGTH
-    assert timeline.events[1].text.startswith("scene 2, mean colour #")
+    assert timeline.events[1].text.startswith("scene 2, mean color #")
 
 
 @pytest.mark.parametrize("fps", [pytest.param(1, marks=_slow), 2])
@@ -348,6 +381,24 @@ def test_scenes_of_a_list_of_frames(make_asker: Ask, fps: int) -> None:
     frames = [Image.new("RGB", (160, 120), color_at(number / fps)) for number in range(12 * fps)]
     timeline = make_asker().timeline(frames, "the scenes", fps=fps)
     check_scenes(timeline, CHANGES, end=LENGTH, interval=1 / fps)
+
+
+@pytest.mark.openai_wire
+def test_times_that_are_corrected_are_not_warned_of(make_asker: Ask, tmp_path: Path) -> None:
+    path = tmp_path / "slow.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(1))
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for number in range(120):
+            color = COLORS[0] if number < 60 else COLORS[1]
+            container.mux(
+                stream.encode(av.VideoFrame.from_image(Image.new("RGB", (160, 120), color)))
+            )
+        container.mux(stream.encode())
+    # 4 frames of 120 s: fewer than the service's lowest fps, 0.1. Warnings are errors here.
+    timeline = make_asker().timeline(path, max_frames=4, video_mode="frames")
+    assert [event.start for event in timeline] == pytest.approx([0, 79], abs=1)
+    assert timeline.seconds == 120
 
 
 @pytest.mark.openai_wire
@@ -440,8 +491,7 @@ def test_frames_farther_apart_than_the_service_can_be_told_are_dated_rightly(
     make_asker: Ask, lecture: Path
 ) -> None:
     # 60 frames are 51 seconds apart, and no fps says less than one in ten seconds.
-    with pytest.warns(UserWarning, match=r"0\.1 is sent"):
-        timeline = make_asker().timeline(lecture, max_frames=60, video_mode="frames")
+    timeline = make_asker().timeline(lecture, max_frames=60, video_mode="frames")
     check_scenes(timeline, (0, 1_200, 2_400), end=3_000, interval=2_999 / 59)
 
 

@@ -68,6 +68,40 @@ BOXES = {
     ),
     "reversed corners": ('{"bbox_2d": [300, 400, 100, 200], "label": "cat"}', [CAT]),
     "one corner reversed": ('{"bbox_2d": [300, 200, 100, 400], "label": "cat"}', [CAT]),
+    "comment behind": (f'[{_CAT}, {_DOG}]  // in [order], "roughly"', [CAT, DOG]),
+    "comments between": (
+        f"[\n  // the cat's\n  {_CAT},\n  /* and [the dog */\n  {_DOG}\n]",
+        [CAT, DOG],
+    ),
+    "quotes in a label": (
+        '[{"bbox_2d": [100, 200, 300, 400], "label": "the "big" cat"}]',
+        [(CAT[0], 'the "big" cat')],
+    ),
+    "inches in a label": (
+        '```json\n[{"bbox_2d": [100, 200, 300, 400], "label": "a 5" pipe"}]\n```',
+        [(CAT[0], 'a 5" pipe')],
+    ),
+    "URL in a label": (
+        '[{"bbox_2d": [100, 200, 300, 400], "label": "https://a.b//c"},]',
+        [(CAT[0], "https://a.b//c")],
+    ),
+    "tags of Qwen-VL": (
+        "<ref>cat</ref><box>(100,200),(300,400)</box><ref> dog</ref><box>500,500,900,1000</box>",
+        [CAT, DOG],
+    ),
+    "tags of Qwen-VL, several boxes": (
+        "<ref>cats</ref><box>(100,200),(300,400)</box><box>(500,500),(900,1000)</box>",
+        [(CAT[0], "cats"), (DOG[0], "cats")],
+    ),
+    "tags of Qwen2-VL": (
+        "<|object_ref_start|>cat<|object_ref_end|><|box_start|>(100,200),(300,400)<|box_end|>",
+        [CAT],
+    ),
+    "tags without a label": ("<|box_start|>(100,200),(300,400)<|box_end|>", [(CAT[0], "")]),
+    "tags of a quadrilateral": (
+        "<|quad_start|>(100,200),(300,200),(300,400),(100,400)<|quad_end|>",
+        [(CAT[0], "")],
+    ),
     "comma too many": (f"[{_CAT}, {_DOG},]", [CAT, DOG]),
     "backslash of Python": (
         r"[{'bbox_2d': [100, 200, 300, 400], 'label': '\d'}]",
@@ -165,6 +199,49 @@ def test_what_is_a_little_outside_is_clipped_and_marked() -> None:
     }
 
 
+WILD = {
+    "far outside": ('{"bbox_2d": [5, 5, 1100, 9], "label": "wild"}', "is at 1100, 9, which is not"),
+    "far to the left": ('{"point_2d": [-400, 9], "label": "wild"}', "is at -400, 9, which is not"),
+    "three numbers": ('{"bbox_2d": [5, 5, 9], "label": "wild"}', "has [5, 5, 9] in place of 4"),
+    "a word": ('{"bbox_2d": [5, 5, 9, "x"], "label": "wild"}', "in place of 4 numbers"),
+    "half of it null": ('{"bbox_2d": [5, null, 9, 9], "label": "wild"}', "[5, None, 9, 9]"),
+    "words": ('{"bbox_2d": "unknown", "label": "wild"}', "has 'unknown' in place of 4"),
+    "not a number": ('{"bbox_2d": [1, 2, 3, 1e999], "label": "wild"}', "in place of 4 numbers"),
+    "a point of four": ('{"point_2d": [1, 2, 3, 4], "label": "wild"}', "in place of 2 numbers"),
+}
+
+
+@pytest.mark.parametrize(("wild", "reason"), WILD.values(), ids=WILD.keys())
+@pytest.mark.parametrize("at", [0, 1, 40])
+def test_entry_that_cannot_be_used_is_skipped_with_its_reason(
+    wild: str, reason: str, at: int
+) -> None:
+    entries = [_CAT] * 40
+    entries.insert(at, wild)
+    found = read_grounding(f"[{', '.join(entries)}]", FRAME)
+    assert [box.xyxy for box in found.boxes] == [CAT[0]] * 40
+    (skipped,) = found.skipped
+    assert skipped.label == "wild"
+    assert reason in skipped.reason
+    assert found.to_dict()["skipped"] == [{"label": "wild", "reason": skipped.reason}]
+    assert f"Skipped: wild {skipped.reason}." in found.describe()
+
+
+def test_box_of_nulls_is_not_found() -> None:
+    nulls = '{"bbox_2d": [null, null, null, null], "label": "dog"}'
+    found = read_grounding(f"[{_CAT}, {nulls}, null]", FRAME)
+    assert (len(found), found.not_found, found.skipped) == (1, ("dog",), ())
+
+
+@pytest.mark.parametrize("n_good", [1, 3, 9])
+def test_few_numbers_that_only_fit_pixels_mean_that_all_are_pixels(n_good: int) -> None:
+    # Of an image of 1920 x 1080 pixels.
+    frame = CoordinateFrame(space="normalized", image=(1920, 1080), scale=(1000, 1000))
+    entries = [_CAT] * n_good + ['{"bbox_2d": [1500, 200, 1800, 900]}']
+    with pytest.raises(CoordinateSpaceError, match="is at 1500, 200"):
+        read_grounding(f"[{', '.join(entries)}]", frame)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -183,7 +260,7 @@ def test_numbers_that_contradict_the_space_are_not_guessed(text: str, problem: s
     "text",
     [
         "",
-        "There is no cat in this picture.",
+        "There is no cat in this image.",
         "See [1].",
         '{"label": "cat"}',
         '{"count": 2}',
@@ -207,6 +284,47 @@ def test_what_holds_no_places_is_an_error_with_the_answer(text: str) -> None:
         read_grounding(text, FRAME)
     assert caught.value.text == text
     assert pickle.loads(pickle.dumps(caught.value)).text == text
+
+
+@pytest.mark.parametrize(
+    ("label", "read"),
+    [
+        ('a sign "STOP", in red', 'a sign "STOP", in red'),
+        ('5" pipe, 3" valve', '5" pipe, 3" valve'),
+        ("two\nlines", "two\nlines"),
+        (r"C:\dir", r"C:\dir"),
+        (r"\u732b \"x\"", '猫 "x"'),
+    ],
+)
+def test_label_that_is_no_json_is_kept(label: str, read: str) -> None:
+    text = f'[{{"bbox_2d": [100, 200, 300, 400], "label": "{label}"}}, {{"bbox_2d": [1, 2, 3, 4]}}'
+    for answer in (f"{text}]", f"{text}, {{"):
+        assert [box.label for box in read_grounding(answer, FRAME).boxes] == [read, ""]
+
+
+def test_entry_with_a_number_that_is_none_is_listed() -> None:
+    text = '[{"bbox_2d": [NaN, 2, 3, 4], "label": "a"}, {"bbox_2d": (5, 6, 7, 8), "label": "b"}]'
+    found = read_grounding(text.replace("(", "[").replace(")", "]"), FRAME)
+    assert [box.label for box in found.boxes] == ["b"]
+    assert [entry.label for entry in found.skipped] == ["a"]
+    tuples = "[{'bbox_2d': (100, 200, 300, 400), 'label': 'a'}]"
+    assert read_grounding(tuples, FRAME).boxes[0].label == "a"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # The end as a stop word, which servers leave out; corners in lists of their own.
+        "<|object_ref_start|>cat<|object_ref_end|><|box_start|>(100,200),(300,400)",
+        "<|object_ref_start|>cat<|object_ref_end|><|box_start|>[[100,200],[300,400]]<|box_end|>",
+        "<ref>cat</ref><box>[100, 200, 300, 400]</box>",
+        "<think><box>(1,2),(3,4)</box></think><ref>cat</ref><box>(100,200),(300,400)</box>",
+    ],
+)
+def test_corners_between_tags_are_one_box(text: str) -> None:
+    found = read_grounding(text, FRAME)
+    assert found.points == ()
+    assert [(box.label, box.xyxy) for box in found.boxes] == [("cat", (100, 100, 300, 200))]
 
 
 def test_coordinates_of_each_family_become_pixels() -> None:
@@ -252,3 +370,12 @@ def test_result_is_plain_data() -> None:
     }
     assert (found.boxes[0].area, found.boxes[0].center) == (20_000, (200, 150))
     assert Grounding(width=1, height=1, space="sent").labels == ()
+
+
+@pytest.mark.parametrize("box", ["[0, 5, 533, " + "9" * 400 + "]", "[245, [234, 543, 542, 244]]"])
+def test_box_that_a_model_has_written_in_a_loop_is_skipped(box: str) -> None:
+    # deepseek-ai/DeepSeek-VL2#96
+    text = f'[{{"bbox_2d": {box}, "label": "a"}}, {{"bbox_2d": [1, 2, 3, 4], "label": "b"}}]'
+    found = read_grounding(text, find_frame("qwen3-vl-plus", (1000, 1000)))
+    assert [each.label for each in found.boxes] == ["b"]
+    assert [each.label for each in found.skipped] == ["a"]

@@ -7,6 +7,7 @@ import csv
 import html
 import io
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pysubs2
 import pytest
 import webvtt
 
-from qwen_vl.errors import AnswerFormatError, ConfigurationError, TimestampError
+from qwen_vl.errors import AnswerFormatError, ConfigurationError, MissingExtraError, TimestampError
 from qwen_vl.grounding.parse_timeline import TimeFrame, read_timeline
 from qwen_vl.grounding.timeline import Event, Timeline, format_clock, read_seconds
 
@@ -126,11 +127,11 @@ def test_end_a_little_behind_the_videos_is_clipped_and_marked() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (_B, "dated to 5.0 to 15.5 s, but the video ends after 10.0 s"),
+        (_B, "dated to 5.0 to 15.5 s; the video ends after 10.0 s"),
         ('[{"start_time": "00:05:00", "event": "x"}]', "300.0 s"),
-        ('[{"start_time": "soon", "event": "x"}]', "'soon' is no time"),
-        ('[{"start_time": 1, "end_time": "later", "event": "x"}]', "'later' is no time"),
-        ('[{"start_time": -1, "end_time": 2, "event": "x"}]', "-1 is no time"),
+        ('[{"start_time": "soon", "event": "x"}]', "'soon' is not a time"),
+        ('[{"start_time": 1, "end_time": "later", "event": "x"}]', "'later' is not a time"),
+        ('[{"start_time": -1, "end_time": 2, "event": "x"}]', "-1 is not a time"),
         ('[{"start_frame": 10, "event": "x"}]', "frames there are in a second"),
         (f'[{_A}, {{"event": "and then?"}}]', "without a time"),
     ],
@@ -229,3 +230,17 @@ def test_result_is_plain_data() -> None:
     assert pickle.loads(pickle.dumps(TIMELINE)) == TIMELINE
     assert TIMELINE.to_dict()["events"][1] == {"start": 5.25, "end": 5.25, "event": "a moment"}
     assert TIMELINE.events[0].seconds == 5.25
+
+
+@pytest.mark.parametrize("name", ["a.vtt", "a.srt"])
+def test_missing_extra_of_subtitles_names_its_command(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Python then finds no such module.
+    monkeypatch.setitem(sys.modules, "webvtt", None)
+    with pytest.raises(MissingExtraError, match=r"Writing subtitles needs.*qwen-vl\[subtitles\]"):
+        TIMELINE.save(tmp_path / name)
+
+    assert list(tmp_path.iterdir()) == []
+    TIMELINE.save(tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_bytes().startswith(b"start,end,event")

@@ -1,4 +1,4 @@
-"""Base64 and `data:` addresses, in every spelling."""
+"""Base64 and data URLs, in every spelling."""
 
 import base64
 import io
@@ -41,8 +41,8 @@ SPELLINGS: dict[str, Callable[[], Source]] = {
     "url-safe text": lambda: Inline(base64.urlsafe_b64encode(DATA).decode()),
     "no padding": lambda: Inline(TEXT.rstrip("=")),
     "data address": lambda: Url(ADDRESS),
-    "data address as base64": lambda: Inline(ADDRESS),
-    "data address as bytes": lambda: Inline(ADDRESS.encode()),
+    "data URL as base64": lambda: Inline(ADDRESS),
+    "data URL as bytes": lambda: Inline(ADDRESS.encode()),
     "no media type": lambda: Url(f"data:;base64,{TEXT}"),
     "wrong media type": lambda: Url(f"data:image/png;base64,{TEXT}"),
     "unknown media type": lambda: Url(f"data:image/jpg;name=cat.jpg;base64,{TEXT}"),
@@ -74,7 +74,7 @@ def test_base64_that_is_right_is_not_written_again() -> None:
         (TEXT[:1000] + "*" + TEXT[1000:], "'*' at index 1000"),
         (TEXT[:50] + "é" + TEXT[50:], "'é' at index 50"),
         (TEXT[:52] + "=" + TEXT[52:], "'=' at index 52"),
-        (TEXT[:1001], "1001 characters are no whole number of bytes"),
+        (TEXT[:1001], "1001 characters are not a whole number of bytes"),
         (TEXT[:40] + "....", "'.' at index 40"),
     ],
 )
@@ -103,7 +103,7 @@ def test_words_given_as_base64_are_said_to_be_read_as_such() -> None:
 
 def test_words_given_as_bytes_look_like_text() -> None:
     with pytest.raises(MediaFormatError, match="looks like text"):
-        _url(Inline(b"hello world this is no picture"))
+        _url(Inline(b"hello world this is not an image"))
 
 
 @pytest.mark.parametrize("url", ["data:image/png;base64", "data:"])

@@ -1,4 +1,4 @@
-"""Decoded pictures: Pillow's and numpy's."""
+"""Decoded images: Pillow's and numpy's."""
 
 import base64
 import hashlib
@@ -53,7 +53,7 @@ def _noise(mode: str) -> PillowImage.Image:
     return PillowImage.frombytes(mode, (120, 120), values.tobytes())
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
 def test_pillow_picture_keeps_mode_and_pixels(mode: str) -> None:
     image = _image().convert(mode)
     sent = _sent(image)
@@ -75,17 +75,6 @@ def test_pillow_picture_in_lab_becomes_rgb() -> None:
     red, green, blue = sent.getpixel((5, 5))  # type: ignore[misc]  # RGB has three channels.
     assert sent.mode == "RGB"
     assert min(red, green, blue) > 245
-
-
-@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-def test_pillow_picture_of_more_than_8_bits_is_refused_with_a_remedy_that_works(mode: str) -> None:
-    deep = PillowImage.new(mode, (20, 20), 51_200)
-    with pytest.raises(MediaFormatError) as caught:
-        _url(deep)
-    assert caught.value.value == mode
-    assert "image.point(lambda value: value / 256).convert('L')" in caught.value.remedy
-    shallow = deep.point(lambda value: value / 256).convert("L")
-    assert _sent(shallow).getpixel((3, 3)) == 200
 
 
 def test_camera_orientation_is_applied_once() -> None:
@@ -161,11 +150,9 @@ def test_opaque_picture_too_long_as_png_becomes_jpeg(mode: str, sent_mode: str) 
     assert max(ImageStat.Stat(difference).mean) < 4
 
 
-def test_transparent_picture_too_long_as_png_is_refused() -> None:
-    with pytest.raises(MediaTooLargeError, match="transparency") as caught:
-        _url(_noise("RGBA"), max_inline_bytes=50_000)
-    assert caught.value.limit == 50_000
-    assert caught.value.remedy
+def test_transparent_image_too_long_as_png_becomes_jpeg() -> None:
+    sent = _sent(_noise("RGBA"), max_inline_bytes=40_000)
+    assert (sent.format, sent.mode) == ("JPEG", "RGB")
 
 
 def test_alpha_that_hides_nothing_does_not_prevent_jpeg() -> None:
@@ -186,7 +173,7 @@ def test_array_and_picture_give_the_same_address() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "mode"),
-    [((20, 30), "L"), ((20, 30, 1), "L"), ((20, 30, 3), "RGB"), ((20, 30, 4), "RGBA")],
+    [((20, 30), "L"), ((20, 30, 1), "L"), ((20, 30, 3), "RGB")],
 )
 def test_array_keeps_its_pixels(shape: tuple[int, ...], mode: str) -> None:
     array = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
@@ -205,9 +192,9 @@ def test_array_that_is_a_view_keeps_its_pixels() -> None:
 @pytest.mark.parametrize(
     ("array", "remedy"),
     [
-        (np.zeros((20, 20, 3), dtype=np.float32), "uint8"),
-        (np.zeros((20, 20), dtype=np.uint16), "uint8"),
-        (np.zeros((20, 20), dtype=bool), "uint8"),
+        (np.zeros((20, 20, 3), dtype=np.int32), "uint8"),
+        (np.zeros((20, 20), dtype=np.uint32), "uint8"),
+        (np.zeros((20, 20), dtype=complex), "uint8"),
         (np.zeros((0, 20, 3), dtype=np.uint8), "pixels in it"),
         (np.zeros((3, 20, 30), dtype=np.uint8), "transpose(1, 2, 0)"),
         (np.zeros((20, 20, 2), dtype=np.uint8), "height x width"),

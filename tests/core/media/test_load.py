@@ -45,7 +45,7 @@ def _open(file: IO[Any]) -> str:
 
 @pytest.fixture
 def cat(tmp_path: Path) -> Path:
-    path = tmp_path / "pictures" / "cat.png"
+    path = tmp_path / "images" / "cat.png"
     path.parent.mkdir()
     path.write_bytes(CHELSEA.read_bytes())
     return path
@@ -118,7 +118,7 @@ def test_text_path_is_refused_in_the_same_words_whether_it_exists_or_not(tmp_pat
 
 
 def test_sibling_folder_with_a_longer_name_is_outside(cat: Path) -> None:
-    sibling = cat.parent.parent / "pictures-private"
+    sibling = cat.parent.parent / "images-private"
     sibling.mkdir()
     (sibling / "cat.png").write_bytes(CHELSEA.read_bytes())
     with pytest.raises(MediaAccessError):

@@ -42,6 +42,7 @@ def _film(
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "suffix", [".mp4", ".mov", ".avi", ".mkv", ".flv", ".wmv", ".webm", ".3gp"]
 )

@@ -1,4 +1,4 @@
-"""PDF documents: their pages arrive as pictures that the model can read."""
+"""PDF documents: their pages arrive as images that the model can read."""
 
 import base64
 import io
@@ -29,7 +29,7 @@ from qwen_vl.errors import (
     UnsupportedContentError,
 )
 from qwen_vl.media import prepare_media
-from qwen_vl.media.pdf import read_page_numbers
+from qwen_vl.media.pages import read_page_numbers
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.samples import CHELSEA
 from qwen_vl.specs.models import get_model_spec
@@ -42,7 +42,7 @@ WHERE = "messages[0].content[0]"
 
 
 def written(n_pages: int = 3, size: tuple[int, int] = (1241, 1754), dpi: float = 150) -> bytes:
-    """A PDF whose pages are each of one colour, with a line of text."""
+    """A PDF whose pages are each of one color, with a line of text."""
     pages = [PillowImage.new("RGB", size, COLORS[n % len(COLORS)]) for n in range(n_pages)]
     for number, page in enumerate(pages, start=1):
         ImageDraw.Draw(page).text((40, 40), f"Page {number}", "white", font_size=40)
@@ -123,7 +123,7 @@ def test_pages_that_no_document_has_are_refused_before_they_are_listed(pages: st
 
 
 def test_page_beyond_the_last() -> None:
-    with pytest.raises(MediaOptionError, match="Page 9 is wanted, but the document has 3"):
+    with pytest.raises(MediaOptionError, match="Page 9 does not exist: the document has 3"):
         prepared(pages="2,9")
 
 
@@ -145,6 +145,7 @@ def test_dpi_out_of_range(dpi: Any) -> None:
         prepared(dpi=dpi)
 
 
+@pytest.mark.slow
 def test_no_page_is_larger_than_the_model_looks_at() -> None:
     width, high = image(prepared(dpi=600)[1]).size
     assert (width, high) == (1344, 1920)
@@ -172,9 +173,9 @@ def test_tokens_are_counted_without_rendering(model: str) -> None:
     ("source", "kind", "said"),
     [
         (Inline(b"Dear reader"), MediaFormatError, "text"),
-        (Inline(CHELSEA.read_bytes()), MediaFormatError, "picture"),
+        (Inline(CHELSEA.read_bytes()), MediaFormatError, "image"),
         (Inline(PDF[:200]), MediaFormatError, "cannot be read"),
-        (Pixels(PillowImage.new("RGB", (64, 64))), MediaFormatError, "decoded picture"),
+        (Pixels(PillowImage.new("RGB", (64, 64))), MediaFormatError, "decoded image"),
         (Url("https://example.com/a.pdf"), MediaFormatError, "Download it"),
         (LocalFile(Path("/no/such.pdf"), is_trusted=True), MediaNotFoundError, "such.pdf"),
         (LocalFile(Path("/etc/passwd"), is_trusted=False), MediaAccessError, "media_roots"),
@@ -259,6 +260,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMS)
 def test_blocks_of_langchain(
     name: str, file: Path, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
@@ -323,5 +325,58 @@ def test_what_no_document_is_made_of(value: Any) -> None:
 
 def test_document_in_a_system_message(chat: ChatQwenVL) -> None:
     block = {"type": "file", "base64": TEXT, "mime_type": "application/pdf"}
-    with pytest.raises(UnsupportedContentError, match="picture in a message of the system"):
+    with pytest.raises(UnsupportedContentError, match="image in a message of the system"):
         chat.invoke([SystemMessage([block]), HumanMessage("?")])
+
+
+SMALL_PAGE = {"max_pixels": 300_000}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["model", "call", "block"])
+@pytest.mark.parametrize("server", ["dashscope", "vllm", "sglang"])
+def test_pixel_limits_hold_for_pages(way: str, server: Any) -> None:
+    model = "qwen3-vl-plus" if server == "dashscope" else "Qwen/Qwen3-VL-8B-Instruct"
+    block = {"type": "file", "base64": PDF, "mime_type": "application/pdf", "pages": "1-2"}
+    with Sandbox(server=server) as sandbox:
+        chat = ChatQwenVL(
+            model=model,
+            server=server,
+            base_url=sandbox.base_url,
+            api_key="sk-sandbox",
+            **(SMALL_PAGE if way == "model" else {}),
+        )
+        message = HumanMessage([block | (SMALL_PAGE if way == "block" else {}), "?"])
+        answer = chat.invoke([message], **(SMALL_PAGE if way == "call" else {}))
+    assert answer.usage_metadata is not None
+    each = count_image_tokens(*A4_AT_150, get_model_spec(model), max_pixels=300_000)
+    # The rest is text.
+    assert 0 <= answer.usage_metadata["input_tokens"] - 2 * each < 60
+    if server == "dashscope" and way != "call":
+        assert 0 <= chat.get_num_tokens_from_messages([message]) - 2 * each < 60
+
+
+@pytest.mark.parametrize("way", ["model", "block"])
+def test_pixel_limits_of_llama_index_hold_for_pages(way: str, qwen_vl_sandbox: Sandbox) -> None:
+    llm = QwenVL(
+        api_base=qwen_vl_sandbox.base_url,
+        api_key="sk-sandbox",
+        **(SMALL_PAGE if way == "model" else {}),
+    )
+    block = document_block(PDF, pages="1", **(SMALL_PAGE if way == "block" else {}))
+    response = llm.chat([ChatMessage([block, TextBlock(text="?")])])
+    each = count_image_tokens(*A4_AT_150, get_model_spec("qwen3-vl-plus"), max_pixels=300_000)
+    assert response.additional_kwargs["image_tokens"] == each
+
+
+def test_document_given_by_its_path_is_labeled_with_its_name(
+    file: Path, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
+) -> None:
+    chat.invoke([HumanMessage([{"type": "file", "url": file, "pages": "3"}, "?"])])
+    label, *_ = qwen_vl_sandbox.last_request.json["messages"][0]["content"]
+    assert label["text"] == 'Page 3 of 3 of "a.pdf":'
+    path = LocalFile(file, is_trusted=True)
+    assert prepared(path, title="report")[0].text == 'Page 1 of 3 of "report":'
+    long = count_tokens(Document(source=path), "qwen3-vl-plus", count_text=len)
+    short = count_tokens(Document(source=Inline(PDF)), "qwen3-vl-plus", count_text=len)
+    assert long - short == 3 * len(' of "a.pdf"')

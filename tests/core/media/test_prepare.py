@@ -168,19 +168,19 @@ def test_remote_address_is_passed_on_untouched(kind: Any, url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("https://", "no host"),
-        ("http:///cat.png", "no host"),
-        ("https://:443/cat.png", "no host"),
-        ("https:cat.png", "no host"),
-        ("oss://", "no bucket and key"),
-        ("oss://bucket", "no bucket and key"),
-        ("oss://bucket/", "no bucket and key"),
+        ("https://", "lacks a host"),
+        ("http:///cat.png", "lacks a host"),
+        ("https://:443/cat.png", "lacks a host"),
+        ("https:cat.png", "lacks a host"),
+        ("oss://", "lacks a bucket and key"),
+        ("oss://bucket", "lacks a bucket and key"),
+        ("oss://bucket/", "lacks a bucket and key"),
         (" https://example.com/cat.png", "whitespace"),
         ("https://example.com/cat.png\n", "whitespace"),
         ("oss://bucket/key ", "whitespace"),
-        ("ftp://example.com/cat.png", "no address that the service takes"),
-        ("file:///cat.png", "no address that the service takes"),
-        ("", "no address that the service takes"),
+        ("ftp://example.com/cat.png", "not a URL that the service takes"),
+        ("file:///cat.png", "not a URL that the service takes"),
+        ("", "not a URL that the service takes"),
     ],
 )
 @pytest.mark.parametrize("kind", [Image, Video])
@@ -217,17 +217,17 @@ def test_video_container_goes_out_under_its_own_type(
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(b"Dear reader", "text"), (b"%PDF-1.7", "a PDF document"), (WAV, "a sound"), (_png(), "png")],
+    [(b"Dear reader", "text"), (b"%PDF-1.7", "a PDF document"), (WAV, "audio"), (_png(), "png")],
 )
 def test_other_file_in_a_videos_place_is_named(data: bytes, words: str) -> None:
-    with pytest.raises(MediaFormatError, match=f"A video is wanted.*{words}"):
+    with pytest.raises(MediaFormatError, match=f"Expected a video.*{words}"):
         _prepared(Video(source=Inline(data)))
 
 
 def test_picture_object_in_a_videos_place_is_refused() -> None:
-    with pytest.raises(MediaFormatError, match="decoded picture") as caught:
+    with pytest.raises(MediaFormatError, match="decoded image") as caught:
         _prepared(Video(source=Pixels(PillowImage.new("RGB", (20, 20)))))
-    assert "list of pictures" in caught.value.remedy
+    assert "list of images" in caught.value.remedy
 
 
 def test_video_over_the_byte_limit_is_refused_with_both_remedies() -> None:
@@ -328,7 +328,7 @@ def test_sound_without_a_header_passes() -> None:
 def test_file_without_a_header_is_no_audio_whatever_is_stated(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"\x30\x82\x04\xa4\x02\x01\x00" * 99)
     source = LocalFile(tmp_path / "key", is_trusted=True)
-    with pytest.raises(MediaFormatError, match="A sound is wanted"):
+    with pytest.raises(MediaFormatError, match="Expected audio"):
         _prepared(Audio(source=source, format="pcm"), OMNI)
 
 
@@ -341,8 +341,8 @@ def test_mp3_that_begins_with_zeros_is_audio() -> None:
     ("source", "words"),
     [
         (Inline(b"la la la, sang the bird"), "looks like text"),
-        (Inline(_png()), "looks like a picture"),
-        (Pixels(PillowImage.new("L", (20, 20))), "a decoded picture"),
+        (Inline(_png()), "looks like an image"),
+        (Pixels(PillowImage.new("L", (20, 20))), "a decoded image"),
         (Inline(b"-----BEGIN PRIVATE KEY-----\nMIIE"), "looks like text"),
         (Inline(b"\x30\x82\x04\xa4\x02\x01\x00" * 99), "no kind of file"),
         (Inline("UklGR*"), "Wrong Base64"),
@@ -423,7 +423,7 @@ def test_pictures_are_counted_against_the_models_limit() -> None:
     parts = [Image(source=HTTPS, where=f"content[{number}]") for number in range(257)]
     prepare_media(_request(*parts[:256]))
     prepare_media(_request(*parts, model="qwen3.8-max"))
-    with pytest.raises(MediaTooLargeError, match="257 pictures; at most 256") as caught:
+    with pytest.raises(MediaTooLargeError, match="257 images; at most 256") as caught:
         prepare_media(_request(*parts))
     assert caught.value.where == "content[256]"
 
@@ -440,7 +440,7 @@ def test_inline_pictures_have_their_own_limit() -> None:
     parts = [Image(source=Inline(_png()), where=f"content[{n}]") for n in range(251)]
     request = _request(*parts[:MAX_INLINE_IMAGES], Image(source=HTTPS), model="qwen3.8-max")
     assert prepare_media(request) is not request
-    with pytest.raises(MediaTooLargeError, match="251 inline pictures; at most 250") as caught:
+    with pytest.raises(MediaTooLargeError, match="251 inline images; at most 250") as caught:
         prepare_media(_request(*parts, model="qwen3.8-max"))
     assert caught.value.where == "content[250]"
 
@@ -501,7 +501,9 @@ def test_to_json_safe_of_a_path_is_text_that_stays_trusted(tmp_path: Path) -> No
     os.utime(path, ns=(5, 7))
     text = to_json_safe(path, "image", WHERE)
     assert isinstance(text, LocalFileUrl)
-    assert text.endswith(f"#mtime_ns=7&size={CHELSEA.stat().st_size}")
+    # Its name alone, and what tells it from others.
+    size = CHELSEA.stat().st_size
+    assert text.startswith(f"file:///gr%C3%B6%C3%9Fe%20%231%3F.png#mtime_ns=7&size={size}&path=")
     assert to_source(text) == LocalFile(path, is_trusted=True)
     os.utime(path, ns=(5, 8))
     assert to_json_safe(path, "image", WHERE) != text
@@ -509,7 +511,9 @@ def test_to_json_safe_of_a_path_is_text_that_stays_trusted(tmp_path: Path) -> No
 
 def test_to_json_safe_of_a_missing_path_has_no_version(tmp_path: Path) -> None:
     path = tmp_path / "none.png"
-    assert to_json_safe(path, "image", WHERE) == path.as_uri()
+    text = to_json_safe(path, "image", WHERE)
+    assert str(text).startswith("file:///none.png#path=")
+    assert to_source(text) == LocalFile(path, is_trusted=True)
 
 
 @pytest.mark.parametrize("text", ["https://example.com/cat.png", "/etc/passwd", "iVBORw0KGgo="])
@@ -526,7 +530,7 @@ def test_to_json_safe_of_other_values_is_nothing(value: object) -> None:
     ("value", "kind", "words"),
     [
         (b"words", "image", "looks like text"),
-        (ROCKET.read_bytes(), "video", "looks like a picture"),
+        (ROCKET.read_bytes(), "video", "looks like an image"),
         (BIG_BUCK_BUNNY.read_bytes(), "image", "looks like a video"),
         (io.StringIO("words"), "image", "open as text"),
         (np.zeros((5, 20, 20, 3), dtype=np.uint8), "video", "array of pixels"),
@@ -542,7 +546,7 @@ def test_to_json_safe_obeys_the_policy_that_it_is_given() -> None:
     policy = MediaPolicy(max_inline_bytes=1_000, downscale_images=False)
     with pytest.raises(MediaTooLargeError):
         to_json_safe(ROCKET.read_bytes(), "image", WHERE, policy)
-    # Where pictures are shrunk, how long it will be is not known before the model is.
+    # Where images are shrunk, how long it will be is not known before the model is.
     assert to_json_safe(ROCKET.read_bytes(), "image", WHERE, replace(policy, downscale_images=None))
 
 

@@ -101,10 +101,10 @@ BROKEN: dict[str, tuple[ToolPart, dict[str, Any], str]] = {
         {},
         "image/avif cannot be shown: ",
     ),
-    "pixels of a decoded picture as a file": (
+    "pixels of a decoded image as a file": (
         File(source=Pixels(PillowImage.new("L", (20, 20))), media_type="text/csv"),
         {},
-        "text/csv cannot be shown: It looks like a decoded picture",
+        "text/csv cannot be shown: It looks like a decoded image",
     ),
     "empty file": (
         File(source=Inline(b""), media_type="text/csv"),
@@ -156,6 +156,7 @@ def test_error_is_raised_if_the_policy_says_so(name: str) -> None:
         _prepared(part, tool_media_errors="raise", **settings)
 
 
+@pytest.mark.filterwarnings("ignore:.* cannot be measured")
 def test_good_content_counts_and_is_sent_as_before() -> None:
     parts: list[ToolPart] = [
         Image(source=CAT),
@@ -190,7 +191,7 @@ def test_video_that_other_content_leaves_no_room_for_raises() -> None:
 
 
 def test_too_many_images_of_a_history_raise() -> None:
-    with pytest.raises(RequestTooLargeError, match="251 inline pictures"):
+    with pytest.raises(RequestTooLargeError, match="251 inline images"):
         _prepared(*[Image(source=Inline(b"x"))] * 251)
 
 

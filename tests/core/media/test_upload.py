@@ -31,6 +31,7 @@ from qwen_vl.errors import (
     MediaNotFoundError,
     MediaOptionError,
     MediaTooLargeError,
+    MissingExtraError,
     PermissionDeniedError,
     ServiceError,
     UnsupportedContentError,
@@ -39,6 +40,7 @@ from qwen_vl.media import prepare_media
 from qwen_vl.media.upload.cache import KEPT_SECONDS, UploadCache
 from qwen_vl.media.upload.send import UploadPolicy, WatchedFile, send_file
 from qwen_vl.reply import Reply
+from qwen_vl.request.build import build_connection, build_request
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.samples import BIG_BUCK_BUNNY
 from qwen_vl.settings import QwenVLSettings
@@ -172,7 +174,7 @@ def test_policy_holds_for_videos_that_say_nothing(
     turn = Turn(
         role="user", parts=(Video(source=WALK), Video(source=Url("https://a.example/b.mp4")))
     )
-    QwenVLClient(connection).ask(settings.make_request([turn]))
+    QwenVLClient(connection).ask(build_request(settings, [turn]))
     urls = [
         part["video_url"]["url"]
         for part in qwen_vl_sandbox.last_request.json["messages"][0]["content"]
@@ -193,7 +195,7 @@ async def test_asynchronous_client_does_the_same(
 def test_own_client_is_used(qwen_vl_sandbox: Sandbox, cache: Path) -> None:
     with openai.OpenAI(base_url=qwen_vl_sandbox.base_url, api_key=KEY) as own:
         settings = QwenVLSettings(openai_client=own)
-        QwenVLClient(settings.connection()).ask(question(WALK, cache))
+        QwenVLClient(build_connection(settings)).ask(question(WALK, cache))
     assert paths(qwen_vl_sandbox) == ["policy", "storage", "chat"]
 
 
@@ -332,7 +334,7 @@ def test_folder_of_the_user_is_the_default(
     QwenVLClient(connection).ask(question(WALK, cache=True))
     folder = cache_home / "qwen-vl" / "uploads"
     (entry,) = folder.glob("*.json")
-    assert orjson.loads(entry.read_bytes())["address"].startswith("oss://")
+    assert orjson.loads(entry.read_bytes())["url"].startswith("oss://")
     assert folder.stat().st_mode & 0o077 == 0
     assert all(KEY.encode() not in file.read_bytes() for file in folder.iterdir())
 
@@ -536,7 +538,7 @@ def test_storage_out_of_reach_is_an_error() -> None:
         send_file(policy, watched, "video/mp4")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"address": 7}', b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"url": 7}', b"\xff\xfe"])
 def test_damaged_entry_counts_as_none(
     content: bytes, ask: Callable[..., Reply], qwen_vl_sandbox: Sandbox, cache: Path
 ) -> None:
@@ -581,7 +583,7 @@ def test_missing_file(refused: Callable[..., Reply]) -> None:
 
 
 def test_what_is_no_video(refused: Callable[..., Reply]) -> None:
-    with pytest.raises(MediaFormatError, match="A video is wanted"):
+    with pytest.raises(MediaFormatError, match="Expected a video"):
         refused(Inline(b"%PDF-1.7 and so on"))
 
 
@@ -607,7 +609,7 @@ def test_broken_picture_beside_the_video(
     connection: Connection, qwen_vl_sandbox: Sandbox, cache: Path
 ) -> None:
     video = Video(source=WALK, video_mode="upload")
-    turn = Turn(role="user", parts=(video, Image(source=Inline(b"no picture"))))
+    turn = Turn(role="user", parts=(video, Image(source=Inline(b"no image"))))
     request = Request(model="qwen3-vl-plus", turns=(turn,), policy=MediaPolicy(upload_cache=cache))
     with pytest.raises(MediaFormatError):
         QwenVLClient(connection).ask(request)
@@ -669,3 +671,22 @@ def test_hash_is_that_of_what_was_read_since_the_beginning() -> None:
     while watched.read(3):
         pass
     assert watched.sha256 == hashlib.sha256(b"film").hexdigest()
+
+
+@pytest.mark.parametrize("package", ["filelock", "platformdirs", "tqdm"])
+def test_missing_extra_is_reported_before_anything_is_sent(
+    package: str,
+    ask: Callable[..., Reply],
+    qwen_vl_sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Python then finds no such module.
+    monkeypatch.setitem(sys.modules, package, None)
+    expected = (
+        'messages[0].content[0] is to be uploaded, which needs: pip install "qwen-vl[upload]"'
+    )
+    with pytest.raises(MissingExtraError) as caught:
+        ask()
+
+    assert str(caught.value) == expected
+    assert qwen_vl_sandbox.requests == []

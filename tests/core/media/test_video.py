@@ -41,10 +41,12 @@ from qwen_vl.errors import (
     UnsupportedContentError,
 )
 from qwen_vl.media import prepare_media
+from qwen_vl.media.encode import FRAME_JPEG_QUALITIES
 from qwen_vl.media.video import container, cut, reader
-from qwen_vl.media.video.frame_buffer import JPEG_QUALITIES, FrameBuffer
+from qwen_vl.media.video.frame_buffer import FrameBuffer
 from qwen_vl.media.video.probe import Clip, probe
 from qwen_vl.media.video.sampling import Span, make_schedule
+from qwen_vl.request.build import build_connection, build_request
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl.settings import QwenVLSettings
@@ -58,7 +60,7 @@ FRAMES = MediaPolicy(video_mode="frames")
 
 
 def _color(second: int) -> tuple[int, int, int]:
-    """A colour by which a frame tells its second."""
+    """A color by which a frame tells its second."""
     return 40 + second % 6 * 40, 40 + second // 6 % 6 * 40, 60 + second // 36 * 120
 
 
@@ -66,7 +68,7 @@ def _second(color: Sequence[int]) -> int:
     distances = [
         sum(abs(a - b) for a, b in zip(color, _color(second), strict=True)) for second in range(72)
     ]
-    assert min(distances) < 30, f"{color} is no second's colour"
+    assert min(distances) < 30, f"{color} is not a second's color"
     return distances.index(min(distances))
 
 
@@ -82,7 +84,7 @@ def _film(  # noqa: PLR0913 - each is what one test is about.
     sound_seconds: float = 0,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Film a plain colour that changes every second."""
+    """Film a plain color that changes every second."""
     if times is None:
         times = [number / rate for number in range(round(rate * seconds))]
     with av.open(str(path), "w", options=options or {}) as film:
@@ -154,6 +156,7 @@ def _seconds(video: Any) -> list[int]:
 # Which frames
 
 
+@pytest.mark.slow
 def test_minute_gives_the_frames_of_the_worked_example(minute: Path) -> None:
     sent = _sent(Video(source=_file(minute), where=WHERE))
     images = _images(sent)
@@ -178,6 +181,7 @@ def test_frames_are_those_of_the_rule(fps: float, seconds: float, n_frames: int)
     assert [round(time * rate) for time in times] == indices
 
 
+@pytest.mark.slow
 def test_span_begins_and_ends_where_it_is_told_to(minute: Path) -> None:
     sent = _sent(Video(source=_file(minute), start=30, end=40, fps=1, where=WHERE))
 
@@ -194,6 +198,7 @@ def test_span_may_be_open_at_one_side(
     assert _seconds(sent) == [seconds + n // 2 for n in range(6)]
 
 
+@pytest.mark.slow
 def test_far_frames_are_sought_and_near_ones_decoded_through(
     minute: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,7 +341,7 @@ def test_sound_alone_is_refused(tmp_path: Path) -> None:
     with av.open(str(path), "w") as film:
         _add_silence(film, film.add_stream("aac", rate=8000), 3)
 
-    with pytest.raises(MediaFormatError, match="no moving pictures in it: audio is all") as caught:
+    with pytest.raises(MediaFormatError, match="no moving images: audio is all") as caught:
         _sent(Video(source=_file(path), where=WHERE))
     assert caught.value.where == WHERE
 
@@ -421,6 +426,7 @@ def test_auto_sends_whole_what_fits() -> None:
     assert base64.b64decode(sent.source.url.partition(",")[2]) == BIG_BUCK_BUNNY.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "policy",
     [
@@ -435,6 +441,7 @@ def test_auto_cuts_what_does_not_fit(policy: MediaPolicy) -> None:
     assert sum(len(frame.url) for frame in sent.source.frames) * 3 / 4 <= 1_000_000 * 1.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bytes", "base64", "data", "open"])
 def test_any_source_can_be_cut(kind: str) -> None:
     data = BIG_BUCK_BUNNY.read_bytes()
@@ -456,7 +463,7 @@ def test_any_source_can_be_cut(kind: str) -> None:
 def test_pipe_is_not_cut() -> None:
     pipe = io.BytesIO(BIG_BUCK_BUNNY.read_bytes())
     pipe.seekable = lambda: False  # type: ignore[method-assign]
-    with pytest.raises(MediaAccessError, match="read but once"):
+    with pytest.raises(MediaAccessError, match="read only once"):
         _sent(Video(source=OpenFile(pipe), where=WHERE))
 
 
@@ -485,7 +492,7 @@ def test_address_cannot_be_cut(options: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedContentError, match=next(iter(options))) as caught:
         _sent(Video(source=Url("https://example.com/a.mp4"), where=WHERE, **options))
     assert caught.value.where == WHERE
-    assert "address" in str(caught.value)
+    assert "URL" in str(caught.value)
 
 
 def test_list_of_frames_cannot_be_cut() -> None:
@@ -559,12 +566,12 @@ def test_quality_falls_before_frames_are_left_out() -> None:
     for number in range(16):
         whole.add(number, _noise(number))
     n_bytes = sum(map(len, whole.files.values()))
-    assert whole.quality == JPEG_QUALITIES[0]
+    assert whole.quality == FRAME_JPEG_QUALITIES[0]
 
     tight = FrameBuffer(16, n_bytes * 3 // 4, 10**9, WHERE)
     for number in range(16):
         tight.add(number, _noise(number))
-    assert tight.quality in JPEG_QUALITIES[1:]
+    assert tight.quality in FRAME_JPEG_QUALITIES[1:]
     assert list(tight.files) == list(range(16))
     assert sum(map(len, tight.files.values())) <= n_bytes * 3 // 4
 
@@ -572,7 +579,7 @@ def test_quality_falls_before_frames_are_left_out() -> None:
     for number in range(16):
         if thin.wants(number):
             thin.add(number, _noise(number))
-    assert (thin.quality, thin.every) == (JPEG_QUALITIES[-1], 2)
+    assert (thin.quality, thin.every) == (FRAME_JPEG_QUALITIES[-1], 2)
     assert list(thin.files) == list(range(0, 16, 2))
     assert sum(map(len, thin.files.values())) <= n_bytes // 3
 
@@ -584,6 +591,7 @@ def test_album_of_four_that_does_not_fit_is_refused() -> None:
     assert caught.value.where == WHERE
 
 
+@pytest.mark.slow
 def test_left_out_frames_are_told_and_the_times_stay_right(minute: Path) -> None:
     policy = MediaPolicy(video_mode="frames", max_total_inline_bytes=700_000)
     with pytest.warns(UserWarning, match=r"60 of 120 frames are sent"):
@@ -601,14 +609,15 @@ def test_no_more_frames_are_taken_than_pictures_go_into_a_request(
     video = Video(source=_file(path), fps=5, where=WHERE)
     settings = QwenVLSettings(base_url=qwen_vl_sandbox.base_url, api_key="sk", video_mode="frames")
     turn = Turn(role="user", parts=(image, video, Text(text="What happens?")))
-    # 300 frames and a picture do not go into 250: every second frame is taken.
-    with pytest.warns(UserWarning, match=r"content\[0\]: 150 of 300 frames .* 250 pictures"):
-        QwenVLClient(settings.connection()).ask(settings.make_request([turn]))
+    # 300 frames and an image do not go into 250: every second frame is taken.
+    with pytest.warns(UserWarning, match=r"content\[0\]: 150 of 300 frames .* 250 images"):
+        QwenVLClient(build_connection(settings)).ask(build_request(settings, [turn]))
     sent = qwen_vl_sandbox.last_request.json["messages"][0]["content"][1]
     assert len(sent["video"]) == 150
     assert sent["fps"] == 2.5
 
 
+@pytest.mark.slow
 def test_two_videos_share_what_the_request_has_left() -> None:
     video = Video(source=_file(BIG_BUCK_BUNNY), video_mode="frames", where=WHERE)
     turn = Turn(role="user", parts=(video, video, Image(source=_file(CHELSEA))))
@@ -617,11 +626,12 @@ def test_two_videos_share_what_the_request_has_left() -> None:
         prepare_media(Request(model=MODEL, turns=(turn,), policy=policy)).turns[0].parts
     )
     sizes = [sum(len(frame.url) for frame in part.source.frames) for part in (first, second)]
-    # The picture has its 240,512 bytes first; of the rest each has half.
+    # The image has its 240,512 bytes first; of the rest each has half.
     assert all(0 < size * 3 / 4 <= 800_000 * 1.01 for size in sizes)
     assert len(first.source.frames) == len(second.source.frames) == 10
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_film(minute: Path) -> None:
     """The raw frames are 750 MB at their own size, 220 MB at that of the model."""
     program = textwrap.dedent(
@@ -650,11 +660,14 @@ def test_memory_does_not_grow_with_the_film(minute: Path) -> None:
 # At the endpoint
 
 
+@pytest.mark.slow
 def test_sandbox_takes_the_frames_and_counts_alike(minute: Path, qwen_vl_sandbox: Sandbox) -> None:
     video = Video(source=_file(minute), video_mode="frames", where=WHERE)
     settings = QwenVLSettings(base_url=qwen_vl_sandbox.base_url, api_key="sk-sandbox")
-    request = settings.make_request([Turn(role="user", parts=(video, Text(text="What happens?")))])
-    reply = QwenVLClient(settings.connection()).ask(request)
+    request = build_request(
+        settings, [Turn(role="user", parts=(video, Text(text="What happens?")))]
+    )
+    reply = QwenVLClient(build_connection(settings)).ask(request)
 
     assert reply.usage is not None
     assert reply.usage.video_tokens == count_tokens(video, MODEL) == 35_642
@@ -674,10 +687,11 @@ async def test_loop_runs_on_while_frames_are_taken(
     settings = QwenVLSettings(
         video_mode="frames", fps=0.2, api_key="sk-sandbox", base_url=qwen_vl_sandbox.base_url
     )
-    request = settings.make_request(
-        [Turn(role="user", parts=(Video(source=_file(minute)), Text(text="What happens?")))]
+    request = build_request(
+        settings,
+        [Turn(role="user", parts=(Video(source=_file(minute)), Text(text="What happens?")))],
     )
-    await AsyncQwenVLClient(settings.connection()).ask(request)
+    await AsyncQwenVLClient(build_connection(settings)).ask(request)
     assert threads
     assert threading.main_thread() not in threads
 
@@ -687,16 +701,17 @@ async def test_loop_runs_on_while_frames_are_taken(
 
 def test_settings_and_calls_say_how_to_cut() -> None:
     settings = QwenVLSettings(video_mode="frames", max_frames=16, api_key="sk-x")
-    policy = settings.make_request([]).policy
+    policy = build_request(settings, []).policy
     assert (policy.video_mode, policy.max_frames) == ("frames", 16)
-    policy = settings.make_request([], video_mode="auto", max_frames=None).policy
+    policy = build_request(settings, [], video_mode="auto", max_frames=None).policy
     assert (policy.video_mode, policy.max_frames) == ("auto", None)
-    assert "max_frames" not in settings.make_request([]).parameters
+    assert "max_frames" not in build_request(settings, []).parameters
 
 
 # Counting
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "options"),
     [

@@ -1,4 +1,4 @@
-"""Reading pictures and PDF pages one after another."""
+"""Reading images and PDF pages one after another."""
 
 import asyncio
 import io
@@ -124,7 +124,7 @@ def test_sources(make_reader: MakeReader, read: Read, give: Callable[[Path], Any
     ("source", "name"),
     [
         (b"", "bytes"),
-        (PillowImage.new("RGB", (20, 20)), "a decoded picture"),
+        (PillowImage.new("RGB", (20, 20)), "a decoded image"),
     ],
 )
 def test_name_of_what_has_none(make_reader: MakeReader, source: Any, name: str) -> None:
@@ -218,7 +218,8 @@ async def test_several_pages_are_read_at_the_same_time(
 ) -> None:
     """The first answer is the slowest: the others wait for it, in order."""
     qwen_vl_sandbox.fail(latency=1.0, times=1)
-    pages = make_reader(max_concurrency=3).aread([pdf])
+    # Small pages, so that rendering takes but a fraction of that time.
+    pages = make_reader(max_concurrency=3, dpi=36).aread([pdf])
     first = await anext(pages)
     # The others were asked for before the first came.
     assert len(qwen_vl_sandbox.requests) == 3
@@ -295,7 +296,7 @@ def test_folders_bind_files(make_reader: MakeReader, read: Read, pdf: Path) -> N
         ({}, {"max_concurrency": 0}, "max_concurrency is 0"),
         ({}, {"task": "read"}, "ocr_task is 'read'"),
         ({}, {"result_schema": {"total": ""}}, "ocr_task is 'text_recognition'"),
-        ({"model": "qwen3-vl-plus", "protocol": "native"}, {}, "Ask qwen-vl-ocr"),
+        ({"model": "qwen3-vl-plus", "protocol": "native"}, {}, "Use qwen-vl-ocr"),
     ],
 )
 def test_task_that_cannot_be_asked_for_is_told_at_once(

@@ -9,7 +9,7 @@ from qwen_vl.errors import AnswerFormatError
 from qwen_vl.ocr.results import OcrResult, OcrWord, read_ocr_result, to_corners
 
 # An answer of qwen-vl-ocr that was published (2025-11): the text counts in thousandths of the
-# picture's sides, the result beside it in pixels.
+# image's sides, the result beside it in pixels.
 TEXT = """```json
 [
         {"rotate_rect": [236, 254, 115, 299, 90], "text": "OpenAI 兼容"},
@@ -116,13 +116,13 @@ def test_picture_without_a_line() -> None:
 @pytest.mark.parametrize(
     ("text", "beside", "problem"),
     [
-        ("I see a cat.", None, "no list of lines"),
-        ('["a"]', None, "no list of lines"),
-        ('```json\n[{"rotate_rect": [1, 2', None, "no list of lines"),
+        ("I see a cat.", None, "not a list of lines"),
+        ('["a"]', None, "not a list of lines"),
+        ('```json\n[{"rotate_rect": [1, 2', None, "not a list of lines"),
         ('[{"text": "a"}]', None, "without its place"),
         ('[{"text": "a", "rotate_rect": [1, 2, 3]}]', None, "not 5 numbers"),
         ('[{"text": "a", "location": [1, 2, 3, "4", 5, 6, 7, 8]}]', None, "not 8 numbers"),
-        ("", {"words_info": ["a"]}, "no list of lines"),
+        ("", {"words_info": ["a"]}, "not a list of lines"),
     ],
 )
 def test_lines_that_are_none(text: str, beside: Any, problem: str) -> None:
@@ -153,7 +153,7 @@ def test_values(text: str, beside: Any) -> None:
 
 @pytest.mark.parametrize("text", ["total: 12", "[1]", '```json\n{"total": "1', ""])
 def test_values_that_are_none(text: str) -> None:
-    with pytest.raises(AnswerFormatError, match="no JSON object"):
+    with pytest.raises(AnswerFormatError, match="not a JSON object"):
         read_ocr_result("key_information_extraction", text)
 
 

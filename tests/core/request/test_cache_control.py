@@ -8,6 +8,7 @@ import pytest
 
 from qwen_vl.content import Document, Image, Inline, Text, ToolResult, Turn, Url, Video
 from qwen_vl.errors import UnsupportedContentError
+from qwen_vl.request.build import build_request
 from qwen_vl.request.cache_control import resolve_cache_control
 from qwen_vl.settings import QwenVLSettings
 
@@ -31,7 +32,7 @@ MAKERS: list[Callable[[Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize("make", MAKERS, ids=["text", "picture", "video", "document"])
+@pytest.mark.parametrize("make", MAKERS, ids=["text", "image", "video", "document"])
 @pytest.mark.parametrize("mark", [MARK, {"type": "ephemeral", "ttl": "5m"}])
 def test_kind_that_there_is(make: Callable[[Any], Any], mark: Any) -> None:
     with warnings.catch_warnings():
@@ -58,9 +59,9 @@ def test_unknown_option_is_told_and_not_sent() -> None:
 
 
 @pytest.mark.parametrize("mark", [{"type": "persistent"}, {}, "ephemeral"])
-@pytest.mark.parametrize("make", MAKERS, ids=["text", "picture", "video", "document"])
+@pytest.mark.parametrize("make", MAKERS, ids=["text", "image", "video", "document"])
 def test_kind_that_there_is_not(make: Callable[[Any], Any], mark: Any) -> None:
-    with pytest.raises(UnsupportedContentError, match="There is one"):
+    with pytest.raises(UnsupportedContentError, match=r"Only .* is supported"):
         resolve_cache_control([turn(make(mark))])
 
 
@@ -79,7 +80,7 @@ def test_four_markers_and_no_more() -> None:
 def test_text_of_a_tool_s_result_takes_no_marker() -> None:
     image = Image(source=ADDRESS, cache_control=MARK)
     result = ToolResult(tool_call_id="1", parts=(marked(MARK), image))
-    with pytest.warns(UserWarning, match="no place in the text of a tool's result"):
+    with pytest.warns(UserWarning, match="not supported in a tool result's text"):
         (settled,) = resolve_cache_control([turn(result, role="tool")])
     assert settled.parts == (ToolResult(tool_call_id="1", parts=(marked(None), image)),)
 
@@ -87,4 +88,4 @@ def test_text_of_a_tool_s_result_takes_no_marker() -> None:
 def test_servers_of_one_s_own_have_limits_of_their_own() -> None:
     settings = QwenVLSettings(server="vllm", base_url="http://localhost:8000/v1")
     turns = (turn(*[marked({"type": "persistent"})] * 5),)
-    assert settings.make_request(turns).turns == turns
+    assert build_request(settings, turns).turns == turns

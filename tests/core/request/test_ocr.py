@@ -18,6 +18,7 @@ from llama_index.llms.qwen_vl import to_ocr_result as to_llama_ocr_result
 from qwen_vl.content import Image, Text, Turn, Url
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.ocr.results import OcrResult, OcrWord
+from qwen_vl.request.build import build_request
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl_sandbox import Sandbox
 
@@ -142,7 +143,7 @@ def test_other_protocol_is_told_in_words(
 
 def expected(task: Any, asked: Any, *, in_pixels: bool) -> OcrResult:
     """What the sandbox finds in a picture of 64x48 pixels."""
-    words = "sandbox, not a model; received PNG 64x48, mean colour #808080 (grey), 6 tokens"
+    words = "sandbox, not a model; received PNG 64x48, mean color #808080 (gray), 6 tokens"
     match task:
         case "advanced_recognition":
             return read_words(words, in_pixels=in_pixels)
@@ -195,7 +196,7 @@ def test_servers_of_one_s_own_are_told_in_words(server: Any) -> None:
         ocr_task="formula_recognition",
     )
     image = Image(source=Url("https://e.org/1.png"))
-    request = settings.make_request([Turn(role="user", parts=(image,))])
+    request = build_request(settings, [Turn(role="user", parts=(image,))])
     assert request.turns[0].parts == (image, Text(text=FORMULAS))
     assert "ocr_options" not in request.parameters
 
@@ -207,7 +208,7 @@ def test_prompt_goes_to_the_last_question() -> None:
         Turn(role="assistant", parts=(Text(text="I see."),)),
         Turn(role="user", parts=(Text(text="And this:"), second)),
     )
-    request = QwenVLSettings().make_request(turns, ocr_task="multi_lan")
+    request = build_request(QwenVLSettings(), turns, ocr_task="multi_lan")
     assert request.turns[:2] == turns[:2]
     assert request.turns[2].parts == (Text(text=TEXT), Text(text="And this:"), second)
 
@@ -221,19 +222,19 @@ def test_model_s_own_task_holds_until_a_call_says_otherwise() -> None:
     )
     turn = Turn(role="user", parts=(Text(text="?"),))
     config = {"task_config": {"result_schema": {"total": ""}}}
-    assert settings.make_request([turn]).parameters["ocr_options"] == {
+    assert build_request(settings, [turn]).parameters["ocr_options"] == {
         "task": "key_information_extraction",
         **config,
     }
-    other = settings.make_request([turn], ocr_task="table_parsing", result_schema=None)
+    other = build_request(settings, [turn], ocr_task="table_parsing", result_schema=None)
     assert other.parameters["ocr_options"] == {"task": "table_parsing"}
-    none = settings.make_request([turn], ocr_task=None, result_schema=None)
+    none = build_request(settings, [turn], ocr_task=None, result_schema=None)
     assert "ocr_options" not in none.parameters
 
 
 def test_newest_ocr_model_has_the_tasks_too() -> None:
     settings = QwenVLSettings(model="qwen3.5-ocr", protocol="native", ocr_task="table_parsing")
-    request = settings.make_request([Turn(role="user", parts=())])
+    request = build_request(settings, [Turn(role="user", parts=())])
     assert request.parameters == {"ocr_options": {"task": "table_parsing"}}
 
 
@@ -243,7 +244,7 @@ VALUE_TASK = "key_information_extraction"
 @pytest.mark.parametrize(
     ("fields", "call", "problem"),
     [
-        ({}, {"ocr_task": "table_parsing"}, "qwen3-vl-plus has no OCR tasks.*Ask qwen-vl-ocr"),
+        ({}, {"ocr_task": "table_parsing"}, "qwen3-vl-plus has no OCR tasks.*Use qwen-vl-ocr"),
         ({"model": "qwen-vl-ocr"}, {"ocr_task": "read"}, "ocr_task is 'read'; it must be one of"),
         ({}, {"result_schema": {"a": ""}}, "belongs to ocr_task='key_information_extraction'"),
         (
@@ -278,19 +279,19 @@ def test_what_does_not_go_together(
 ) -> None:
     settings = QwenVLSettings(protocol="native", **fields)
     with pytest.raises(ConfigurationError, match=problem):
-        settings.make_request([Turn(role="user", parts=(Text(text="?"),))], **call)
+        build_request(settings, [Turn(role="user", parts=(Text(text="?"),))], **call)
 
 
 def test_prompt_needs_somebody_who_asks() -> None:
     with pytest.raises(ConfigurationError, match="needs a user message"):
-        QwenVLSettings().make_request([], ocr_task="multi_lan")
+        build_request(QwenVLSettings(), [], ocr_task="multi_lan")
 
 
 def test_schema_that_is_no_json_is_refused() -> None:
     turn = Turn(role="user", parts=())
     with pytest.raises(ConfigurationError, match="result_schema cannot be written as JSON"):
-        QwenVLSettings().make_request(
-            [turn], ocr_task=VALUE_TASK, result_schema={"total": object()}
+        build_request(
+            QwenVLSettings(), [turn], ocr_task=VALUE_TASK, result_schema={"total": object()}
         )
 
 

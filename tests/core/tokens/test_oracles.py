@@ -6,6 +6,7 @@ These need `pip install --group oracles`: several GB, so that `make test` goes w
 import math
 from typing import Any
 
+import orjson
 import pytest
 
 from qwen_vl.specs.models import get_model_spec
@@ -16,6 +17,7 @@ from qwen_vl.tokens.self_hosted import (
     sample_self_hosted_frames,
     write_timestamps,
 )
+from token_reference import IMAGE_LIMITS, PATCHES, PATH, VIDEO_LIMITS, compute, to_size
 
 REASON = "needs: pip install --group oracles"
 torch = pytest.importorskip("torch", reason=REASON)
@@ -27,10 +29,6 @@ qwen_vl_utils = pytest.importorskip("qwen_vl_utils", reason=REASON)
 # Only what they warn of is theirs.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-PATCHES = {"qwen2_5_vl": 14, "qwen3_vl": 16}
-# What the checkpoints' own settings say; the classes have other ones.
-IMAGE_LIMITS = {"qwen2_5_vl": (3_136, 12_845_056), "qwen3_vl": (65_536, 16_777_216)}
-VIDEO_LIMITS = {"qwen2_5_vl": (3_136, 12_845_056), "qwen3_vl": (4_096, 25_165_824)}
 SIZES = [
     *((1, 1), (11, 11), (28, 28), (42, 70), (48, 80), (98, 126), (112, 144), (224, 224)),
     *((320, 240), (640, 480), (451, 300), (600, 400), (689, 487), (1000, 1000), (1280, 720)),
@@ -52,7 +50,7 @@ def family(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="module")
 def image_processor(family: str) -> Any:
     return transformers.Qwen2VLImageProcessor(
-        patch_size=PATCHES[family], size=_as_size(IMAGE_LIMITS[family])
+        patch_size=PATCHES[family], size=to_size(IMAGE_LIMITS[family])
     )
 
 
@@ -62,11 +60,7 @@ def video_processor(family: str) -> Any:
         "qwen2_5_vl": transformers.Qwen2VLVideoProcessor,
         "qwen3_vl": transformers.Qwen3VLVideoProcessor,
     }
-    return kinds[family](patch_size=PATCHES[family], size=_as_size(VIDEO_LIMITS[family]))
-
-
-def _as_size(limits: tuple[int, int]) -> dict[str, int]:
-    return {"shortest_edge": limits[0], "longest_edge": limits[1]}
+    return kinds[family](patch_size=PATCHES[family], size=to_size(VIDEO_LIMITS[family]))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -132,3 +126,38 @@ def test_service_s_pictures_are_sized_as_qwen_vl_utils_sizes_them(
     )
 
     assert resize_image(width, height, spec) == (scaled_width, high)
+
+
+@pytest.mark.timeout(600)
+def test_frozen_figures_are_those_of_transformers() -> None:
+    frozen = orjson.loads(PATH.read_bytes())
+    made = orjson.loads(orjson.dumps(compute()))
+
+    for name in ("images", "files", "lists"):
+        assert made[name] == frozen[name]
+
+
+@pytest.mark.parametrize("size", [(640, 480), (64, 48), (4000, 3000)], ids=str)
+def test_size_says_what_min_and_max_pixels_said(
+    size: tuple[int, int], family: Any, image_processor: Any
+) -> None:
+    image = torch.zeros((3, size[1], size[0]), dtype=torch.uint8)
+
+    def grid(**options: Any) -> list[int]:
+        made = image_processor(images=[image], return_tensors="pt", **options)
+        result: list[int] = made["image_grid_thw"][0].tolist()
+        return result
+
+    low, _ = IMAGE_LIMITS[family]
+    assert grid(max_pixels=200_000) == grid(size=to_size((low, 200_000)))
+    assert grid(max_pixels=2_000) == grid(size=to_size((low, 2_000)))
+
+
+@pytest.mark.parametrize("fps", [8, 23.976, 24, 25, 29.97, 30, 60])
+def test_as_many_frames_are_sampled_as_transformers_samples(fps: float) -> None:
+    processor = transformers.Qwen2VLVideoProcessor(patch_size=14)
+    for n_frames in range(2, 1_500):
+        metadata = transformers.video_utils.VideoMetadata(total_num_frames=n_frames, fps=fps)
+        theirs = processor.sample_frames(metadata, fps=2.0).tolist()
+
+        assert len(sample_self_hosted_frames(n_frames, fps, "qwen2_5_vl")) == len(theirs)

@@ -1,6 +1,6 @@
 """The rule of self-hosted servers, row by row against what their processors were seen to do.
 
-`self_hosted_token_table.json` holds what the processors of transformers 5.19.0 made of pictures
+`self_hosted_token_table.json` holds what the processors of transformers 5.19.0 made of images
 and videos; four videos were sized by their function alone (`by`). Its notes say more.
 """
 
@@ -298,7 +298,11 @@ def test_one_frame_is_enough_for_qwen2_5_alone() -> None:
         ({"min_pixels": 0}, MediaOptionError, "min_pixels is 0"),
         ({"max_pixels": 1e6}, MediaOptionError, "max_pixels is 1000000.0"),
         ({"max_pixels": True}, MediaOptionError, "max_pixels is True"),
-        ({"max_pixels": 100}, MediaOptionError, "at most max_pixels, which is 100"),
+        (
+            {"min_pixels": 200, "max_pixels": 100},
+            MediaOptionError,
+            "min_pixels is 200; it must be at most max_pixels, which is 100",
+        ),
         ({"family": "qwen9"}, ConfigurationError, "Known are qwen2_5_vl, qwen3_vl"),
     ],
 )

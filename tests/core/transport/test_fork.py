@@ -28,9 +28,13 @@ from qwen_vl.errors import ConfigurationError
 from qwen_vl.media import pdf as pdf_module
 from qwen_vl.process_local import ProcessLocal, current_process
 from qwen_vl.request.types import Request
-from qwen_vl.transport import http
+from qwen_vl.transport import connections, http
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork"),
+    # Each waits for its child to end.
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture
@@ -71,6 +75,23 @@ def test_child_opens_a_connection_of_its_own(connection: Connection, stream: boo
     assert childs != parents
     # The parent's is still open, and still its own.
     assert ask(client, "after", stream=stream) == ["after", parents]
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_child_makes_no_tls_context_for_plain_http(connection: Connection, way: str) -> None:
+    # OpenSSL's locks may be held for ever there.
+    ask(QwenVLClient(connection), "before")
+
+    def ask_without_openssl() -> str:
+        def refuse(*args: object, **kwargs: object) -> None:
+            raise AssertionError("a TLS context was made")
+
+        ssl.SSLContext = refuse  # type: ignore[assignment, misc]
+        if way == "sync":
+            return ask(QwenVLClient(connection), "in the child")[0]
+        return asyncio.run(ask_async(AsyncQwenVLClient(connection), "in the child"))[0]
+
+    assert in_child(ask_without_openssl) == "in the child"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -158,7 +179,9 @@ def test_locks_that_were_held_at_the_fork_do_not_stop_the_child(
         held.enter_context(client._state.get().opening)
         transport = client._state.get().transport
         assert isinstance(transport, http.HttpTransport)
-        held.enter_context(transport._pool._choosing)
+        pooled = transport._client._transport
+        assert isinstance(pooled, connections.PooledTransport)
+        held.enter_context(pooled.slots._choosing)
         held.enter_context(pdf_module._in_use.get())
         answers = in_child(ask_all_ways)
 
@@ -311,21 +334,21 @@ def tls_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     certificate = tmp_path / "server.pem"
     make_certificate(certificate)
     context = ProcessLocal(lambda: ssl.create_default_context(cafile=certificate))
-    monkeypatch.setattr(http, "_tls_context", context)
+    monkeypatch.setattr(connections, "_tls_context", context)
     with forked.serve(str(certificate)) as port:
         yield f"https://localhost:{port}/v1"
 
 
 def test_child_says_nothing_on_the_parents_tls_connections(tls_url: str) -> None:
     clients = [QwenVLClient(Connection(base_url=tls_url, api_key=SecretStr("sk")))]
-    context = id(http.tls_context())
+    context = id(connections.tls_context())
     _, parents = ask(clients[0], "before")
 
     def use_and_free() -> list[Any]:
         answered = ask(clients[0], "in the child")
         clients.clear()
         gc.collect()
-        return [*answered, id(http.tls_context()) == context]
+        return [*answered, id(connections.tls_context()) == context]
 
     answered, childs, is_inherited = in_child(use_and_free)
     assert (answered, is_inherited) == ("in the child", False)

@@ -20,16 +20,17 @@ from qwen_vl.content import DataUrl, Image, Inline, Text, Turn, Url
 from qwen_vl.errors import (
     APIConnectionError,
     APITimeoutError,
-    AuthenticationError,
     InvalidRequestError,
     PartialResponseError,
     RateLimitError,
+    ServerError,
 )
 from qwen_vl.process_local import ProcessLocal
 from qwen_vl.reply import Reply
+from qwen_vl.request.build import build_connection
 from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.transport import http
+from qwen_vl.transport import connections
 from qwen_vl.transport.http import AsyncHttpTransport, HttpTransport
 from qwen_vl.transport.retries import is_retryable, retry_delay
 from qwen_vl.wire.body import Attachment, Body
@@ -53,13 +54,13 @@ def ask(request: pytest.FixtureRequest, qwen_vl_sandbox: Sandbox) -> Iterator[As
             yield lambda asked: asyncio.run(AsyncQwenVLClient(connection).ask(asked))
         case "sdk":
             with openai.OpenAI(**options) as client:
-                yield QwenVLClient(QwenVLSettings(openai_client=client).connection()).ask
+                yield QwenVLClient(build_connection(QwenVLSettings(openai_client=client))).ask
         case "async sdk":
 
             async def ask_own(asked: Request) -> Reply:
                 async with openai.AsyncOpenAI(**options) as client:
                     settings = QwenVLSettings(async_openai_client=client)
-                    return await AsyncQwenVLClient(settings.connection()).ask(asked)
+                    return await AsyncQwenVLClient(build_connection(settings)).ask(asked)
 
             yield lambda asked: asyncio.run(ask_own(asked))
 
@@ -131,8 +132,6 @@ def test_connection_that_is_cut_in_mid_stream(ask: Ask, qwen_vl_sandbox: Sandbox
     [
         ("http://127.0.0.1:9/v1", "cannot be reached"),
         ("https://127.0.0.1:9/v1", "cannot be reached"),
-        ("127.0.0.1:9/v1", "http"),
-        ("ftp://127.0.0.1/v1", "unsupported protocol"),
     ],
 )
 def test_address_that_nobody_answers(base_url: str, reported: str) -> None:
@@ -155,25 +154,11 @@ async def test_certificate_that_nobody_has_signed(tmp_path: Path) -> None:
             await AsyncQwenVLClient(connection).ask(question())
 
 
-async def test_redirect_takes_the_body_along_and_not_the_key(qwen_vl_sandbox: Sandbox) -> None:
-    answer = f"HTTP/1.1 307 Moved\r\nlocation: {qwen_vl_sandbox.base_url}/chat/completions\r\n"
-
-    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        await reader.readexactly(length)
-        writer.write(f"{answer}content-length: 0\r\n\r\n".encode())
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(redirect, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    connection = Connection(base_url=f"http://127.0.0.1:{port}/v1", api_key=SecretStr("sk"))
-    async with server:
-        with pytest.raises(AuthenticationError):
-            await AsyncQwenVLClient(connection).ask(question(noise=600))
-    assert "authorization" not in qwen_vl_sandbox.last_request.headers
-    assert len(qwen_vl_sandbox.last_request.body) > 1_400_000
+def find_pooled(transport: object) -> connections.AsyncPooledTransport:
+    assert isinstance(transport, AsyncHttpTransport)
+    pooled = transport._client._transport
+    assert isinstance(pooled, connections.AsyncPooledTransport)
+    return pooled
 
 
 async def test_requests_at_once_are_spread_and_their_connections_kept(
@@ -184,24 +169,47 @@ async def test_requests_at_once_are_spread_and_their_connections_kept(
     for _ in range(2):
         await asyncio.gather(*(client.ask(question()) for _ in range(20)))
     await client.ask(question())
-    transport = await client._transport()
-    assert isinstance(transport, AsyncHttpTransport)
-    clients = transport._pool
-    assert clients.n_leased == [0] * 5
-    assert [len(c._transport._pool.connections) for c in clients.clients] == [4] * 5
+    pooled = find_pooled(await client._transport())
+    assert pooled.slots.n_taken == [0] * 3
+    assert [len(pool._pool.connections) for pool in pooled.slots.pools] == [8, 8, 4]
 
 
 async def test_stream_keeps_its_seat_until_it_is_closed(qwen_vl_sandbox: Sandbox) -> None:
     connection = Connection(base_url=qwen_vl_sandbox.base_url, api_key=SecretStr("sk-sandbox"))
     client = AsyncQwenVLClient(connection)
-    streams = [client.stream(question(stream=True)) for _ in range(20)]
+    streams = [client.stream(question(stream=True)) for _ in range(10)]
     for stream in streams:
         await anext(stream)
-    transport = await client._transport()
-    assert transport._pool.n_leased == [4] * 5
+    pooled = find_pooled(await client._transport())
+    assert pooled.slots.n_taken == [8, 2]
     for stream in streams:
         await stream.aclose()
-    assert transport._pool.n_leased == [0] * 5
+    assert pooled.slots.n_taken == [0, 0]
+
+
+async def test_slots_are_freed_on_errors_and_cancelled_calls(qwen_vl_sandbox: Sandbox) -> None:
+    connection = Connection(
+        base_url=qwen_vl_sandbox.base_url, api_key=SecretStr("sk-sandbox"), max_retries=0
+    )
+    client = AsyncQwenVLClient(connection)
+    qwen_vl_sandbox.fail(status=500, times=2)
+    qwen_vl_sandbox.fail(cut_after_chunks=2, times=2)
+    qwen_vl_sandbox.fail(latency=20, times=2)
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            await client.ask(question())
+    for _ in range(2):
+        with pytest.raises(PartialResponseError):
+            await client.ask(question(stream=True))
+    for stream in (False, True):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.ask(question(stream=stream)), 0.1)
+    pooled = find_pooled(await client._transport())
+    assert pooled.slots.n_taken == [0]
+    assert all(
+        connection.is_idle() or connection.is_closed()
+        for connection in pooled.slots.pools[0]._pool.connections
+    )
 
 
 def test_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,9 +221,11 @@ def test_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return ssl.create_default_context()
 
     connection = Connection(base_url="https://example.com/v1", api_key=SecretStr("sk"))
-    monkeypatch.setattr(http, "_tls_context", ProcessLocal(read))
+    monkeypatch.setattr(connections, "_tls_context", ProcessLocal(read))
     for _ in range(3):
-        HttpTransport(connection)._pool.take_lease()
+        pooled = HttpTransport(connection)._client._transport
+        assert isinstance(pooled, connections.PooledTransport)
+        pooled.slots.take()
     assert n_read == 1
 
 
@@ -235,7 +245,7 @@ def test_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_passes(status: int, headers: dict[str, str], passes: bool) -> None:
-    assert is_retryable(status, headers) == passes
+    assert is_retryable(status, headers, b'{"error":{"message":"busy"}}') == passes
 
 
 @pytest.mark.parametrize(
@@ -248,6 +258,12 @@ def test_what_passes(status: int, headers: dict[str, str], passes: bool) -> None
         ({"retry-after": "-1"}, 0.375, 0.5),
         ({"retry-after": "soon"}, 0.375, 0.5),
         ({"retry-after": "Mon, 01 Jan 99999 00:00:00 GMT"}, 0.375, 0.5),
+        ({"retry-after": "Mon, 32 Foo 2026"}, 0.375, 0.5),
+        ({"retry-after": "1e999"}, 0.375, 0.5),
+        ({"retry-after": "nan"}, 0.375, 0.5),
+        ({"retry-after": "9" * 400}, 0.375, 0.5),
+        ({"retry-after": "\xff"}, 0.375, 0.5),
+        ({"retry-after": "Mon, 01 Jan 2026 00:00:00 +9999999999"}, 0.375, 0.5),
         ({"retry-after-ms": "soon", "retry-after": "2"}, 2, 2),
         ({}, 0.375, 0.5),
     ],

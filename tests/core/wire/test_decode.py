@@ -157,6 +157,170 @@ def test_error_is_told_by_status_and_code(
         assert error.status == status
 
 
+OVERFLOWS = {
+    # vllm-project/vllm#20409
+    "vLLM": (
+        400,
+        {
+            "message": "This model's maximum context length is 16384 tokens. However, you "
+            "requested 19591 tokens (9591 in the messages, 10000 in the completion).",
+            "type": "BadRequestError",
+            "code": 400,
+        },
+    ),
+    # QwenLM/Qwen3#1321
+    "SGLang": (
+        400,
+        {
+            "message": "The input (61709 tokens) is longer than the model's context length (40960 "
+            "tokens).",
+            "type": "BadRequestError",
+            "code": 400,
+        },
+    ),
+    # sgl-project/sglang#4048
+    "SGLang, out of memory": (
+        400,
+        {
+            "message": "Input length (160062 tokens) exceeds the maximum allowed length (59862 "
+            "tokens).",
+            "type": "BadRequestError",
+            "code": 400,
+        },
+    ),
+    # ggml-org/llama.cpp#15780
+    "llama.cpp": (
+        500,
+        {
+            "message": "the request exceeds the available context size. try increasing the context "
+            "size or enable context shift",
+            "type": "exceed_context_size_error",
+            "code": 500,
+        },
+    ),
+    # oobabooga/textgen#7257: the same inside HTTP 200.
+    "llama.cpp, in 200": (
+        None,
+        {"message": "too many tokens", "type": "exceed_context_size_error", "code": 400},
+    ),
+    "Ollama": (
+        400,
+        {"message": "prompt too long; exceeded max context length by 12 tokens", "code": None},
+    ),
+    # lmstudio-ai/lmstudio-bug-tracker#546
+    "LM Studio": (
+        400,
+        {
+            "message": "Trying to keep the first 111490 tokens when context the overflows. "
+            "However, the model is loaded with context length of only 32768 tokens, which is not "
+            "enough.",
+        },
+    ),
+    # lmstudio-ai/lmstudio-bug-tracker#2339
+    "LM Studio, MLX": (400, {"message": "Context size has been exceeded."}),
+    # Gitlawb/openclaude#353, anomalyco/opencode#2259
+    "LM Studio, kept": (
+        400,
+        {
+            "message": "The number of tokens to keep from the initial prompt is greater than the "
+            "context length (n_keep: 13055>= n_ctx: 4096). Try to load the model with a larger "
+            "context length, or provide a shorter input.",
+        },
+    ),
+    # anomalyco/opencode#11141
+    "LM Studio, not truncated": (
+        400,
+        {"message": "Cannot truncate prompt with n_keep (15028) >= n_ctx (7424)"},
+    ),
+    # As quoted in many public repositories since 2026.
+    "vLLM, with the limit of the input": (
+        400,
+        {
+            "message": "You passed 5000 input tokens and requested 100 output tokens. However, the "
+            "model's context length is only 4096 tokens, resulting in a maximum input length of "
+            "3996 tokens. Please reduce the length of the input prompt.",
+            "type": "BadRequestError",
+            "code": 400,
+        },
+    ),
+    "Ollama, embedded": (
+        400,
+        {"message": "the input length exceeds the context length", "code": None},
+    ),
+    "LiteLLM": (
+        400,
+        {
+            "message": "litellm.ContextWindowExceededError: litellm.BadRequestError: "
+            "ContextWindowExceededError: OpenAIException - too many tokens",
+            "code": "400",
+        },
+    ),
+    "TGI": (
+        422,
+        {
+            "message": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096."
+            " Given: 5000 `inputs` tokens and 100 `max_new_tokens`",
+        },
+    ),
+    # fedora-copr/logdetective-website#193
+    "llama-cpp-python": (
+        500,
+        {"message": "Requested tokens (2285) exceed context window of 2048", "code": None},
+    ),
+}
+
+
+@pytest.mark.parametrize(("status", "said"), OVERFLOWS.values(), ids=OVERFLOWS.keys())
+def test_overflow_of_self_hosted_servers_and_gateways(
+    status: int | None, said: dict[str, Any]
+) -> None:
+    error = decode_error(status, orjson.dumps({"error": said}), {})
+    assert type(error) is errors.ContextOverflowError
+    assert not error.is_retryable
+    shown = str(error)
+    assert shown.startswith(said["message"])
+    assert "400, 400" not in shown
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        # As LiteLLM 1.108.7 passes the service's errors on: without their code.
+        ("Input data may contain inappropriate content.", errors.ContentModerationError),
+        (
+            "<400> InternalError.Algo.DataInspectionFailed: Input text data is refused.",
+            errors.ContentModerationError,
+        ),
+        (
+            "Access denied, please make sure your account is in good standing.",
+            errors.PermissionDeniedError,
+        ),
+        ("The request is invalid.", errors.InvalidRequestError),
+    ],
+)
+def test_cause_is_read_from_the_message_where_a_gateway_drops_the_code(
+    message: str, kind: type[errors.ServiceError]
+) -> None:
+    said = {
+        "message": f"litellm.BadRequestError: DashscopeException - {message}\n\nLiteLLM: model "
+        "group 'my-vision' failed with the error above. No fallback was attempted.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "400",
+    }
+    error = decode_error(400, orjson.dumps({"error": said}), {"llm_provider-x-request-id": "r-1"})
+
+    assert type(error) is kind
+    assert (error.code, error.request_id) == ("invalid_request_error", "r-1")
+
+
+def test_type_is_the_code_where_the_code_is_the_status() -> None:
+    said = {"message": "No such model", "type": "NotFoundError", "param": None, "code": 404}
+    for body in ({"error": said}, {"object": "error", **said}):
+        error = decode_error(404, orjson.dumps(body), {})
+        assert str(error) == "No such model (HTTP 404, NotFoundError)"
+
+
 @pytest.mark.parametrize(
     ("body", "message", "code"),
     [

@@ -128,11 +128,11 @@ def test_earlier_reasoning_is_sent_where_the_model_reads_it(
 def test_reasoning_of_the_running_tool_loop_is_sent_to_every_model() -> None:
     body = encode(
         user(Text(text="Look.")),
-        assistant(Reasoning(text="I shall look."), ToolCall(id="a", name="look", arguments="{}")),
+        assistant(Reasoning(text="I should look."), ToolCall(id="a", name="look", arguments="{}")),
         tool("a", Text(text="A cat.")),
     )
 
-    assert body["messages"][1]["reasoning_content"] == "I shall look."
+    assert body["messages"][1]["reasoning_content"] == "I should look."
 
 
 def test_beginning_of_an_answer_is_marked_as_partial() -> None:

@@ -149,6 +149,8 @@ def check(ask: Callable[[], None]) -> None:
         ask()
 
 
+# Some are empty but for their reasoning, which is warned of.
+@pytest.mark.filterwarnings("ignore:The (text of the )?answer")
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_odd_answers(protocol: str, stream: bool, server: RawServer) -> None:
     try_answers(server, protocol, stream=stream, n_examples=N_EXAMPLES)
@@ -156,6 +158,7 @@ def test_odd_answers(protocol: str, stream: bool, server: RawServer) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore:The (text of the )?answer")
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_many_odd_answers(protocol: str, stream: bool, server: RawServer) -> None:
     try_answers(server, protocol, stream=stream, n_examples=N_EXAMPLES_OF_MANY)

@@ -6,10 +6,11 @@ form is that of self-hosted servers' own documents or of measurements (vLLM 0.32
 
 import base64
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from PIL import Image as Pillow
 from qwen_vl.client import QwenVLClient
 from qwen_vl.content import (
     Audio,
+    Document,
     Frames,
     Image,
     Inline,
@@ -31,8 +33,17 @@ from qwen_vl.content import (
     Url,
     Video,
 )
-from qwen_vl.errors import ConfigurationError, UnsupportedContentError
+from qwen_vl.errors import (
+    ConfigurationError,
+    FrameCountError,
+    InvalidRequestError,
+    MediaFormatError,
+    MediaOptionError,
+    MediaTooSmallError,
+    UnsupportedContentError,
+)
 from qwen_vl.reply import Reply
+from qwen_vl.request.build import build_connection, build_request
 from qwen_vl.samples import BIG_BUCK_BUNNY
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.servers import SERVERS, Server
@@ -81,6 +92,15 @@ WHOLE = Video(source=LocalFile(BIG_BUCK_BUNNY, is_trusted=True), where="messages
 FRAMES = Frames((Inline(JPEG),) * 4)
 
 
+def _page() -> bytes:
+    file = io.BytesIO()
+    Pillow.new("RGB", (64, 48)).save(file, "PDF")
+    return file.getvalue()
+
+
+PDF = Document(source=Inline(_page()), where="messages[0].content[0]")
+
+
 @dataclass(frozen=True)
 class Warns:
     """The option is left out, with a warning that names it."""
@@ -113,9 +133,11 @@ class Subject:
             server=self.server,
             base_url=self.sandbox.base_url,
             api_key="sk-of-the-subject",
+            max_inline_bytes=options.pop("max_inline_bytes", 7 * 2**20),
+            max_total_inline_bytes=2**26,
         )
-        request = settings.make_request(turns, **options)
-        return QwenVLClient(settings.connection()).ask(request)
+        request = build_request(settings, turns, **options)
+        return QwenVLClient(build_connection(settings)).ask(request)
 
     @property
     def body(self) -> dict[str, Any]:
@@ -156,7 +178,7 @@ def outcome(subject: Subject, wanted: Any, ask: Callable[[], object]) -> bool:
             return False
         case Warns():
             server_name = SERVERS[subject.server].title
-            words = rf"{re.escape(server_name)} cannot be told [^:]*\b{wanted.name}\b"
+            words = rf"{re.escape(server_name)} does not read [^:]*\b{wanted.name}\b"
             with pytest.warns(UserWarning, match=words):
                 ask()
             assert f"'{wanted.name}':" not in str(subject.body)
@@ -173,12 +195,12 @@ IMAGE = {"type": "image_url", "image_url": {"url": CAT}}
 
 
 @row(
-    "picture by address",
+    "image by URL",
     dashscope=("yes", [IMAGE]),
     vllm=("yes", [IMAGE]),
     sglang=("yes", [IMAGE]),
     llamacpp=("yes", [IMAGE]),
-    ollama=("raises", Raises("Ollama takes no pictures by address. Download it")),
+    ollama=("raises", Raises("Ollama takes no images by URL. Download it")),
 )
 def _picture_by_address(subject: Subject, wanted: Any) -> None:
     if outcome(subject, wanted, lambda: subject.ask(Image(source=Url(CAT)))):
@@ -189,7 +211,7 @@ INLINE = {"type": "image_url", "image_url": {"url": PNG_URL}}
 
 
 @row(
-    "picture from a file, bytes, Base64",
+    "image from a file, bytes, Base64",
     dashscope=("yes", [INLINE]),
     vllm=("yes", [INLINE]),
     sglang=("yes", [INLINE]),
@@ -202,12 +224,12 @@ def _picture_within(subject: Subject, wanted: Any) -> None:
 
 
 @row(
-    '`oss://` address, `video_mode="upload"`',
+    '`oss://` URL, `video_mode="upload"`',
     dashscope=("yes", [{"type": "image_url", "image_url": {"url": "oss://b/cat.png"}}]),
-    vllm=("raises", Raises("vLLM takes no oss:// addresses")),
-    sglang=("raises", Raises("SGLang takes no oss:// addresses")),
-    llamacpp=("raises", Raises("llama.cpp takes no oss:// addresses")),
-    ollama=("raises", Raises("Ollama takes no oss:// addresses")),
+    vllm=("raises", Raises("vLLM takes no oss:// URLs")),
+    sglang=("raises", Raises("SGLang takes no oss:// URLs")),
+    llamacpp=("raises", Raises("llama.cpp takes no oss:// URLs")),
+    ollama=("raises", Raises("Ollama takes no oss:// URLs")),
 )
 def _stored(subject: Subject, wanted: Any) -> None:
     if outcome(subject, wanted, lambda: subject.ask(Image(source=Url("oss://b/cat.png")))):
@@ -221,15 +243,20 @@ def _stored(subject: Subject, wanted: Any) -> None:
         )
 
 
+def _size(low: int, high: int) -> dict[str, Any]:
+    """Write limits as transformers 5.23 and vLLM take them: always both."""
+    return {"size": {"shortest_edge": low, "longest_edge": high}}
+
+
 LIMITS = {"min_pixels": 70_000, "max_pixels": 700_000}
 
 
 @row(
-    "`min_pixels`, `max_pixels` of pictures",
-    dashscope=("beside the picture", {}),
+    "`min_pixels`, `max_pixels` of images",
+    dashscope=("beside the image", {}),
     vllm=(
         "`mm_processor_kwargs`, once for all",
-        {"mm_processor_kwargs": {"images_kwargs": LIMITS}},
+        {"mm_processor_kwargs": {"images_kwargs": _size(70_000, 700_000)}},
     ),
     sglang=("warns", Warns("min_pixels")),
     llamacpp=("warns", Warns("min_pixels")),
@@ -248,9 +275,9 @@ LARGE = Pillow.effect_noise((1_200, 900), 40)
 
 
 @row(
-    "`max_pixels` of a local picture",
+    "`max_pixels` of a local image",
     dashscope=("shrunk here", (960, 704)),
-    vllm=("told to the server", (1_200, 900)),
+    vllm=("sent to the server", (1_200, 900)),
     sglang=("shrunk here", (960, 704)),
     llamacpp=("shrunk here", (960, 704)),
     ollama=("shrunk here", (960, 704)),
@@ -283,7 +310,7 @@ def _detail(subject: Subject, wanted: Any) -> None:
     reported = [str(warning.message) for warning in caught]
     if isinstance(wanted, Warns):
         assert sent is None
-        assert any("cannot be told detail" in text for text in reported)
+        assert any("does not read detail" in text for text in reported)
     else:
         assert (sent, reported) == (wanted, [])
 
@@ -292,12 +319,12 @@ VIDEO = {"type": "video_url", "video_url": {"url": WALK}}
 
 
 @row(
-    "video by address",
+    "video by URL",
     dashscope=("`video_url`", [VIDEO]),
     vllm=("`video_url`", [VIDEO]),
     sglang=("`video_url`", [VIDEO]),
     llamacpp=("`input_video`", [{"type": "input_video", "input_video": {"url": WALK}}]),
-    ollama=("raises", Raises("Ollama takes no videos by address")),
+    ollama=("raises", Raises("Ollama takes no videos by URL")),
 )
 def _video_by_address(subject: Subject, wanted: Any) -> None:
     if outcome(subject, wanted, lambda: subject.ask(Video(source=Url(WALK)))):
@@ -313,7 +340,7 @@ HELD = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64," + MP4
     vllm=("`video_url`", [HELD]),
     sglang=("`video_url`", [HELD]),
     llamacpp=("`input_video`", [{"type": "input_video", "input_video": {"data": MP4_TEXT}}]),
-    ollama=("its frames, as pictures", 10),
+    ollama=("its frames, as images", 10),
 )
 def _video_within(subject: Subject, wanted: Any) -> None:
     if not outcome(subject, wanted, lambda: subject.ask(WHOLE)):
@@ -343,12 +370,12 @@ JOINED = "data:video/jpeg;base64," + ",".join([JPEG_TEXT] * 4)
     "list of frames, with its `fps`",
     dashscope=("`video`", [{"type": "video", "video": [JPEG_URL] * 4, "fps": 2}]),
     vllm=(
-        "one `data:video/jpeg` address, `media_io_kwargs`",
+        "one `data:video/jpeg` URL, `media_io_kwargs`",
         [{"type": "video_url", "video_url": {"url": JOINED}}],
     ),
-    sglang=("pictures, `fps` in words", [LABEL, *[SMALL_IMAGE] * 4]),
-    llamacpp=("pictures, `fps` in words", [LABEL, *[SMALL_IMAGE] * 4]),
-    ollama=("pictures, `fps` in words", [LABEL, *[SMALL_IMAGE] * 4]),
+    sglang=("images, `fps` as text", [LABEL, *[SMALL_IMAGE] * 4]),
+    llamacpp=("images, `fps` as text", [LABEL, *[SMALL_IMAGE] * 4]),
+    ollama=("images, `fps` as text", [LABEL, *[SMALL_IMAGE] * 4]),
 )
 def _frames(subject: Subject, wanted: Any) -> None:
     if outcome(subject, wanted, lambda: subject.ask(Video(source=FRAMES, fps=2))):
@@ -381,7 +408,7 @@ def _fps(subject: Subject, wanted: Any) -> None:
     dashscope=("beside the video", {}),
     vllm=(
         "`mm_processor_kwargs`, of each frame instead of a pair",
-        {"mm_processor_kwargs": {"videos_kwargs": {"max_pixels": 2 * 1_048_576}}},
+        {"mm_processor_kwargs": {"videos_kwargs": _size(4_096, 2 * 1_048_576)}},
     ),
     sglang=("warns", Warns("total_pixels")),
     llamacpp=("warns", Warns("total_pixels")),
@@ -439,7 +466,7 @@ def _earlier(subject: Subject, wanted: Any) -> None:
     first = Turn(role="user", parts=(Text(text="What is it?"),))
     with warnings.catch_warnings():
         # Ollama reads the reasoning, and cannot be told to show it to the model.
-        warnings.filterwarnings("ignore", message="Ollama cannot be told preserve_thinking")
+        warnings.filterwarnings("ignore", message="Ollama does not read preserve_thinking")
         subject.ask(before=(first, said), preserve_thinking=True)
     assert subject.body["messages"][1] == {"role": "assistant", "content": "A cat.", wanted: "Hm."}
 
@@ -473,7 +500,7 @@ ONE = {"tools": TOOLS[1:], "tool_choice": "required"}
     dashscope=("yes, thinking is turned off", {"tool_choice": NAMED}),
     vllm=("yes", {"tool_choice": NAMED}),
     sglang=("yes", {"tool_choice": NAMED}),
-    llamacpp=('it alone is offered, `"required"`', ONE),
+    llamacpp=('only it is offered, `"required"`', ONE),
     ollama=("warns", Warns("tool_choice")),
 )
 def _forced(subject: Subject, wanted: Any) -> None:
@@ -563,12 +590,12 @@ def _sampling(subject: Subject, wanted: Any) -> None:
 
 
 @row(
-    "sounds",
+    "audio",
     dashscope=("omni models", None),
-    vllm=("raises", Raises("vLLM takes no sounds")),
-    sglang=("raises", Raises("SGLang takes no sounds")),
-    llamacpp=("raises", Raises("llama.cpp takes no sounds")),
-    ollama=("raises", Raises("Ollama takes no sounds")),
+    vllm=("raises", Raises("vLLM takes no audio")),
+    sglang=("raises", Raises("SGLang takes no audio")),
+    llamacpp=("raises", Raises("llama.cpp takes no audio")),
+    ollama=("raises", Raises("Ollama takes no audio")),
 )
 def _sounds(subject: Subject, wanted: Any) -> None:
     sound = Audio(source=Url("https://example.com/a.mp3"), format="mp3")
@@ -581,8 +608,8 @@ def _sounds(subject: Subject, wanted: Any) -> None:
     dashscope=("the service's rule", 2 * 2 + 2),
     vllm=("transformers' rule", 64 + 2),
     sglang=("transformers' rule", 64 + 2),
-    llamacpp=("transformers' rule (unsure)", 64 + 2),
-    ollama=("transformers' rule (unsure)", 64 + 2),
+    llamacpp=("8 to 4,096 tokens an image", 3 * 3 + 2),
+    ollama=("at most 2,048 tokens an image (unsure)", 64 + 2),
 )
 def _counts(subject: Subject, wanted: Any) -> None:
     # 64x64 pixels: enlarged to 65,536 by transformers, as vLLM reported.
@@ -598,6 +625,7 @@ def subject(server: str) -> Iterator[Subject]:
         yield Subject(name, sandbox)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", IMITATED)
 @pytest.mark.parametrize("name", ROWS)
 def test_cell(name: str, server: str, subject: Subject) -> None:
@@ -658,16 +686,227 @@ def test_limits_that_differ_are_refused(vllm: Subject) -> None:
 
 def test_limits_of_frames_are_those_of_the_clip(vllm: Subject) -> None:
     vllm.ask(Video(source=FRAMES, max_pixels=100_000))
-    assert vllm.body["mm_processor_kwargs"] == {"videos_kwargs": {"max_pixels": 400_000}}
+    assert vllm.body["mm_processor_kwargs"] == {"videos_kwargs": _size(4_096, 400_000)}
     # Of each frame, for Qwen2.5-VL.
     vllm.ask(Video(source=FRAMES, max_pixels=100_000), model="Qwen/Qwen2.5-VL-7B-Instruct")
-    assert vllm.body["mm_processor_kwargs"] == {"videos_kwargs": {"max_pixels": 100_000}}
+    assert vllm.body["mm_processor_kwargs"] == {"videos_kwargs": _size(3_136, 100_000)}
 
 
 def test_limits_of_a_file_s_frames_cannot_be_told(vllm: Subject) -> None:
-    with pytest.warns(UserWarning, match="vLLM cannot be told max_pixels"):
+    with pytest.warns(UserWarning, match="vLLM does not read max_pixels"):
         vllm.ask(Video(source=WHOLE.source, max_pixels=100_000))
     assert "mm_processor_kwargs" not in vllm.body
+
+
+def test_part_without_a_limit_is_named_where_another_s_holds(vllm: Subject) -> None:
+    one = Image(source=Inline(PNG), max_pixels=70_000, where="messages[0].content[0]")
+    other = Image(source=Inline(PNG), where="messages[0].content[1]")
+    words = (
+        r"^messages\[0\]\.content\[1\]: no max_pixels is set, but vLLM takes one max_pixels for "
+        r"all images of a request: 70000 of messages\[0\]\.content\[0\] applies here too\."
+    )
+    with pytest.warns(UserWarning, match=words):
+        vllm.ask(one, other)
+    with pytest.warns(UserWarning, match=words):
+        vllm.ask(Video(source=FRAMES, where="messages[0].content[2]"), other, one)
+
+
+def test_many_parts_without_a_limit_are_told_once(vllm: Subject) -> None:
+    others = [Image(source=Inline(PNG), where=f"messages[{n}].content[0]") for n in range(1, 7)]
+    with pytest.warns(
+        UserWarning, match=r"^messages\[1\].*messages\[3\].* and 3 more: no min_p"
+    ) as told:
+        vllm.ask(
+            Image(source=Inline(PNG), min_pixels=70_000, where="messages[0].content[0]"), *others
+        )
+    assert len(told) == 1
+
+
+def test_rate_of_one_video_is_told_to_hold_for_others(vllm: Subject) -> None:
+    slow = Video(source=FRAMES, fps=0.5, where="messages[0].content[0]")
+    other = Video(source=FRAMES, where="messages[0].content[1]")
+    with pytest.warns(UserWarning, match=r"content\[1\]: no fps is set, .* 0\.5 of .*content\[0\]"):
+        vllm.ask(slow, other)
+    with pytest.raises(UnsupportedContentError, match=r"content\[1\]: vLLM takes one fps"):
+        vllm.ask(slow, Video(source=FRAMES, fps=2, where="messages[0].content[1]"))
+
+
+def test_videos_sampled_here_may_differ_in_rate(vllm: Subject) -> None:
+    # Nobody asked for these rates.
+    slow, fast, other = (
+        Video(
+            source=Frames(FRAMES.frames, is_sampled=True),
+            fps=fps,
+            where=f"messages[0].content[{number}]",
+        )
+        for number, fps in enumerate((0.5, 2.0, 0.501))
+    )
+    words = r"^messages\[0\]\.content\[1\]: its frames were taken at 2 .* multiplied by 0\.25\."
+    with pytest.warns(UserWarning, match=words) as told:
+        vllm.ask(slow, fast, other)
+    assert len(told) == 1
+    assert vllm.body["media_io_kwargs"]["video"]["fps"] == 0.5
+    # A file may be read at a rate like its own.
+    whole = Video(source=WHOLE.source, where="messages[0].content[4]")
+    vllm.ask(replace(fast, fps=1.8), whole)
+    with pytest.warns(UserWarning, match=r"content\[4\]: no fps is set"):
+        vllm.ask(slow, whole)
+    # What somebody asks for counts, where it stands.
+    asked = Video(source=FRAMES, fps=4, where="messages[0].content[3]")
+    with pytest.warns(UserWarning, match=r"which is 4 of messages\[0\]\.content\[3\]"):
+        vllm.ask(slow, asked)
+    assert vllm.body["media_io_kwargs"]["video"]["fps"] == 4
+
+
+def test_limits_that_are_the_checkpoint_s_own_need_no_warning(vllm: Subject) -> None:
+    vllm.ask(Image(source=Inline(PNG), max_pixels=16_777_216), Image(source=Inline(PNG)))
+    # Of videos and images apart.
+    vllm.ask(Image(source=Inline(PNG), max_pixels=70_000), Video(source=FRAMES))
+    # Of the model, for all parts.
+    vllm.ask(Image(source=Inline(PNG)), Image(source=Inline(PNG)), max_pixels=70_000)
+
+
+@pytest.fixture
+def untrusting() -> Iterator[Subject]:
+    """Give vLLM as it is started without flags."""
+    with Sandbox(server="vllm", trust_request_mm_kwargs=False) as sandbox:
+        yield Subject("vllm", sandbox)
+
+
+@pytest.mark.parametrize(("count", "fps"), [(2, None), (32, None), (32, 1), (4, 1.0)])
+def test_frames_need_no_flag_of_the_server(
+    untrusting: Subject, count: int, fps: float | None
+) -> None:
+    untrusting.ask(Video(source=Frames((Inline(JPEG),) * count), fps=fps))
+    assert not {"media_io_kwargs", "mm_processor_kwargs"} & untrusting.body.keys()
+
+
+@pytest.mark.parametrize(
+    ("count", "fps", "sent"),
+    [
+        # vLLM keeps 32 frames where it is not asked for more, and takes 1 frame per second.
+        (33, None, {"num_frames": -1}),
+        (4, 2, {"num_frames": -1, "fps": 2}),
+        (33, 1, {"num_frames": -1, "fps": 1}),
+    ],
+)
+def test_more_frames_or_another_rate_are_asked_for(
+    vllm: Subject, count: int, fps: float | None, sent: dict[str, float]
+) -> None:
+    vllm.ask(Video(source=Frames((Inline(JPEG),) * count), fps=fps))
+    assert vllm.body["media_io_kwargs"] == {"video": sent}
+
+
+def test_images_need_no_flag_of_the_server(untrusting: Subject) -> None:
+    untrusting.ask(Image(source=Inline(PNG)), WHOLE)
+    with pytest.raises(InvalidRequestError, match="requires `--trust-request-mm-kwargs`"):
+        untrusting.ask(Image(source=Inline(PNG), max_pixels=70_000))
+
+
+def test_family_says_how_limits_are_sent_where_the_name_does_not(vllm: Subject) -> None:
+    for family, size in (("qwen2_5_vl", _size(3_136, 9_000)), ("qwen3_vl", _size(4_096, 36_000))):
+        settings = QwenVLSettings(
+            model="my-vl",
+            server="vllm",
+            base_url=vllm.sandbox.base_url,
+            model_family=family,  # type: ignore[arg-type]  # One of both.
+        )
+        video = Video(source=FRAMES, max_pixels=9_000)
+        turn = Turn(role="user", parts=(video, Text(text="?")))
+        QwenVLClient(build_connection(settings)).ask(build_request(settings, [turn]))
+        assert vllm.body["mm_processor_kwargs"] == {"videos_kwargs": size}
+
+
+SMALL = [(5, 5), (11, 40), (332, 27), (27, 332)]
+
+
+@pytest.mark.parametrize("server", ["vllm", "ollama"])
+def test_small_sides_are_refused_before_qwen25_is_asked(subject: Subject) -> None:
+    for size in SMALL:
+        image = Pixels(Pillow.new("RGB", size))
+        video = Video(source=Frames((image,) * 4), where="messages[0].content[0]")
+        for model in ("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2.5vl:7b"):
+            with pytest.raises(MediaTooSmallError, match=r"each side must have 28 or more"):
+                subject.ask(Image(source=image), model=model)
+            with pytest.raises(MediaTooSmallError, match=r"content\[0\]\.video\[0\]: .* 28 or"):
+                subject.ask(video, model=model)
+    assert subject.sandbox.requests == []
+
+
+@pytest.mark.parametrize("server", ["vllm", "sglang", "llamacpp", "ollama"])
+def test_small_sides_of_the_service_do_not_bind_qwen3_elsewhere(subject: Subject) -> None:
+    for size in SMALL:
+        subject.ask(Image(source=Pixels(Pillow.new("RGB", size))))
+        subject.ask(Image(source=Inline(_file(size, "PNG"))))
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "BMP", "TIFF"])
+def test_formats_above_4k_go_as_they_are_elsewhere(vllm: Subject, kind: str) -> None:
+    vllm.ask(Image(source=Inline(_file((3_900, 2_200), kind))), max_inline_bytes=2**26)
+    assert vllm.parts[0]["image_url"]["url"].startswith(f"data:image/{kind.lower()};base64,")
+
+
+def _file(size: tuple[int, int], kind: str) -> bytes:
+    file = io.BytesIO()
+    Pillow.new("L", size).save(file, kind)
+    return file.getvalue()
+
+
+def test_frames_of_two_sizes_are_refused_by_name(vllm: Subject) -> None:
+    frames = (Inline(JPEG), Inline(JPEG), Inline(_file((64, 64), "PNG")), Inline(JPEG))
+    words = r"messages\[0\]\.content\[0\]\.video\[2\]: The frame has 64 x 64 pixels, .* 64 x 48"
+    with pytest.raises(MediaFormatError, match=words):
+        vllm.ask(Video(source=Frames(frames), where="messages[0].content[0]"))
+    assert vllm.sandbox.requests == []
+
+
+def test_single_frame_is_refused_where_the_model_takes_pairs(vllm: Subject) -> None:
+    single = Video(source=Frames((Inline(JPEG),)), where="messages[0].content[0]")
+    with pytest.raises(FrameCountError, match=r"content\[0\]: The list has 1 frames"):
+        vllm.ask(single)
+    assert vllm.sandbox.requests == []
+    vllm.ask(single, model="Qwen/Qwen2.5-VL-7B-Instruct")
+
+
+@pytest.mark.parametrize("server", ["sglang", "llamacpp", "ollama"])
+def test_frames_of_two_sizes_are_images_elsewhere(subject: Subject) -> None:
+    subject.ask(Video(source=Frames((Inline(JPEG), Inline(_file((64, 64), "JPEG"))))))
+
+
+PIXELS = ("min_pixels", "max_pixels", "total_pixels")
+WRONG: list[tuple[str, Any]] = [
+    *(("fps", value) for value in ("2", 0, -1, math.nan, math.inf, True)),
+    *((name, value) for name in PIXELS for value in ("70000", 0, -5, math.nan, True, 150_000.5)),
+]
+
+
+@pytest.mark.parametrize("server", IMITATED)
+def test_wrong_number_names_the_part(subject: Subject) -> None:
+    where = "messages[0].content[0]"
+    for name, value in WRONG:
+        words = rf"^{re.escape(where)}: {name} is {re.escape(repr(value))}; it must be "
+        parts: list[Any] = [Video(source=FRAMES, where=where), WHOLE]
+        if name in {"min_pixels", "max_pixels"}:
+            parts += [Image(source=Inline(PNG), where=where), PDF]
+        for part in parts:
+            wrong = replace(part, **{name: value})
+            with pytest.raises(MediaOptionError, match=words):
+                subject.ask(part, **{name: value})
+            with pytest.raises(MediaOptionError, match=words):
+                subject.ask(wrong)
+            with pytest.raises(MediaOptionError, match=words):
+                count_tokens(wrong, MODEL, server=subject.server)
+    assert subject.sandbox.requests == []
+
+
+@pytest.mark.parametrize("server", IMITATED)
+def test_least_above_the_most_names_the_part(subject: Subject) -> None:
+    where = "messages[0].content[0]"
+    for part in (Image(source=Inline(PNG), where=where), WHOLE, PDF):
+        with pytest.raises(
+            MediaOptionError, match=r"content\[0\]: min_pixels is 200000; .* 100000"
+        ):
+            subject.ask(part, min_pixels=200_000, max_pixels=100_000)
 
 
 def test_template_s_own_parameters_come_along(vllm: Subject) -> None:
@@ -680,19 +919,19 @@ def test_key_of_the_service_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-of-the-service")
     monkeypatch.setenv("DASHSCOPE_BASE_URL", "http://127.0.0.1:9/compatible-mode/v1")
     settings = QwenVLSettings(server="vllm", base_url="http://localhost:8000/v1")
-    connection = settings.connection()
+    connection = build_connection(settings)
     assert connection.base_url == "http://localhost:8000/v1"
     assert connection.require_api_key() == "none"
-    with pytest.raises(ConfigurationError, match='pass its address, as base_url="http://localhost'):
-        QwenVLSettings(server="vllm").connection()
+    with pytest.raises(ConfigurationError, match='pass its URL, as base_url="http://localhost'):
+        build_connection(QwenVLSettings(server="vllm"))
     mine = QwenVLSettings(server="vllm", base_url="http://localhost:8000/v1", api_key="sk-mine")
-    assert mine.connection().require_api_key() == "sk-mine"
+    assert build_connection(mine).require_api_key() == "sk-mine"
 
 
 def test_protocol_and_server_exclude_each_other() -> None:
     both = QwenVLSettings(server="vllm", base_url="http://a/v1", protocol="native")
     with pytest.raises(ConfigurationError, match="exclude each other"):
-        both.connection()
+        build_connection(both)
 
 
 def test_picture_of_a_kind_that_ollama_does_not_read() -> None:
@@ -700,7 +939,7 @@ def test_picture_of_a_kind_that_ollama_does_not_read() -> None:
     Pillow.new("RGB", (64, 48), "red").save(tiff, "TIFF")
     with (
         Sandbox(server="ollama") as sandbox,
-        pytest.raises(UnsupportedContentError, match=r"Ollama takes no image/tiff\. Give it"),
+        pytest.raises(UnsupportedContentError, match=r"Ollama takes no image/tiff\. Pass it"),
     ):
         Subject("ollama", sandbox).ask(Image(source=Inline(tiff.getvalue())))
 
@@ -709,4 +948,4 @@ def test_limits_of_the_service_do_not_bind_other_servers(vllm: Subject) -> None:
     # The hosted service takes four frames at least, and limits from 65,536 pixels on.
     vllm.ask(Video(source=Frames((Inline(JPEG),) * 2)))
     vllm.ask(Image(source=Inline(PNG), max_pixels=5_000))
-    assert vllm.body["mm_processor_kwargs"] == {"images_kwargs": {"max_pixels": 5_000}}
+    assert vllm.body["mm_processor_kwargs"] == {"images_kwargs": _size(65_536, 5_000)}

@@ -149,6 +149,11 @@ def test_stream_that_breaks_off_tells_what_had_come() -> None:
     assert caught.value.request_id == "r-1"
 
 
+@pytest.mark.parametrize("rest", [b"data: [DO", b'data: {"choices":[],"usa', b'data: {"error'])
+def test_event_that_is_cut_behind_the_answer_takes_nothing_away(rest: bytes) -> None:
+    assert decode(choice("stop", content="A") + rest).text == "A"
+
+
 def test_damaged_event_is_an_error() -> None:
     with pytest.raises(errors.PartialResponseError, match="not JSON") as caught:
         decode(choice(content="Once") + b"data: {oh\n\n" + END)

@@ -15,6 +15,7 @@ from qwen_vl.connection import Connection
 from qwen_vl.content import Text, Turn
 from qwen_vl.errors import PartialResponseError
 from qwen_vl.reply import Reply
+from qwen_vl.request.build import build_connection
 from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
 from raw_server import END_OF_BODY, STREAM_HEAD, RawServer, chunked, raw_server, sse
@@ -64,14 +65,14 @@ def ask(request: pytest.FixtureRequest, protocol: str) -> Ask:
         with openai.OpenAI(
             base_url=server.base_url, api_key="sk-x", max_retries=0, timeout=20
         ) as client:
-            return QwenVLClient(QwenVLSettings(openai_client=client).connection()).ask(asked)
+            return QwenVLClient(build_connection(QwenVLSettings(openai_client=client))).ask(asked)
 
     async def ask_async_sdk(server: RawServer) -> Reply:
         async with openai.AsyncOpenAI(
             base_url=server.base_url, api_key="sk-x", max_retries=0, timeout=20
         ) as client:
             settings = QwenVLSettings(async_openai_client=client)
-            return await AsyncQwenVLClient(settings.connection()).ask(asked)
+            return await AsyncQwenVLClient(build_connection(settings)).ask(asked)
 
     ways: dict[str, Ask] = {
         "http": lambda server: QwenVLClient(connect(server)).ask(asked),

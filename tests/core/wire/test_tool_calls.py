@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from qwen_vl.reply import Reply, ReplyBuilder
 from qwen_vl.wire import native, openai
 from qwen_vl.wire.tool_calls import ToolCallAssembler, decode_tool_calls
-from tool_call_forms import FORMS, Form, Piece
+from tool_call_forms import BOTH, CAT_AND_DOG, FORMS, Form, Piece
+from tool_call_forms import piece as entry
 
 
 def sse(*events: Any) -> bytes:
@@ -84,6 +85,72 @@ def test_events_that_repeat_all_so_far_make_one_call() -> None:
     reply = decode(native.StreamDecoder({}, is_incremental=False), native_stream(pieces))
 
     assert read(reply) == (("find", {"q": "cat"}),)
+
+
+HEADS = [entry(None, None, "find", ""), entry(None, None, "crop", "")]
+TAILS = [entry(None, None, None, '{"q": '), entry(None, None, None, '{"x"')]
+ENDS = [entry(None, None, None, '"cat"}'), entry(None, None, None, ": 1}")]
+EVENTS_OF_TWO = {
+    "names, then pieces": ([HEADS, TAILS, ENDS], BOTH),
+    "names with their first pieces": (
+        [[entry(None, None, "find", '{"q": '), entry(None, None, "crop", '{"x"')], ENDS],
+        BOTH,
+    ),
+    "two calls of one tool": (
+        [
+            [entry(None, None, "find", '{"q": '), entry(None, None, "find", '{"q": "d')],
+            [entry(None, None, None, '"cat"}'), entry(None, None, None, 'og"}')],
+        ],
+        CAT_AND_DOG,
+    ),
+    "the ids with the names": (
+        [[entry(None, "c1", "find", ""), entry(None, "c2", "crop", "")], TAILS, ENDS],
+        BOTH,
+    ),
+    "the names with each piece": (
+        [HEADS, [entry(None, None, "find", '{"q": "cat"}'), entry(None, None, "crop", '{"x": 1}')]],
+        BOTH,
+    ),
+    "all pieces in one event": (
+        [[HEADS[0], TAILS[0], ENDS[0], HEADS[1], TAILS[1], ENDS[1]]],
+        BOTH,
+    ),
+    "whole calls, two at a time": (
+        [
+            [entry(None, None, "find", '{"q": "cat"}'), entry(None, None, "find", '{"q": "dog"}')],
+            [entry(None, None, "crop", '{"x": 1}'), entry(None, None, "crop", '{"x": 2}')],
+        ],
+        (*CAT_AND_DOG, ("crop", {"x": 1}), ("crop", {"x": 2})),
+    ),
+}
+
+
+@pytest.mark.parametrize(("events", "calls"), EVENTS_OF_TWO.values(), ids=EVENTS_OF_TWO)
+def test_entries_of_one_event_without_indexes_are_told_by_their_positions(
+    events: list[list[Piece]], calls: tuple[tuple[str, dict[str, Any]], ...]
+) -> None:
+    end = {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}
+    raw = sse(*({"choices": [{"delta": {"tool_calls": entries}}]} for entries in events), end)
+    reply = decode(openai.StreamDecoder({}), raw + b"data: [DONE]\n\n")
+
+    assert read(reply) == calls
+
+
+def test_entries_that_repeat_all_so_far_are_told_by_their_positions() -> None:
+    so_far = [("", ""), ('{"q": "c', ""), ('{"q": "cat"}', '{"x": 1'), ('{"q": "cat"}', '{"x": 1}')]
+    messages = [
+        {"tool_calls": [entry(None, None, "find", first), entry(None, None, "crop", second)]}
+        for first, second in so_far
+    ]
+    reasons = ["null", "null", "null", "tool_calls"]
+    raw = sse(
+        *(
+            {"output": {"choices": [{"message": message, "finish_reason": reason}]}}
+            for message, reason in zip(messages, reasons, strict=True)
+        )
+    )
+
+    assert read(decode(native.StreamDecoder({}, is_incremental=False), raw)) == BOTH
 
 
 @pytest.mark.parametrize("reason", ["length", "MAX_TOKENS", "content_filter", "odd", None])

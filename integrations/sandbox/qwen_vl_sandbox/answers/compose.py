@@ -16,7 +16,7 @@ from qwen_vl_sandbox.answers.tools import choose_calls
 from qwen_vl_sandbox.json_schema import value_for
 from qwen_vl_sandbox.media.hosted import InspectedMedia, MediaReport, arguments_text
 from qwen_vl_sandbox.media.hosted_tokens import pieces, text_tokens
-from qwen_vl_sandbox.reading.conversation import Conversation, Message, Options, ToolCall
+from qwen_vl_sandbox.reading.conversation import Conversation, Message, Options, Text, ToolCall
 
 LONGEST_QUOTE = 2_000
 """Characters of the text that an answer repeats."""
@@ -24,7 +24,7 @@ LONGEST_QUOTE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back, whichever protocol carries it."""
+    """The answer, independent of the protocol."""
 
     text: str
     reasoning: str = ""
@@ -96,21 +96,21 @@ def _cut_calls(answer: Answer, most: int | None) -> Answer:
 
 
 def describe(sights: tuple[InspectedMedia, ...]) -> str:
-    """Say what media came, in order.
+    """Return what media came, in order.
 
     Example:
         >>> describe((InspectedMedia("image", "PNG 451x300, 128 tokens", 128),))
-        'a picture: PNG 451x300, 128 tokens'
+        'an image: PNG 451x300, 128 tokens'
     """
-    words = {"image": "picture", "video": "video", "audio": "sound"}
     groups = []
-    for kind, word in words.items():
+    for kind, article in {"image": "an", "video": "a", "audio": "an"}.items():
         found = [inspected.description for inspected in sights if inspected.kind == kind]
+        noun = "audio file" if kind == "audio" else kind
         if len(found) == 1:
-            groups.append(f"a {word}: {found[0]}")
+            groups.append(f"{article} {noun}: {found[0]}")
         elif found:
             numbered = "; ".join(f"({at}) {text}" for at, text in enumerate(found, 1))
-            groups.append(f"{len(found)} {word}s: {numbered}")
+            groups.append(f"{len(found)} {noun}s: {numbered}")
     return "; ".join(groups)
 
 
@@ -171,7 +171,9 @@ def _prose(conversation: Conversation, report: MediaReport) -> str:
     if returned:
         return f"{opening} The tools returned: {'; '.join(returned)}."
     media = describe(report.sights)
-    text = f'the text: "{_quoted(last_user_text(conversation.messages))}"'
+    asked, tools = _last_question(conversation.messages)
+    text = f'the text: "{_quoted(asked)}"'
+    media = f"{media}; the last from the tool {tools}" if tools else media
     return f"{opening} I received {f'{media}; and ' if media else ''}{text}."
 
 
@@ -186,6 +188,24 @@ def _tool_results(messages: tuple[Message, ...]) -> list[str]:
     return results
 
 
+def _last_question(messages: tuple[Message, ...]) -> tuple[str, str]:
+    """Find what the user asked, and which tools brought the media behind it.
+
+    Media of a tool's result stands in a user message, with a text that names the call.
+    """
+    calls = {call.id: call.name for message in messages for call in message.tool_calls if call.id}
+    tools: dict[str, None] = {}
+    for message in reversed(messages):
+        texts = [part.text for part in message.parts if isinstance(part, Text)]
+        if message.role != "user" or not texts:
+            continue
+        questions = [text for text in texts if not any(call in text for call in calls)]
+        if questions or not calls:
+            return "\n".join(questions), " and ".join(tools)
+        tools.update({name: None for call, name in calls.items() if call in "\n".join(texts)})
+    return "", " and ".join(tools)
+
+
 def last_user_text(messages: tuple[Message, ...]) -> str:
     """The words of the last user message."""
     return next((message.text for message in reversed(messages) if message.role == "user"), "")
@@ -195,7 +215,7 @@ def _reasoning(conversation: Conversation, report: MediaReport) -> str:
     media = describe(report.sights) or "no media"
     text = (
         f"The request holds {len(conversation.messages)} messages and {media}. "
-        "I am a sandbox and cannot think; I shall say what I received."
+        "I am a sandbox and cannot think; I will say what I received."
     )
     budget = conversation.options.thinking_budget
     return text if budget is None else _clipped(text, budget)[0]

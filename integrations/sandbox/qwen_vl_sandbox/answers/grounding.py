@@ -17,7 +17,7 @@ _SIXTY = 60
 
 
 def write_findings(conversation: Conversation, report: MediaReport) -> str | None:
-    """Write what was asked for; `None` where nothing was, or no medium could be looked at."""
+    """Write what was asked for; `None` where nothing was, or no medium could be decoded."""
     question = find_question(conversation)
     if question is None:
         return None
@@ -86,7 +86,7 @@ def _event(number: int, scene: Scene) -> dict[str, Any]:
     return {
         "start_time": _clock(scene.start),
         "end_time": _clock(scene.end),
-        "event": f"scene {number}, mean colour {scene.color}",
+        "event": f"scene {number}, mean color {scene.color}",
     }
 
 

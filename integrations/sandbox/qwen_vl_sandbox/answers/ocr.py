@@ -1,7 +1,7 @@
 """The tasks of the text-reading models, answered with what can be measured.
 
 The sandbox reads no text. Where a task asks for words it gives its own, with the whole
-picture as their place; where it asks for values, the same words for each.
+image as their place; where it asks for values, the same words for each.
 Shapes are those of the OCR page (2026).
 """
 
@@ -76,7 +76,7 @@ def read_text(task: OcrTask, report: MediaReport) -> Reading:
     seen = next(
         (inspected for inspected in reversed(report.sights) if inspected.kind == "image"), None
     )
-    words = f"sandbox, not a model; received {seen.description if seen else 'no picture'}"
+    words = f"sandbox, not a model; received {seen.description if seen else 'no image'}"
     match task.task:
         case "advanced_recognition":
             return _words(words, seen)
@@ -95,7 +95,7 @@ def read_text(task: OcrTask, report: MediaReport) -> Reading:
 
 def _words(words: str, seen: InspectedMedia | None) -> Reading:
     width, height = (seen.size if seen else None) or (0, 0)
-    # In the result pixels of the picture as it came, in the text what the model itself says,
+    # In the result pixels of the image as it came, in the text what the model itself says,
     # thousandths of its sides. unsure: of the text, where no page says so; seen in answers of 2025.
     info = {
         "text": words,

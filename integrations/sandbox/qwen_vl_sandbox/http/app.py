@@ -25,12 +25,13 @@ from qwen_vl_sandbox.specs.models import admitted_spec
 from qwen_vl_sandbox.specs.servers import Server
 
 SELF_HOSTED_CHAT_PATH = "/v1/chat/completions"
+_WITH_ROOT = frozenset({"vllm", "sglang"})
 SELF_HOSTED_MODELS_PATH = "/v1/models"
 WRONG_METHOD = 405
 
 
 def build_self_hosted_app(recorder: Recorder, server: Server) -> Starlette:
-    """Make the application that serves one ledger in a server."""
+    """Create the application that serves one ledger in a server."""
     protocol = SelfHostedProtocol(server)
     endpoints = _Endpoints(recorder, protocol, server)
     routes = [
@@ -54,10 +55,13 @@ class _Endpoints:
             check_key(self._ledger, request)
         except ApiError as error:
             return error_answer(error, request_id, self._server.errors)
-        # unsure: each server adds fields of its own; these are what all have.
+        # unsure: each server adds its own fields; these are what all have. `root` is of
+        # vllm-project/vllm, vllm/entrypoints/openai/protocol.py, `ModelCard`; SGLang has the same.
+        names = self._server.served or {model: model for model in SERVED}
         data = [
-            {"id": model, "object": "model", "created": 0, "owned_by": self._server.name}
-            for model in SERVED
+            {"id": name, "object": "model", "created": 0, "owned_by": self._server.name}
+            | ({"root": root} if self._server.name in _WITH_ROOT else {})
+            for name, root in names.items()
         ]
         return json_answer(orjson.dumps({"object": "list", "data": data}), request_id)
 
@@ -81,11 +85,11 @@ NATIVE_PATH = "/api/v1/services/aigc/multimodal-generation/generation"
 NATIVE_TEXT_PATH = "/api/v1/services/aigc/text-generation/generation"
 NATIVE_MODELS_PATH = "/api/v1/models"
 OTHER_ENDPOINTS = ("/compatible-mode/", "/api/v1/", "/api/v2/", "/apps/")
-"""Where the service has endpoints that the sandbox has not."""
+"""Paths of the service's endpoints that the sandbox lacks."""
 
 
 def build_app(recorder: Recorder, server: Server | None = None) -> Starlette:
-    """Make the application that serves one ledger, as the service or as another server."""
+    """Create the application that serves one ledger, as the service or as another server."""
     return _service(recorder) if server is None else build_self_hosted_app(recorder, server)
 
 
@@ -137,7 +141,7 @@ class _Elsewhere:
         return error_answer(refusal, str(uuid.uuid4()), form)
 
     async def text_generation(self, request: Request) -> Response:
-        """Send vision models away: each model has one of the two native addresses."""
+        """Send vision models away: each model has one of the two native URLs."""
         request_id = str(uuid.uuid4())
         body = parsed(await self._record(request, self._native))
         try:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from qwen_vl_sandbox.answers.compose import Answer, compose
 from qwen_vl_sandbox.errors.api_error import ApiError, reject
 from qwen_vl_sandbox.faults import NO_FAULT, Fault, RawAnswer, ScriptedAnswer
+from qwen_vl_sandbox.http.log import log_entry, shorten
 from qwen_vl_sandbox.http.requests import check_key, parsed, read_body, record
 from qwen_vl_sandbox.http.responses import (
     error_answer,
@@ -39,11 +40,14 @@ class ChatEndpoint:
         try:
             return await self._answer(request, request_id)
         except ApiError as error:
+            log_entry(request).received.append(f"rejected: {shorten(str(error))}")
             return error_answer(error, request_id, self._protocol.errors)
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         raw = await read_body(request)
         body = parsed(raw)
+        if isinstance(body, dict):
+            log_entry(request).model = str(body.get("model", ""))
         protocol = self._protocol
         record(self._ledger, request, raw, protocol.unknown_fields(body))
         check_key(self._ledger, request)
@@ -56,6 +60,7 @@ class ChatEndpoint:
             reject("The request body is not valid JSON.")
         exchange = protocol.read(body, request.headers, strict=self._ledger.strict)
         report = await self._receive(exchange.conversation)
+        log_entry(request).received[:] = _list_received(exchange.conversation, report)
         # Taken before any waiting: a client that gives up must not take a later one's answer.
         scripted = self._ledger.next_answer()
         await asyncio.sleep(fault.latency)
@@ -94,6 +99,16 @@ class ChatEndpoint:
         )
         keep_alive = self._ledger.keep_alive
         return streamed_answer(chunks, fault.chunk_delay, headers, keep_alive=keep_alive)
+
+
+def _list_received(conversation: Conversation, report: MediaReport) -> list[str]:
+    """Return what a request held, in few words."""
+    # A description begins with the format and the size.
+    media = [f"{seen.kind} {seen.description.partition(',')[0]}" for seen in report.sights]
+    n_messages, n_tools = len(conversation.messages), len(conversation.options.tools)
+    tools = [f"{n_tools} tool{'s' if n_tools > 1 else ''}"] if n_tools else []
+    messages = f"{n_messages} message{'s' if n_messages > 1 else ''}"
+    return [messages, *media, *tools, f"{report.total:,} tokens"]
 
 
 def _as_answer(scripted: ScriptedAnswer) -> Answer:

@@ -6,6 +6,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from qwen_vl_sandbox.errors.api_error import reject
+from qwen_vl_sandbox.http.log import log_entry
 from qwen_vl_sandbox.media.fetch import MAX_BODY_BYTES
 from qwen_vl_sandbox.recorder import RecordedRequest, Recorder, redacted
 
@@ -41,6 +42,8 @@ def record(
     recorder: Recorder, request: Request, raw: bytes = b"", unknown_fields: tuple[str, ...] = ()
 ) -> None:
     """Remember a request."""
+    if raw:
+        log_entry(request).received[:] = [f"body of {len(raw):,} B"]
     recorder.requests.append(
         RecordedRequest(
             method=request.method,
@@ -57,7 +60,7 @@ def check_key(recorder: Recorder, request: Request) -> None:
     """Let only good keys pass.
 
     Raises:
-        ApiError: There is no key, or it is not among those that may pass.
+        ApiError: The key is missing, or is not among those that may pass.
     """
     if not recorder.accepts(request.headers.get("authorization", "")):
         reject("Incorrect API key provided.", status=401)

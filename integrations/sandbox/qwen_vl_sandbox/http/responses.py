@@ -92,7 +92,7 @@ def faulty(
 
     Args:
         chunks: The stream, without its end.
-        fault: What befalls it.
+        fault: The fault that applies to it.
         broken: An event whose data is not JSON.
         error: An error event.
         end: What ends the stream.

@@ -5,11 +5,13 @@ The storage host is another machine at the service and another path here.
 
 import asyncio
 import uuid
+from collections.abc import AsyncGenerator
 
 import orjson
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -33,7 +35,7 @@ class UploadEndpoints:
         self._ledger = recorder
 
     async def policy(self, request: Request) -> Response:
-        """Give out a policy."""
+        """Issue a policy."""
         request_id = str(uuid.uuid4())
         record(self._ledger, request)
         try:
@@ -91,13 +93,25 @@ def _stored_answer(fields: dict[str, str], fault: Fault, request_id: str) -> Res
     return whole_answer(b"", fault, request_id, STORAGE, status=status)
 
 
+class _Upload(Request):
+    """A request whose form is malformed if the client disconnects.
+
+    Older releases of starlette close the files of a form only for this error.
+    """
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        try:
+            async for chunk in super().stream():
+                yield chunk
+        except ClientDisconnect as error:
+            raise MultiPartException("The client has disconnected.") from error
+
+
 async def _read_form(request: Request) -> FormData:
     try:
-        return await request.form()
-    except ClientDisconnect:
-        reject("The client has gone away.")
-    # Which of the two it is depends on the release of starlette.
-    except (FormParserError, HTTPException) as error:
+        return await _Upload(request.scope, request.receive).form()
+    # Which of them it is depends on the release of starlette.
+    except (FormParserError, HTTPException, MultiPartException) as error:
         reject(
             f"The body of your POST request is not well-formed multipart/form-data: {error}",
             code="MalformedPOSTRequest",

@@ -1,4 +1,4 @@
-"""A mean colour, in figures and in words."""
+"""A mean color, as numbers and as text."""
 
 import colorsys
 import io
@@ -20,7 +20,7 @@ _HUES = (
     (345, "pink"),
     (361, "red"),
 )
-_GREYS = ((0.15, "black"), (0.4, "dark grey"), (0.65, "grey"), (0.9, "light grey"), (2.0, "white"))
+_GREYS = ((0.15, "black"), (0.4, "dark gray"), (0.65, "gray"), (0.9, "light gray"), (2.0, "white"))
 _DARK = {"orange": "brown", "yellow": "olive", "cyan": "teal"}
 _DARK_BELOW = 0.65
 _BLACK_BELOW = 0.12
@@ -30,11 +30,11 @@ _PALE_BELOW = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Color:
-    """An RGB colour.
+    """An RGB color.
 
     Example:
         >>> str(Color(138, 112, 92))
-        '#8a705c (brownish grey)'
+        '#8a705c (brownish gray)'
     """
 
     red: int
@@ -46,7 +46,7 @@ class Color:
 
     @property
     def name(self) -> str:
-        """The colour in words."""
+        """The color as text."""
         hue, saturation, value = colorsys.rgb_to_hsv(
             self.red / 255, self.green / 255, self.blue / 255
         )
@@ -58,7 +58,7 @@ class Color:
         if value < _DARK_BELOW:
             word = _DARK.get(word, word)
         if saturation < _PALE_BELOW:
-            return f"{word.removesuffix('e')}ish grey"
+            return f"{word.removesuffix('e')}ish gray"
         return word
 
 
@@ -80,7 +80,7 @@ _BYTE = 255
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The box around a colour, in pixels of the picture as it came."""
+    """The box around a color, in pixels of the image as it came."""
 
     word: str
     box: tuple[int, int, int, int]
@@ -88,11 +88,11 @@ class Place:
 
 @lru_cache(maxsize=16)
 def find_boxes(content: Content, colors: tuple[tuple[str, str], ...]) -> tuple[Place, ...]:
-    """Find the colours that are in a picture.
+    """Find the colors that are in an image.
 
     Args:
-        content: A picture that can be decoded.
-        colors: Each colour's name, and the word that was said for it.
+        content: An image that can be decoded.
+        colors: Each color's name, and the word that was said for it.
     """
     with Image.open(io.BytesIO(content.data)) as opened:
         hue, saturation, value = opened.convert("RGB").convert("HSV").split()

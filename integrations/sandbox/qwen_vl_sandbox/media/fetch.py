@@ -1,4 +1,4 @@
-"""From an address in a request to the bytes behind it.
+"""From a URL in a request to the bytes behind it.
 
 Data URLs are decoded, loopback links are fetched, and uploaded files are read; nothing
 else is ever contacted.
@@ -32,10 +32,10 @@ MAX_INLINE_VIDEO_CHARS = 10 * MIB
 """Longest Base64 text of a video (Vision page, 2026-08)."""
 
 MAX_INLINE_IMAGES = 250
-"""Most pictures sent as data URLs (Vision page, 2026-08)."""
+"""Most images sent as data URLs (Vision page, 2026-08)."""
 
 MAX_UPLOADED_IMAGE_BYTES = 10 * MIB
-"""Largest picture by local path, which the official SDK uploads (Vision page, 2026-08)."""
+"""Largest image by local path, which the official SDK uploads (Vision page, 2026-08)."""
 
 FETCH_TIMEOUT_SECONDS = 5.0
 
@@ -64,7 +64,7 @@ class FileContent:
 
 @dataclass(frozen=True, slots=True)
 class Unfetched:
-    """A link that the sandbox has not followed."""
+    """A link that the sandbox did not follow."""
 
     url: str
 
@@ -87,10 +87,10 @@ class Loader:
         self._linked_images = 0
 
     def load_image(self, url: str) -> Content | Unfetched:
-        """Get the bytes of a picture.
+        """Get the bytes of an image.
 
         Raises:
-            ApiError: The address is not one the service takes, or its content is too large.
+            ApiError: The URL is not one the service takes, or its content is too large.
         """
         self._check_count(url)
         found = self._find_stored(url, "image")
@@ -102,7 +102,7 @@ class Loader:
         """Get the bytes of a video; of an uploaded one its file.
 
         Raises:
-            ApiError: The address is not one the service takes, or its content is too large.
+            ApiError: The URL is not one the service takes, or its content is too large.
         """
         found = self._find_stored(url, "video")
         return self._load(url, "video") if found is None else found
@@ -126,7 +126,7 @@ class Loader:
             reject(f"At most {self._spec.max_image_urls} images by URL are supported.")
 
     def _find_stored(self, url: str, kind: Kind) -> FileContent | None:
-        """Find an uploaded file; `None` if the address is no upload's."""
+        """Find an uploaded file; `None` if the URL is not an upload's."""
         scheme, _, key = url.partition("://")
         if scheme != "oss":
             return None
@@ -196,7 +196,7 @@ def _split(url: str) -> SplitResult:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine."""
+    """Return whether a host is this machine."""
     if host == "localhost":
         return True
     try:

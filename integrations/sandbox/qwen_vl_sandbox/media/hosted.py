@@ -42,7 +42,7 @@ from qwen_vl_sandbox.specs.models import ModelSpec, Pixels, VideoSpec
 from qwen_vl_sandbox.storage import Storage
 
 HIGH_RESOLUTION_PATCHES = 16_384
-"""Patches of a picture with `vl_high_resolution_images` (OpenAI-Chat page, 2026-10)."""
+"""Patches of an image with `vl_high_resolution_images` (OpenAI-Chat page, 2026-10)."""
 
 TOKENS_PER_MESSAGE = 4
 """What the sandbox counts for a message's frame."""
@@ -53,17 +53,17 @@ MAX_VIDEOS = 64
 
 @dataclass(frozen=True, slots=True)
 class InspectedMedia:
-    """One picture, video or sound, as the sandbox saw it."""
+    """One image, video or audio file, as the sandbox saw it."""
 
     kind: str
     description: str
     tokens: int
     size: tuple[int, int] | None = None
-    """A picture's width and height as it came."""
+    """An image's width and height as it came."""
     scaled: tuple[int, int] | None = None
-    """A picture's width and height as the model sees it."""
+    """An image's width and height as the model sees it."""
     boxes: tuple[Place, ...] | None = None
-    """What was found in a picture, where places were asked for."""
+    """What was found in an image, where places were asked for."""
     scenes: tuple[Scene, ...] | None = None
     """What was found in a video, where events were asked for."""
 
@@ -96,11 +96,11 @@ class MediaReport:
 
 
 def receive(conversation: Conversation, storage: Storage) -> MediaReport:
-    """Look at all media of a conversation and count its tokens.
+    """Inspect all media of a conversation and count its tokens.
 
     Args:
         conversation: The request.
-        storage: Where `oss://` addresses lead.
+        storage: Where `oss://` URLs lead.
 
     Raises:
         ApiError: Some medium is not acceptable, or the prompt is too long.
@@ -117,7 +117,7 @@ def receive(conversation: Conversation, storage: Storage) -> MediaReport:
 
 
 def has_media(conversation: Conversation) -> bool:
-    """Tell whether looking at the conversation takes more than a moment."""
+    """Return whether looking at the conversation takes more than a moment."""
     return any(
         isinstance(part, ImagePart | Video)
         for message in conversation.messages
@@ -197,7 +197,7 @@ class _Viewer:
         seen = inspect_image(content, strict=self._strict)
         budget = self._image_budget(part)
         tokens = image_tokens(seen.width, seen.height, budget)
-        color = f", mean colour {seen.color}" if seen.color else ""
+        color = f", mean color {seen.color}" if seen.color else ""
         size = f"{seen.format} {seen.width}x{seen.height}"
         # unsure: whether tokens are counted before or after the text is set upright.
         turned = ", to be set upright" if part.rotate else ""
@@ -231,7 +231,7 @@ class _Viewer:
         clip = seen.clip
         description = (
             f"{seen.format} {clip.width}x{clip.height}, {clip.seconds:.1f} s, {seen.fps:g} fps, "
-            f"{frames} frames sampled, mean colour at the start {seen.color}, {tokens} tokens"
+            f"{frames} frames sampled, mean color at the start {seen.color}, {tokens} tokens"
         )
         scenes = None
         if self._wants_events():
@@ -256,7 +256,7 @@ class _Viewer:
         tokens = self._video_tokens(part, clip, len(urls))
         description = (
             f"{count}, {_frame_formats(seen)} {first.width}x{first.height}, {part.fps:g} fps, "
-            f"mean colour at the start {first.color}, {tokens} tokens"
+            f"mean color at the start {first.color}, {tokens} tokens"
         )
         whole = [content for content in contents if isinstance(content, Content)]
         scenes = find_scenes_of_list(whole, part.fps) if self._wants_events() else None
@@ -291,6 +291,6 @@ def _frame_formats(seen: list[InspectedImage]) -> str:
 
 
 def shown_url(url: str) -> str:
-    """Write an address without what may be secret in it."""
+    """Write a URL without what may be secret in it."""
     # A signed link keeps its secret in the query.
     return url.partition("?")[0]

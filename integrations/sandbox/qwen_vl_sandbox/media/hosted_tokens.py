@@ -1,4 +1,4 @@
-"""How many tokens a picture, a video or a text counts for.
+"""How many tokens an image, a video or a text counts for.
 
 The sandbox's own arithmetic, from the formula and the sample code of the Vision page
 (2026-08). Visual tokens are exact by that rule; text is an estimate by a stated one.
@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 MARKERS = 2
-"""`vision_bos` and `vision_eos` around each picture or video.
+"""`vision_bos` and `vision_eos` around each image or video.
 
 unsure: replies of older models leave them out of `image_tokens`.
 """
@@ -23,7 +23,7 @@ _PIECE = re.compile(rf"[{_WIDTH}]|[^{_WIDTH}]{{1,4}}", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The pixels that one picture or frame may keep."""
+    """The pixels that one image or frame may keep."""
 
     patch: int
     min_pixels: int
@@ -41,7 +41,7 @@ class Clip:
 
 
 def resized(width: int, height: int, budget: Budget) -> tuple[int, int]:
-    """Compute the width and height that the service scales a picture to.
+    """Compute the width and height that the service scales an image to.
 
     Example:
         >>> resized(1920, 1080, Budget(patch=32, min_pixels=65536, max_pixels=2621440))
@@ -62,7 +62,7 @@ def resized(width: int, height: int, budget: Budget) -> tuple[int, int]:
 
 
 def image_tokens(width: int, height: int, budget: Budget) -> int:
-    """Count the tokens of one picture.
+    """Count the tokens of one image.
 
     Example:
         >>> image_tokens(1920, 1080, Budget(patch=32, min_pixels=65536, max_pixels=2621440))

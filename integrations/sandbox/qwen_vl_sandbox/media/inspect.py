@@ -1,4 +1,4 @@
-"""What pictures and videos really are: decoded, measured, checked against the limits.
+"""What images and videos really are: decoded, measured, checked against the limits.
 
 Limits and messages are those of the Vision page (2026-08) and the Errors page (2026-07).
 """
@@ -63,13 +63,13 @@ SHORT_VIDEO = ALGO + "The video file is too short."  # unsure: no page prints th
 
 @dataclass(frozen=True, slots=True)
 class InspectedImage:
-    """A picture that has been decoded."""
+    """An image that has been decoded."""
 
     format: str
     width: int
     height: int
     color: Color | None
-    """Mean colour; `None` for HEIC, of which only the header is read."""
+    """Mean color; `None` for HEIC, of which only the header is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +80,14 @@ class SeenVideo:
     clip: Clip
     fps: float
     color: Color
-    """Mean colour of the first frame."""
+    """Mean color of the first frame."""
 
 
 def inspect_image(content: Content, *, strict: bool) -> InspectedImage:
-    """Decode a picture whole and check it against the limits.
+    """Decode an image whole and check it against the limits.
 
     Raises:
-        ApiError: It is no picture, is broken, or is outside the limits.
+        ApiError: It is not an image, is broken, or is outside the limits.
     """
     head = content.data[:_HEAD_BYTES]
     if any(brand in head for brand in _HEIC_BRANDS):
@@ -106,7 +106,7 @@ def see_video(content: Content | FileContent, spec: VideoSpec) -> SeenVideo:
     """Open a video, decode its first frame and check it against the limits.
 
     Raises:
-        ApiError: It is no video, or is too short or too long for the model.
+        ApiError: It is not a video, or is too short or too long for the model.
     """
     try:
         video = open_video(content)
@@ -130,7 +130,7 @@ def _see_with_pillow(data: bytes) -> InspectedImage:
         reject(ILLEGAL_FORMAT)
     with image:
         width, height = image.size
-        # unsure: no page says from where on; Pillow warns of such pictures from here on.
+        # unsure: no page says from where on; Pillow warns of such images from here on.
         if width * height > MAX_PIXELS:
             reject(TOO_MANY_PIXELS)
         label = "JPEG" if image.format == "MPO" else str(image.format)
@@ -144,7 +144,7 @@ def _see_with_pillow(data: bytes) -> InspectedImage:
 
 
 def _see_heic(data: bytes) -> InspectedImage:
-    # Pillow opens no HEIC by itself, but the `ispe` boxes hold the sizes of the picture
+    # Pillow opens no HEIC by itself, but the `ispe` boxes hold the sizes of the image
     # and its tiles: version and flags, then width and height, 4 bytes each.
     sizes = []
     at = data.find(b"ispe")
@@ -169,10 +169,10 @@ def _check_image(seen: InspectedImage) -> None:
 
 
 def mean_color(image: Image.Image) -> Color:
-    """Average all pixels of a picture."""
+    """Average all pixels of an image."""
     pixel = image.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
     if not isinstance(pixel, tuple):
-        raise ValueError("An RGB pixel has three values.")  # noqa: TRY004 - a broken picture.
+        raise ValueError("An RGB pixel has three values.")  # noqa: TRY004 - a broken image.
     return Color(int(pixel[0]), int(pixel[1]), int(pixel[2]))
 
 
@@ -181,10 +181,10 @@ def open_video(content: Content | FileContent) -> SeenVideo:
     """Open a video and decode its first frame.
 
     Raises:
-        av.error.FFmpegError: It is no video.
+        av.error.FFmpegError: It is not a video.
         ValueError: Likewise.
-        StopIteration: It has no frame.
-        IndexError: It has no video stream.
+        StopIteration: It lacks frames.
+        IndexError: It lacks a video stream.
     """
     source = str(content.path) if isinstance(content, FileContent) else io.BytesIO(content.data)
     with av.open(source, mode="r") as container:
@@ -195,11 +195,25 @@ def open_video(content: Content | FileContent) -> SeenVideo:
             seconds = float(stream.duration * stream.time_base)
         elif container.duration is not None:
             seconds = container.duration / av.time_base
+            if container.format.name.startswith("matroska"):
+                # Its `Duration` ends where the last frame does, on a clock that may begin anywhere.
+                seconds -= max(0, container.start_time) / av.time_base
         frame = next(container.decode(stream))
         # PyAV's stub leaves this method untyped.
-        color = mean_color(frame.to_image())  # type: ignore[no-untyped-call]
-        clip = Clip(frame.width, frame.height, seconds, stream.frames or round(seconds * rate))
+        color = mean_color(frame.to_image())
+        clip = Clip(frame.width, frame.height, seconds, stream.frames or _count_frames(source))
         return SeenVideo(_container_name(container.format.name, content), clip, rate, color)
+
+
+def _count_frames(source: str | io.BytesIO) -> int:
+    """Count the frames of a file whose header lists none, such as Matroska.
+
+    Decoders read what there is: length times rate is too many where frames come unevenly.
+    """
+    if not isinstance(source, str):
+        source.seek(0)
+    with av.open(source, mode="r") as container:
+        return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
 
 
 def _container_name(names: str, content: Content | FileContent) -> str:

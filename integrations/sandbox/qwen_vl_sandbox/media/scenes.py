@@ -1,4 +1,4 @@
-"""Where a video's scenes change: told from the frames that a model would look at."""
+"""Where a video's scenes change: determined from the frames that a model would sample."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ def find_scenes_of_file(
 
     Args:
         content: A video that can be opened.
-        numbers: The frames that are looked at, from 0.
+        numbers: The frames that are sampled, from 0.
         seconds: How long it is.
     """
     source = str(content.path) if isinstance(content, FileContent) else io.BytesIO(content.data)
@@ -45,7 +45,7 @@ def find_scenes_of_file(
             if number in wanted:
                 scaled = frame.reformat(*_THUMBNAIL, format="rgb24")
                 # PyAV's stub leaves this method untyped.
-                seen.append((number / rate, scaled.to_image()))  # type: ignore[no-untyped-call]
+                seen.append((number / rate, scaled.to_image()))
     return _find_scenes(seen, seconds)
 
 
@@ -53,7 +53,7 @@ def find_scenes_of_list(images: Iterable[Content], fps: float) -> tuple[Scene, .
     """Find the scenes of a list of frames, each of which is dated by its number.
 
     Args:
-        images: Pictures that can be decoded.
+        images: Images that can be decoded.
         fps: How many there are in a second.
     """
     seen = []
@@ -65,7 +65,7 @@ def find_scenes_of_list(images: Iterable[Content], fps: float) -> tuple[Scene, .
 
 
 def spread_numbers(count: int, frames: int) -> tuple[int, ...]:
-    """Spread the frames that are looked at evenly, from the first to the last.
+    """Spread the sampled frames evenly, from the first to the last.
 
     unsure: no page says which frames the service takes; this is what the models' makers do in
     `qwen-vl-utils` 0.0.14.

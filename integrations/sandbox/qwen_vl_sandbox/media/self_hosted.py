@@ -1,8 +1,8 @@
 """Looking at media as servers that hold the model themselves do.
 
 They have none of the service's limits, and the rule of `processor_tokens` for counting.
-unsure: llama.cpp and Ollama scale pictures by a program of their own; the same rule is
-taken for them.
+llama.cpp and Ollama scale images with their own code, which has the same rule with
+other limits. unsure: how they round halves.
 """
 
 import http.client
@@ -44,7 +44,7 @@ _NOT_FOUND, _SERVER_SIDE = 400, 500
 
 
 def receive(conversation: Conversation, server: Server) -> MediaReport:
-    """Look at all media of a conversation and count its tokens.
+    """Inspect all media of a conversation and count its tokens.
 
     Raises:
         ApiError: The server would not take some medium, or the prompt is too long.
@@ -65,7 +65,7 @@ def receive(conversation: Conversation, server: Server) -> MediaReport:
 class _Viewer:
     def __init__(self, conversation: Conversation, server: Server) -> None:
         self._server = server
-        self._family = family_of(conversation.model)
+        self._family = family_of(server.served.get(conversation.model, conversation.model))
         self._question = find_question(conversation)
         self._processor = PROCESSORS[self._family]
 
@@ -84,13 +84,15 @@ class _Viewer:
         if isinstance(content, Unfetched):
             return InspectedMedia("image", f"not fetched, {shown_url(content.url)}, 0 tokens", 0)
         image = _decoded(content)
-        limits = _limits(self._processor.image, part)
+        self._check_sides(image)
+        area = self._server.image_areas.get(self._family)
+        limits = _limits(Limits(*area) if area else self._processor.image, part)
         try:
             tokens = image_tokens(image.width, image.height, self._processor.factor, limits)
         except ValueError as error:
             reject(str(error))
         tokens += MARKERS
-        color = f", mean colour {mean_color(image)}"
+        color = f", mean color {mean_color(image)}"
         size = (image.width, image.height)
         question = self._question
         wants_boxes = question is not None and question.kind == "places"
@@ -102,6 +104,15 @@ class _Viewer:
             scaled=scaled_size(*size, self._processor.factor, limits),
             boxes=find_boxes(content, question.colors) if question and wants_boxes else None,
         )
+
+    def _check_sides(self, image: Image.Image) -> None:
+        least = self._server.small_sides.get(self._family, 0)
+        if min(image.size) < least:
+            width, height = image.size
+            reject(
+                f"height:{height} or width:{width} must be larger than factor:{least}",
+                status=self._server.small_sides_status,
+            )
 
     def _wants_events(self) -> bool:
         return self._question is not None and self._question.kind == "events"
@@ -126,7 +137,7 @@ class _Viewer:
         tokens = self._video_tokens(frames, part)
         description = (
             f"{seen.format} {clip.width}x{clip.height}, {clip.seconds:.1f} s, {seen.fps:g} fps, "
-            f"{len(numbers)} frames sampled, mean colour at the start {seen.color}, "
+            f"{len(numbers)} frames sampled, mean color at the start {seen.color}, "
             f"{tokens} tokens"
         )
         wanted = self._wants_events()
@@ -137,12 +148,15 @@ class _Viewer:
         contents = [content for url in urls if isinstance(content := self._load(url), Content)]
         images = [_decoded(content) for content in contents]
         first = images[0]
+        if len({image.size for image in images}) > 1:
+            # numpy.stack, in vLLM's reading of frame lists.
+            reject("all input arrays must have the same shape")
         frames = Frames(first.width, first.height, tuple(range(len(images))), part.fps)
         tokens = self._video_tokens(frames, part)
         formats = "/".join(dict.fromkeys(str(image.format) for image in images))
         description = (
             f"{len(images)} frames sent, {formats} {first.width}x{first.height}, "
-            f"{part.fps:g} fps, mean colour at the start {mean_color(first)}, {tokens} tokens"
+            f"{part.fps:g} fps, mean color at the start {mean_color(first)}, {tokens} tokens"
         )
         scenes = find_scenes_of_list(contents, part.fps) if self._wants_events() else None
         return InspectedMedia("video", description, tokens, scenes=scenes)

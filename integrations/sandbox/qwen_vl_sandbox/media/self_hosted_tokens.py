@@ -1,4 +1,4 @@
-"""How many tokens a picture or a video costs on a server that holds the model itself.
+"""How many tokens an image or a video costs on a server that holds the model itself.
 
 Such servers run the model's own processor; this is that rule as it was published and
 measured (vLLM 0.32.0, transformers 5.19.0). It is another one than the hosted service's.
@@ -11,7 +11,7 @@ from typing import Literal
 Family = Literal["qwen2_5_vl", "qwen3_vl"]
 
 MARKERS = 2
-"""The start and end marker around each picture, each video, and each pair of its frames."""
+"""The start and end marker around each image, each video, and each pair of its frames."""
 
 MIN_FRAMES, MAX_FRAMES = 4, 768
 MAX_RATIO = 200
@@ -21,7 +21,7 @@ STAMP_TOKENS = 5
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The pixels that one picture, one frame or one clip may keep."""
+    """The pixels that one image, one frame or one clip may keep."""
 
     min_pixels: int
     max_pixels: int
@@ -61,7 +61,7 @@ PROCESSORS: dict[Family, Processor] = {
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """The frames of a video that are looked at.
+    """The frames of a video that are sampled.
 
     Args:
         width: Of each, in pixels.
@@ -91,7 +91,7 @@ class VideoCount:
 
 
 def family_of(model: str) -> Family:
-    """Tell a model's family from its id.
+    """Return a model's family by its id.
 
     Example:
         >>> family_of("Qwen/Qwen2.5-VL-7B-Instruct"), family_of("qwen3-vl:8b")
@@ -102,7 +102,7 @@ def family_of(model: str) -> Family:
 
 
 def scaled_size(width: int, height: int, factor: int, limits: Limits) -> tuple[int, int]:
-    """Compute the width and height that a picture is scaled to.
+    """Compute the width and height that an image is scaled to.
 
     Raises:
         ValueError: It is stretched beyond 200 : 1.
@@ -115,7 +115,7 @@ def scaled_size(width: int, height: int, factor: int, limits: Limits) -> tuple[i
 
 
 def image_tokens(width: int, height: int, factor: int, limits: Limits) -> int:
-    """Count the tokens of a picture, its two markers apart.
+    """Count the tokens of an image, its two markers apart.
 
     Raises:
         ValueError: It is stretched beyond 200 : 1.
@@ -129,12 +129,12 @@ def image_tokens(width: int, height: int, factor: int, limits: Limits) -> int:
 
 
 def sampled_numbers(frames: int, fps: float, rate: float, family: Family) -> tuple[int, ...]:
-    """Choose the frames of a video file that are looked at.
+    """Choose the frames of a video file that are sampled.
 
     Args:
         frames: How many it has.
         fps: How many in a second.
-        rate: How many in a second to look at.
+        rate: How many to sample in a second.
         family: Whose processor chooses.
 
     Raises:
@@ -152,7 +152,10 @@ def sampled_numbers(frames: int, fps: float, rate: float, family: Family) -> tup
     count = math.floor(wanted / 2) * 2
     if count == 0:
         raise ValueError("division by zero")
-    return tuple(int(at * frames / count) for at in range(count))
+    # The processor takes float steps, `torch.arange(0, frames, frames / count)`, which at one
+    # length in a hundred brings one more (transformers 5.19, vLLM 0.32).
+    step = frames / count
+    return tuple(min(int(at * step), frames - 1) for at in range(math.ceil(frames / step)))
 
 
 def video_tokens(frames: Frames, family: Family, limits: Limits) -> VideoCount:

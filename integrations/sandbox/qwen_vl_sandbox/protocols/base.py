@@ -21,7 +21,7 @@ class ParsedRequest:
     incremental: bool = True
     """Whether each chunk of a stream holds what is new, or everything so far."""
     running_usage: bool = False
-    """Whether each chunk of a self-hosted server's stream tells the usage so far."""
+    """Whether each chunk of a self-hosted server's stream reports the usage so far."""
     reasoning: Literal["apart", "within", "left_out"] = "apart"
     """Where a self-hosted server's answer holds its reasoning."""
 
@@ -65,7 +65,7 @@ class ChatProtocol(Protocol):
         """Name the fields of a request that no page documents, as paths."""
 
     def wants_stream(self, body: Any, headers: Mapping[str, str]) -> bool:
-        """Tell whether a request, good or not, asks for a stream."""
+        """Return whether a request, good or not, asks for a stream."""
 
     def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> ParsedRequest:
         """Read and check a request.
@@ -75,7 +75,7 @@ class ChatProtocol(Protocol):
         """
 
     def receive(self, conversation: Conversation, storage: Storage) -> MediaReport:
-        """Look at all media of a conversation and count its tokens.
+        """Inspect all media of a conversation and count its tokens.
 
         Raises:
             ApiError: Some medium is not acceptable, or the prompt is too long.

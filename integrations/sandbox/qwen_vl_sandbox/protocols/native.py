@@ -79,7 +79,7 @@ class NativePartReader(PartReader):
 
     def _rotates(self, part: dict[str, Any], path: str) -> bool:
         if "enable_rotate" in part and not self._spec.reads and self._strict:
-            # unsure: the page shows the field with the text-reading models alone.
+            # unsure: the page shows the field with the text-reading models only.
             reject(f"{path}.enable_rotate is not supported by the model.")
         return Fields(part, path).boolean("enable_rotate")
 
@@ -96,7 +96,7 @@ WRONG_PATH = "url error, please check url"
 
 
 class NativeProtocol:
-    """The service's own protocol, at the address of multimodal generation."""
+    """The service's own protocol, at the URL of multimodal generation."""
 
     errors = NATIVE
     end = b""
@@ -113,7 +113,7 @@ class NativeProtocol:
         return (*found, *_unknown_in_parts(values.get("messages")))
 
     def wants_stream(self, body: Any, headers: Mapping[str, str]) -> bool:  # noqa: ARG002 - the other protocol needs it.
-        """Tell whether a request, good or not, asks for a stream."""
+        """Return whether a request, good or not, asks for a stream."""
         return headers.get("x-dashscope-sse", "").lower() == "enable"
 
     def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> ParsedRequest:
@@ -151,7 +151,7 @@ class NativeProtocol:
         return ParsedRequest(conversation, stream, incremental=incremental)
 
     def receive(self, conversation: Conversation, storage: Storage) -> MediaReport:
-        """Look at all media of a conversation and count its tokens."""
+        """Inspect all media of a conversation and count its tokens."""
         return receive(conversation, storage)
 
     def whole(self, reply: Reply) -> bytes:
@@ -330,7 +330,7 @@ def read_parameters(
 
 
 def _check_unsettled(values: Mapping[str, Any], options: Options) -> None:
-    # unsure: this page lists text and json_object alone, another does not tell the protocols
+    # unsure: this page lists text and json_object only, another does not tell the protocols
     # apart.
     if options.answer_format == "json_schema":
         reject("response_format.type must be text or json_object.")

@@ -106,7 +106,7 @@ class OpenAIProtocol:
         return (*found, *unknown_in_parts(body.get("messages"), "messages"))
 
     def wants_stream(self, body: Any, headers: Mapping[str, str]) -> bool:  # noqa: ARG002 - the native protocol needs them.
-        """Tell whether a request, good or not, asks for a stream."""
+        """Return whether a request, good or not, asks for a stream."""
         return isinstance(body, dict) and bool(body.get("stream"))
 
     def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> ParsedRequest:
@@ -137,7 +137,7 @@ class OpenAIProtocol:
         return ParsedRequest(conversation, stream, include_usage)
 
     def receive(self, conversation: Conversation, storage: Storage) -> MediaReport:
-        """Look at all media of a conversation and count its tokens."""
+        """Inspect all media of a conversation and count its tokens."""
         return receive(conversation, storage)
 
     def whole(self, reply: Reply) -> bytes:
@@ -201,7 +201,7 @@ def _read_stream(body: dict[str, Any], *, strict: bool) -> tuple[bool, bool]:
     if not isinstance(options, dict):
         reject("stream_options must be an object.")
     if not stream and strict:
-        # unsure: the pages show the field in streams alone, and no refusal elsewhere.
+        # unsure: the pages show the field in streams only, and no refusal elsewhere.
         reject("The 'stream_options' parameter is only allowed when 'stream' is enabled.")
     return stream, Fields(options, "stream_options").boolean("include_usage")
 

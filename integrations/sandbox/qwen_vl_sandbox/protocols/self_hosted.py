@@ -224,7 +224,7 @@ class SelfHostedProtocol:
         return (*unknown_parameters(body, self._server), *messages)
 
     def wants_stream(self, body: Any, headers: Mapping[str, str]) -> bool:  # noqa: ARG002 - the native protocol needs them.
-        """Tell whether a request, good or not, asks for a stream."""
+        """Return whether a request, good or not, asks for a stream."""
         return isinstance(body, dict) and bool(body.get("stream"))
 
     def read(self, body: Any, headers: Mapping[str, str], *, strict: bool) -> ParsedRequest:  # noqa: ARG002 - the service needs them.
@@ -236,7 +236,7 @@ class SelfHostedProtocol:
         server = self._server
         if not isinstance(body, dict):
             reject("The request body must be a JSON object.", code=server.shape_code)
-        model = _served(body.get("model"))
+        model = _served(body.get("model"), server)
         delivery = read_delivery(body, server)
         media = read_media_options(body, server)
         conversation = Conversation(
@@ -255,7 +255,7 @@ class SelfHostedProtocol:
         )
 
     def receive(self, conversation: Conversation, storage: Storage) -> MediaReport:  # noqa: ARG002 - the service has a storage.
-        """Look at all media of a conversation and count its tokens."""
+        """Inspect all media of a conversation and count its tokens."""
         return receive(conversation, self._server)
 
     def whole(self, reply: Reply) -> bytes:
@@ -267,9 +267,11 @@ class SelfHostedProtocol:
         return answer_events(_placed(reply), self._server)
 
 
-def _served(model: Any) -> str:
+def _served(model: Any, server: Server) -> str:
     if model is None:
-        return SERVED[0]
+        return next(iter(server.served), SERVED[0])
+    if isinstance(model, str) and model in server.served:
+        return model
     # Whatever looks like one of the models is taken as served, so that tests may name theirs.
     if not isinstance(model, str) or not any(word in model.lower() for word in ("qwen", "vl")):
         reject(f"The model `{model}` does not exist.", status=404, param="model")

@@ -56,7 +56,7 @@ def probabilities(text: str, alternatives: int | None) -> list[dict[str, Any]] |
 
 
 def cache_details(report: MediaReport) -> dict[str, Any]:
-    """Say what was cached: a zero, and more where there were markers (Cache page, 2026-10)."""
+    """Return what was cached: a zero, and more where there were markers (Cache page, 2026-10)."""
     use = report.cache
     if use is None:
         return {"cached_tokens": 0}

@@ -1,4 +1,4 @@
-"""What a request says, whichever protocol it came by.
+"""The content of a request, independent of its protocol.
 
 A protocol module makes these values from its own wire; the engine reads nothing else.
 """
@@ -21,7 +21,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """A picture's address, with its pixel knobs; `path` says where it stood."""
+    """An image's URL, with its pixel knobs; `path` says where it stood."""
 
     path: str
     url: str
@@ -32,7 +32,7 @@ class ImagePart:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A video's address or its list of frames, with its knobs."""
+    """A video's URL or its list of frames, with its knobs."""
 
     path: str
     source: str | tuple[str, ...]
@@ -45,7 +45,7 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """A sound's address or data; the sandbox does not listen to it."""
+    """An audio file's URL or data; the sandbox does not listen to it."""
 
     path: str
     data: str
@@ -127,7 +127,7 @@ class Options:
     top_logprobs: int = 0
     high_resolution: bool = False
     image_sizes: bool = False
-    """Whether the answer tells the size that each picture was scaled to."""
+    """Whether the answer reports the size that each image was scaled to."""
     ocr: OcrTask | None = None
     cuts_calls: bool = False
     """Whether a call longer than the limit comes as text, cut."""

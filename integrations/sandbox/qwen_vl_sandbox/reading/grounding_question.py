@@ -1,6 +1,6 @@
-"""Questions for places in a picture and for events in a video, as the guides put them.
+"""Questions for places in an image and for events in a video, as the guides put them.
 
-What is looked for are colours: they are all that the sandbox can find. Words that the questions
+What is looked for are colors: they are all that the sandbox can find. Words that the questions
 are known by are those of the object location and video pages (2025-2026).
 """
 
@@ -30,7 +30,7 @@ COLORS = {
     "purple": "紫",
     "pink": "粉",
 }
-"""The colours that are looked for, by their names in English and in Chinese."""
+"""The colors that are looked for, by their names in English and in Chinese."""
 
 _WORDS = {word.lower(): name for name, chinese in COLORS.items() for word in (name, chinese)}
 _COLOR = re.compile(
@@ -43,10 +43,10 @@ class Question:
     """What is asked for.
 
     Args:
-        kind: Places in a picture, or events in a video.
-        colors: What is looked for: each colour's name, and the word that was said for it.
+        kind: Places in an image, or events in a video.
+        colors: What is looked for: each color's name, and the word that was said for it.
         wants_points: Whether a place is a point, and not a box.
-        in_pixels: Whether pixels of the picture as it came were asked for.
+        in_pixels: Whether pixels of the image as it came were asked for.
     """
 
     kind: Literal["places", "events"]

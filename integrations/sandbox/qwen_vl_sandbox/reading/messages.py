@@ -22,7 +22,7 @@ from qwen_vl_sandbox.reading.validation import Fields
 from qwen_vl_sandbox.specs.models import ModelSpec, Pixels, VideoSpec
 
 MEDIA_OPTIONS = frozenset({"min_pixels", "max_pixels", "total_pixels", "fps", "max_frames"})
-"""Pixel and frame knobs; they stand beside the address they are for."""
+"""Pixel and frame knobs; they stand beside the URL they are for."""
 
 MIN_LIST = 4
 MIN_MAX_FRAMES = 4
@@ -135,7 +135,7 @@ def read_messages(value: Any, spec: ModelSpec, parts: PartReader) -> tuple[Messa
 
 
 def is_partial(value: Any) -> bool:
-    """Tell whether the last message asks to be continued."""
+    """Return whether the last message asks to be continued."""
     last = value[-1] if isinstance(value, list) and value else None
     return isinstance(last, dict) and bool(last.get("partial"))
 

@@ -83,7 +83,7 @@ def read_options(values: dict[str, Any], spec: ModelSpec, *, stream: bool, stric
     """
     fields = Fields(values)
     if strict and (options := MEDIA_OPTIONS & values.keys()):
-        # unsure: they may be ignored here; the page shows them in content parts alone.
+        # unsure: they may be ignored here; the page shows them in content parts only.
         reject(f"{sorted(options)} must stand in a content part, not at the top level.")
     _check_sampling(fields)
     thinking, budget = _read_thinking(fields, spec, stream=stream, strict=strict)

@@ -24,7 +24,7 @@ from qwen_vl_sandbox.specs.servers import Server
 
 JPEG_LIST = re.compile(r"data:video/jpeg;base64,", re.IGNORECASE)
 DEFAULT_LIST = 32
-"""Pictures of a frame list that vLLM looks at where `num_frames` says nothing."""
+"""Images of a frame list that vLLM samples where `num_frames` says nothing."""
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -59,7 +59,7 @@ def read_messages(value: Any, server: Server, media: MediaOptions) -> tuple[Mess
 
 
 def holds_frame_list(value: Any) -> bool:
-    """Tell whether any part is a list of pictures that stands for a video."""
+    """Return whether any part is a list of images that stands for a video."""
     return any(
         isinstance(url, dict) and JPEG_LIST.match(str(url.get("url", "")))
         for item in (value if isinstance(value, list) else ())
@@ -206,7 +206,7 @@ class _Reader:
         return ToolCall(function["name"], self._arguments(arguments), call.get("id"))
 
     def _arguments(self, text: str) -> str:
-        """Give what the model gets to read of the arguments of a past call."""
+        """Return what the model gets to read of the arguments of a past call."""
         server = self._server
         if server.empties_arguments:
             try:

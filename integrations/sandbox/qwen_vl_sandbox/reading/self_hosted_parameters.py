@@ -19,6 +19,7 @@ LONGEST_CONTEXT = 262_144
 
 _PIXELS = (("min_pixels", "max_pixels"), ("shortest_edge", "longest_edge"))
 _STREAM_FIELDS = frozenset({"include_usage", "continuous_usage_stats"})
+_OF_MEDIA = ("mm_processor_kwargs", "media_io_kwargs")
 _KWARGS = frozenset({"min_pixels", "max_pixels", "size", "images_kwargs", "videos_kwargs"})
 
 
@@ -43,7 +44,7 @@ def unknown_parameters(body: dict[str, Any], server: Server) -> list[str]:
             found += [f"{name}.{key}" for key in inner if key not in known]
     media = body.get("media_io_kwargs")
     if isinstance(media, dict) and "media_io_kwargs" in server.fields:
-        # The number of frames counts for lists of pictures alone.
+        # The number of frames counts for lists of images only.
         read = {"fps", "num_frames"} if holds_frame_list(body.get("messages")) else {"fps"}
         for kind, settings in media.items():
             for key in settings if isinstance(settings, dict) else ():
@@ -113,6 +114,11 @@ def read_media_options(body: dict[str, Any], server: Server) -> MediaOptions:
     """Read what a request says about all its media."""
     if "mm_processor_kwargs" not in server.fields:
         return MediaOptions()
+    if not server.trusts_kwargs and any(body.get(name) is not None for name in _OF_MEDIA):
+        reject(
+            "Passing `mm_processor_kwargs` or `media_io_kwargs` requires "
+            "`--trust-request-mm-kwargs`."
+        )
     kwargs = _object(body, "mm_processor_kwargs")
     if kwargs.get("do_sample_frames") is True or isinstance(kwargs.get("fps"), list):
         reject("Failed to apply the processor on the data with these mm_processor_kwargs.")
@@ -139,7 +145,11 @@ def _object(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _pixels(kwargs: dict[str, Any]) -> tuple[int | None, int | None]:
-    found = {**kwargs, **_object(kwargs, "size")}
+    size = _object(kwargs, "size")
+    if size and not {"shortest_edge", "longest_edge"} <= size.keys():
+        # `Qwen2VLImageProcessor.resize` of transformers 5.19, and the same of videos.
+        reject("`size` dict must contain 'shortest_edge' and 'longest_edge' keys.")
+    found = {**kwargs, **size}
     fields = Fields(found, "mm_processor_kwargs")
     for low, high in _PIXELS:
         if low in found or high in found:

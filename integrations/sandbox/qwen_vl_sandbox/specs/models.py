@@ -16,7 +16,7 @@ from qwen_vl_sandbox.errors.api_error import reject
 ThinkingMode = Literal["always", "default_on", "default_off", "never"]
 
 CoordinateSpace = Literal["normalized", "resized"]
-"""What places in answers count in: thousandths, or pixels of the picture as the model sees it."""
+"""Coordinate space of answers: thousandths, or pixels of the image as the model sees it."""
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -25,7 +25,7 @@ HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """How many pixels one kind of media may have, per picture or per frame."""
+    """How many pixels one kind of media may have, per image or per frame."""
 
     lowest: int
     """The smallest `min_pixels` that may be asked for."""
@@ -43,9 +43,9 @@ class VideoSpec:
     total_pixels: int
     """Default and largest sum over all sampled frames."""
     max_frames: int
-    """Most frames sampled from a file."""
+    """Maximum number of frames sampled from a file."""
     longest_list: int
-    """Most pictures in a frame list; the fewest are always 4."""
+    """Most images in a frame list; the fewest are always 4."""
     max_seconds: float
     max_bytes: int
     """Largest file behind a link."""
@@ -60,7 +60,7 @@ class ModelSpec:
     image: Pixels
     video: VideoSpec | None
     max_image_bytes: int = 20 * MIB
-    """Largest picture, behind a link or as a data URL (Vision page, 2026-08)."""
+    """Largest image, behind a link or as a data URL (Vision page, 2026-08)."""
     max_image_urls: int = 256
     sees: bool = True
     """Whether the model takes anything but text."""
@@ -70,7 +70,7 @@ class ModelSpec:
     streams_increments: bool = False
     """Default of `incremental_output` (Native-API page, 2026-09)."""
     is_on_text_path: bool = False
-    """Which of the two native addresses it has: text generation or multimodal."""
+    """Which of the two native URLs it has: text generation or multimodal."""
     thinking: ThinkingMode = "default_on"
     thinks_only_in_streams: bool = False
     max_thinking_tokens: int = 262_144
@@ -176,7 +176,7 @@ _TABLE: tuple[tuple[str, ModelSpec], ...] = (
     (r"qwen3\.8-(max|flash).*", NEWEST),
     (r"qwen3\.8-2\.4t.*", replace(_OPEN_38, thinking="always")),
     (r"qwen3\.8-\d.*", _OPEN_38),
-    # unsure: third-party cards say that the bare id takes text only, its snapshot pictures.
+    # unsure: third-party cards say that the bare id takes text only, its snapshot images.
     (r"qwen3\.7-max", replace(_G37, sees=False, video=None)),
     (r"qwen3\.7-plus.*", _G37_PLUS),
     (r"qwen3\.7-flash.*", _G37_FLASH),
@@ -249,7 +249,7 @@ def model_spec(model: str) -> ModelSpec:
 
 
 def coordinates_of(model: str) -> CoordinateSpace:
-    """Tell what the places in a model's answers count in.
+    """Return the coordinate space of a model's answers.
 
     Qwen2.5-VL and what was made of it counts pixels, Qwen3-VL and later thousandths (Vision page,
     2026-08). unsure: of Qwen2-VL, 3.5, 3.6 and 3.7 no page says anything.

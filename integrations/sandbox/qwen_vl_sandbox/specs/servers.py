@@ -7,7 +7,7 @@ documents, of which some may be older or newer than any release.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from qwen_vl_sandbox.errors.hosted import ErrorForm
@@ -117,29 +117,39 @@ class Server:
     parts: Mapping[str, frozenset[str]]
     """Types of part that it takes, with what it reads inside each."""
     urls: frozenset[Endpoint]
-    """How pictures and videos may be named."""
+    """How images and videos may be named."""
     inline_types: frozenset[str] | None = None
-    """Media types of `data:` addresses that it takes; any if not given."""
+    """Media types of data URLs that it takes; any if not given."""
     bad_url: str = "Invalid url value"
-    """What it says to other addresses."""
+    """What it says to other URLs."""
     no_links: str = ""
     """What it says to links, where it takes none."""
     no_files: str = ""
-    """What it says to `file:`, where that is something of its own."""
+    """Its message for `file:`, if that is special."""
     details: frozenset[str] | None
     """Words of `detail` that it takes; `None` where it reads none."""
+    served: Mapping[str, str] = field(default_factory=dict)
+    """Names under which models are served, with the models: `--served-model-name`."""
+    trusts_kwargs: bool = True
+    """Whether it was started with `--trust-request-mm-kwargs`: it refuses such options else."""
+    image_areas: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Minimum and maximum pixels of a scaled image, by family, if not the checkpoint's."""
+    small_sides: Mapping[str, int] = field(default_factory=dict)
+    """Pixels below which the sides of an image are refused, by family of models."""
+    small_sides_status: int = 500
+    """HTTP status of that."""
     frame_lists: bool = False
-    """Whether `data:video/jpeg;base64,` may hold several pictures."""
+    """Whether `data:video/jpeg;base64,` may hold several images."""
     untyped_parts: bool = False
     """Whether a part may go without its `type`."""
     unknown_kind: str
     """What it says to other types of part."""
     wrong_shape: str | None = None
-    """What it says to a message of another shape, if always the same."""
+    """Its message for other shapes, if it is constant."""
     shape_code: str | None = None
     """The kind of that error, where it is not the status's own."""
     missing_status: int = 400
-    """HTTP status where the address of a medium answers with 4xx."""
+    """HTTP status where the URL of a medium answers with 4xx."""
     unreachable_status: int = 400
     """HTTP status where it answers with 5xx or not at all."""
     plain_image_url: bool = False
@@ -175,7 +185,7 @@ class Server:
     pieces_per_chunk: int = 1
     checks_keys: bool = True
     not_found: tuple[bytes, str] = (b'{"detail":"Not Found"}', "application/json")
-    """Body and media type where it has no address."""
+    """Body and media type where it lacks a URL."""
 
 
 _URL = frozenset({"url"})
@@ -191,6 +201,9 @@ _VLLM = Server(
     bad_url="The URL must be either a HTTP, data or file URL.",
     no_files="Cannot load local files without `--allowed-local-media-path`.",
     frame_lists=True,
+    # vllm-project/vllm#15080, #21109: refused with older versions of transformers. 0.32.0 with
+    # 5.19 took them when it was measured; the stricter is imitated.
+    small_sides={"qwen2_5_vl": 28},
     untyped_parts=True,
     unknown_kind="Unsupported chat content part type: {kind!r}",
     shape_code=SCHEMA,
@@ -235,6 +248,8 @@ _LLAMACPP = Server(
     details=None,
     unknown_kind="unsupported content[].type",
     names_tools=False,
+    # ggml-org/llama.cpp, tools/mtmd/clip.cpp, `set_limit_image_tokens(8, 4096)`
+    image_areas={"qwen2_5_vl": (6_272, 3_211_264), "qwen3_vl": (8_192, 4_194_304)},
     # ggml-org/llama.cpp, common/chat.cpp, `func_args_not_string`: a `std::runtime_error`, which
     # the server answers with 500. What stands behind the position is the parser's own advice.
     bad_arguments=(
@@ -263,6 +278,10 @@ _OLLAMA = Server(
     bad_url="invalid image input",
     no_links="image URLs are not currently supported, please use base64 encoded data instead",
     plain_image_url=True,
+    # ollama/ollama, model/models/{qwen25vl,qwen3vl}, `newImageProcessor`
+    image_areas={"qwen2_5_vl": (3_136, 2_097_152), "qwen3_vl": (65_536, 2_097_152)},
+    # ollama/ollama#11297
+    small_sides={"qwen2_5_vl": 28},
     # ollama/ollama, openai/openai.go, `FromCompletionToolCall`.
     bad_arguments="invalid tool call arguments",
     no_object="invalid tool call arguments",
@@ -279,4 +298,4 @@ _OLLAMA = Server(
 SERVERS: dict[str, Server] = {
     server.name: server for server in (_VLLM, _SGLANG, _LLAMACPP, _OLLAMA)
 }
-"""All but the service itself."""
+"""All except the service itself."""

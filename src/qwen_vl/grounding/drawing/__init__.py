@@ -1,4 +1,4 @@
-"""Pictures of what was found: boxes and points on a picture, and a frame for each event of a video.
+"""Images of what was found: boxes and points on an image, and a frame for each event of a video.
 
 Drawn with Pillow, which is there anyway: supervision, which draws boxes too, brings 110 MB of SciPy
 and Matplotlib, and no font. Nothing here asks an endpoint.

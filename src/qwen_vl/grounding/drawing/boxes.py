@@ -1,4 +1,4 @@
-"""Boxes and points, drawn on the picture that they were found in."""
+"""Boxes and points, drawn on the image that they were found in."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,24 +35,24 @@ def draw_grounding(
     font: str | Path | None = None,
     policy: MediaPolicy | None = None,
 ) -> Image.Image:
-    """Draw boxes and points with their labels on the picture that they were found in.
+    """Draw boxes and points with their labels on the image that they were found in.
 
-    Each label has a colour of its own. Lines have an edge, and words a plate, so that both stand
+    Each label has its own color. Lines have an edge, and words a plate, so that both stand
     out from any ground. Where no font here has the signs of a label, a number stands for it, and
     a warning says which.
 
     Args:
-        source: The original picture: a `pathlib.Path`, bytes, an open file, a `PIL.Image` or an
+        source: The original image: a `pathlib.Path`, bytes, an open file, a `PIL.Image` or an
             array. It stays as it is.
         grounding: What was found in it.
         font: File of a font for the labels, or its name.
         policy: Which files may be read; the default policy if `None`.
 
     Returns:
-        A picture in RGB, upright, of the original's size.
+        An image in RGB, upright, of the original's size.
 
     Raises:
-        MediaError: The picture cannot be read.
+        MediaError: The image cannot be read.
         ConfigurationError: It is of another size than the one that the places are in, or the font
             cannot be read.
 
@@ -66,8 +66,8 @@ def draw_grounding(
     image = open_upright(source, policy or MediaPolicy())
     if image.size != (grounding.width, grounding.height):
         raise ConfigurationError(
-            f"The places are in a picture of {grounding.width} x {grounding.height} pixels, and "
-            f"this one has {image.width} x {image.height}. Pass the original picture."
+            f"The boxes are in an image of {grounding.width} x {grounding.height} pixels, and "
+            f"this one has {image.width} x {image.height}. Pass the original image."
         )
     side = min(image.size)
     letters = min(max(side // _LETTERS_PER_SIDE, _LEAST_LETTERS), _MOST_LETTERS)
@@ -99,7 +99,7 @@ class _Sketch:
             return
         x1, y1, x2, y2 = _whole(box)
         inner = (x1, y1, max(x2 - 1, x1), max(y2 - 1, y1))
-        # An edge around the coloured line, and one within it, of a pixel each.
+        # An edge around the colored line, and one within it, of a pixel each.
         for inset, ink, width in ((-1, DARK, self._line + 2), (0, color, self._line)):
             edges = (inner[0] + inset, inner[1] + inset, inner[2] - inset, inner[3] - inset)
             self._draw.rectangle(edges, outline=ink, width=width)

@@ -24,7 +24,7 @@ _SYSTEM_FONTS = (
     "Arial Unicode.ttf",
     "DejaVuSans.ttf",
 )
-# No font has a sign for it, so that what is drawn is the font's sign for signs that it has not.
+# No font has a glyph for it: what is drawn is the font's glyph for missing glyphs.
 _NO_SIGN = "\U0010ffff"
 _REFERENCE_SIZE = 24
 
@@ -34,10 +34,10 @@ def find_font(text: str, size: int, font: str | Path | None = None) -> FreeTypeF
 
     Tried are the font that was asked for; Noto Sans SC, which has Latin, Cyrillic, Chinese and
     Japanese (`pip install "qwen-vl[fonts]"`); fonts of the system with Chinese; and the small one
-    that comes with Pillow, which has ASCII alone.
+    that comes with Pillow, which has ASCII only.
 
     Args:
-        text: What shall be written.
+        text: What should be written.
         size: Pixels.
         font: File of a font, or its name; only this one is used for what it has.
 

@@ -1,4 +1,4 @@
-"""Labels: words on a plate of their own, so that they can be read on any ground."""
+"""Labels: text on a plate, so that it can be read on any background."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from qwen_vl.grounding.drawing.fonts import find_font
 Rectangle = tuple[int, int, int, int]
 Color = tuple[int, int, int]
 
-# Bright, and told apart by people who see no red or green (after Okabe and Ito).
+# Bright, and distinguishable with color blindness (after Okabe and Ito).
 PALETTE: tuple[Color, ...] = tuple(
     ImageColor.getrgb(name)[:3]
     for name in (
@@ -23,10 +23,10 @@ PALETTE: tuple[Color, ...] = tuple(
 )
 DARK, LIGHT = (16, 18, 22), (255, 255, 255)
 
-# What is round is drawn larger, and then made smaller: Pillow draws no soft edges.
+# What is round is drawn larger, and then downscaled: Pillow draws no soft edges.
 SMOOTHING = 4
 _ELLIPSIS = "…"
-# No picture has room for more in one line, and Pillow measures no more than a million.
+# No image has room for more in one line, and Pillow measures no more than a million.
 _MAX_CHARS = 10_000
 # Where there are more, none of them can be read, and each is compared with all the others.
 _MAX_NEIGHBOURS = 512
@@ -50,7 +50,7 @@ class Label:
 
 
 class Lettering:
-    """Chooses fonts for all words of one picture, and warns once of those that cannot be written.
+    """Chooses fonts for all words of one image, and warns once of those that cannot be written.
 
     Args:
         size: Of the letters, in pixels.
@@ -63,7 +63,7 @@ class Lettering:
         self._numbers: dict[str, str] = {}
 
     def make(self, text: str, most_width: int) -> Label:
-        """Make a label.
+        """Create a label.
 
         Args:
             text: In one line; where no font here has its signs, a number stands for it.
@@ -85,14 +85,14 @@ class Lettering:
         return find_font(text, self._size, self._font)
 
     def plain_font(self) -> FreeTypeFont:
-        """Give the font for what is plain ASCII."""
+        """Return the font for what is plain ASCII."""
         font = self.font_for("#0123456789")
         if font is None:  # Pillow's own has these.
             raise AssertionError
         return font
 
     def warn(self) -> None:
-        """Say which labels are numbers, if any are."""
+        """Return which labels are numbers, if any are."""
         if not self._numbers:
             return
         meant = ", ".join(f"{number} is {text!r}" for text, number in self._numbers.items())
@@ -105,7 +105,7 @@ class Lettering:
 
 
 def cut_to_width(text: str, font: FreeTypeFont, width: float) -> str:
-    """Cut a text so that it is no wider than so many pixels.
+    """Truncate text to a width in pixels.
 
     Args:
         text: In one line.
@@ -149,7 +149,7 @@ def count_fitting(text: str, font: FreeTypeFont, width: float, end: str = "") ->
 def place_label(
     size: tuple[int, int], anchor: Rectangle, image: tuple[int, int], taken: Sequence[Rectangle]
 ) -> Rectangle:
-    """Choose where a label stands: at its box, in the picture, and on no other label if it can.
+    """Choose where a label stands: at its box, in the image, and on no other label if it can.
 
     Args:
         size: Of its plate.
@@ -182,7 +182,7 @@ def draw_label(image: Image.Image, label: Label, place: Rectangle, color: Color)
         image: Is drawn on.
         label: Words.
         place: Where its plate stands.
-        color: Of the plate; the words are dark or light, whichever stands out from it.
+        color: Of the plate; the text is dark or light, for contrast.
     """
     radius = max(2, label.size[1] // 5)
     plate = rounded_mask(label.size, radius)
@@ -196,7 +196,7 @@ def draw_label(image: Image.Image, label: Label, place: Rectangle, color: Color)
 
 
 def rounded_mask(size: tuple[int, int], radius: int) -> Image.Image:
-    """Make the mask of a rectangle with round corners and soft edges.
+    """Create the mask of a rectangle with round corners and soft edges.
 
     Args:
         size: Pixels.
@@ -209,7 +209,7 @@ def rounded_mask(size: tuple[int, int], radius: int) -> Image.Image:
 
 
 def ink_on(color: Color) -> Color:
-    """Choose dark or light ink, whichever has more contrast (WCAG 2.2, relative luminance).
+    """Choose dark or light text, for more contrast (WCAG 2.2, relative luminance).
 
     Args:
         color: Of the ground.

@@ -1,21 +1,21 @@
-"""A picture from wherever it is, decoded, upright and in colours, to be drawn on."""
+"""An image from where it is, decoded, upright and in colors, to be drawn on."""
 
 from dataclasses import replace
-from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from qwen_vl.content import Pixels, Source, Url, is_remote
 from qwen_vl.errors import ContentError, MediaFormatError
+from qwen_vl.media.color_modes import with_plain_mode
 from qwen_vl.media.downscale import MAX_FILE_BYTES
-from qwen_vl.media.encode import to_pillow
 from qwen_vl.media.image import find_image_type, open_image
 from qwen_vl.media.load import load, require_source
+from qwen_vl.media.pixels import to_pillow, upright
 from qwen_vl.request.types import MediaPolicy
 
 
-def open_upright(image: object, policy: MediaPolicy, where: str = "picture") -> Image.Image:
-    """Decode a picture, turned as its EXIF notes say, in RGB; what is transparent becomes white.
+def open_upright(image: object, policy: MediaPolicy, where: str = "image") -> Image.Image:
+    """Decode an image, turned as its EXIF notes say, in RGB; what is transparent becomes white.
 
     Args:
         image: A `pathlib.Path`, bytes, Base64, an open file, a `PIL.Image` or an array; text
@@ -24,13 +24,13 @@ def open_upright(image: object, policy: MediaPolicy, where: str = "picture") -> 
         where: What it is, for errors.
 
     Raises:
-        MediaError: It cannot be read, is no picture, or stands behind an address, which is never
+        MediaError: It cannot be read, is not an image, or is given by URL, which is never
             fetched here.
     """
     source = require_source(image, where)
     if isinstance(source, Url) and is_remote(source.url):
         raise MediaFormatError(
-            "Pictures behind an address are never fetched, so that nothing can be drawn on them.",
+            "Images given by URL are never fetched, so that nothing can be drawn on them.",
             where=where,
             value=source.url,
             remedy="Download it, and pass its path or its bytes.",
@@ -42,15 +42,15 @@ def open_upright(image: object, policy: MediaPolicy, where: str = "picture") -> 
     except Exception as error:
         # Pillow's decoders raise whatever they trip over.
         raise MediaFormatError(
-            f"The picture cannot be decoded ({type(error).__name__}: {error}).",
+            f"The image cannot be decoded ({type(error).__name__}: {error}).",
             where=where,
-            remedy="Save it anew with an image program.",
+            remedy="Save it again with an image program.",
         ) from error
 
 
 def _decode(source: Source, policy: MediaPolicy, where: str) -> Image.Image:
     if isinstance(source, Pixels):
-        return _in_colors(to_pillow(source.image, where))
+        return _in_colors(to_pillow(source.image, where), where)
     longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
     data = load(source, replace(policy, max_inline_bytes=longest), where).data
     opened = open_image(data, find_image_type(data, where), where)
@@ -61,15 +61,9 @@ def _decode(source: Source, policy: MediaPolicy, where: str) -> Image.Image:
             remedy="Save it as PNG or JPEG; for HEIC, pip install pillow-heif.",
         )
     with opened:
-        return _in_colors(opened)
+        return _in_colors(opened, where)
 
 
-def _in_colors(image: Any) -> Image.Image:
-    upright: Image.Image = ImageOps.exif_transpose(image)
-    if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
-        layered = upright.convert("RGBA")
-        ground = Image.new("RGBA", layered.size, "white")
-        return Image.alpha_composite(ground, layered).convert("RGB")
-    converted = upright.convert("RGB")
-    # What was given stays as it is.
-    return converted.copy() if converted is image else converted
+def _in_colors(image: Image.Image, where: str) -> Image.Image:
+    # As it is sent; what was given stays as it is.
+    return with_plain_mode(upright(image), where).convert("RGB")

@@ -1,4 +1,4 @@
-"""A timeline as one picture: a bar of the whole video, and a frame with its caption per event."""
+"""A timeline as one image: a bar of the whole video, and a frame with its caption per event."""
 
 import math
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ _INK: Color = (30, 32, 36)
 _FAINT: Color = (110, 112, 118)
 # Signs that no line of Chinese begins with.
 _ENDS = "，。、；：？！）】》”’…"
-# Beyond this a picture is no overview any more, and takes hundreds of megabytes.
+# A longer image would not be an overview, and would take hundreds of megabytes.
 _MOST_EVENTS = 200
 
 
@@ -63,13 +63,13 @@ def draw_timeline(
     font: str | Path | None = None,
     policy: MediaPolicy | None = None,
 ) -> Image.Image:
-    """Draw a timeline as one picture: a bar of the video's length, and below it a card per event.
+    """Draw a timeline as one image: a bar of the video's length, and below it a card per event.
 
-    A card has the frame from the middle of its event, its times, and what happens, in words.
+    A card has the frame from the middle of its event, its times, and what happens, as text.
 
     Args:
         video: The video: a `pathlib.Path`, bytes or an open file; or the list of its frames, each
-            as `draw_grounding` takes pictures.
+            as `draw_grounding` takes images.
         timeline: What happens in it.
         fps: At how many frames per second a list of frames was taken; 2 where none is given, as
             the service takes it for.
@@ -77,7 +77,7 @@ def draw_timeline(
         policy: Which files may be read; the default policy if `None`.
 
     Returns:
-        A picture in RGB, up to 1,288 pixels wide.
+        An image in RGB, up to 1,288 pixels wide.
 
     Raises:
         MediaError: The video or a frame cannot be read.
@@ -92,7 +92,7 @@ def draw_timeline(
     """
     if len(timeline) > _MOST_EVENTS:
         raise ConfigurationError(
-            f"A picture of {len(timeline)} events would be no overview; draw at most "
+            f"An image of {len(timeline)} events would be no overview; draw at most "
             f"{_MOST_EVENTS} of them."
         )
     policy = policy or MediaPolicy()
@@ -225,7 +225,7 @@ def _take(
         source = require_source(video, "video")
         if isinstance(source, Url) and is_remote(source.url):
             raise MediaFormatError(
-                "Videos behind an address are never fetched, so that no frames can be taken.",
+                "Videos given by URL are never fetched, so that no frames can be taken.",
                 where="video",
                 value=source.url,
                 remedy="Pass its path, its bytes, an open file, or the list of its frames.",
@@ -240,7 +240,7 @@ def _take_frames(
     frames: Sequence[object], times: Sequence[float], fps: float, policy: MediaPolicy
 ) -> list[Image.Image]:
     if not frames:
-        raise MediaFormatError("There are no frames.", where="video", value=0)
+        raise MediaFormatError("The video contains no frames.", where="video", value=0)
     # A frame is shown from its own time to that of the next.
     numbers = [min(int(time * fps), len(frames) - 1) for time in times]
     return [open_upright(frames[number], policy, f"video[{number}]") for number in numbers]

@@ -20,14 +20,14 @@ from qwen_vl.media.upload.send import UploadCancelled
 KEPT_SECONDS = 48 * 3_600
 """How long the service keeps a file (Temp-URL page, 2026)."""
 
-# The service counts from the upload's end, by a clock of its own, and a request takes its time.
+# The service counts from the upload's end, by its own clock, and a request takes time.
 _EARLY_SECONDS = 3_600
 _LOCK_CHARS = 2
 _LOCK_STEP_SECONDS = 0.5
 
 
 class UploadCache:
-    """Addresses of what one user's programs have uploaded.
+    """URLs of what one user's programs have uploaded.
 
     Args:
         folder: Where they are kept.
@@ -46,10 +46,10 @@ class UploadCache:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Make the folder where it is not there.
+        """Create the folder if it does not exist.
 
         Args:
-            folder: For this user alone.
+            folder: Readable by this user only.
 
         Raises:
             OSError: It cannot be made, or written to.
@@ -61,44 +61,44 @@ class UploadCache:
 
     @staticmethod
     def name(*, sha256: str, model: str, account: str) -> str:
-        """Name the entry of a file: an address holds for one model and one account alone.
+        """Name the entry of a file: a URL is valid for one model and one account only.
 
         Args:
             sha256: Of the file's content.
             model: Model id.
-            account: What tells one account at one endpoint from another.
+            account: Identifies one account at one endpoint.
         """
         return hashlib.sha256(orjson.dumps([sha256, model, account])).hexdigest()
 
     def find(self, entry: str) -> str | None:
-        """Give the address of what was uploaded and is still kept.
+        """Return the URL of what was uploaded and is still kept.
 
         Args:
             entry: From `name`.
         """
         try:
             held = orjson.loads(self._path(entry).read_bytes())
-            url, expires_at = str(held["address"]), float(held["expires_at"])
+            url, expires_at = str(held["url"]), float(held["expires_at"])
         except (FileNotFoundError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             # What cannot be read was not remembered.
             return None
         return url if time.time() < expires_at else None
 
     def remember(self, entry: str, url: str) -> None:
-        """Keep an address for as long as the service keeps the file.
+        """Keep a URL for as long as the service keeps the file.
 
         Args:
             entry: From `name`.
             url: `oss://…`
         """
-        held = {"address": url, "expires_at": time.time() + KEPT_SECONDS - _EARLY_SECONDS}
+        held = {"url": url, "expires_at": time.time() + KEPT_SECONDS - _EARLY_SECONDS}
         whole = self._folder / f"{uuid.uuid4().hex}.new"
         whole.write_bytes(orjson.dumps(held))
         whole.replace(self._path(entry))
         self._remove_old()
 
     def forget(self, entry: str, url: str) -> None:
-        """Drop an address that the service refused, unless another has taken its place.
+        """Drop a URL that the service refused, unless another has taken its place.
 
         Args:
             entry: From `name`.

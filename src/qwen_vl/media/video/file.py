@@ -1,4 +1,4 @@
-"""A video's bytes as a file that can be wound back, wherever they are."""
+"""A video's bytes as a file that can be wound back, where they are."""
 
 import io
 import os
@@ -16,31 +16,31 @@ from qwen_vl.media.load import (
     open_local,
     read_open_file,
 )
-from qwen_vl.media.part import refuse_pixels
 from qwen_vl.media.sniff import sniff
+from qwen_vl.media.streams import refuse_pixels
 from qwen_vl.media.video.container import HEAD_BYTES
 from qwen_vl.request.types import MediaPolicy
 
-# What stands in memory already has no length that would be too much to look at.
+# Bytes in memory are checked whatever their length.
 _ANY_LENGTH = 2**62
 
 
 def count_bytes(
     source: Url | Inline | LocalFile | OpenFile | DataUrl, policy: MediaPolicy, where: str
 ) -> int | None:
-    """Tell how long a video is, without reading it.
+    """Return how long a video is, without reading it.
 
     Args:
-        source: Where it is; a `Url` must be a `data:` address.
+        source: Where it is; a `Url` must be a data URL.
         policy: Which files may be read.
         where: The part, for errors.
 
     Returns:
-        Raw bytes; for Base64 what it has at most; `None` for what can be read but once.
+        Raw bytes; for Base64 what it has at most; `None` for what can be read only once.
 
     Raises:
         MediaAccessError: The file may not be read.
-        MediaNotFoundError: There is no such file.
+        MediaNotFoundError: The file does not exist.
     """
     match source:
         case LocalFile():
@@ -65,7 +65,7 @@ def open_file(source: Source, policy: MediaPolicy, where: str) -> Iterator[Binar
     """Open a video of any length.
 
     Args:
-        source: Where it is; a `Url` must be a `data:` address.
+        source: Where it is; a `Url` must be a data URL.
         policy: Which files may be read.
         where: The part, for errors.
 
@@ -73,9 +73,9 @@ def open_file(source: Source, policy: MediaPolicy, where: str) -> Iterator[Binar
         A file that can be wound back. One that the caller opened is where it was afterwards.
 
     Raises:
-        MediaAccessError: The file may not be read, or can be read but once.
-        MediaNotFoundError: There is no such file.
-        MediaFormatError: It gives text, or holds nothing, or is a decoded picture.
+        MediaAccessError: The file may not be read, or can be read only once.
+        MediaNotFoundError: The file does not exist.
+        MediaFormatError: It gives text, or holds nothing, or is a decoded image.
     """
     match source:
         case LocalFile():
@@ -83,7 +83,7 @@ def open_file(source: Source, policy: MediaPolicy, where: str) -> Iterator[Binar
                 yield file
         case OpenFile(file=file):
             check_seekable(file, where)
-            # What goes wrong in reading is told of the head already.
+            # Errors while reading were reported for the head already.
             read_open_file(file, HEAD_BYTES, where)
             with _wound_back(file, where):
                 yield file
@@ -106,7 +106,7 @@ def _wound_back(file: BinaryIO, where: str) -> Iterator[None]:
         raise MediaAccessError(
             f"The file object cannot be read: {error}.",
             where=where,
-            remedy="Give a file that is open for reading, or its bytes.",
+            remedy="Pass a file that is open for reading, or its bytes.",
         ) from error
 
 

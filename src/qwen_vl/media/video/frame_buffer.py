@@ -2,33 +2,27 @@
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qwen_vl.errors import MediaTooLargeError, RequestTooLargeError
+from qwen_vl.media.encode import FRAME_JPEG_QUALITIES, encode_jpeg
 from qwen_vl.specs.models import MIN_FRAMES
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-JPEG_QUALITIES = (85, 75, 60, 45)
-"""The first that keeps all frames within their bytes is used.
-
-At 85 a frame cannot be told from the original, and has a third of the bytes of 95; at 45, where
-it has half of those of 85, edges begin to fray. Frames are rather worse than fewer: below that
-the model would lose small writing, and every second frame is left out instead.
-"""
-
 
 class FrameBuffer:
     """JPEG files of a video's frames. Their bytes never exceed the limit, also while they come.
 
-    When they would, all that is held is written anew at the next lower quality; at the lowest,
-    every second frame is left out, so that those that stay are evenly apart.
+    When they would, all that is held is written again at the next lower quality; at the lowest,
+    every second frame is left out, so that those that stay are evenly apart. Below it the model
+    would lose small writing.
 
     Args:
         n_frames: Frames that will come.
-        limit: Most bytes of all frames together.
-        most_each: Most bytes of one.
+        limit: Maximum number of bytes of all frames together.
+        most_each: Maximum number of bytes of one.
         where: The part, for errors.
     """
 
@@ -45,7 +39,7 @@ class FrameBuffer:
     @property
     def quality(self) -> int:
         """The JPEG quality that all frames have."""
-        return JPEG_QUALITIES[self._quality]
+        return FRAME_JPEG_QUALITIES[self._quality]
 
     @property
     def files(self) -> dict[int, bytes]:
@@ -53,7 +47,7 @@ class FrameBuffer:
         return self._files
 
     def wants(self, number: int) -> bool:
-        """Tell whether a frame will be kept.
+        """Return whether a frame will be kept.
 
         Args:
             number: Its place in the schedule, from 0.
@@ -65,18 +59,18 @@ class FrameBuffer:
 
         Args:
             number: Its place in the schedule, from 0.
-            image: In RGB, as large as it shall be sent.
+            image: In RGB, at the size that it is sent.
 
         Raises:
             MediaTooLargeError: Even one frame of the lowest quality is longer than one may be.
             RequestTooLargeError: Four such frames do not go into what the request has left.
         """
-        data = _encode(image, self.quality)
+        data = encode_jpeg(image, self.quality)
         while not self._fits(data):
-            if self._quality + 1 < len(JPEG_QUALITIES):
+            if self._quality + 1 < len(FRAME_JPEG_QUALITIES):
                 self._quality += 1
                 self._rewrite()
-                data = _encode(image, self.quality)
+                data = encode_jpeg(image, self.quality)
             else:
                 self._thin_out(len(data))
                 if not self.wants(number):
@@ -88,7 +82,7 @@ class FrameBuffer:
         return len(data) <= self._most_each and self._n_bytes + len(data) <= self._limit
 
     def _rewrite(self) -> None:
-        self._keep(lambda data: _encode(_open(data), self.quality))
+        self._keep(lambda data: encode_jpeg(_open(data), self.quality))
 
     def _thin_out(self, n_bytes: int) -> None:
         left = -(-self._n_frames // (2 * self.every))
@@ -103,7 +97,7 @@ class FrameBuffer:
                 value=n_bytes,
                 limit=limit,
                 remedy=(
-                    "Send fewer pictures and videos along, lower max_pixels, or raise "
+                    "Send fewer images and videos along, lower max_pixels, or raise "
                     "max_inline_bytes and max_total_inline_bytes."
                 ),
             )
@@ -115,12 +109,6 @@ class FrameBuffer:
         for number, data in self._files.items():
             self._files[number] = change(data)
         self._n_bytes = sum(map(len, self._files.values()))
-
-
-def _encode(image: Any, quality: int) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality)
-    return file.getvalue()
 
 
 def _open(data: bytes) -> "PillowImage":

@@ -1,13 +1,29 @@
-"""Which way a video goes: as an address, whole within the request, or cut into frames."""
+"""Which way a video goes: as a URL, whole within the request, or cut into frames."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Never, get_args
 
-from qwen_vl.content import Frames, Pixels, Url, Video, VideoMode, is_remote
+from qwen_vl.content import (
+    DataUrl,
+    Frames,
+    Inline,
+    LocalFile,
+    OpenFile,
+    Pixels,
+    Url,
+    Video,
+    VideoMode,
+    is_remote,
+)
 from qwen_vl.errors import MediaOptionError, UnsupportedContentError
-from qwen_vl.media.video.file import count_bytes
+from qwen_vl.media.head import read_head
+from qwen_vl.media.load import is_seekable
+from qwen_vl.media.video.animation import is_animation
+from qwen_vl.media.video.container import has_av, is_mpegts
+from qwen_vl.media.video.file import count_bytes, open_file
+from qwen_vl.media.video.probe import find_clip
 from qwen_vl.media.video.sampling import Span
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl.specs.models import MIN_FRAMES, ModelSpec
@@ -23,8 +39,8 @@ class SamplingPlan:
 
     Args:
         mode: The way that it goes, or `"auto"`.
-        span: The part of it to look at.
-        max_frames: Most frames; never more than the model takes.
+        span: The part of it to sample.
+        max_frames: Maximum number of frames; never more than the model takes.
         reason: Why it must be cut whatever its size; empty where nothing says so.
     """
 
@@ -62,7 +78,7 @@ def plan_sampling(
         is_auto = part.video_mode == "auto"
         kept = {"video_mode": is_auto, "max_frames": carries_max_frames}
         uncut = [name for name in own if not kept.get(name)]
-        _refuse_uncut(part, uncut, "a video by its address")
+        _refuse_uncut(part, uncut, "a video by URL")
     max_frames = policy.max_frames if part.max_frames is None else part.max_frames
     mode = policy.video_mode if part.video_mode is None else part.video_mode
     asked = [name for name in ("start", "end") if getattr(part, name) is not None]
@@ -83,7 +99,7 @@ def plan_sampling(
 def find_reason_to_cut(
     part: Video, cut: SamplingPlan, policy: MediaPolicy, left: int, server: ServerSpec
 ) -> str | None:
-    """Tell why a video must be cut into frames, or that it goes as it is.
+    """Return why a video must be cut into frames, or that it is sent whole.
 
     Args:
         part: A video.
@@ -113,11 +129,50 @@ def find_reason_to_cut(
                 return cut.reason
             if server.video is None:
                 return f"{server.title} takes no video files"
+            unseen = _find_unseen(source, policy, part.where, server)
+            if unseen:
+                return unseen
             n_bytes = count_bytes(source, policy, part.where)
             limit = min(policy.max_inline_bytes, left)
             if n_bytes is None or n_bytes <= limit:
-                return None
+                return _find_too_short(source, policy, part.where, server)
             return f"it has {n_bytes / _MIB:.1f} MiB, and {limit / _MIB:.1f} may be inlined"
+
+
+def _find_unseen(
+    source: Inline | LocalFile | OpenFile | Url | DataUrl,
+    policy: MediaPolicy,
+    where: str,
+    server: ServerSpec,
+) -> str:
+    """Return why the server could not read a whole file; empty if it can."""
+    if isinstance(source, DataUrl) or (
+        isinstance(source, OpenFile) and not is_seekable(source.file)
+    ):
+        return ""
+    head = read_head(source, policy, where)
+    if is_animation(head):
+        return "it is an animated image, which is not taken as a video"
+    if not server.decodes_mpegts and is_mpegts(head):
+        return f"{server.title} sees nothing in MPEG-TS"
+    return ""
+
+
+def _find_too_short(
+    source: Inline | LocalFile | OpenFile | Url | DataUrl,
+    policy: MediaPolicy,
+    where: str,
+    server: ServerSpec,
+) -> str | None:
+    is_once = isinstance(source, OpenFile) and not is_seekable(source.file)
+    if is_once or not server.min_video_seconds or not has_av():
+        return None
+    with open_file(source, policy, where) as file:
+        clip = find_clip(file, where)
+    shortest = server.min_video_seconds
+    if clip is None or clip.seconds >= shortest or clip.n_frames < MIN_FRAMES:
+        return None
+    return f"it lasts {clip.seconds:.2f} s, and {shortest:g} s is the shortest"
 
 
 def _check_numbers(part: Video, policy: MediaPolicy, spec: ModelSpec) -> None:
@@ -160,8 +215,8 @@ def _refuse_uncut(part: Video, names: Sequence[str], kind: str) -> None:
             remedy=(
                 "Leave out the frames that are not wanted."
                 if kind == "a list of frames"
-                else "Give the file itself, or cut it where it is stored; fps, max_pixels and "
-                "total_pixels hold for addresses too."
+                else "Pass the file itself, or cut it where it is stored; fps, max_pixels and "
+                "total_pixels hold for URLs too."
             ),
         )
 

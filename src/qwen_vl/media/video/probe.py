@@ -3,11 +3,12 @@
 import io
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
-from qwen_vl.media.video.container import has_av, open_video
+from qwen_vl.media.video.animation import is_animation, open_animation
+from qwen_vl.media.video.container import HEAD_BYTES, has_av, open_video
 
 # FFmpeg would decode the first frames otherwise: 12 ms instead of 1. Only where the header lists
 # all streams: PyAV 14 crashes on options for one that turns up later, as in FLV.
@@ -25,12 +26,15 @@ class Clip:
         height: Pixels of a frame, likewise.
         seconds: How long it is.
         n_frames: How many frames it has.
+        stated_rate: Frames per second as the header states it, which those of a video whose
+            frames come unevenly do not have; `None` where it states none.
     """
 
     width: int
     height: int
     seconds: float
     n_frames: int
+    stated_rate: float | None = field(default=None, repr=False, compare=False)
 
     @property
     def rate(self) -> float:
@@ -39,7 +43,7 @@ class Clip:
 
 
 def probe(file: BinaryIO, where: str) -> Clip:
-    """Tell size, length and frames of a video, from its header where that says all.
+    """Return the size, length and frames of a video, from its header if that is enough.
 
     Where it does not (recordings that were streamed, or cut off), the packets are counted: the
     file is read once then, and still not decoded.
@@ -49,7 +53,7 @@ def probe(file: BinaryIO, where: str) -> Clip:
         where: The part, for errors.
 
     Raises:
-        MediaFormatError: No video, one of sound alone, a damaged one, or one without frames.
+        MediaFormatError: Not a video, audio only, damaged, or without frames.
 
     Example:
         >>> from qwen_vl.samples import BIG_BUCK_BUNNY
@@ -58,33 +62,57 @@ def probe(file: BinaryIO, where: str) -> Clip:
         Clip(width=1280, height=720, seconds=5.28, n_frames=132)
     """
     file.seek(0)
+    if is_animation(file.read(HEAD_BYTES)):
+        with open_animation(file, where) as (animation, size):
+            return Clip(*size, animation.seconds, animation.n_frames)
+    file.seek(0)
     with open_video(file, where, _options(file)) as (container, stream):
         codec = stream.codec_context
         seconds = _header_seconds(container, stream)
-        n_frames = stream.frames or round(seconds * float(stream.average_rate or 0))
-        if not (seconds > 0 and n_frames):
-            seconds, n_frames = _count_packets(container, stream)
+        rate = float(stream.average_rate or 0) or None
+        n_frames = stream.frames
+        kind = container.format.name
+        # Matroska states when the last frame ends, on a clock that may begin at any time; MPEG-PS
+        # states the times of some frames only.
+        is_off = kind == "mpeg" or (kind.startswith("matroska") and (stream.start_time or 0) > 0)
+        if is_off or not (seconds > 0 and n_frames):
+            # Length times rate would be too many frames where they come unevenly.
+            counted, n_frames = _count_packets(container, stream)
+            seconds = counted if is_off or not (seconds > 0 and rate) else seconds
         if not n_frames:
             raise MediaFormatError(
-                "The video has no frames.",
+                "The video contains no frames.",
                 where=where,
                 value=0,
                 remedy="Check that it plays; it may have been cut off at its beginning.",
             )
-        return Clip(codec.width, codec.height, seconds, n_frames)
+        return Clip(codec.width, codec.height, seconds, n_frames, rate)
+
+
+def find_clip(file: BinaryIO, where: str) -> Clip | None:
+    """Return what a video is; `None` if that cannot be read here.
+
+    Args:
+        file: Open for reading, seekable.
+        where: The part, for errors.
+    """
+    try:
+        return probe(file, where)
+    except (MediaFormatError, MediaTooLargeError):
+        return None
 
 
 def check_plays(data: bytes, where: str) -> None:
     """Refuse what nobody could see anything in, before all of it is sent.
 
-    Without PyAV nothing is looked at, and the service is the one who refuses.
+    Without PyAV nothing is checked here; the service may refuse it.
 
     Args:
         data: The file.
         where: The part, for errors.
 
     Raises:
-        MediaFormatError: It is damaged, of sound alone, or has no frames.
+        MediaFormatError: Damaged, audio only, or without frames.
     """
     if not has_av():
         return
@@ -103,7 +131,7 @@ def _options(file: BinaryIO) -> dict[str, str]:
 def _header_seconds(container: Any, stream: Any) -> float:
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    # Matroska's own length is that of its longest stream, often the sound.
+    # Matroska's own length is that of its longest stream, often the audio.
     tag = _DURATION_TAG.match(stream.metadata.get("DURATION", ""))
     if tag:
         hours, minutes, seconds = map(float, tag.groups())

@@ -8,16 +8,17 @@ from typing import Any
 from qwen_vl.media.video.container import damaged
 
 MAX_THREADS = 4
-"""Most threads of a decoder: each holds frames of its own, of 3 MB at 1080p and 12 MB at 4K."""
+"""Maximum threads of a decoder: each holds its own frames, 3 MB at 1080p and 12 MB at 4K."""
 
 MISSING_SECONDS = 1.0
-"""How much may be missing at the end: headers count the sound's last moment, and round."""
+"""How much may be missing at the end: headers include the end of the audio, and are rounded."""
 
 # A seek that lands before what has been decoded already was for nothing, and doubles the distance
 # from which on the next is tried. So a video with few key frames costs little more than once.
 _FIRST_SEEK_SECONDS = 1.0
 # How far before the wanted time to seek again where the container lands behind it.
 _FIRST_BACK_SECONDS = 4.0
+_BEFORE_FIRST_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,11 @@ class FrameReader:
         back = 0.0
         while True:
             target = max(0.0, time - back)
+            # Of streams without an index, the first packet is found only from well before it.
+            begin = target or -_BEFORE_FIRST_SECONDS
             try:
                 self._container.seek(
-                    int((target + self._origin) / self._time_base), stream=self._stream
+                    int((begin + self._origin) / self._time_base), stream=self._stream
                 )
             except av.error.FFmpegError:
                 self._seek_from = float("inf")

@@ -8,7 +8,7 @@ from qwen_vl.specs.models import MIN_FRAMES
 from qwen_vl.specs.vision import sample_frame_count
 
 ROUNDING_SECONDS = 1.0
-"""How far `end` may lie beyond the video: lengths are told in whole seconds, and rounded up."""
+"""How far `end` may lie beyond the video: lengths are often stated in whole seconds, rounded up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Span:
         return self.start is None and self.end is None
 
     def within(self, clip: Clip, where: str) -> Clip:
-        """Give the part of a video as if it were one of its own.
+        """Return the part of a video as a separate clip.
 
         Args:
             clip: The whole video.
@@ -83,9 +83,9 @@ def make_schedule(clip: Clip, span: Span, *, fps: float, max_frames: int, where:
 
     Args:
         clip: The whole video.
-        span: The part of it to look at.
-        fps: Frames per second to look at.
-        max_frames: Most frames.
+        span: The part of it to sample.
+        fps: Frames per second to sample.
+        max_frames: Maximum number of frames.
         where: The part, for errors.
 
     Raises:
@@ -108,9 +108,9 @@ def make_schedule(clip: Clip, span: Span, *, fps: float, max_frames: int, where:
             value=count,
             limit=MIN_FRAMES,
             remedy=(
-                'Send the whole file (video_mode="inline"), or its frames as pictures.'
+                'Send the whole file (video_mode="inline"), or its frames as images.'
                 if span.is_whole
-                else "Set start and end farther apart, or give the frames as pictures."
+                else "Set start and end farther apart, or give the frames as images."
             ),
         )
     begin = span.start or 0.0
@@ -130,9 +130,9 @@ def _resolve_tie(place: float) -> float:
 
 def _beyond(name: str, value: float | None, clip: Clip, where: str) -> MediaOptionError:
     return MediaOptionError(
-        f"{name} is {value!r}, but the video ends after {clip.seconds:.2f} s.",
+        f"{name} is {value!r}; the video ends after {clip.seconds:.2f} s.",
         where=where,
         value=value,
         limit=clip.seconds,
-        remedy=f"Give a {name} within the video, in seconds from its beginning.",
+        remedy=f"Set {name} within the video, in seconds from its beginning.",
     )

@@ -1,4 +1,4 @@
-"""Single frames of a video as pictures, for people to look at."""
+"""Single frames of a video as images for people."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 def take_thumbnails(
     source: Source, policy: MediaPolicy, times: Sequence[float], *, width: int, where: str
 ) -> list["PillowImage"]:
-    """Give the frames that are shown at some times.
+    """Return the frames that are shown at some times.
 
     Args:
         source: A video: a file, an open file, or bytes.
         policy: Which files may be read.
         times: Seconds from the video's beginning, in any order; behind its end stands its last
             frame.
-        width: Pixels of the pictures; no picture is enlarged.
+        width: Pixels of the images; no image is enlarged.
         where: What it is, for errors.
 
     Returns:
-        Pictures in RGB, in the order of the times.
+        Images in RGB, in the order of the times.
 
     Raises:
         MissingExtraError: PyAV is not installed.

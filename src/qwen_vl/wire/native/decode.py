@@ -91,11 +91,11 @@ def decode_usage(usage: object) -> Usage | None:
 
 
 def decode_image_sizes(content: object) -> tuple[tuple[int, int], ...] | None:
-    """Read `image_hw`: height and width of each picture, as the model looked at it."""
+    """Read `image_hw`: height and width of each image, as the model processed it."""
     sizes = _find_in_parts(content, "image_hw")
     if not isinstance(sizes, list):
         return None
-    # unsure: the page's example leaves open whether a single picture's pair stands in a list.
+    # unsure: the page's example leaves open whether a single image's pair stands in a list.
     pairs = sizes if all(isinstance(size, list) for size in sizes) else [sizes]
     counts = [tuple(map(as_count, pair)) for pair in pairs]
     return tuple(

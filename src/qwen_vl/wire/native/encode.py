@@ -1,7 +1,7 @@
 """From a request to the body that the native protocol takes (Native-API page, 2026-09).
 
 A part's key is its type, what stands beside it is the same as in the other protocol, and all
-parameters stand in an object of their own.
+parameters are in a separate object.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ def encode_request(request: Request) -> Body:
         JSON in UTF-8, in pieces.
 
     Raises:
-        UnsupportedContentError: A part stands in a turn that has no place for it, or its text is
+        UnsupportedContentError: The turn's role does not support a part, or its text is
             no Unicode.
         ConfigurationError: A parameter is nothing that JSON has.
 
@@ -53,7 +53,7 @@ def encode_request(request: Request) -> Body:
 
 
 def _describe(tool: Any) -> Any:
-    """Give a tool a description, which the page calls required: its name, where it has none."""
+    """Return a tool with a description, which the page requires: its name if it lacks one."""
     function = tool.get("function") if isinstance(tool, dict) else None
     if not isinstance(function, dict) or function.get("description"):
         return tool
@@ -68,7 +68,7 @@ class NativeEncoder(PartEncoder):
         return {"text": text.text, **omit_none(cache_control=text.cache_control)}
 
     def image(self, image: Image) -> Json:
-        """Write a picture. `detail` has no place here, and no page gives it a meaning."""
+        """Encode an image. `detail` is not documented for this protocol, and is left out."""
         return {
             "image": to_wire_url(image.source),
             **omit_none(
@@ -95,7 +95,7 @@ class NativeEncoder(PartEncoder):
         return [{**encoder, **beside}]
 
     def audio(self, audio: Audio) -> Json:
-        """Write a sound; its format has no place here."""
+        """Encode audio; its format is not part of this protocol."""
         return {"audio": to_wire_url(audio.source)}
 
     def user_content(self, parts: list[Json]) -> str | list[Json]:

@@ -2,7 +2,7 @@
 
 The service's habits (Native-API and Streaming pages, 2026): each event is a whole answer's body,
 with what is new or with all so far; the finish reason is the text "null" until the last; usage
-comes with every event, as running totals; nothing but the connection's end says that it is over.
+comes with every event, as running totals; only the connection's end shows that it is over.
 """
 
 from collections.abc import Mapping
@@ -27,17 +27,19 @@ from qwen_vl.wire.native.decode import (
     decode_usage,
     find_choice,
 )
+from qwen_vl.wire.sse import MAX_EVENT_BYTES
 from qwen_vl.wire.tool_calls import ToolCallAssembler, find_tool_calls
 
 
 class StreamDecoder(EventDecoder):
-    r"""Takes the bytes of one stream as they come and gives the deltas in them.
+    r"""Decodes the bytes of one stream as they come into deltas.
 
     Args:
         headers: The answer's headers.
         model: The model that was asked: answers of this protocol do not name it.
         is_incremental: Whether events hold what is new, not all so far: `incremental_output`.
         replaced: Content from tools that was replaced by notes in the request.
+        max_event_bytes: Limit on the bytes of one event.
 
     Example:
         >>> decoder = StreamDecoder({})
@@ -55,26 +57,27 @@ class StreamDecoder(EventDecoder):
         model: str | None = None,
         is_incremental: bool = True,
         replaced: tuple[Replacement, ...] = (),
+        max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         calls = ToolCallAssembler(is_cumulative=not is_incremental)
-        super().__init__(headers, calls, replaced)
+        super().__init__(headers, calls, replaced=replaced, max_event_bytes=max_event_bytes)
         self._model = model
         self._so_far = None if is_incremental else _SoFar()
 
-    def tells_error(self, event: Json) -> bool:
-        """Tell whether an event is an error."""
+    def is_error(self, event: Json) -> bool:
+        """Check whether an event is an error."""
         return bool(event.get("code") and not event.get("output")) or bool(event.get("error"))
 
     def ends_stream(self) -> bool:
-        """Tell whether the last event was the answer's end: this protocol has no `[DONE]`."""
+        """Check whether the last event ended the answer: this protocol lacks `[DONE]`."""
         return self.is_complete
 
     def decode_whole(self, body: bytes) -> Reply:
-        """Read a body that is no stream."""
+        """Decode a body that is not a stream."""
         return decode_reply(body, self._headers, model=self._model)
 
     def decode_event(self, event: Json) -> Delta | None:
-        """Read one event."""
+        """Decode one event."""
         choice = find_choice(event)
         if not choice:
             raise self.broken("An event of the stream holds no answer where one should be")

@@ -23,6 +23,24 @@ from qwen_vl.wire.json import (
 from qwen_vl.wire.tool_calls import decode_tool_calls
 
 
+def find_model_root(body: bytes, model: str) -> str | None:
+    """Find which model a server serves under a name: `root` of `/v1/models` (vLLM, SGLang).
+
+    Args:
+        body: The HTTP body of the list of models.
+        model: The name.
+
+    Example:
+        >>> find_model_root(b'{"data":[{"id":"vision","root":"/models/Qwen2.5-VL-7B"}]}', "vision")
+        '/models/Qwen2.5-VL-7B'
+    """
+    cards = as_object(load_json(body)).get("data")
+    for card in cards if isinstance(cards, list) else ():
+        if as_object(card).get("id") == model:
+            return as_text(as_object(card).get("root")) or None
+    return None
+
+
 def decode_reply(body: bytes, headers: Mapping[str, str]) -> Reply:
     """Read a whole answer.
 

@@ -1,7 +1,7 @@
 """From a request to the body that the OpenAI-compatible protocol takes.
 
 Forms and places are those of the OpenAI-Chat page (2026-10) and the Vision page (2026-08): the
-pixel limits and `fps` stand beside `image_url`, `video_url` and `video`. Servers of one's own have
+pixel limits and `fps` stand beside `image_url`, `video_url` and `video`. Self-hosted servers have
 other places, see `self_hosted`.
 """
 
@@ -27,7 +27,7 @@ def encode_request(request: Request) -> Body:
 
     Raises:
         MediaTooLargeError: The body is longer than the service takes.
-        UnsupportedContentError: A part stands in a turn that has no place for it, its text is no
+        UnsupportedContentError: The turn's role does not support a part, its text is not
             Unicode, or the server takes no such part.
         ConfigurationError: A parameter is nothing that JSON has, or the server cannot do it.
 
@@ -54,7 +54,7 @@ def encode_request(request: Request) -> Body:
             where="messages",
             value=len(body),
             limit=MAX_BODY_BYTES,
-            remedy="Pass pictures and videos by URL, or fewer of them.",
+            remedy="Pass images and videos by URL, or fewer of them.",
         )
     return body
 
@@ -67,7 +67,7 @@ class CompatibleEncoder(PartEncoder):
         return {"type": "text", "text": text.text, **omit_none(cache_control=text.cache_control)}
 
     def image(self, image: Image) -> Json:
-        """Write a picture."""
+        """Write an image."""
         return {
             "type": "image_url",
             "image_url": {"url": to_wire_url(image.source), **omit_none(detail=image.detail)},
@@ -95,12 +95,12 @@ class CompatibleEncoder(PartEncoder):
         return [{**encoder, **beside}]
 
     def audio(self, audio: Audio) -> Json:
-        """Write a sound."""
+        """Encode audio."""
         data = {"data": to_wire_url(audio.source), "format": audio.format}
         return {"type": "input_audio", "input_audio": data}
 
     def user_content(self, parts: list[Json]) -> str | list[Json]:
-        """Write the content of a system's or a user's message: words alone as they are."""
+        """Encode the content of a system or user message: text alone becomes a string."""
         if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
             return str(parts[0]["text"])
         return parts or ""

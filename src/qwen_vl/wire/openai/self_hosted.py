@@ -1,12 +1,11 @@
-"""Bodies for servers of one's own: what `qwen_vl.specs.servers` says of each, carried out.
+"""Bodies for self-hosted servers: what `qwen_vl.specs.servers` says of each, carried out.
 
-What a server cannot be told is refused where the answer would be another one, and warned of where
+What a server does not support raises where it would change the answer, and warns where
 the model only looks less closely or thinks as long as it likes. Nothing is sent to be passed over.
 """
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from qwen_vl.content import (
     Audio,
@@ -21,20 +20,18 @@ from qwen_vl.content import (
 )
 from qwen_vl.errors import ConfigurationError, UnsupportedContentError
 from qwen_vl.reply import omit_none
+from qwen_vl.request.shared_options import SharedOptions
 from qwen_vl.request.types import Request
-from qwen_vl.specs.models import get_model_spec
+from qwen_vl.specs.processors import Family
 from qwen_vl.specs.servers import ServerSpec, get_server_spec
 from qwen_vl.wire.body import Attachment
 from qwen_vl.wire.encode import Json, PartEncoder, encode_turns, to_wire_url
 
 _OLLAMA_IMAGES = frozenset({"image/png", "image/jpeg", "image/webp"})
-# Both processors take a clip in pairs of frames.
-_FRAMES_PER_STEP = 2
-_SQUARES_OF_QWEN25 = 28
 
 
 def encode_for_own_server(request: Request) -> Json:
-    """Make the body for a server of one's own.
+    """Create the body for a self-hosted server.
 
     Args:
         request: What to ask; its media is ready.
@@ -44,17 +41,16 @@ def encode_for_own_server(request: Request) -> Json:
         ConfigurationError: The server cannot do what is asked for.
     """
     spec = get_server_spec(request.server)
-    encoder = SelfHostedEncoder(
-        spec, is_clip_limited=get_model_spec(request.model).factor != _SQUARES_OF_QWEN25
-    )
+    encoder = SelfHostedEncoder(spec, request.processor)
     messages = encode_turns(request, encoder)
     parameters = _translate(request, spec, encoder.unread)
     for message in messages:
         if message.pop("partial", False):
             parameters.update(_go_on(spec))
+    encoder.shared.warn()
     if encoder.unread:
         warnings.warn(
-            f"{spec.title} cannot be told {_list(encoder.unread)} in a request: it is left out.",
+            f"{spec.title} does not read {_list(encoder.unread)} from a request: left out.",
             UserWarning,
             stacklevel=2,
         )
@@ -68,33 +64,22 @@ def encode_for_own_server(request: Request) -> Json:
 
 
 class SelfHostedEncoder(PartEncoder):
-    """How one server of one's own has parts written, and what it wants said once for all of them.
+    """How one self-hosted server has parts written, and what it wants said once for all of them.
 
     Args:
         spec: The server.
-        is_clip_limited: Whether limits of a video's pixels are those of all frames together, as
-            for Qwen3-VL, and not those of each.
+        family: Whose processor scales images and videos.
     """
 
-    def __init__(self, spec: ServerSpec, *, is_clip_limited: bool) -> None:
+    def __init__(self, spec: ServerSpec, family: Family) -> None:
         self._spec = spec
-        self._is_clip_limited = is_clip_limited
-        self._limits: dict[str, dict[str, tuple[int, str]]] = {}
-        self._media: dict[str, tuple[float, str]] = {}
+        self.shared = SharedOptions(spec.title, family)
         self.reasoning = spec.reasoning
         self.unread: set[str] = set()
 
     def parameters(self) -> Json:
-        """Give what is said once for all parts."""
-        limits = {
-            kind: {name: value for name, (value, _) in held.items()}
-            for kind, held in self._limits.items()
-        }
-        media = {name: value for name, (value, _) in self._media.items()}
-        return omit_none(
-            mm_processor_kwargs=limits or None,
-            media_io_kwargs={"video": media} if media else None,
-        )
+        """Return what is said once for all parts."""
+        return self.shared.body()
 
     def text(self, text: Text) -> Json:
         """Write words."""
@@ -102,9 +87,9 @@ class SelfHostedEncoder(PartEncoder):
         return {"type": "text", "text": text.text}
 
     def image(self, image: Image) -> Json:
-        """Write a picture."""
-        url = self._url(image.source, "pictures", image.where)
-        self._limit("images_kwargs", image)
+        """Write an image."""
+        url = self._url(image.source, "images", image.where)
+        self._limit(image)
         self._pass_over(cache_control=image.cache_control, enable_rotate=image.enable_rotate)
         detail = image.detail if self._spec.takes_detail else None
         if not self._spec.takes_detail:
@@ -112,21 +97,15 @@ class SelfHostedEncoder(PartEncoder):
         return {"type": "image_url", "image_url": {"url": url, **omit_none(detail=detail)}}
 
     def video(self, video: Video) -> list[Json]:
-        """Write a video: a part of its own, or its frames as pictures."""
+        """Encode a video: a separate part, or its frames as images."""
         self._pass_over(cache_control=video.cache_control)
         if isinstance(video.source, Frames):
-            if self._spec.frames == "pictures":
+            if self._spec.frames == "images":
                 return self._images(video, video.source)
             url: str | Attachment = self._join(video.source, video.where)
-            # unsure: from vLLM's source, not measured: it looks at 32 of them otherwise.
-            self._resolve(self._media, "num_frames", -1, video.where)
         else:
             url = self._url(video.source, "videos", video.where)
-        self._limit_clip(video)
-        if self._spec.fps is None:
-            self._pass_over(fps=video.fps)
-        elif video.fps is not None:
-            self._resolve(self._media, "fps", video.fps, video.where)
+        self._limit(video)
         match self._spec.video:
             case "video_url":
                 return [{"type": "video_url", "video_url": {"url": url}}]
@@ -136,15 +115,15 @@ class SelfHostedEncoder(PartEncoder):
                 raise self._refusal(
                     "no video files",
                     video.where,
-                    'Give a local file, of which frames are sent: video_mode="frames" or "auto".',
+                    'Pass a local file, of which frames are sent: video_mode="frames" or "auto".',
                 )
 
     def audio(self, audio: Audio) -> Json:
-        """Refuse a sound: no server of one's own was found to take the service's form."""
-        raise self._refusal("no sounds in the service's form", audio.where, "Leave it out.")
+        """Raise for audio: no self-hosted server was found to accept the service's form."""
+        raise self._refusal("no audio in the service's form", audio.where, "Leave it out.")
 
     def user_content(self, parts: list[Json]) -> str | list[Json]:
-        """Write the content of a system's or a user's message: words alone as they are."""
+        """Encode the content of a system or user message: text alone becomes a string."""
         if len(parts) == 1 and parts[0]["type"] == "text":
             return str(parts[0]["text"])
         return parts or ""
@@ -160,18 +139,18 @@ class SelfHostedEncoder(PartEncoder):
             return url
         if is_stored(url):
             raise self._refusal(
-                "no oss:// addresses", where, "They are the hosted service's own; give the file."
+                "no oss:// URLs", where, "They are the hosted service's own; give the file."
             )
         if is_web(url) and not self._spec.takes_urls:
             raise self._refusal(
-                f"no {kind} by address", where, "Download it, and give its bytes or a pathlib.Path."
+                f"no {kind} by URL", where, "Download it, and give its bytes or a pathlib.Path."
             )
         return url
 
     def _check_type(self, url: DataUrl, kind: str, where: str) -> None:
-        is_odd = kind == "pictures" and url.media_type not in _OLLAMA_IMAGES
+        is_odd = kind == "images" and url.media_type not in _OLLAMA_IMAGES
         if is_odd and not self._spec.takes_urls:
-            raise self._refusal(f"no {url.media_type}", where, "Give it as PNG, JPEG or WEBP.")
+            raise self._refusal(f"no {url.media_type}", where, "Pass it as PNG, JPEG or WEBP.")
 
     def _join(self, frames: Frames, where: str) -> str:
         images = [
@@ -183,14 +162,12 @@ class SelfHostedEncoder(PartEncoder):
             raise self._refusal(
                 "a list of frames only as JPEG within the request",
                 where,
-                "Give the frames as files or bytes.",
+                "Pass the frames as files or bytes.",
             )
         return "data:video/jpeg;base64," + ",".join(images)
 
     def _images(self, video: Video, frames: Frames) -> list[Json]:
-        # The only way that is left to say it.
-        rate = "" if video.fps is None else f", taken at {video.fps:g} per second"
-        label = f"The next {len(frames.frames)} pictures are frames of a video{rate}, in order."
+        label = label_frames(len(frames.frames), video.fps, video.timestamps)
         images = (
             Image(
                 source=frame,
@@ -203,54 +180,19 @@ class SelfHostedEncoder(PartEncoder):
         self._pass_over(total_pixels=video.total_pixels)
         return [{"type": "text", "text": label}, *map(self.image, images)]
 
-    def _limit(self, kind: str, image: Image) -> None:
-        limits = omit_none(min_pixels=image.min_pixels, max_pixels=image.max_pixels)
-        if self._spec.pixels is None:
-            if isinstance(image.source, DataUrl):
-                # Larger pictures were shrunk to it before they came here.
-                limits.pop("max_pixels", None)
-            self._pass_over(**limits)
+    def _limit(self, part: Image | Video) -> None:
+        """Send pixel limits and video sampling the way the server reads them."""
+        if self._spec.pixels == "mm_processor_kwargs":
+            self.shared.add(part)
+            self.unread |= self.shared.unread
             return
-        for name, value in limits.items():
-            self._resolve(self._limits.setdefault(kind, {}), name, value, image.where)
-
-    def _limit_clip(self, video: Video) -> None:
-        """Say how many pixels a clip may have, as far as it can be said."""
-        names = ("min_pixels", "max_pixels", "total_pixels")
-        limits = omit_none(**{name: getattr(video, name) for name in names})
-        if self._spec.pixels is None:
-            self._pass_over(**limits)
-            return
-        total = limits.pop("total_pixels", None)
-        if self._is_clip_limited:
-            limits = self._clip_limits(video, limits, total)
-        else:
-            self._pass_over(total_pixels=total)
-        for name, value in limits.items():
-            self._resolve(self._limits.setdefault("videos_kwargs", {}), name, value, video.where)
-
-    def _clip_limits(self, video: Video, each: Json, total: int | None) -> Json:
-        # `total_pixels` is the service's, of pairs of frames; here every frame counts.
-        most = None if total is None else total * _FRAMES_PER_STEP
-        if isinstance(video.source, Frames):
-            n_frames = len(video.source.frames)
-            limits = {name: value * n_frames for name, value in each.items()}
-            if most is not None:
-                limits["max_pixels"] = min(limits.get("max_pixels", most), most)
-            return limits
-        # How many frames there are, only the server will know.
-        self._pass_over(**each)
-        return omit_none(max_pixels=most)
-
-    def _resolve(self, held: dict[str, tuple[Any, str]], name: str, value: Any, where: str) -> None:
-        first, place = held.setdefault(name, (value, where))
-        if first != value:
-            raise UnsupportedContentError(
-                f"{self._spec.title} takes one {name} for all parts of a kind in a request; this "
-                f"one has {value}, and {place} has {first}.",
-                where=where,
-                remedy="Give all the same, or ask in several requests.",
-            )
+        limits = omit_none(min_pixels=part.min_pixels, max_pixels=part.max_pixels)
+        if isinstance(part, Video):
+            limits |= omit_none(total_pixels=part.total_pixels, fps=part.fps)
+        elif isinstance(part.source, DataUrl):
+            # Larger images were downscaled to it before they came here.
+            limits.pop("max_pixels", None)
+        self._pass_over(**limits)
 
     def _pass_over(self, **options: object) -> None:
         self.unread.update(name for name, value in options.items() if value is not None)
@@ -259,6 +201,28 @@ class SelfHostedEncoder(PartEncoder):
         return UnsupportedContentError(
             f"{self._spec.title} takes {what}.", where=where, remedy=remedy
         )
+
+
+def label_frames(
+    n_frames: int, fps: float | None, timestamps: Sequence[float] | None = None
+) -> str:
+    """Return the text before frames that are sent as images: the only way to state their times.
+
+    Args:
+        n_frames: Number of frames.
+        fps: How many were taken in a second, if that is known.
+        timestamps: Seconds at which each was taken, where they are not evenly spaced.
+
+    Example:
+        >>> label_frames(4, 2.0)
+        'The next 4 pictures are frames of a video, taken at 2 per second, in order.'
+        >>> label_frames(4, None, [0.0, 1.5, 9.0, 61.0])
+        'The next 4 pictures are frames of a video, taken at 0, 1.5, 9, 61 seconds, in order.'
+    """
+    taken = "" if fps is None else f", taken at {fps:g} per second"
+    if timestamps is not None:
+        taken = f", taken at {', '.join(f'{time:g}' for time in timestamps)} seconds"
+    return f"The next {n_frames} pictures are frames of a video{taken}, in order."
 
 
 def _translate(request: Request, spec: ServerSpec, unread: set[str]) -> Json:

@@ -25,6 +25,7 @@ from qwen_vl.wire.openai.decode import (
     find_choice,
     resolve_finish_reason,
 )
+from qwen_vl.wire.sse import MAX_EVENT_BYTES
 from qwen_vl.wire.tool_calls import ToolCallAssembler, find_tool_calls
 
 # Every chunk says it again.
@@ -32,11 +33,12 @@ _REPEATED = frozenset({"model", "id", "request_id"})
 
 
 class StreamDecoder(EventDecoder):
-    r"""Takes the bytes of one stream as they come and gives the deltas in them.
+    r"""Decodes the bytes of one stream as they come into deltas.
 
     Args:
         headers: The answer's headers.
         replaced: Content from tools that was replaced by notes in the request.
+        max_event_bytes: Limit on the bytes of one event.
 
     Example:
         >>> decoder = StreamDecoder({})
@@ -47,19 +49,27 @@ class StreamDecoder(EventDecoder):
         []
     """
 
-    def __init__(self, headers: Mapping[str, str], replaced: tuple[Replacement, ...] = ()) -> None:
-        super().__init__(headers, ToolCallAssembler(), replaced)
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        *,
+        replaced: tuple[Replacement, ...] = (),
+        max_event_bytes: int = MAX_EVENT_BYTES,
+    ) -> None:
+        super().__init__(
+            headers, ToolCallAssembler(), replaced=replaced, max_event_bytes=max_event_bytes
+        )
 
-    def tells_error(self, event: Json) -> bool:
-        """Tell whether an event is an error."""
+    def is_error(self, event: Json) -> bool:
+        """Check whether an event is an error."""
         return bool(event.get("error") or (event.get("code") and "choices" not in event))
 
     def decode_whole(self, body: bytes) -> Reply:
-        """Read a body that is no stream."""
+        """Decode a body that is not a stream."""
         return decode_reply(body, self._headers)
 
     def decode_event(self, event: Json) -> Delta | None:
-        """Read one event."""
+        """Decode one event."""
         usage = decode_usage(event.get("usage"))
         if not event.get("choices"):
             metadata = self._find_metadata(event, None)

@@ -1,4 +1,4 @@
-"""Qwen VL as a LlamaIndex LLM that sees pictures and videos."""
+"""Qwen VL as a LlamaIndex LLM that sees images and videos."""
 
 from importlib import import_module
 from importlib.metadata import version
@@ -13,9 +13,11 @@ from llama_index.llms.qwen_vl.block_builders import (
 )
 from llama_index.llms.qwen_vl.nodes.postprocessor import QwenMediaPostprocessor
 from llama_index.llms.qwen_vl.readers import QwenVLOCRReader, to_ocr_result
+from llama_index.llms.qwen_vl.responses import get_usage
 
 if TYPE_CHECKING:
     from llama_index.llms.qwen_vl.grounding import locate_tool, timeline_tool
+    from llama_index.llms.qwen_vl.mcp import keep_mcp_media
 
 __version__ = version("llama-index-llms-qwen-vl")
 
@@ -26,21 +28,25 @@ __all__ = [
     "__version__",
     "document_block",
     "frames_block",
+    "get_usage",
     "image_block",
+    "keep_mcp_media",
     "locate_tool",
     "timeline_tool",
     "to_ocr_result",
     "video_block",
 ]
 
-_TOOLS = ("locate_tool", "timeline_tool")
+# For those who give tools to agents.
+_LAZY = {"keep_mcp_media": "mcp", "locate_tool": "grounding", "timeline_tool": "grounding"}
 
 
-def __getattr__(name: str) -> Any:
-    # For those alone who give tools to agents.
-    if name in _TOOLS:
-        return getattr(import_module("llama_index.llms.qwen_vl.grounding"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    # Otherwise type checkers accept any name.
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY:
+            return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -15,19 +15,18 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 from llama_index.core.types import PydanticProgramMode
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 from typing_extensions import override
 
 from llama_index.llms.qwen_vl.arguments import resolve_arguments, to_metadata
 from llama_index.llms.qwen_vl.messages import to_turns
 from llama_index.llms.qwen_vl.nodes.read import ImageDocuments, to_media_blocks
 from llama_index.llms.qwen_vl.responses import (
-    acomplete_each,
-    arespond,
-    complete_each,
+    ResponseBuilder,
+    aconvert_each,
+    convert_each,
     find_cut,
     keep_first_call,
-    respond,
     select_tools,
     to_chat_response,
     to_completion_response,
@@ -37,22 +36,28 @@ from llama_index.llms.qwen_vl.tools import to_tools
 from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
 from qwen_vl.connection import api_key_from_environment
 from qwen_vl.errors import AnswerFormatError, ConfigurationError
-from qwen_vl.grounding.methods import GroundingMethods
+from qwen_vl.request.build import build_connection, build_request
 from qwen_vl.request.rules import choose_structured_method
 from qwen_vl.request.types import Request
-from qwen_vl.settings import QwenVLSettings
-from qwen_vl.specs.parameters import ToolChoice, check_secrets, to_tool_choice
+from qwen_vl.settings import ApiKey, QwenVLSettings
+from qwen_vl.specs.parameters import ToolChoice, check_names, to_tool_choice
+from qwen_vl.specs.processors import Family
 
 if TYPE_CHECKING:
-    from qwen_vl.grounding.grounder import BaseGrounder
+    from typing import Unpack
+
+    from qwen_vl.grounding.grounder import Grounder
+    from qwen_vl.grounding.results import Grounding
+    from qwen_vl.grounding.task import LocateOptions, TimelineOptions
+    from qwen_vl.grounding.timeline import Timeline
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
-    """Qwen VL as a LlamaIndex LLM that takes pictures and videos.
+class QwenVL(QwenVLSettings, StructuredPrediction):
+    """Qwen VL as a LlamaIndex LLM that takes images and videos.
 
-    Pictures and videos are blocks of a message: `ImageBlock` and `VideoBlock` with an address
+    Images and videos are blocks of a message: `ImageBlock` and `VideoBlock` with a URL
     (`https:`, `oss:`, `data:`), a path, bytes or an open file. `image_block`, `video_block` and
     `frames_block` make blocks with pixel limits, any `fps`, or frames.
 
@@ -62,7 +67,7 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
             `LLM`.
 
     Raises:
-        ConfigurationError: A keyword that is no field.
+        ConfigurationError: A keyword that is not a field.
 
     Example:
         >>> from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
@@ -81,19 +86,26 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    api_key: SecretStr | None = Field(
-        default_factory=api_key_from_environment, exclude=True, repr=False
+    api_key: ApiKey | None = Field(
+        default_factory=api_key_from_environment,
+        exclude=True,
+        repr=False,
+        description="API key; `DASHSCOPE_API_KEY` in the environment by default. Never shown or "
+        "dumped.",
     )
-    """API key; read from `DASHSCOPE_API_KEY` where none is given. Never shown or dumped."""
-
-    additional_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Options of every call that have no field of their own, such as `tools` or `extra_body`."""
-
-    context_window: int | None = Field(default=None, ge=1)
-    """Tokens of input and output together, where the model's own figure shall not hold."""
-
-    is_function_calling_model: bool | None = None
-    """Whether the model calls tools, where what is known of it shall not hold."""
+    additional_kwargs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of every call without a field, such as `tools`.",
+    )
+    context_window: int | None = Field(
+        default=None,
+        ge=1,
+        description="Maximum number of tokens of input and output together; by default the model's "
+        "own.",
+    )
+    is_function_calling_model: bool | None = Field(
+        default=None, description="Whether the model calls tools; by default what is known of it."
+    )
 
     _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
 
@@ -104,7 +116,7 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
     @field_validator("additional_kwargs")
     @classmethod
     def _refuse_secret_options(cls, values: dict[str, Any]) -> dict[str, Any]:
-        check_secrets(values)
+        check_names(values)
         return values
 
     @classmethod
@@ -129,6 +141,7 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
         """What the model can do, and how many tokens it takes and gives."""
         return to_metadata(
             self.model,
+            base_model=self.base_model,
             max_tokens=self.max_completion_tokens or self.max_tokens,
             context_window=self.context_window,
             is_function_calling_model=self.is_function_calling_model,
@@ -140,7 +153,7 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
         """Answer a conversation.
 
         Args:
-            messages: What was said, pictures and videos among it.
+            messages: What was said, images and videos among it.
             **kwargs: Options of this call, by the names of the fields, and `tools`,
                 `tool_choice`, `response_format`, `extra_headers` and the like.
 
@@ -182,13 +195,13 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
         image_documents: ImageDocuments | None = None,
         **kwargs: Any,
     ) -> CompletionResponse:
-        """Answer a text, and pictures with it.
+        """Answer a text, and images with it.
 
         Args:
             prompt: The text.
             formatted: Whether `completion_to_prompt` has been applied to it.
-            image_documents: Pictures and videos that stand before the text: nodes, documents,
-                blocks, addresses or paths.
+            image_documents: Images and videos that stand before the text: nodes, documents,
+                blocks, URLs or paths.
             **kwargs: Options of this call, as in `chat`.
         """
         messages = self._to_messages(prompt, formatted, image_documents)
@@ -205,7 +218,7 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
     ) -> Generator[CompletionResponse, None, None]:
         """Answer a text in pieces; see `complete` and `stream_chat`."""
         messages = self._to_messages(prompt, formatted, image_documents)
-        return complete_each(self._stream_chat(messages, **kwargs))
+        return convert_each(self._stream_chat(messages, **kwargs), to_completion_response)
 
     @llm_completion_callback()
     async def acomplete(
@@ -231,7 +244,7 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
     ) -> AsyncGenerator[CompletionResponse, None]:
         """Answer a text in pieces; see `complete` and `stream_chat`."""
         messages = self._to_messages(prompt, formatted, image_documents)
-        return acomplete_each(self._astream_chat(messages, **kwargs))
+        return aconvert_each(self._astream_chat(messages, **kwargs), to_completion_response)
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         request = self._make_request(messages, kwargs, stream=None)
@@ -245,13 +258,13 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> Generator[ChatResponse, None, None]:
         request = self._make_request(messages, kwargs, stream=True)
-        return respond(self._client().stream(request))
+        return convert_each(self._client().stream(request), ResponseBuilder().add)
 
     def _astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> AsyncGenerator[ChatResponse, None]:
         request = self._make_request(messages, kwargs, stream=True)
-        return arespond(self._async_client().stream(request))
+        return aconvert_each(self._async_client().stream(request), ResponseBuilder().add)
 
     @override
     def _prepare_chat_with_tools(
@@ -304,12 +317,12 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
             **kwargs: Not used.
 
         Raises:
-            AnswerFormatError: There is none, or the arguments of one are no JSON object.
+            AnswerFormatError: There is none, or the arguments of one are not a JSON object.
         """
         calls = select_tools(response)
         if not calls and error_on_no_tool_call:
             raise AnswerFormatError(
-                find_cut(response) or "The model answered in words instead of calling a tool.",
+                find_cut(response) or "The model answered with text instead of calling a tool.",
                 text=response.message.content or "",
             )
         return calls
@@ -320,7 +333,7 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
         """Choose how answers are held to a class; `None` where the user has chosen a program."""
         if self.pydantic_program_mode == PydanticProgramMode.DEFAULT:
             method = choose_structured_method(
-                (llm_kwargs or {}).get("model") or self.model,
+                (llm_kwargs or {}).get("model") or self.known_model,
                 protocol=self.protocol,
                 server=self.server,
             )
@@ -337,12 +350,12 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
     ) -> list[ChatMessage]:
         if not isinstance(formatted, bool):
             raise ConfigurationError(
-                "The second argument of complete is `formatted`. Pass pictures by their name, "
+                "The second argument of complete is `formatted`. Pass images by their name, "
                 "image_documents=[…], or use QwenVLMultiModal."
             )
         if not isinstance(prompt, str):
             raise ConfigurationError(
-                f"A {type(prompt).__name__} is no prompt of complete, which takes a text. Pass "
+                f"A {type(prompt).__name__} is not a prompt of complete, which takes a text. Pass "
                 "messages to chat, and templates to predict."
             )
         to_prompt = None if formatted else self.completion_to_prompt
@@ -350,21 +363,97 @@ class QwenVL(GroundingMethods, QwenVLSettings, StructuredPrediction):
         blocks = [*to_media_blocks(image_documents or ()), TextBlock(text=text)]
         return [ChatMessage(role=MessageRole.USER, blocks=blocks)]
 
-    @override
-    def _grounder(self) -> "BaseGrounder":
-        # Imported at the first use: programs that never locate anything do not wait for it.
-        from llama_index.llms.qwen_vl.grounding import LlmGrounder  # noqa: PLC0415
+    def detect_model_family(self) -> Family:
+        """Ask the server which model it serves under this name, and set `model_family`.
 
-        return LlmGrounder(self)
+        For vLLM and SGLang, which report it in their list of models. Names such as
+        `Qwen/Qwen3-VL-8B-Instruct` show it themselves.
+
+        Raises:
+            ConfigurationError: The server does not report it: set `model_family`.
+            ServiceError: The endpoint answered with an error, or not at all.
+
+        Example:
+            >>> from qwen_vl_sandbox import Sandbox
+            >>> served = {"vision": "Qwen/Qwen2.5-VL-7B-Instruct"}
+            >>> with Sandbox(server="vllm", served_models=served) as sandbox:
+            ...     model = QwenVL(model="vision", server="vllm", base_url=sandbox.base_url)
+            ...     model.detect_model_family()
+            'qwen2_5_vl'
+        """
+        self.model_family = self._client().detect_model_family(self.model)
+        return self.model_family
+
+    async def adetect_model_family(self) -> Family:
+        """Ask the server for `model_family`; see `detect_model_family`."""
+        self.model_family = await self._async_client().detect_model_family(self.model)
+        return self.model_family
+
+    def locate(self, image: object, what: str, **options: "Unpack[LocateOptions]") -> "Grounding":
+        """Find things in an image: boxes and points in pixels of the image as you have it.
+
+        Args:
+            image: A `pathlib.Path`, bytes, an open file, a `PIL.Image`, an array, or a URL.
+                Text that is a path is read only inside `media_roots`.
+            what: What to look for, in English or Chinese.
+            **options: `points=True` for points; `size=(width, height)` of an image behind a URL;
+                `space`, if the model's coordinate space differs from its family's;
+                `prompt`, your own, with `{what}` in it; and options of the call.
+
+        Raises:
+            MediaError: The image cannot be read or sent, or its size is not known.
+            AnswerFormatError: The answer holds no coordinates, or coordinates that are not in the
+                expected coordinate space.
+            ConfigurationError: An option is unknown.
+        """
+        return self._grounder().locate(image, what, **options)
+
+    async def alocate(
+        self, image: object, what: str, **options: "Unpack[LocateOptions]"
+    ) -> "Grounding":
+        """Find things in an image; see `locate`. The image is read in a thread."""
+        return await self._grounder().alocate(image, what, **options)
+
+    def timeline(
+        self, video: object, what: str | None = None, **options: "Unpack[TimelineOptions]"
+    ) -> "Timeline":
+        """Find events in a video, with their times in seconds.
+
+        Args:
+            video: A `pathlib.Path`, bytes, an open file, a URL, or a list of frames. Text that is
+                a path is read only inside `media_roots`.
+            what: What to look for; everything that happens if `None`.
+            **options: `fps`, `start`, `end`, `max_frames`, `video_mode` of the video; `seconds`,
+                how long a video behind a URL is; `prompt`, your own, with `{what}` in it; and
+                options of the call.
+
+        Raises:
+            MediaError: The video cannot be read or sent.
+            AnswerFormatError: The answer holds no events, or times that the video does not have.
+            ConfigurationError: An option is unknown.
+        """
+        return self._grounder().timeline(video, what, **options)
+
+    async def atimeline(
+        self, video: object, what: str | None = None, **options: "Unpack[TimelineOptions]"
+    ) -> "Timeline":
+        """Find events in a video; see `timeline`. The video is read in a thread."""
+        return await self._grounder().atimeline(video, what, **options)
+
+    def _grounder(self) -> "Grounder":
+        # Imported at the first use: programs that never locate anything do not wait for it.
+        from llama_index.llms.qwen_vl.grounding import make_grounder  # noqa: PLC0415
+
+        return make_grounder(self)
 
     def _make_request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool | None
     ) -> Request:
         options = {**self.additional_kwargs, **kwargs}
-        return self.make_request(to_turns(messages), stream=stream, **options)
+        return build_request(self, to_turns(messages), stream=stream, **options)
 
     def _client(self) -> QwenVLClient:
-        return self._clients.sync(self.connection())
+        return self._clients.sync(build_connection(self))
 
     def _async_client(self) -> AsyncQwenVLClient:
-        return self._clients.asynchronous(self.connection())
+        return self._clients.asynchronous(build_connection(self))

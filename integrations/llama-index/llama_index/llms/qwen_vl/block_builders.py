@@ -1,6 +1,6 @@
 """Blocks that say what LlamaIndex's own constructors cannot: pixel limits, `fps` below one, frames.
 
-They are plain `ImageBlock` and `VideoBlock` objects and may go wherever these may: messages, tools'
+They are plain `ImageBlock` and `VideoBlock` objects and may go where these may: messages, tools'
 results, `Memory`, nodes, the engines with `multimodal=True`. `block_options` says how.
 """
 
@@ -14,6 +14,7 @@ from llama_index.core.base.llms.types import DocumentBlock, ImageBlock, VideoBlo
 from llama_index.llms.qwen_vl.block_options import (
     FRAMES_TYPE,
     Options,
+    join_pages,
     write_fragment,
     write_frames,
     write_page_options,
@@ -29,7 +30,7 @@ from qwen_vl.request.types import MediaPolicy
 
 Media: TypeAlias = str | bytes | Path | BinaryIO
 ImageInput: TypeAlias = Any
-"""Those, a `PIL.Image.Image`, or a numpy array of `uint8`: height x width (x 1, 3 or 4)."""
+"""Those, a `PIL.Image.Image`, or a numpy array, height x width (x 1, 3 or 4): gray, RGB or RGBA."""
 
 _Kind = Literal["image", "video"]
 _FALLBACK_TYPES = {"image": "image/png", "video": "video/mp4"}
@@ -42,25 +43,28 @@ def image_block(
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     detail: str | None = None,
+    pages: str | Sequence[int] | None = None,
 ) -> ImageBlock:
-    """Make a block of a picture.
+    """Create a block of an image.
 
     Args:
-        image: Its address (`https:`, `http:`, `oss:`, `data:`), bytes, path, an open file, a
-            decoded picture or array.
-        min_pixels: Least pixels that the model looks at: a smaller picture is enlarged.
-        max_pixels: Most pixels that the model looks at: a larger one is shrunk.
+        image: Its URL (`https:`, `http:`, `oss:`, `data:`), bytes, path, an open file, a
+            decoded image or array.
+        min_pixels: Minimum number of pixels that the model processes: a smaller image is enlarged.
+        max_pixels: Maximum number of pixels that the model processes: a larger one is shrunk.
         detail: Passed on as it is.
+        pages: Of a TIFF with several pages: numbers from 1 on, as `[1, 2, 7]` or `"1-2,7"`; `None`
+            for all.
 
     Raises:
-        MediaError: There is no such file, or the bytes are no picture.
+        MediaError: The file does not exist, or the bytes are not an image.
         UnsupportedContentError: A value that nothing can be made of.
 
     Example:
         >>> str(image_block("https://example.com/cat.png", max_pixels=655360).url)
         'https://example.com/cat.png#max_pixels=655360'
     """
-    options = Options(min_pixels=min_pixels, max_pixels=max_pixels)
+    options = Options(min_pixels=min_pixels, max_pixels=max_pixels, pages=join_pages(pages))
     where, media_type = _locate(image, "image", options)
     return ImageBlock(**where, image_mimetype=media_type, detail=detail)
 
@@ -77,21 +81,21 @@ def video_block(  # noqa: PLR0913 - what may stand beside a video.
     max_frames: int | None = None,
     video_mode: VideoMode | None = None,
 ) -> VideoBlock:
-    """Make a block of a video.
+    """Create a block of a video.
 
     Args:
-        video: Its address (`https:`, `http:`, `oss:`, `data:`), bytes, path or an open file.
-        fps: Frames per second to look at, 0.1 to 10.
-        min_pixels: Least pixels of a frame.
-        max_pixels: Most pixels of a frame.
-        total_pixels: Most pixels of all frames together.
+        video: Its URL (`https:`, `http:`, `oss:`, `data:`), bytes, path or an open file.
+        fps: Frames per second to sample, 0.1 to 10.
+        min_pixels: Minimum number of pixels of a frame.
+        max_pixels: Maximum number of pixels of a frame.
+        total_pixels: Maximum number of pixels of all frames together.
         start: Seconds from the beginning of a local video at which to begin to look.
         end: Seconds from the beginning of a local video at which to stop.
-        max_frames: Most frames to take of a local video.
+        max_frames: Maximum number of frames to take of a local video.
         video_mode: How a local video is sent: `"inline"`, `"frames"`, `"upload"` or `"auto"`.
 
     Raises:
-        MediaError: There is no such file, or the bytes are no video.
+        MediaError: The file does not exist, or the bytes are not a video.
         UnsupportedContentError: A value that nothing can be made of.
 
     Example:
@@ -116,24 +120,26 @@ def frames_block(
     frames: Sequence[ImageInput],
     *,
     fps: float | None = None,
+    timestamps: Sequence[float] | None = None,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     total_pixels: int | None = None,
 ) -> VideoBlock:
-    """Make a block of a video that is given as its frames.
+    """Create a block of a video that is given as its frames.
 
     Paths are read here and now: a block that holds them would be text, which nobody may read
     files by.
 
     Args:
-        frames: Four or more pictures in order: addresses, paths, bytes, `PIL.Image` or arrays.
+        frames: Four or more images in order: URLs, paths, bytes, `PIL.Image` or arrays.
         fps: At how many frames per second they were taken.
-        min_pixels: Least pixels of a frame.
-        max_pixels: Most pixels of a frame.
-        total_pixels: Most pixels of all frames together.
+        timestamps: Seconds at which each was taken, where they are not evenly spaced.
+        min_pixels: Minimum number of pixels of a frame.
+        max_pixels: Maximum number of pixels of a frame.
+        total_pixels: Maximum number of pixels of all frames together.
 
     Raises:
-        MediaError: A frame is no picture, or there is no such file.
+        MediaError: A frame is not an image, or the file does not exist.
         UnsupportedContentError: A frame is of a kind that nothing can be made of.
 
     Example:
@@ -142,7 +148,11 @@ def frames_block(
         'video/x-qwen-frames+json'
     """
     options = Options(
-        fps=fps, min_pixels=min_pixels, max_pixels=max_pixels, total_pixels=total_pixels
+        fps=fps,
+        timestamps=None if timestamps is None else [float(time) for time in timestamps],
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        total_pixels=total_pixels,
     )
     urls = [_frame(frame, f"frames[{index}]") for index, frame in enumerate(frames)]
     return VideoBlock(video=write_frames(urls, options), video_mimetype=FRAMES_TYPE)
@@ -153,25 +163,29 @@ def document_block(
     *,
     pages: str | Sequence[int] | None = None,
     dpi: float | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
     title: str | None = None,
 ) -> DocumentBlock:
-    """Make a block of a PDF, whose pages are sent as pictures.
+    """Create a block of a PDF or TIFF, whose pages are sent as images.
 
     Args:
         document: Its bytes, path or an open file.
         pages: Numbers from 1 on, as `[1, 2, 7]` or `"1-2,7"`; `None` for all.
-        dpi: Dots per inch to render at; the LLM's `pdf_dpi` where none is given.
+        dpi: Dots per inch to render a PDF at; the LLM's `pdf_dpi` where none is given.
+        min_pixels: Minimum number of pixels of a page; the LLM's own where none is given.
+        max_pixels: Maximum number of pixels of a page; the LLM's own where none is given.
         title: Stands in the label of each page; a path's name where none is given.
 
     Raises:
-        MediaError: There is no such file.
+        MediaError: The file does not exist.
         UnsupportedContentError: A value that nothing can be made of.
 
     Example:
         >>> document_block(b"%PDF-1.7", pages="1-2,7").document_mimetype
         'application/pdf;pages=1-2,7'
     """
-    media_type = write_page_options(PDF_TYPE, pages, dpi)
+    media_type = write_page_options(PDF_TYPE, pages, dpi, min_pixels, max_pixels)
     match to_source(document):
         case LocalFile(path=path, is_trusted=True):
             _check_exists(path, "document")
@@ -215,7 +229,7 @@ def _locate(media: ImageInput, kind: _Kind, options: Options) -> tuple[dict[str,
     raise UnsupportedContentError(
         f"{_ARTICLES[kind]} {kind} cannot be made of {_describe(media)}.",
         where=kind,
-        remedy="Pass an address, bytes, a pathlib.Path or an open binary file.",
+        remedy="Pass a URL, bytes, a pathlib.Path or an open binary file.",
     )
 
 
@@ -246,7 +260,7 @@ def _frame(frame: ImageInput, where: str) -> str:
         raise UnsupportedContentError(
             f"A frame cannot be made of {_describe(frame)}.",
             where=where,
-            remedy="Pass addresses, paths, bytes or decoded pictures.",
+            remedy="Pass URLs, paths, bytes or decoded images.",
         )
     return text
 
@@ -254,7 +268,7 @@ def _frame(frame: ImageInput, where: str) -> str:
 def _check_exists(path: Path, where: str) -> None:
     # The block's own complaint would be an error of pydantic's.
     if not path.is_file():
-        raise MediaNotFoundError(f"There is no file {path}.", where=where, value=str(path))
+        raise MediaNotFoundError(f"The file {path} does not exist.", where=where, value=str(path))
 
 
 def _describe(value: object) -> str:

@@ -6,7 +6,7 @@ Nothing is read or decoded, and the Base64 that a block holds stays as it is.
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from io import IOBase
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
+from pydantic import Field
 
 from llama_index.llms.qwen_vl.block_options import (
     FRAMES_TYPE,
@@ -59,7 +60,7 @@ from qwen_vl.media import sniff
 from qwen_vl.media.data_url import decode_base64, decode_head
 from qwen_vl.media.tool_content import is_link
 
-# Base64 of what addresses begin with: `data:`, `http`, `oss:`, `file:`. No picture or video does.
+# Base64 of what URLs begin with: `data:`, `http`, `oss:`, `file:`. No image or video does.
 _URL_HEADS = ("ZGF0YT", "aHR0c", "b3NzOi", "ZmlsZT")
 _URLS = (b"data:", b"http:", b"https:", b"oss:", b"file:")
 # What LlamaIndex calls a document that has no name.
@@ -67,8 +68,33 @@ _NO_TITLE = "input_document"
 _SERVED = ("http:", "https:", "oss:")
 _NAMED = frozenset({"image", "video", "audio", "document"})
 _KINDS: Mapping[type[Any], str] = {Audio: "audio", Reasoning: "a reasoning"}
+_IMAGE_OPTIONS = {"min_pixels", "max_pixels", "pages"}
 _PROBE_CHARS = 1_368
 """Base64 of the bytes that `sniff` reads."""
+
+
+class PreparedImageBlock(ImageBlock):
+    """An image block that carries the part that it stands for, prepared already."""
+
+    part: Any = Field(default=None, exclude=True, repr=False)
+
+
+class PreparedVideoBlock(VideoBlock):
+    """A video block that carries the part that it stands for, prepared already."""
+
+    part: Any = Field(default=None, exclude=True, repr=False)
+
+
+def with_part(block: ImageBlock | VideoBlock, part: Image | Video) -> ImageBlock | VideoBlock:
+    """Return a block like another that carries a part, which is not read from the block again.
+
+    Args:
+        block: What events and stores show.
+        part: What is sent.
+    """
+    kind = PreparedImageBlock if isinstance(block, ImageBlock) else PreparedVideoBlock
+    # Validation would decode and encode its Base64 again.
+    return kind.model_construct(**dict(block), part=part)
 
 
 def to_tool_parts(blocks: Sequence[BaseContentBlock], where: str) -> tuple[ToolPart, ...]:
@@ -80,7 +106,7 @@ def to_tool_parts(blocks: Sequence[BaseContentBlock], where: str) -> tuple[ToolP
 
     Returns:
         Besides the parts of other messages, a `File` for files and links that are neither media
-        nor a PDF, and `Unsupported` for what has no place at the service.
+        nor a PDF, and `Unsupported` for what is not supported by the service.
 
     Example:
         >>> page = DocumentBlock(url="https://e.org/a.html", document_mimetype="text/html")
@@ -121,7 +147,7 @@ def _require_tool_part(part: Part) -> ToolPart:
     raise UnsupportedContentError(
         f"A tool's result cannot hold {_KINDS.get(type(part), 'a tool call')}.",
         where=part.where,
-        remedy="Return text, pictures, videos and PDF documents from tools.",
+        remedy="Return text, images, videos and PDF documents from tools.",
     )
 
 
@@ -138,7 +164,7 @@ def _to_tool_document(block: DocumentBlock, where: str) -> ToolPart:
     if isinstance(source, Url) and is_link(source.url):
         return File(source=source, media_type=media_type, title=title, where=where)
     match media_type.partition(";")[0].partition("/")[0], media_type.partition(";")[0]:
-        case _, "application/pdf":
+        case _, "application/pdf" | "image/tiff":
             return _to_document(block, where)
         case "image", _:
             return Image(source=source, where=where)
@@ -148,7 +174,7 @@ def _to_tool_document(block: DocumentBlock, where: str) -> ToolPart:
             raise UnsupportedContentError(
                 "A tool's result cannot hold audio.",
                 where=where,
-                remedy="Return text, pictures, videos and PDF documents from tools.",
+                remedy="Return text, images, videos and PDF documents from tools.",
             )
     return File(source=source, media_type=media_type, title=title, where=where)
 
@@ -170,7 +196,7 @@ def to_parts(blocks: Sequence[BaseContentBlock], where: str) -> tuple[Part, ...]
         where: The message, as `messages[0]`.
 
     Raises:
-        ContentError: A block has no place at the service, or says nothing that can be read.
+        ContentError: A block is not supported by the service, or says nothing that can be read.
 
     Example:
         >>> to_parts([TextBlock(text="Hello")], "messages[0]")[0].where
@@ -206,6 +232,8 @@ def _to_parts(block: BaseContentBlock, where: str) -> Iterator[Part]:
 
 def _to_media(block: BaseContentBlock, where: str) -> Part:
     match block:
+        case PreparedImageBlock(part=Image() as part) | PreparedVideoBlock(part=Video() as part):
+            return replace(part, where=where)
         case ImageBlock():
             return _to_image(block, where)
         case VideoBlock():
@@ -218,17 +246,16 @@ def _to_media(block: BaseContentBlock, where: str) -> Part:
         case DocumentBlock():
             return _to_document(block, where)
     raise UnsupportedContentError(
-        f"A {type(block).__name__} has no place at Qwen VL.",
+        f"A {type(block).__name__} is not supported by Qwen VL.",
         where=where,
-        remedy="Pass text, pictures, videos and PDF documents.",
+        remedy="Pass text, images, videos and PDF documents.",
     )
 
 
 def _to_document(block: DocumentBlock, where: str) -> Document:
-    pages, dpi = read_page_options(block.document_mimetype, where)
+    options = read_page_options(block.document_mimetype, where)
     title = None if block.title == _NO_TITLE else block.title
-    source = _document_source(block, where)
-    return Document(source=source, pages=pages, dpi=dpi, title=title, where=where)
+    return Document(source=_document_source(block, where), title=title, where=where, **options)
 
 
 def _document_source(block: DocumentBlock, where: str) -> Source:
@@ -249,7 +276,7 @@ def _document_source(block: DocumentBlock, where: str) -> Source:
         source = to_source(str(block.url))
     if source is None:
         raise MediaFormatError(
-            "The DocumentBlock holds nothing.", where=where, remedy="Give it data=… or path=…."
+            "The DocumentBlock holds nothing.", where=where, remedy="Pass data=… or path=…."
         )
     return source
 
@@ -261,15 +288,15 @@ def _mark_cached(parts: list[Part], point: CachePoint, where: str) -> None:
         parts[-1] = replace(parts[-1], cache_control={"type": control.type, "ttl": control.ttl})
         return
     raise UnsupportedContentError(
-        "A CachePoint marks what stands before it, and here is no text, picture, video or PDF.",
+        "A CachePoint marks what stands before it, and here is not text, image, video or PDF.",
         where=where,
-        remedy="Put it behind the block up to which the prompt shall be cached.",
+        remedy="Put it behind the block up to which the prompt should be cached.",
     )
 
 
 def _to_image(block: ImageBlock, where: str) -> Image:
     source, options = _read_media(block, "image", block.image_mimetype, where)
-    if isinstance(source, Frames) or options.set_values().keys() - {"min_pixels", "max_pixels"}:
+    if isinstance(source, Frames) or options.set_values().keys() - _IMAGE_OPTIONS:
         raise UnsupportedContentError(
             "An ImageBlock carries a video's frames or options.",
             where=where,
@@ -279,6 +306,7 @@ def _to_image(block: ImageBlock, where: str) -> Image:
         source=source,
         min_pixels=options.min_pixels,
         max_pixels=options.max_pixels,
+        pages=options.pages,
         detail=block.detail,
         where=where,
     )
@@ -293,8 +321,13 @@ def _to_video(block: VideoBlock, where: str) -> Video:
             stacklevel=2,
         )
     source, options = _read_media(block, "video", block.video_mimetype, where)
-    fps = options.fps if options.fps is not None else block.fps
-    return Video(source=source, where=where, **{**asdict(options), "fps": fps})
+    if options.pages is not None:
+        raise UnsupportedContentError(
+            "A VideoBlock carries pages.", where=where, remedy="Pass it as an ImageBlock."
+        )
+    set_values: dict[str, Any] = options.set_values()
+    set_values.setdefault("fps", block.fps)
+    return Video(source=source, where=where, **set_values)
 
 
 def _read_media(
@@ -318,7 +351,7 @@ def _read_media(
 
 def _first(read: tuple[str, Options], stated: Options) -> tuple[str, Options]:
     url, options = read
-    return url, Options(**{**stated.set_values(), **options.set_values()})  # type: ignore[arg-type]
+    return url, Options(**{**stated.set_values(), **options.set_values()})
 
 
 def _read_frames(text: bytes | str, where: str) -> tuple[Frames, Options]:
@@ -327,7 +360,7 @@ def _read_frames(text: bytes | str, where: str) -> tuple[Frames, Options]:
     for number, frame in enumerate(frames):
         source = to_source(frame)
         if source is None:  # pragma: no cover - text always is a source of some kind.
-            raise MediaFormatError("A frame is no text.", where=f"{where}.video[{number}]")
+            raise MediaFormatError("A frame is not text.", where=f"{where}.video[{number}]")
         sources.append(source)
     return Frames(tuple(sources)), options
 
@@ -356,7 +389,7 @@ def _find_source(
     raise MediaFormatError(
         f"The {type(block).__name__} holds nothing.",
         where=where,
-        remedy=f"Give it url=…, path=… or {kind}=….",
+        remedy=f"Pass url=…, path=… or {kind}=….",
     )
 
 
@@ -373,7 +406,7 @@ def _unwrap(url: str, where: str) -> Source:
 
 def _from_base64(data: bytes, where: str) -> Source:
     if data[:8].decode("ascii", errors="replace").startswith(_URL_HEADS):
-        # A block takes an address for the media itself, and encodes it; so does one of a node,
+        # A block takes a URL for the media itself, and encodes it; so does one of a node,
         # to pass through engines that take blocks apart.
         text = _decode(data, where)
         if text.startswith(_URLS):
@@ -401,9 +434,9 @@ def to_call(block: ToolCallBlock, where: str) -> ToolCall:
         arguments = held if isinstance(held, str) else json.dumps(held, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise UnsupportedContentError(
-            f"The arguments of a tool call are no JSON: {error}.",
+            f"The arguments of a tool call are not JSON: {error}.",
             where=where,
-            remedy="Give them as text, numbers, lists and dicts.",
+            remedy="Pass them as text, numbers, lists and dicts.",
         ) from error
     return ToolCall(
         id=block.tool_call_id or "", name=block.tool_name, arguments=arguments, where=where

@@ -1,4 +1,4 @@
-"""`qwen-vl demo` through LlamaIndex: the same picture and video, and an agent that looks closer."""
+"""`qwen-vl demo` through LlamaIndex: an image, a video, boxes, a timeline, an agent that zooms."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,14 +13,15 @@ from llama_index.llms.qwen_vl.base import QwenVL
 from llama_index.llms.qwen_vl.block_builders import image_block, video_block
 from qwen_vl.cli import demo
 
-_N_QUESTIONS = 3
+_N_QUESTIONS = 5
 
 
-def run(console: Console, **settings: Any) -> None:
+def run(console: Console, folder: Path, **settings: Any) -> None:
     """Ask every question and print what was asked, sent, answered and counted.
 
     Args:
         console: Where to print.
+        folder: Where to save what is drawn.
         **settings: Of `QwenVL`.
     """
     llm = QwenVL(**settings)
@@ -28,12 +29,19 @@ def run(console: Console, **settings: Any) -> None:
     _ask(console, llm, demo.IMAGE_QUESTION, [demo.IMAGE], image_block(demo.IMAGE))
     console.rule(f"LlamaIndex 2 of {_N_QUESTIONS}")
     _ask(console, llm, demo.VIDEO_QUESTION, [demo.VIDEO], video_block(demo.VIDEO, fps=2))
+    console.rule(f"LlamaIndex 3 of {_N_QUESTIONS}")
+    demo.print_question(console, demo.BOXES_QUESTION, [demo.BOXES_IMAGE], llm.model)
+    boxes = llm.locate(demo.BOXES_IMAGE, demo.BOXES_WHAT)
+    demo.show_boxes(console, boxes, folder / "boxes-llama-index.png")
+    console.rule(f"LlamaIndex 4 of {_N_QUESTIONS}")
+    demo.print_question(console, demo.TIMELINE_QUESTION, [demo.VIDEO], llm.model)
+    demo.show_timeline(console, llm.timeline(demo.VIDEO), folder / "timeline-llama-index.png")
     console.rule(f"LlamaIndex {_N_QUESTIONS} of {_N_QUESTIONS}")
     asyncio.run(_look_closer(console, llm))
 
 
 def zoom(left: int, top: int, right: int, bottom: int) -> list[ImageBlock]:
-    """Cut a part out of the picture, by its corners in pixels, and look at it enlarged."""
+    """Cut a part out of the image, by its corners in pixels, and look at it enlarged."""
     return [image_block(demo.cut_out(left, top, right, bottom))]
 
 
@@ -62,7 +70,7 @@ async def _look_closer(console: Console, llm: QwenVL) -> None:
     async for event in handler.stream_events():
         if isinstance(event, ToolCallResult):
             corners = ", ".join(f"{name}={value}" for name, value in event.tool_kwargs.items())
-            console.print(f"[bold]Looks at[/bold]  {event.tool_name}({corners})")
+            console.print(f"[bold]Calls[/bold]     {event.tool_name}({corners})")
     console.print("[bold]Answered[/bold]  ", end="")
     demo.print_text(console, f"{await handler}\n")
 

@@ -1,15 +1,14 @@
-"""Where things are in a picture, and when things happen in a video: calls, and tools for agents.
+"""Where things are in an image, and when things happen in a video: tools for agents.
 
 What is asked and how answers are read is the core's; each question is a chat like any other, with
 its events and callbacks.
 """
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from llama_index.core.base.llms.types import (
-    CacheControl,
-    CachePoint,
     ChatMessage,
     ChatResponse,
     ImageBlock,
@@ -18,59 +17,55 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools import FunctionTool
-from typing_extensions import override
 
 from llama_index.llms.qwen_vl.block_builders import frames_block, image_block, video_block
-from qwen_vl.content import (
-    DataUrl,
-    Frames,
-    Image,
-    Inline,
-    LocalFile,
-    OpenFile,
-    Pixels,
-    Source,
-    Url,
-    Video,
-)
+from llama_index.llms.qwen_vl.blocks import with_part
+from qwen_vl.content import DataUrl, Frames, Image, Source, Video, to_value
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.grounding.grounder import Answer, BaseGrounder, GroundingTool, Question
+from qwen_vl.grounding.grounder import Grounder, GroundingTool
+from qwen_vl.grounding.task import GroundingTask, LocateOptions, TimelineOptions, check_options
+from qwen_vl.reply import Reply
 from qwen_vl.settings import QwenVLSettings
 
 
-class LlmGrounder(BaseGrounder):
-    """Asks for places and times by `chat` and `achat`.
+def make_grounder(llm: FunctionCallingLLM) -> Grounder:
+    """Create a grounder that asks by `chat` and `achat`.
 
     Args:
-        llm: Whom to ask.
+        llm: A `QwenVL`.
+
+    Raises:
+        ConfigurationError: Another LLM.
     """
+    if not isinstance(llm, QwenVLSettings):
+        raise ConfigurationError(f"Pass a QwenVL, not a {type(llm).__name__}.")
 
-    def __init__(self, llm: FunctionCallingLLM) -> None:
-        super().__init__(_settings_of(llm))
-        self._llm = llm
+    def ask(task: GroundingTask[Any]) -> Reply:
+        return _to_reply(llm.chat([_to_message(task)], **task.options))
 
-    @override
-    def ask(self, question: Question) -> Answer:
-        return _to_answer(self._llm.chat([_to_message(question)], **question.options))
+    async def ask_async(task: GroundingTask[Any]) -> Reply:
+        # A block shows its media as Base64, which is megabytes.
+        message = await asyncio.to_thread(_to_message, task)
+        return _to_reply(await llm.achat([message], **task.options))
 
-    @override
-    async def ask_async(self, question: Question) -> Answer:
-        return _to_answer(await self._llm.achat([_to_message(question)], **question.options))
+    return Grounder(llm, ask, ask_async)
 
 
 def locate_tool(
-    llm: FunctionCallingLLM, images: Mapping[str, object] | None = None, **options: Any
+    llm: FunctionCallingLLM,
+    images: Mapping[str, object] | None = None,
+    **options: Unpack[LocateOptions],
 ) -> FunctionTool:
-    """Make a tool with which an agent finds things in pictures.
+    """Create a tool with which an agent finds things in images.
 
-    It answers in words, with boxes in pixels; `raw_output` is the `Grounding`.
+    It answers with text, with boxes in pixels; `raw_output` is the `Grounding`.
 
     Args:
         llm: Whom to ask.
-        images: Pictures by the names that the agent has for them, in any form that
+        images: Images by the names that the agent has for them, in any form that
             `QwenVL.locate` takes. With them, it can name no others. Without them it names
-            addresses, whose sizes must be given, and files inside of the model's `media_roots`.
-        **options: As of `locate_task`, for every call.
+            URLs, whose sizes must be given, and files inside of the model's `media_roots`.
+        **options: Options of `locate` for every call.
 
     Example:
         >>> from llama_index.llms.qwen_vl import QwenVL
@@ -83,27 +78,31 @@ def locate_tool(
         ...     print(locate_tool(llm, {"desk": image}).call(image="desk", what="red things"))
         1 box in a picture of 640 x 480 pixels: red [64, 48, 192, 240].
     """
-    tool = GroundingTool(grounder=LlmGrounder(llm), media=images, options=options)
+    check_options("locate", options)
+    tool = GroundingTool(grounder=make_grounder(llm), media=images, options=options)
     return FunctionTool.from_defaults(
         tool.locate, async_fn=tool.alocate, name="locate", description=tool.describe_locate()
     )
 
 
 def timeline_tool(
-    llm: FunctionCallingLLM, videos: Mapping[str, object] | None = None, **options: Any
+    llm: FunctionCallingLLM,
+    videos: Mapping[str, object] | None = None,
+    **options: Unpack[TimelineOptions],
 ) -> FunctionTool:
-    """Make a tool with which an agent finds out when things happen in videos.
+    """Create a tool with which an agent finds out when things happen in videos.
 
-    It answers in words; `raw_output` is the `Timeline`.
+    It answers with text; `raw_output` is the `Timeline`.
 
     Args:
         llm: Whom to ask.
         videos: Videos by the names that the agent has for them, in any form that
             `QwenVL.timeline` takes. With them, it can name no others. Without them it names
-            addresses, and files inside of the model's `media_roots`.
-        **options: As of `find_events_task`, for every call.
+            URLs, and files inside of the model's `media_roots`.
+        **options: Options of `timeline` for every call.
     """
-    tool = GroundingTool(grounder=LlmGrounder(llm), media=videos, options=options)
+    check_options("timeline", options)
+    tool = GroundingTool(grounder=make_grounder(llm), media=videos, options=options)
     return FunctionTool.from_defaults(
         tool.timeline,
         async_fn=tool.atimeline,
@@ -112,27 +111,10 @@ def timeline_tool(
     )
 
 
-def _settings_of(llm: FunctionCallingLLM) -> QwenVLSettings:
-    if not isinstance(llm, QwenVLSettings):
-        raise ConfigurationError(f"Pass a QwenVL, not a {type(llm).__name__}.")
-    return llm
-
-
-def _to_answer(response: ChatResponse) -> Answer:
-    reported = response.additional_kwargs
-    return Answer(
-        text=response.message.content or "",
-        finish_reason=reported.get("finish_reason"),
-        image_hw=reported.get("image_hw"),
-    )
-
-
-def _to_message(question: Question) -> ChatMessage:
-    part = question.part
+def _to_message(task: GroundingTask[Any]) -> ChatMessage:
+    part = task.part
     block = _to_image_block(part) if isinstance(part, Image) else _to_video_block(part)
-    control = part.cache_control
-    marks = [CachePoint(cache_control=CacheControl(**control))] if control else []
-    return ChatMessage([block, *marks, TextBlock(text=question.prompt)])
+    return ChatMessage([with_part(block, part), TextBlock(text=task.prompt)])
 
 
 def _to_image_block(part: Image) -> ImageBlock:
@@ -152,20 +134,20 @@ def _to_video_block(part: Video) -> VideoBlock:
         "total_pixels": part.total_pixels,
     }
     if isinstance(part.source, Frames):
-        return frames_block([_to_value(frame) for frame in part.source.frames], **pixels)
+        frames = [_to_value(frame) for frame in part.source.frames]
+        return frames_block(frames, timestamps=part.timestamps, **pixels)
     cut: dict[str, Any] = {"start": part.start, "end": part.end, "max_frames": part.max_frames}
     return video_block(_to_value(part.source), **pixels, **cut, video_mode=part.video_mode)
 
 
 def _to_value(source: Source) -> Any:
-    match source:
-        case Url(url=value) | Inline(data=value):
-            return value
-        case DataUrl():
-            return source.url if source.data is None else source.data
-        case LocalFile(path=path):
-            return path if source.is_trusted else str(path)
-        case OpenFile(file=file):
-            return file
-        case Pixels(image=image):
-            return image
+    return source.url if isinstance(source, DataUrl) else to_value(source)
+
+
+def _to_reply(response: ChatResponse) -> Reply:
+    reported = response.additional_kwargs
+    return Reply(
+        text=response.message.content or "",
+        finish_reason=reported.get("finish_reason"),
+        image_hw=reported.get("image_hw"),
+    )

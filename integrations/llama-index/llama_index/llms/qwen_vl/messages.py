@@ -37,14 +37,14 @@ _ROLES: Mapping[MessageRole, Role] = {
 def to_turns(messages: Sequence[ChatMessage]) -> tuple[Turn, ...]:
     """Convert a conversation; the messages themselves stay as they are.
 
-    System messages without a word, as chat engines send them, are left out. Pictures and videos
+    System messages without a word, as chat engines send them, are left out. Images and videos
     of a system message, where the service takes none, stand in a user message after it.
 
     Args:
         messages: LlamaIndex's messages.
 
     Raises:
-        ContentError: A block or a message has no place at the service.
+        ContentError: A block or a message is not supported by the service.
 
     Example:
         >>> to_turns([ChatMessage("Hello")])[0].role
@@ -59,7 +59,7 @@ def to_turns(messages: Sequence[ChatMessage]) -> tuple[Turn, ...]:
 def _to_turns(message: ChatMessage, where: str) -> Iterator[Turn]:
     if not isinstance(message, ChatMessage):
         raise UnsupportedContentError(
-            f"A {type(message).__name__} is no message.",
+            f"A {type(message).__name__} is not a message.",
             where=where,
             remedy='Pass ChatMessage objects: ChatMessage(role="user", content="Hello").',
         )
@@ -77,8 +77,8 @@ def _to_turns(message: ChatMessage, where: str) -> Iterator[Turn]:
                 raise UnsupportedContentError(
                     "The message is empty.",
                     where=where,
-                    remedy="SimpleChatEngine and others pass on text alone: to ask about a "
-                    "picture, give the message to the LLM, an agent, or as chat_history.",
+                    remedy="SimpleChatEngine and others pass on only text: to ask about a "
+                    "image, give the message to the LLM, an agent, or as chat_history.",
                 )
             yield Turn(role="user", parts=parts or (Text(text="", where=where),), name=name)
         case "assistant":
@@ -97,7 +97,7 @@ def _system_turns(parts: tuple[Part, ...], name: str | None, where: str) -> Iter
         yield Turn(role="system", parts=words, name=name)
     if media:
         warnings.warn(
-            f"{where}: the service takes no pictures and videos in a system message; they are sent "
+            f"{where}: the service takes no images and videos in a system message; they are sent "
             "in a user message after it.",
             UserWarning,
             stacklevel=2,
@@ -106,14 +106,14 @@ def _system_turns(parts: tuple[Part, ...], name: str | None, where: str) -> Iter
 
 
 def _words(parts: Sequence[Part]) -> Iterator[Part]:
-    """Leave out what the service takes from nobody but the user, and say so."""
+    """Leave out what the service accepts only from the user, and warn."""
     for part in parts:
         if not _is_media(part):
             yield part
             continue
         warnings.warn(
-            f"{part.where}: the service takes no pictures and videos in an assistant's message; "
-            "this one is not sent. Put it into a user message if the model shall see it.",
+            f"{part.where}: the service takes no images and videos in an assistant's message; "
+            "this one is not sent. Put it into a user message if the model should see it.",
             UserWarning,
             stacklevel=2,
         )
@@ -127,7 +127,7 @@ def _calls(message: ChatMessage, where: str) -> Iterator[ToolCall]:
     """Read the calls that stand beside the blocks alone, as older code leaves them."""
     if message.additional_kwargs.get("function_call"):
         raise UnsupportedContentError(
-            "A function_call, which OpenAI's API has given up, has no place at Qwen VL.",
+            "A function_call, which OpenAI's API has given up, is not supported by Qwen VL.",
             where=f"{where}.additional_kwargs",
             remedy="Write it as a ToolCallBlock, with an id.",
         )

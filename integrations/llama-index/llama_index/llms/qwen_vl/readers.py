@@ -1,7 +1,6 @@
 """The tasks of the OCR models: their results typed, and a reader that reads files by them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing
 from io import BytesIO
 from pathlib import PurePath
 from typing import Any, TypeAlias
@@ -12,6 +11,7 @@ from llama_index.core.schema import Document
 from typing_extensions import override
 
 from llama_index.llms.qwen_vl.base import QwenVL
+from qwen_vl.generators import Owned
 from qwen_vl.ocr.reader import DEFAULT_CONCURRENCY, OcrPage, OcrReader
 from qwen_vl.ocr.results import OcrResult, read_ocr_result
 from qwen_vl.request.ocr import OcrTask
@@ -30,7 +30,7 @@ def to_ocr_result(response: ChatResponse, task: OcrTask) -> OcrResult:
         task: The `ocr_task` that was asked for.
 
     Raises:
-        AnswerFormatError: The answer has not the form that the task promises.
+        AnswerFormatError: The answer does not have the form that the task promises.
 
     Example:
         >>> from llama_index.core.llms import ChatMessage
@@ -43,7 +43,7 @@ def to_ocr_result(response: ChatResponse, task: OcrTask) -> OcrResult:
 
 
 class QwenVLOCRReader(BaseReader):
-    """Reads pictures and PDF files into documents, one for each page.
+    """Reads images and PDF files into documents, one for each page.
 
     The text is what was read; the metadata has `source`, `page` (from 1 on), `total_pages` and
     `task`, and `words`, `values` or `tables` where the task finds any. The latter are shown
@@ -53,10 +53,10 @@ class QwenVLOCRReader(BaseReader):
         llm: Whom to ask, with all that is set there: key, region, protocol, `pdf_dpi`,
             `pdf_max_pages`, `media_roots`. `QwenVL("qwen-vl-ocr")` where none is given.
         task: What to do with each page; plain text where nothing says otherwise.
-        result_schema: What `"key_information_extraction"` shall find.
+        result_schema: What `"key_information_extraction"` should find.
         pages: Which pages of each PDF, from 1 on: `[1, 2, 7]` or `"1-2,7"`.
         dpi: Dots per inch at which they are rendered.
-        max_concurrency: Most pages that the asynchronous methods ask about at the same time.
+        max_concurrency: Maximum number of pages that the async methods read at the same time.
 
     Raises:
         ConfigurationError: The task cannot be asked for.
@@ -102,13 +102,13 @@ class QwenVLOCRReader(BaseReader):
         `load_data` takes the same and gives a list, so that `SimpleDirectoryReader` can use it.
 
         Args:
-            file: Pictures and PDF files, one or several: paths, or addresses of pictures.
+            file: Images and PDF files, one or several: paths, or URLs of images.
             extra_info: Put into the metadata of each page; what this package knows counts first.
             fs: The `fsspec` file system that they are in, if it is not this machine's.
 
         Raises:
-            MediaError: A file cannot be read, or is neither picture nor PDF.
-            AnswerFormatError: An answer has not the form of the task.
+            MediaError: A file cannot be read, or is neither image nor PDF.
+            AnswerFormatError: An answer does not have the form of the task.
             ServiceError: The endpoint answered with an error, or not at all.
         """
         for page in self._reader.read(_open_each(file, fs)):
@@ -136,8 +136,8 @@ class QwenVLOCRReader(BaseReader):
     ) -> list[Document]:
         """Read several pages at the same time; see `lazy_load_data`."""
         pages: Any = self._reader.aread(_open_each(file, fs))
-        async with aclosing(pages):
-            return [_to_document(page, extra_info) async for page in pages]
+        async with Owned(pages) as owned:
+            return [_to_document(page, extra_info) async for page in owned]
 
 
 class _NamedBytes(BytesIO):

@@ -1,9 +1,9 @@
 """Replies and deltas to LlamaIndex's responses."""
 
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -21,10 +21,15 @@ from pydantic_core import from_json
 
 from qwen_vl.content import ToolCall
 from qwen_vl.errors import AnswerFormatError
+from qwen_vl.generators import Owned
 from qwen_vl.parsing import parse_arguments
 from qwen_vl.process_local import ProcessBoundAsyncIterator, ProcessBoundIterator
 from qwen_vl.prototype import Prototype
 from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage, describe_cut, omit_none, to_dicts
+from qwen_vl.wire.protocols import read_usage
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 def to_chat_response(reply: Reply) -> ChatResponse:
@@ -61,6 +66,26 @@ def to_completion_response(response: ChatResponse) -> CompletionResponse:
     )
 
 
+def get_usage(response: ChatResponse | CompletionResponse) -> Usage:
+    """Return the token counts of a response, those of images and videos included.
+
+    Args:
+        response: Of `QwenVL`; of a stream, the last one.
+
+    Raises:
+        ConfigurationError: The response lacks token counts.
+
+    Example:
+        >>> from llama_index.llms.qwen_vl import QwenVL
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> with Sandbox() as sandbox:
+        ...     response = QwenVL(base_url=sandbox.base_url, api_key="sk-sandbox").complete("Hello")
+        >>> get_usage(response).input_tokens == response.additional_kwargs["prompt_tokens"]
+        True
+    """
+    return read_usage(response.raw.get("usage") if isinstance(response.raw, Mapping) else None)
+
+
 class ResponseBuilder:
     """Makes of each event of a stream the response so far.
 
@@ -76,7 +101,7 @@ class ResponseBuilder:
         # What most events leave as it is.
         self._raw: dict[str, Any] = {}
         self._beside: dict[str, Any] = {}
-        # Of all tokens so far: to convert them anew with each event would take ever longer.
+        # Of all tokens so far: to convert them again with each event would take ever longer.
         self._logprobs: list[list[LogProb]] = []
 
     def add(self, delta: Delta) -> ChatResponse:
@@ -86,7 +111,7 @@ class ResponseBuilder:
             delta: What it brought.
 
         Returns:
-            A response with all that has come, in a message of its own; `delta` is the new text,
+            A response with all that has come, in a new message; `delta` is the new text,
             `additional_kwargs["thinking_delta"]` the new thinking.
         """
         if delta.logprobs:
@@ -111,49 +136,27 @@ class ResponseBuilder:
         )
 
 
-def respond(deltas: ProcessBoundIterator[Delta]) -> Generator[ChatResponse, None, None]:
-    """Convert a stream as it comes.
+def convert_each(
+    items: ProcessBoundIterator[_T] | Generator[_T, None, None], convert: Callable[[_T], _R]
+) -> Generator[_R, None, None]:
+    """Convert the items of a stream as they come.
 
     Args:
-        deltas: Of the client.
+        items: Closed when this is, so that a stream that is given up frees its connection at once.
+        convert: Called with each item, in order.
     """
-    builder = ResponseBuilder()
-    # Whoever gives the stream up frees its connection at once.
-    with closing(deltas):
-        for delta in deltas:
-            yield builder.add(delta)
+    with closing(items):
+        for item in items:
+            yield convert(item)
 
 
-async def arespond(
-    deltas: ProcessBoundAsyncIterator[Delta],
-) -> AsyncGenerator[ChatResponse, None]:
-    """Convert a stream as it comes; see `respond`."""
-    builder = ResponseBuilder()
-    async with aclosing(deltas):
-        async for delta in deltas:
-            yield builder.add(delta)
-
-
-def complete_each(
-    responses: Generator[ChatResponse, None, None],
-) -> Generator[CompletionResponse, None, None]:
-    """Convert a chat's stream for `stream_complete`.
-
-    Args:
-        responses: Of `respond`.
-    """
-    with closing(responses):
-        for response in responses:
-            yield to_completion_response(response)
-
-
-async def acomplete_each(
-    responses: AsyncGenerator[ChatResponse, None],
-) -> AsyncGenerator[CompletionResponse, None]:
-    """Convert a chat's stream for `astream_complete`; see `complete_each`."""
-    async with aclosing(responses):
-        async for response in responses:
-            yield to_completion_response(response)
+async def aconvert_each(
+    items: ProcessBoundAsyncIterator[_T] | AsyncGenerator[_T, None], convert: Callable[[_T], _R]
+) -> AsyncGenerator[_R, None]:
+    """Convert the items of a stream as they come; see `convert_each`."""
+    async with Owned(items) as owned:
+        async for item in owned:
+            yield convert(item)
 
 
 def select_tools(response: ChatResponse) -> list[ToolSelection]:
@@ -163,7 +166,7 @@ def select_tools(response: ChatResponse) -> list[ToolSelection]:
         response: Of `chat`, or of a stream; while a stream runs, arguments may be partial.
 
     Raises:
-        AnswerFormatError: The answer is whole, and its arguments are no JSON object.
+        AnswerFormatError: The answer is whole, and its arguments are not a JSON object.
     """
     return [
         ToolSelection(
@@ -225,7 +228,7 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
     return _RESPONSE.copy_with(
         message=_MESSAGE.copy_with(
             blocks=blocks,
-            # Structured streams read calls from here alone; dicts survive being stored.
+            # Structured streams read calls only from here; dicts survive being stored.
             additional_kwargs={"tool_calls": calls} if calls else {},
         ),
         raw=omit_none(

@@ -1,4 +1,4 @@
-"""Answers that follow a pydantic class, by whichever way the model is best held to it.
+"""Answers that follow a pydantic class, by the method that suits the model best.
 
 LlamaIndex forces a tool for all of them, which the service refuses of a model that thinks; and
 what it raises where an answer cannot be read, its own engines turn into "Empty Response".
@@ -7,7 +7,7 @@ what it raises where an answer cannot be read, its own engines turn into "Empty 
 import json
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
-from contextlib import aclosing, closing
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +24,8 @@ from pydantic import BaseModel, ValidationError
 
 from llama_index.llms.qwen_vl.responses import find_cut
 from qwen_vl.errors import AnswerFormatError
+from qwen_vl.generators import Owned
+from qwen_vl.parsing import parse_whole_json
 from qwen_vl.request.rules import (
     StructuredMethod,
     to_json_schema_format,
@@ -36,7 +38,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class AnswerForm(Generic[_Model]):
-    """The form that one answer shall have.
+    """The form that one answer should have.
 
     Args:
         output_cls: The pydantic class.
@@ -53,10 +55,10 @@ class AnswerForm(Generic[_Model]):
     method: StructuredMethod
 
     def options(self) -> dict[str, Any]:
-        """Give the options of a call that asks for this form.
+        """Return the options of a call that asks for this form.
 
         Raises:
-            ConfigurationError: The class is no object in JSON, such as a list.
+            ConfigurationError: The class is not an object in JSON, such as a list.
         """
         schema = to_object_schema(self.output_cls.model_json_schema())
         if self.method == "json_mode":
@@ -90,20 +92,34 @@ class AnswerForm(Generic[_Model]):
             raise AnswerFormatError(cut, text=text or str(beside.get("tool_calls") or ""))
         try:
             if self.method != "function_calling":
-                return self.output_cls.model_validate_json(text)
+                return self._validate(text)
             calls = llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
             if not calls:
                 raise AnswerFormatError(
-                    f"The model answered in words instead of giving a {self._name}.", text=text
+                    f"The model answered with text instead of {self._name} as JSON.", text=text
                 )
             # As JSON: a strict class takes no list for its tuple otherwise, and no text for a date.
             return self.output_cls.model_validate_json(json.dumps(calls[0].tool_kwargs))
         except ValidationError as error:
             # Not a ValueError any more, which engines would turn into an empty answer.
             raise AnswerFormatError(
-                f"The answer does not make a {self._name}: {_describe(error)}",
+                f"The answer is not a valid {self._name}: {_describe(error)}",
                 text=text or str(response.message.additional_kwargs.get("tool_calls")),
             ) from error
+
+    def _validate(self, text: str) -> _Model:
+        try:
+            return self.output_cls.model_validate_json(text)
+        except ValidationError as error:
+            if error.errors(include_url=False)[0]["type"] != "json_invalid":
+                raise
+        # In a fence, or with prose around it.
+        try:
+            value = parse_whole_json(text)
+        except AnswerFormatError as error:
+            problem = f"The answer is not a valid {self._name}: {error.args[0]}"
+            raise AnswerFormatError(problem, text=text) from error
+        return self.output_cls.model_validate_json(json.dumps(value))
 
     def read_stream(
         self, responses: Generator[ChatResponse, None, None], llm: FunctionCallingLLM
@@ -131,8 +147,8 @@ class AnswerForm(Generic[_Model]):
     ) -> AsyncGenerator[Any, None]:
         """Read an answer while it comes; see `read_stream`."""
         reader = _StreamReader(self, llm)
-        async with aclosing(responses):
-            async for response in responses:
+        async with Owned(responses) as owned:
+            async for response in owned:
                 for partial in reader.read(response):
                     yield partial
         yield reader.finish()
@@ -205,11 +221,11 @@ class StructuredPrediction(FunctionCallingLLM):
     ) -> _Model:
         """Have the answer to a prompt follow a pydantic class.
 
-        Thinking is turned off for those requests alone in which the service refuses it.
+        Thinking is turned off only for those requests in which the service refuses it.
 
         Args:
             output_cls: The class.
-            prompt: A template, with pictures and videos where it makes messages.
+            prompt: A template, with images and videos where it makes messages.
             llm_kwargs: Options of the call, as in `chat`.
             **prompt_args: What fills the template.
 
@@ -220,11 +236,8 @@ class StructuredPrediction(FunctionCallingLLM):
         if form is None:
             made: _Model = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
             return made
-        _start_structured(output_cls, prompt, prompt_args)
-        messages = self._format(prompt, prompt_args)
-        found = form.read(self.chat(messages, **_options(form, llm_kwargs)), self)
-        _dispatcher.event(LLMStructuredPredictEndEvent(output=found))
-        return found
+        messages = self._begin(form, prompt, prompt_args)
+        return self._end(form, self.chat(messages, **_options(form, llm_kwargs)))
 
     @_dispatcher.span
     async def astructured_predict(
@@ -241,11 +254,8 @@ class StructuredPrediction(FunctionCallingLLM):
                 output_cls, prompt, llm_kwargs, **prompt_args
             )
             return made
-        _start_structured(output_cls, prompt, prompt_args)
-        messages = self._format(prompt, prompt_args)
-        found = form.read(await self.achat(messages, **_options(form, llm_kwargs)), self)
-        _dispatcher.event(LLMStructuredPredictEndEvent(output=found))
-        return found
+        messages = self._begin(form, prompt, prompt_args)
+        return self._end(form, await self.achat(messages, **_options(form, llm_kwargs)))
 
     def _structured_stream_call(
         self,
@@ -276,6 +286,21 @@ class StructuredPrediction(FunctionCallingLLM):
         responses = await self.astream_chat(messages, **_options(form, llm_kwargs))
         return form.aread_stream(responses, self)
 
+    def _begin(
+        self, form: AnswerForm[Any], prompt: PromptTemplate, prompt_args: dict[str, Any]
+    ) -> list[ChatMessage]:
+        _dispatcher.event(
+            LLMStructuredPredictStartEvent(
+                output_cls=form.output_cls, template=prompt, template_args=prompt_args
+            )
+        )
+        return self._format(prompt, prompt_args)
+
+    def _end(self, form: AnswerForm[_Model], response: ChatResponse) -> _Model:
+        found = form.read(response, self)
+        _dispatcher.event(LLMStructuredPredictEndEvent(output=found))
+        return found
+
     def _format(self, prompt: PromptTemplate, prompt_args: Mapping[str, Any]) -> list[ChatMessage]:
         return self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
 
@@ -283,13 +308,3 @@ class StructuredPrediction(FunctionCallingLLM):
 def _options(form: AnswerForm[Any], llm_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
     values = {name: held for name, held in (llm_kwargs or {}).items() if name not in _FORCING}
     return {**values, **form.options()}
-
-
-def _start_structured(
-    output_cls: type[BaseModel], prompt: PromptTemplate, prompt_args: dict[str, Any]
-) -> None:
-    _dispatcher.event(
-        LLMStructuredPredictStartEvent(
-            output_cls=output_cls, template=prompt, template_args=prompt_args
-        )
-    )

@@ -16,7 +16,7 @@ def to_tools(tools: Sequence[BaseTool], *, strict: bool | None = None) -> list[d
         strict: Whether arguments must follow the schema to the letter.
 
     Raises:
-        ConfigurationError: Something is no tool.
+        ConfigurationError: Something is not a tool.
 
     Example:
         >>> from llama_index.core.tools import FunctionTool
@@ -31,7 +31,7 @@ def to_tools(tools: Sequence[BaseTool], *, strict: bool | None = None) -> list[d
 def _to_tool(tool: BaseTool, *, strict: bool | None) -> dict[str, Any]:
     if not isinstance(tool, BaseTool):
         raise ConfigurationError(
-            f"A {type(tool).__name__} is no tool. Wrap functions: FunctionTool.from_defaults(…)."
+            f"A {type(tool).__name__} is not a tool. Wrap functions: FunctionTool.from_defaults(…)."
         )
     # The limit of 1,024 characters, which is checked otherwise, is OpenAI's.
     converted = tool.metadata.to_openai_tool(skip_length_check=True)

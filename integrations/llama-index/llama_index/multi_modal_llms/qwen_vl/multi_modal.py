@@ -13,8 +13,8 @@ from llama_index.core.multi_modal_llms import MultiModalLLM, MultiModalLLMMetada
 from llama_index.llms.qwen_vl import QwenVL
 from llama_index.llms.qwen_vl.nodes.read import ImageDocuments
 from llama_index.llms.qwen_vl.responses import (
-    acomplete_each,
-    complete_each,
+    aconvert_each,
+    convert_each,
     to_completion_response,
 )
 from qwen_vl.specs.models import get_model_spec
@@ -25,7 +25,7 @@ class QwenVLMultiModalMetadata(LLMMetadata, MultiModalLLMMetadata):
 
 
 class QwenVLMultiModal(QwenVL, MultiModalLLM):
-    """Qwen VL with pictures as the second argument of `complete`, as in `MultiModalLLM`.
+    """Qwen VL with images as the second argument of `complete`, as in `MultiModalLLM`.
 
     New code needs `QwenVL` alone: chat engines, query engines and evaluators that have a parameter
     `multi_modal_llm` take it.
@@ -54,11 +54,11 @@ class QwenVLMultiModal(QwenVL, MultiModalLLM):
         formatted: bool | ImageDocuments = False,
         **kwargs: Any,
     ) -> CompletionResponse:
-        """Answer a text, and pictures with it; see `QwenVL.complete`.
+        """Answer a text, and images with it; see `QwenVL.complete`.
 
         Args:
             prompt: The text.
-            image_documents: Pictures and videos; may change places with `formatted`.
+            image_documents: Images and videos; may change places with `formatted`.
             formatted: Whether `completion_to_prompt` has been applied to the text.
             **kwargs: Options of this call.
         """
@@ -74,7 +74,7 @@ class QwenVLMultiModal(QwenVL, MultiModalLLM):
     ) -> Generator[CompletionResponse, None, None]:
         """Answer a text in pieces; see `complete`."""
         messages = self._to_messages(prompt, *_order(formatted, image_documents))
-        return complete_each(self._stream_chat(messages, **kwargs))
+        return convert_each(self._stream_chat(messages, **kwargs), to_completion_response)
 
     async def acomplete(  # type: ignore[override]  # The two interfaces disagree.
         self,
@@ -96,11 +96,11 @@ class QwenVLMultiModal(QwenVL, MultiModalLLM):
     ) -> AsyncGenerator[CompletionResponse, None]:
         """Answer a text in pieces; see `complete`."""
         messages = self._to_messages(prompt, *_order(formatted, image_documents))
-        return acomplete_each(self._astream_chat(messages, **kwargs))
+        return aconvert_each(self._astream_chat(messages, **kwargs), to_completion_response)
 
     @property
     def metadata(self) -> QwenVLMultiModalMetadata:
-        """What the model can do, how many tokens it takes and gives, and how many pictures."""
+        """What the model can do, how many tokens it takes and gives, and how many images."""
         return QwenVLMultiModalMetadata(
             **super().metadata.model_dump(), num_input_files=get_model_spec(self.model).max_images
         )
@@ -109,7 +109,7 @@ class QwenVLMultiModal(QwenVL, MultiModalLLM):
 def _order(
     formatted: bool | ImageDocuments, image_documents: ImageDocuments | bool | None
 ) -> tuple[Any, Any]:
-    # LLM has `formatted` in second place, MultiModalLLM the pictures.
+    # LLM has `formatted` in second place, MultiModalLLM the images.
     is_swapped = isinstance(image_documents, bool) or not isinstance(formatted, bool)
     if not is_swapped:
         return formatted, image_documents

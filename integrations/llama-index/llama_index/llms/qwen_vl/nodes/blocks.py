@@ -1,8 +1,8 @@
-"""Blocks of nodes: they give the engines an address, where LlamaIndex's own give a download.
+"""Blocks of nodes: they give the engines a URL, where LlamaIndex's own give a download.
 
 An engine with `multimodal=True` asks each block for `inline_url()`, to put it into the prompt, and
-for `aestimate_tokens()`, to see what fits. LlamaIndex's own blocks fetch what lies behind an
-address for either, several times for one question, and lose `fps` and pixel limits on the way.
+for `aestimate_tokens()`, to see what fits. LlamaIndex's own blocks fetch what lies behind a
+URL for either, several times for one question, and lose `fps` and pixel limits on the way.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from qwen_vl.content import Audio, Frames, Image, LocalFile, Source, Url, Video
 from qwen_vl.errors import MediaAccessError, MediaNotFoundError
 from qwen_vl.media.data_url import decode_data_url
 from qwen_vl.request.types import MediaPolicy
-from qwen_vl.tokens.conversation import count_tokens
+from qwen_vl.tokens.conversation import TokenCounter
 
 _Part: TypeAlias = Image | Video | Audio
 
-# A file that may not be read here counts like what lies behind an address.
+# A file that may not be read here counts like media given by URL.
 _UNSEEN = Url("https://example.com/unseen")
 
 
@@ -39,7 +39,7 @@ class _NodeBlock(BaseContentBlock):
         """Set what is counted.
 
         Args:
-            part: The same picture or video.
+            part: The same image or video.
             model: Whose tokens are counted.
             policy: Which files may be opened to count them.
         """
@@ -53,7 +53,7 @@ class _NodeBlock(BaseContentBlock):
         """Count the tokens that the model makes of it, by the service's own rules.
 
         Raises:
-            MediaError: It cannot be read, or is no picture or video.
+            MediaError: It cannot be read, or is not an image or a video.
         """
         if self._tokens is None:
             self._tokens = await asyncio.to_thread(self._count)
@@ -61,17 +61,23 @@ class _NodeBlock(BaseContentBlock):
 
     def _count(self) -> int:
         try:
-            return count_tokens(self._part, self._model, policy=self._policy)
+            return _measure(self._part, self._model, self._policy)
         except (MediaAccessError, MediaNotFoundError):
-            # The LLM has roots of its own, and raises if they do not hold the file.
-            return count_tokens(_hide(self._part), self._model)
+            # The LLM has its own roots, and raises if they do not hold the file.
+            return _measure(_hide(self._part), self._model, MediaPolicy())
+
+
+def _measure(part: _Part, model: str, policy: MediaPolicy) -> int:
+    # An estimate for budgets: no warning for each node whose size is unknown.
+    counter = TokenCounter(model=model, parameters={}, policy=policy)
+    return counter.count_part(part) if isinstance(part, Audio) else counter.measure(part).tokens
 
 
 class NodeImage(_NodeBlock, ImageBlock):
-    """A picture of a node."""
+    """An image of a node."""
 
     def inline_url(self) -> str:
-        """Give its URL; a `data:` URL of what the block holds, where it has none."""
+        """Return its URL; a `data:` URL of what the block holds, where it has none."""
         return _encode(self, self.image, self.image_mimetype, "image/png", self._part.where)
 
 
@@ -79,7 +85,7 @@ class NodeVideo(_NodeBlock, VideoBlock):
     """A video of a node."""
 
     def inline_url(self) -> str:
-        """Give its URL; a `data:` URL of what the block holds, where it has none."""
+        """Return its URL; a `data:` URL of what the block holds, where it has none."""
         return _encode(self, self.video, self.video_mimetype, "video/mp4", self._part.where)
 
 
@@ -87,7 +93,7 @@ class NodeAudio(_NodeBlock, AudioBlock):
     """An audio file of a node, by its `file:` URL."""
 
     def inline_url(self) -> str:
-        """Give its URL."""
+        """Return its URL."""
         return _encode(self, self.audio, self.format, "audio/wav", self._part.where)
 
 
@@ -97,10 +103,10 @@ NodeBlock = NodeImage | NodeVideo | NodeAudio
 def to_node_block(
     block: Media | AudioBlock, model: str, where: str, policy: MediaPolicy | None = None
 ) -> NodeBlock:
-    """Make a block that engines take without a download.
+    """Create a block that engines take without a download.
 
     Args:
-        block: A picture, video or audio file.
+        block: An image, video or audio file.
         model: Whose tokens are counted.
         where: The node, for errors.
         policy: Which files may be opened to count their tokens; the default policy if `None`.
@@ -114,7 +120,7 @@ def to_node_block(
         >>> made.inline_url(), made.estimate_tokens()
         ('https://example.com/cat.png#max_pixels=655360', 642)
     """
-    # Validating a block anew would decode and encode all that it holds.
+    # Validating a block again would decode and encode all that it holds.
     made: NodeBlock = _kind_of(block).model_construct(**{**block.__dict__, **_carry(block)})
     made.describe(_to_part(block, where), model, policy or MediaPolicy())
     return made
@@ -130,10 +136,10 @@ def _kind_of(block: Media | AudioBlock) -> type[NodeBlock]:
 
 
 def _carry(block: Media | AudioBlock) -> dict[str, Any]:
-    """Give an address as the media itself too.
+    """Return a block whose URL also stands for the media itself.
 
-    `CitationQueryEngine` makes blocks of its own from the fields of these, which would fetch what
-    lies behind an address. `QwenVL` reads it.
+    `CitationQueryEngine` makes new blocks from the fields of these, which would fetch media
+    given by URL. `QwenVL` reads it.
     """
     if block.url is None or str(block.url)[:5].lower() == "data:":
         return {}
@@ -147,7 +153,7 @@ def _carry(block: Media | AudioBlock) -> dict[str, Any]:
 
 def _to_part(block: Media | AudioBlock, where: str) -> _Part:
     (part,) = to_parts([block], where)
-    # Of a block that holds a picture, video or audio, nothing else is made.
+    # Of a block that holds an image, video or audio, nothing else is made.
     media: Any = part
     return replace(media, where=where)  # type: ignore[no-any-return]
 
@@ -167,11 +173,11 @@ def _unseen(source: Source) -> Source:
 def _encode(
     block: Media | AudioBlock, held: Any, media_type: str | None, fallback: str, where: str
 ) -> str:
-    """Spell a block as one address, with its options in it."""
+    """Encode a block as one URL, with its options in it."""
     if block.url is not None:
         url = str(block.url)
         if url[:5].lower() != "data:":
-            # The prompt's template takes no address without a host.
+            # The prompt's template takes no URL without a host.
             return url.replace("file:///", "file://localhost/", 1)
         # Nor data that is not Base64.
         text = pybase64.b64encode(decode_data_url(url, where).data).decode()

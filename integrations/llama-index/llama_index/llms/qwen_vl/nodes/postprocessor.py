@@ -1,4 +1,4 @@
-"""`QwenMediaPostprocessor`: pictures and videos of retrieved nodes, as they were stored."""
+"""`QwenMediaPostprocessor`: images and videos of retrieved nodes, as they were stored."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -25,31 +25,31 @@ from qwen_vl.specs.models import DEFAULT_MODEL
 
 
 class QwenMediaPostprocessor(BaseNodePostprocessor):
-    """Hands the pictures and videos of retrieved nodes to `QwenVL` as they were stored.
+    """Hands the images and videos of retrieved nodes to `QwenVL` as they were stored.
 
     Query engines with `multimodal=True` download all media themselves and send it as Base64:
-    `oss:` addresses fail there, and `fps` and pixel limits are lost. Behind this postprocessor the
-    engine gets nodes that answer with their addresses: nothing is downloaded, `https:`, `http:`,
-    `oss:` and `data:` addresses, frames, `fps` and pixel limits arrive as they were stored, and
+    `oss:` URLs fail there, and `fps` and pixel limits are lost. Behind this postprocessor the
+    engine gets nodes that answer with their URLs: nothing is downloaded, `https:`, `http:`,
+    `oss:` and data URLs, frames, `fps` and pixel limits arrive as they were stored, and
     the engine packs by the tokens that the model really makes of them. Text, scores, ids, metadata
-    and relationships stay, and so do the nodes that were retrieved; nodes without pictures and
+    and relationships stay, and so do the nodes that were retrieved; nodes without images and
     videos pass as they are.
 
     Media is found in `ImageNode`, `ImageDocument`, and the `image_resource` and `video_resource` of
     `Node` and `Document`; where those hold none, in the metadata: `image_url` or `image_path`;
-    `video_url`, `video_path` or `video_frames`, a list of addresses and paths. `fps`, `min_pixels`,
+    `video_url`, `video_path` or `video_frames`, a list of URLs and paths. `fps`, `min_pixels`,
     `max_pixels` and `total_pixels` stand beside them. The language model does not see these keys
     as text.
 
-    What a store holds may come from anywhere, so `QwenVL` reads paths, wherever they stand in a
+    What a store holds may come from anywhere, so `QwenVL` reads paths, where they stand in a
     node, only inside its own `media_roots`. Nothing is read here, except to count tokens.
 
     Args:
-        model: Whose tokens are counted: the model of the engine's `QwenVL`. What lies behind an
-            address counts as the largest picture that the model looks at, a video as a minute.
+        model: Whose tokens are counted: the model of the engine's `QwenVL`. What lies behind a
+            URL counts as the largest image that the model processes, a video as a minute.
         keys: Other metadata keys than these: `{"image_path": "file_path"}`.
         media_roots: Folders whose files may be opened to count their tokens: those of the engine's
-            `QwenVL`. Other files count like what lies behind an address.
+            `QwenVL`. Other files count like media given by URL.
 
     Raises:
         ConfigurationError: `keys` names something that is not read.
@@ -118,13 +118,13 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
 
 
 def attach(node: BaseNode, blocks: tuple[NodeBlock, ...], hidden: tuple[str, ...]) -> BaseNode:
-    """Copy a node, with blocks in the place of its own pictures and videos.
+    """Copy a node, with blocks in the place of its own images and videos.
 
     Args:
         node: A node; it stays as it is.
         blocks: What the copy gives to engines.
-        hidden: Metadata keys that the language model shall not see as text: there an address is
-            noise, and a `data:` one costs more than its picture.
+        hidden: Metadata keys that the language model must not see as text: there a URL is
+            noise, and a `data:` one costs more than its image.
     """
     made: Any = _class_with_media(type(node)).model_construct(
         node.model_fields_set,
@@ -149,11 +149,11 @@ class _MediaNode:
     def get_content_blocks(
         self, metadata_mode: MetadataMode = MetadataMode.NONE
     ) -> list[BaseContentBlock]:
-        """Give the text, and what was attached."""
+        """Return the text, and what was attached."""
         _, blocks, _ = self._attached
         node: Any = self
         if isinstance(node, Node):
-            # Its own method makes blocks of the rest: text, and audio that is no local file.
+            # Its own method makes blocks of the rest: text, and audio that is not a local file.
             attached = {"image_resource": None, "video_resource": None}
             if any(isinstance(block, AudioBlock) for block in blocks):
                 attached["audio_resource"] = None
@@ -171,7 +171,7 @@ class _MediaNode:
 
 @cache
 def _class_with_media(kind: Any) -> Any:
-    """Make a class that is `kind` to all who ask: engines look for `TextNode`, stores for names."""
+    """Create a subclass of `kind`: engines check for `TextNode`, stores for class names."""
     names = {
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,

@@ -1,6 +1,6 @@
-"""The pictures and videos that a node holds, in its own fields or in its metadata.
+"""The images and videos that a node holds, in its own fields or in its metadata.
 
-Vector stores and `persist()` lose the bytes of a `MediaResource`, and refuse its address; metadata
+Vector stores and `persist()` lose the bytes of a `MediaResource`, and refuse its URL; metadata
 survives everywhere. No file is opened here, and nothing fetched.
 """
 
@@ -27,21 +27,21 @@ from qwen_vl.errors import (
 
 Media: TypeAlias = ImageBlock | VideoBlock
 ImageDocuments: TypeAlias = Sequence[Any]
-"""Pictures as older code passes them: nodes, documents, blocks, addresses, paths."""
+"""Images as older code passes them: nodes, documents, blocks, URLs, paths."""
 
 
 def to_media_blocks(documents: ImageDocuments) -> list[Media]:
-    """Find the pictures and videos that older code passes as `image_documents`.
+    """Find the images and videos that older code passes as `image_documents`.
 
     Args:
         documents: `ImageNode`, `ImageDocument`, `Node`, `NodeWithScore`, `ImageBlock`,
-            `VideoBlock`, addresses or `pathlib.Path`, or one of them. The text of nodes is not
+            `VideoBlock`, URLs or `pathlib.Path`, or one of them. The text of nodes is not
             taken. A path in a node that a retriever found or a store loaded is read only inside
             `media_roots`: the program did not choose it.
 
     Raises:
-        UnsupportedContentError: Something holds neither picture nor video.
-        MediaError: There is no such file.
+        UnsupportedContentError: Something holds neither image nor video.
+        MediaError: The file does not exist.
 
     Example:
         >>> node = ImageNode(image_url="https://example.com/cat.png")
@@ -54,16 +54,16 @@ def to_media_blocks(documents: ImageDocuments) -> list[Media]:
         found = list(_find(document, where))
         if not found:
             raise UnsupportedContentError(
-                f"A {type(document).__name__} that holds neither picture nor video.",
+                f"A {type(document).__name__} that holds neither image nor video.",
                 where=where,
-                remedy="Pass ImageNode, ImageDocument, ImageBlock, VideoBlock, addresses or paths.",
+                remedy="Pass ImageNode, ImageDocument, ImageBlock, VideoBlock, URLs or paths.",
             )
         blocks += found
     return blocks
 
 
 def read_node_media(node: object, *, is_trusted: bool = False) -> Iterator[Media]:
-    """Find the pictures and videos that a node's own fields hold.
+    """Find the images and videos that a node's own fields hold.
 
     Args:
         node: An `ImageNode`, an `ImageDocument`, or a `Node` with resources.
@@ -71,7 +71,7 @@ def read_node_media(node: object, *, is_trusted: bool = False) -> Iterator[Media
             Any other path becomes a `file:` URL, which the LLM reads inside its `media_roots`.
 
     Raises:
-        MediaError: There is no such file; only where `is_trusted`.
+        MediaError: The file does not exist; only where `is_trusted`.
     """
     match node:
         case ImageNode(image_url=str(url)) if url:
@@ -106,7 +106,7 @@ def _to_reference(path: Path, *, is_trusted: bool) -> Path | str:
 
 
 def _is_own(node: object) -> bool:
-    """Tell whether the program can have made a node.
+    """Return whether the program can have made a node.
 
     What a store loads has every field set; a program leaves most of them out.
     """
@@ -165,7 +165,7 @@ _SHOWN_CHARS = 80
 
 
 def read_media(node: BaseNode, keys: Mapping[str, str]) -> tuple[Media, ...]:
-    """Find the picture and the video of a node.
+    """Find the image and the video of a node.
 
     The node's own fields come first; metadata counts where they hold nothing. `fps` and the pixel
     limits always come from the metadata.
@@ -175,9 +175,9 @@ def read_media(node: BaseNode, keys: Mapping[str, str]) -> tuple[Media, ...]:
         keys: The metadata key of each of `METADATA_KEYS`.
 
     Raises:
-        MediaError: A field is empty, there is no such file, or a metadata value is not what its
+        MediaError: A field is empty, a file does not exist, or a metadata value is not what its
             key promises.
-        UnsupportedContentError: The metadata names two pictures, or two videos.
+        UnsupportedContentError: The metadata names two images, or two videos.
 
     Example:
         >>> from llama_index.core.schema import TextNode
@@ -206,7 +206,7 @@ def _read_media(node: BaseNode, keys: Mapping[str, str]) -> Iterator[Media]:
             raise MediaFormatError(
                 f"Its {kind} is empty.",
                 where=f"node {node.node_id!r}",
-                remedy="The bytes of a MediaResource are not stored with a node: keep an address "
+                remedy="The bytes of a MediaResource are not stored with a node: keep a URL "
                 f"or a path in its metadata, as {keys[f'{kind}_url']!r} or "
                 f"{keys[f'{kind}_path']!r}.",
             )
@@ -246,14 +246,14 @@ def _read_named(node: BaseNode, name: str, key: str, options: Options) -> Media:
     value, where = _get(node, key), _place(node, key)
     if name == "video_frames":
         frames = [_frame(frame, where) for frame in _frame_list(value, where)]
-        return frames_block(frames, **options.set_values())  # type: ignore[arg-type]
+        return frames_block(frames, **options.set_values())
     if not isinstance(value, str):
         raise _wrong(value, "must be text", where)
     names_url = is_url(value)
     if names_url and name.endswith("_path"):
-        raise _wrong(value, "is an address, and no path", where)
+        raise _wrong(value, "is a URL, and no path", where)
     if not names_url and name.endswith("_url"):
-        raise _wrong(value, "is no address that the service takes", where)
+        raise _wrong(value, "is not a URL that the service takes", where)
     make: Any = image_block if name.startswith("image") else video_block
     block: Media = make(_to_url(value), **options.set_values())
     return block
@@ -273,7 +273,7 @@ def _frame_list(value: Any, where: str) -> list[Any]:
 
 def _frame(frame: Any, where: str) -> str:
     if not isinstance(frame, str) or not frame:
-        raise _wrong(frame, "is no frame: each is an address or a path, as text", where)
+        raise _wrong(frame, "is not a frame: each is a URL or a path, as text", where)
     return _to_url(frame)
 
 
@@ -288,7 +288,7 @@ def _read_options(node: BaseNode, kind: _Kind, keys: Mapping[str, str]) -> Optio
         max_pixels=_read_count(node, keys["max_pixels"]),
     )
     if kind == "image":
-        # What else may stand under the other names beside a picture is its owner's.
+        # What else may stand under the other names beside an image is its owner's.
         return options
     return replace(
         options,
@@ -332,7 +332,7 @@ def _wrong(value: Any, problem: str, where: str) -> MediaFormatError:
         f"{shown} {problem}.",
         where=where,
         value=shown,
-        remedy="Addresses stand under …_url, paths under …_path.",
+        remedy="URLs stand under …_url, paths under …_path.",
     )
 
 

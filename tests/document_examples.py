@@ -1,0 +1,145 @@
+"""The Python examples of the documents, as the tests run them and as type checkers see them.
+
+`python tests/document_examples.py` checks each document as one program: with `mypy --strict`, with
+mypy as this project configures it, which has pydantic's plugin, and with pyright. Errors name the
+document and its line.
+"""
+
+import doctest
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sybil import Document
+from sybil.parsers.markdown import PythonCodeBlockParser
+from sybil.typing import Parser
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ROOT / "docs/sources.md"
+"""The one page without examples."""
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("integrations/*/README.md")),
+    *sorted(set(ROOT.glob("docs/**/*.md")) - {SOURCES}),
+]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+_PYRIGHT = {"typeCheckingMode": "standard"}
+# PyAV has annotations, but not on everything.
+_STRICT = ("--strict", "--untyped-calls-exclude=av")
+
+
+def parse_document(path: Path, *parsers: Parser) -> Document:
+    """Find the examples of a document, those in Python and what other parsers look for.
+
+    Args:
+        path: A Markdown file.
+        *parsers: Of other kinds of examples.
+    """
+    return Document.parse(str(path), PythonCodeBlockParser(doctest_optionflags=FLAGS), *parsers)
+
+
+def to_program(path: Path) -> str:
+    """Return the Python examples of a document, each line at its line in the document.
+
+    Args:
+        path: A Markdown file.
+    """
+    lines: list[str] = []
+    for example in parse_document(path).examples():
+        parsed = example.parsed
+        if isinstance(parsed, doctest.Example):
+            # Sybil's line is that of the `>>>`.
+            source, start = parsed.source, example.line - 1
+        else:
+            # And here that of the fence.
+            source, start = parsed, example.line + parsed.line_offset
+        lines += [""] * (start - len(lines))
+        lines += source.splitlines()
+    return "\n".join([*lines, ""])
+
+
+def find_type_errors(documents: Sequence[Path], root: Path = ROOT) -> list[str]:
+    """Check the examples of documents with mypy and pyright.
+
+    Args:
+        documents: Markdown files.
+        root: Folder that errors name them from.
+
+    Returns:
+        Each error as `document:line: message`.
+
+    Raises:
+        RuntimeError: A type checker did not run.
+    """
+    programs = {
+        re.sub(r"\W", "_", path.relative_to(root).as_posix()) + ".py": path for path in documents
+    }
+    assert len(programs) == len(documents), "two documents have the same name"
+    with TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        for program, path in programs.items():
+            (folder / program).write_text(to_program(path), encoding="utf-8")
+        (folder / "pyrightconfig.json").write_text(json.dumps(_PYRIGHT))
+        mypy = ["mypy", "--no-error-summary"]
+        files = [str(folder / program) for program in programs]
+        cache = f"--cache-dir={ROOT / '.mypy_cache/examples'}"
+        output = [
+            *_run([*mypy, "--config-file=", *_STRICT, cache, *files]).splitlines(),
+            # In the cache of the project, which `make types` has just filled.
+            *_run([*mypy, *files]).splitlines(),
+            *_read_pyright(
+                _run(
+                    [
+                        "pyright",
+                        "--outputjson",
+                        "--project",
+                        str(folder),
+                        "--pythonpath",
+                        sys.executable,
+                    ]
+                )
+            ),
+        ]
+    names = {program: path.relative_to(root).as_posix() for program, path in programs.items()}
+    return list(dict.fromkeys(_name_document(line, names) for line in output))
+
+
+def _run(command: Sequence[str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, check=False, text=True
+    )
+    # Both exit with 1 where there are errors in what they checked, as Python does without them.
+    if done.returncode not in {0, 1} or done.stderr:
+        raise RuntimeError(f"{command[0]} did not run:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _read_pyright(output: str) -> list[str]:
+    return [
+        f"{found['file']}:{found['range']['start']['line'] + 1}: "
+        f"{found['severity']}: {found['message']}  [{found.get('rule', 'syntax')}]"
+        for found in json.loads(output)["generalDiagnostics"]
+        # The value of a `>>>` is printed, though nothing uses it.
+        if found.get("rule") != "reportUnusedExpression"
+    ]
+
+
+def _name_document(line: str, names: Mapping[str, str]) -> str:
+    path, colon, rest = line.partition(":")
+    return f"{names.get(Path(path).name, path)}{colon}{rest}"
+
+
+def main() -> None:
+    """Check all documents, and exit with the errors."""
+    errors = find_type_errors(DOCUMENTS)
+    if errors:
+        sys.exit("\n".join([*errors, f"Type errors in the documents: {len(errors)}"]))
+
+
+if __name__ == "__main__":
+    main()
