@@ -19,6 +19,7 @@ _TRAILING_COMMA = re.compile(r",\s*+(?=[\]}])")
 _JSON_HEAD = re.compile(r"[\[{]\s*+(?:[\[{\"']|-?\d)")
 _OPENING = re.compile(r"[\[{]")
 _MARK = re.compile(r'[\[\]{}"\\]')
+_BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]|\\.)*+\\?"?|[\[\]{}]', re.DOTALL)
 _PAIRS = {"[": "]", "{": "}"}
 # Two patterns: the first is a set of characters, which is searched for much faster.
 _TOKEN_HEAD = re.compile(r'[\\"/\x00-\x1fNI]')
@@ -173,8 +174,10 @@ def parse_whole_json(text: str) -> Any:
     fence = next(find_fences(words), None)
     try:
         # Line breaks within texts are read too.
-        value = json.loads(fence.body if fence else words, strict=False)
-    except (ValueError, RecursionError):
+        inner = fence.body if fence else words
+        check_depth(inner)
+        value = json.loads(inner, strict=False)
+    except ValueError:
         value = _find_only_value(text)
     if _is_too_deep(text, value):
         raise AnswerFormatError("The JSON of the answer is nested too deeply.", text=text)
@@ -218,15 +221,45 @@ string starting at: line 1 column 10 (char 9). It reads: '{"city": "Hang'
     if text.isspace():
         raise AnswerFormatError(f"The call of {name!r} stops before its arguments.", text=text)
     try:
+        check_depth(text)
         arguments = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         problem = f"The arguments of {name!r} are not JSON: {error}."
         raise AnswerFormatError(problem, text=text) from error
     if not isinstance(arguments, dict):
         raise AnswerFormatError(f"The arguments of {name!r} are not a JSON object.", text=text)
-    if _is_too_deep(text, arguments):
-        raise AnswerFormatError(f"The arguments of {name!r} are nested too deeply.", text=text)
     return arguments
+
+
+def check_depth(text: str) -> None:
+    """Check that JSON is not nested too deeply for what is done with it later.
+
+    Python's reader calls itself at each bracket. Near the limit of recursion the collector, which
+    may run at any moment, cannot call the finalizers of objects that have nothing to do with it.
+
+    Args:
+        text: JSON, or its beginning.
+
+    Raises:
+        ValueError: It has more than 128 levels.
+
+    Example:
+        >>> check_depth('{"total": [12.5]}')
+        >>> check_depth("[" * 1_000)
+        Traceback (most recent call last):
+        ValueError: it is nested too deeply
+    """
+    if text.count("[") + text.count("{") > _MAX_DEPTH and _measure_text_depth(text) > _MAX_DEPTH:
+        raise ValueError("it is nested too deeply")
+
+
+def _measure_text_depth(text: str) -> int:
+    depth = deepest = 0
+    for found in _BRACKET_OR_STRING.finditer(text):
+        sign = found.group()
+        depth += (sign in "[{") - (sign in "]}")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _refuse_constant(name: str) -> Any:

@@ -31,7 +31,7 @@ from langchain_qwen_vl.tools import Tool, to_tools
 from qwen_vl import content
 from qwen_vl.content import Part, Reasoning, Role, Text, ToolPart, ToolResult, Turn
 from qwen_vl.errors import AnswerFormatError, UnsupportedContentError
-from qwen_vl.parsing import parse_arguments
+from qwen_vl.parsing import check_depth, parse_arguments
 from qwen_vl.prototype import Prototype
 from qwen_vl.reply import Delta, Reply, ResponseMetadata, Usage, omit_none, to_dicts
 from qwen_vl.request.build import build_request
@@ -516,8 +516,9 @@ def _read_arguments(text: str) -> dict[str, Any] | None:
     if not text.lstrip(_JSON_WHITESPACE).startswith("{"):
         return None
     try:
+        check_depth(text)
         found = parse_partial_json(text) if len(text) <= _MAX_PARTIAL_CHARS else json.loads(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     return found if isinstance(found, dict) else None
 
