@@ -16,7 +16,8 @@ from qwen_vl.errors import ConfigurationError, ServiceError
 from qwen_vl.generators import Owned
 from qwen_vl.media import needs_io, prepare_media, wants_upload
 from qwen_vl.media.unfetched import drop_unfetched
-from qwen_vl.media.upload.send import UploadPolicy
+from qwen_vl.media.upload.policy import UploadPolicy
+from qwen_vl.media.upload.send import wait_unless
 from qwen_vl.media.upload.storage import TemporaryStorage, name_account
 from qwen_vl.process_local import (
     Process,
@@ -30,6 +31,7 @@ from qwen_vl.request.types import Request
 from qwen_vl.specs.endpoints import hide_password, to_native_url
 from qwen_vl.specs.models import find_family
 from qwen_vl.specs.processors import Family
+from qwen_vl.specs.upload_hosts import UploadHosts
 from qwen_vl.transport import (
     AsyncTransport,
     Endpoint,
@@ -240,7 +242,7 @@ class QwenVLClient(_BaseClient):
         if url is None:
             return None
 
-        def fetch_policy(model: str) -> UploadPolicy:
+        def fetch_policy(model: str, _cancelled: threading.Event) -> UploadPolicy:
             with errors_translated(self._url):
                 answer = transport.send(_to_policy_request(url, model, deadline))
             return UploadPolicy.read(answer.content)
@@ -361,11 +363,11 @@ class AsyncQwenVLClient(_BaseClient):
             answer = await transport.send(_to_policy_request(url, request.model, deadline))
             return answer.content
 
-        def fetch_policy(_model: str) -> UploadPolicy:
+        def fetch_policy(_model: str, cancelled: threading.Event) -> UploadPolicy:
             # Asked in the thread that prepares the media, answered by the loop's own connections.
+            fetching = asyncio.run_coroutine_threadsafe(fetch(), loop)
             with errors_translated(self._url):
-                body = asyncio.run_coroutine_threadsafe(fetch(), loop).result()
-            return UploadPolicy.read(body)
+                return UploadPolicy.read(wait_unless(cancelled, fetching))
 
         return _make_storage(fetch_policy, transport, request)
 
@@ -468,11 +470,12 @@ def _to_policy_request(url: str, model: str, deadline: Deadline | None) -> Outgo
 
 
 def _make_storage(
-    fetch_policy: Callable[[str], UploadPolicy], url: Endpoint, request: Request
+    fetch_policy: Callable[[str, threading.Event], UploadPolicy], url: Endpoint, request: Request
 ) -> TemporaryStorage:
     return TemporaryStorage(
         fetch_policy,
         name_account(url.base_url, url.api_key),
+        UploadHosts(request.policy.upload_hosts, url.base_url),
         cache=request.policy.upload_cache,
         max_retries=url.max_retries,
     )

@@ -43,6 +43,7 @@ from qwen_vl.specs.models import DEFAULT_MODEL, MAX_FPS, MIN_FPS, MIN_FRAMES
 from qwen_vl.specs.parameters import check_names
 from qwen_vl.specs.processors import Family
 from qwen_vl.specs.servers import DEFAULT_PROTOCOL, DEFAULT_SERVER, Protocol, Server
+from qwen_vl.specs.upload_hosts import DEFAULT_UPLOAD_HOSTS
 
 if TYPE_CHECKING:
     ApiKey = SecretStr | str
@@ -289,6 +290,11 @@ class QwenVLSettings(BaseModel):
         default=True,
         description="Where uploads are remembered, so that each file is uploaded once: `True` for "
         "the user's cache folder, `False` for nowhere, or a folder.",
+    )
+    upload_hosts: Sequence[str] = Field(
+        default=DEFAULT_UPLOAD_HOSTS,
+        description="Hosts that videos may be uploaded to, beside the endpoint's own: names over "
+        "https, with `*` for any part of a name.",
     )
     tool_media_errors: ToolMediaErrors = Field(
         default="note",

@@ -21,7 +21,8 @@ from qwen_vl.media.image import find_damage
 from qwen_vl.media.load import check_remote, load
 from qwen_vl.media.pages import read_page_numbers
 from qwen_vl.media.sniff import describe
-from qwen_vl.media.upload.send import UploadPolicy, _read_refusal
+from qwen_vl.media.upload.policy import UploadPolicy
+from qwen_vl.media.upload.send import _read_refusal
 from qwen_vl.ocr.results import read_ocr_result
 from qwen_vl.parsing import find_fences, find_json, load_json
 from qwen_vl.request.types import MediaPolicy

@@ -41,6 +41,7 @@ from qwen_vl.specs.parameters import (
     check_tools,
 )
 from qwen_vl.specs.servers import DEFAULT_SERVER
+from qwen_vl.specs.upload_hosts import check_upload_hosts
 
 
 def build_request(
@@ -180,6 +181,7 @@ def build_media_policy(settings: QwenVLSettings) -> MediaPolicy:
         video_mode=settings.video_mode,
         max_frames=settings.max_frames,
         upload_cache=cache if isinstance(cache, bool) else Path(cache).expanduser(),
+        upload_hosts=check_upload_hosts(settings.upload_hosts),
         tool_media_errors=settings.tool_media_errors,
         history_images=check_history_images(settings.history_images),
         media_cache=settings.media_cache,

@@ -26,6 +26,7 @@ from qwen_vl.specs.servers import (
     Server,
     get_served_spec,
 )
+from qwen_vl.specs.upload_hosts import DEFAULT_UPLOAD_HOSTS
 
 _Number = TypeVar("_Number", int, float, bool)
 
@@ -71,6 +72,7 @@ class MediaPolicy:
         max_frames: Maximum number of frames to take of a local video that says nothing of it.
         upload_cache: Where it is remembered what was uploaded: `True` for the user's cache folder,
             `False` for nowhere, or a folder.
+        upload_hosts: Hosts that videos may be uploaded to, beside the endpoint's own.
         tool_media_errors: What happens to content from a tool that cannot be sent: `"note"`, the
             model gets a text note in its place; `"raise"`, the error is raised.
         history_images: Number of images in tool messages that are kept at least, those of the
@@ -91,6 +93,7 @@ class MediaPolicy:
     video_mode: VideoMode = "auto"
     max_frames: int | None = None
     upload_cache: Path | bool = True
+    upload_hosts: tuple[str, ...] = DEFAULT_UPLOAD_HOSTS
     tool_media_errors: ToolMediaErrors = "note"
     history_images: int | None = None
     scales_times: bool = False

@@ -38,7 +38,8 @@ from qwen_vl.errors import (
 )
 from qwen_vl.media import prepare_media
 from qwen_vl.media.upload.cache import KEPT_SECONDS, UploadCache
-from qwen_vl.media.upload.send import UploadPolicy, WatchedFile, send_file
+from qwen_vl.media.upload.policy import UploadPolicy
+from qwen_vl.media.upload.send import WatchedFile, send_file
 from qwen_vl.reply import Reply
 from qwen_vl.request.build import build_connection, build_request
 from qwen_vl.request.types import MediaPolicy, Request
@@ -533,9 +534,9 @@ def test_refused_policy_is_an_error(ask: Callable[..., Reply], qwen_vl_sandbox: 
 
 def test_storage_out_of_reach_is_an_error() -> None:
     policy = UploadPolicy(host="http://127.0.0.1:9/oss", folder="a", form={})
-    watched = WatchedFile(io.BytesIO(b"film"), 4, lambda: False)
+    watched = WatchedFile(io.BytesIO(b"film"), 4, threading.Event())
     with pytest.raises(APIConnectionError, match="temporary storage cannot be reached"):
-        send_file(policy, watched, "video/mp4")
+        send_file(policy, watched, "video/mp4", threading.Event())
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"url": 7}', b"\xff\xfe"])
@@ -656,7 +657,7 @@ def test_bar_is_shown_on_a_terminal_alone(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr("qwen_vl.media.upload.send._BAR_AFTER_SECONDS", 0.02)
-    watched = WatchedFile(io.BytesIO(bytes(4 * MIB)), 4 * MIB, lambda: False)
+    watched = WatchedFile(io.BytesIO(bytes(4 * MIB)), 4 * MIB, threading.Event())
     while watched.read(MIB):
         time.sleep(0.15)
     watched.bar.close()
@@ -665,7 +666,7 @@ def test_bar_is_shown_on_a_terminal_alone(
 
 
 def test_hash_is_that_of_what_was_read_since_the_beginning() -> None:
-    watched = WatchedFile(io.BytesIO(b"film"), 4, lambda: False)
+    watched = WatchedFile(io.BytesIO(b"film"), 4, threading.Event())
     watched.read(2)
     watched.seek(0)
     while watched.read(3):

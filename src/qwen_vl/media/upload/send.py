@@ -4,95 +4,33 @@ The storage is another host than the endpoint: it gets the file and what the pol
 the API key.
 """
 
+import contextlib
 import hashlib
+import socket
+import threading
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Self
+from collections.abc import Mapping
+from concurrent.futures import Future, wait
+from typing import Any, BinaryIO, TypeVar
 
 import orjson
 
 from qwen_vl.errors import APIConnectionError, APITimeoutError, ServiceError
+from qwen_vl.media.upload.policy import UploadPolicy
 from qwen_vl.wire.errors import decode_error
 
-_MIB = 2**20
-_MAX_MEGABYTES = 2**30
+_Result = TypeVar("_Result")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadPolicy:
-    """Leave to put one file into the service's temporary storage (Temp-URL page, 2026).
-
-    Args:
-        host: URL that the file is posted to.
-        folder: What the file's key begins with.
-        form: Fields of the form that stand before the file, the key apart. They are secrets for
-            as long as the policy holds, five minutes.
-        max_bytes: Longest file; `None` where the service does not say.
-    """
-
-    host: str
-    folder: str
-    form: Mapping[str, str] = field(repr=False)
-    max_bytes: int | None = None
-
-    @classmethod
-    def read(cls, body: bytes) -> Self:
-        """Read the answer to `GET /api/v1/uploads?action=getPolicy`.
-
-        Args:
-            body: The HTTP body of a 200.
-
-        Raises:
-            ServiceError: It is something else.
-
-        Example:
-            >>> UploadPolicy.read(b'{"data": {}}')
-            Traceback (most recent call last):
-            qwen_vl.errors.ServiceError: The service gave no leave to upload: its answer lacks \
-upload_host.
-        """
-        try:
-            answer: Any = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise _refusal("is not JSON") from error
-        data = answer.get("data") if isinstance(answer, dict) else None
-        if not isinstance(data, dict):
-            raise _refusal("lacks data")
-        return cls(
-            host=_text(data, "upload_host"),
-            folder=_text(data, "upload_dir").rstrip("/"),
-            form={
-                "OSSAccessKeyId": _text(data, "oss_access_key_id"),
-                "Signature": _text(data, "signature"),
-                "policy": _text(data, "policy"),
-                "x-oss-object-acl": _text(data, "x_oss_object_acl"),
-                "x-oss-forbid-overwrite": _text(data, "x_oss_forbid_overwrite"),
-            },
-            max_bytes=_to_bytes(data.get("max_file_size_mb")),
-        )
-
-
-def _text(data: Mapping[str, Any], name: str) -> str:
-    value = data.get(name)
-    if not isinstance(value, str | int) or value == "":
-        raise _refusal(f"lacks {name}")
-    return str(value)
-
-
-def _to_bytes(megabytes: object) -> int | None:
-    if not isinstance(megabytes, int | float) or not 0 < megabytes < _MAX_MEGABYTES:
-        return None
-    return int(megabytes * _MIB)
-
-
-def _refusal(problem: str) -> ServiceError:
-    return ServiceError(f"The service gave no leave to upload: its answer {problem}.")
-
+_STORED_STATUSES = frozenset({200, 204})
+"""What the storage answers to a file that it has stored; a redirect is not followed."""
 
 _HTTP_ERRORS = 400
 # Of one step of the connection, not of the whole: slow lines take minutes for 100 MB.
 _STEP_SECONDS = 60.0
+_CANCEL_STEP_SECONDS = 0.1
+_LONGEST_READ_SECONDS = 0.5
+# Its errors are short.
+_MAX_ANSWER_BYTES = 65_536
 # Files that are there sooner need no bar.
 _BAR_AFTER_SECONDS = 1.0
 _EXTENSIONS = {
@@ -112,21 +50,41 @@ class UploadCancelled(Exception):  # noqa: N818 - the caller's wish, not an erro
     """Ends an upload that nobody waits for any more."""
 
 
-class WatchedFile:
-    """A file that reports what is read of it: to a progress bar, a hash, and a stop check.
+def wait_unless(cancelled: threading.Event, future: "Future[_Result]") -> _Result:
+    """Return the result of a future, or give up on it.
 
     Args:
-        file: Seekable.
+        cancelled: Set by whoever no longer wants it.
+        future: What is waited for; it is cancelled with the wait.
+
+    Raises:
+        UploadCancelled: It was cancelled.
+    """
+    while not cancelled.is_set():
+        done, _ = wait([future], timeout=_CANCEL_STEP_SECONDS)
+        if done:
+            return future.result()
+    future.cancel()
+    raise UploadCancelled
+
+
+class WatchedFile:
+    """A file that reports what is read of it, to a progress bar and a hash, until it is closed.
+
+    Args:
+        file: Seekable; it stays open.
         n_bytes: How long it is.
-        is_cancelled: Asked before each piece.
+        cancelled: Nothing is read once it is set.
     """
 
-    def __init__(self, file: BinaryIO, n_bytes: int, is_cancelled: Callable[[], bool]) -> None:
+    def __init__(self, file: BinaryIO, n_bytes: int, cancelled: threading.Event) -> None:
         from tqdm import tqdm  # noqa: PLC0415 - not for requests without uploads
 
         self._file = file
-        self._is_cancelled = is_cancelled
         self._hash = hashlib.sha256()
+        self._cancelled = cancelled
+        self._reading = threading.Lock()
+        self._is_closed = False
         self.bar: Any = tqdm(
             total=n_bytes,
             desc="Uploading",
@@ -144,10 +102,15 @@ class WatchedFile:
         return self._hash.hexdigest()
 
     def read(self, size: int = -1) -> bytes:
-        """Read the next piece."""
-        if self._is_cancelled():
-            raise UploadCancelled
-        piece = self._file.read(size)
+        """Read the next piece.
+
+        Raises:
+            UploadCancelled: It was closed, or the upload cancelled.
+        """
+        with self._reading:
+            if self._is_closed or self._cancelled.is_set():
+                raise UploadCancelled
+            piece = self._file.read(size)
         self._hash.update(piece)
         self.bar.update(len(piece))
         return piece
@@ -161,25 +124,35 @@ class WatchedFile:
         """Return the position."""
         return self._file.tell()
 
+    def close(self) -> None:
+        """Let nothing be read any more, and remove the bar."""
+        is_idle = self._reading.acquire(timeout=_LONGEST_READ_SECONDS)
+        self._is_closed = True
+        if is_idle:
+            self._reading.release()
+        self.bar.close()
 
-def send_file(policy: UploadPolicy, file: WatchedFile, media_type: str) -> str:
+
+def send_file(
+    policy: UploadPolicy, file: WatchedFile, media_type: str, cancelled: threading.Event
+) -> str:
     """Put a file into the storage.
 
     Its name does not go along: the key has a random one, with the extension of its type.
 
     Args:
-        policy: Where to.
+        policy: Where to; its host has been checked.
         file: Read in pieces of 64 KiB.
         media_type: As sniffed.
+        cancelled: Set by whoever no longer wants it; the connection is closed then.
 
     Returns:
         Its URL, `oss://…`.
 
     Raises:
         ServiceError: The storage refused it, or could not be reached.
+        UploadCancelled: It was cancelled.
     """
-    import httpx2  # noqa: PLC0415 - not for requests without uploads
-
     key = f"{policy.folder}/{uuid.uuid4().hex}.{_EXTENSIONS.get(media_type, 'bin')}"
     fields = {
         **policy.form,
@@ -189,22 +162,108 @@ def send_file(policy: UploadPolicy, file: WatchedFile, media_type: str) -> str:
     }
     # The page's order: the file comes last.
     parts: Any = {"file": (key.rsplit("/", 1)[1], file, media_type)}
-    try:
-        answer = httpx2.post(policy.host, data=fields, files=parts, timeout=_STEP_SECONDS)
-    except httpx2.TimeoutException as error:
-        raise APITimeoutError("The service's temporary storage did not answer in time.") from error
-    except httpx2.HTTPError as error:
-        raise APIConnectionError(
-            f"The service's temporary storage cannot be reached: {error}."
-        ) from error
-    if answer.status_code >= _HTTP_ERRORS:
-        raise _read_refusal(answer.status_code, answer.text)
+    status, answer = _Post(policy.host, fields, parts).wait(cancelled)
+    if status not in _STORED_STATUSES:
+        raise _read_refusal(status, answer.decode("utf-8", errors="replace"))
     return f"oss://{key}"
+
+
+class _Post:
+    """A request in a separate thread, which can be left.
+
+    Neither the lookup of a host nor a connection that is being opened can be interrupted.
+
+    Args:
+        url: Where to.
+        fields: Of the form.
+        parts: Files of the form.
+    """
+
+    def __init__(self, url: str, fields: Mapping[str, str], parts: Any) -> None:
+        self._url = url
+        self._fields = fields
+        self._parts = parts
+        self._result: Future[tuple[int, bytes]] = Future()
+        self._stream: Any = None
+
+    def wait(self, cancelled: threading.Event) -> tuple[int, bytes]:
+        """Send it, and return status and body of the answer.
+
+        Args:
+            cancelled: Ends it.
+
+        Raises:
+            ServiceError: The storage could not be reached.
+            UploadCancelled: It was cancelled.
+        """
+        # A daemon, so that it does not keep the process alive once it has been left.
+        threading.Thread(target=self._run, name="qwen-vl-post", daemon=True).start()
+        try:
+            return wait_unless(cancelled, self._result)
+        finally:
+            self._close()
+
+    def _run(self) -> None:
+        if not self._result.set_running_or_notify_cancel():
+            return
+        try:
+            self._result.set_result(self._post())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            self._result.set_exception(error)
+
+    def _post(self) -> tuple[int, bytes]:
+        import httpx2  # noqa: PLC0415 - not for requests without uploads
+
+        try:
+            with (
+                httpx2.Client(timeout=_STEP_SECONDS) as client,
+                client.stream(
+                    "POST",
+                    self._url,
+                    data=self._fields,
+                    files=self._parts,
+                    extensions={"trace": self._watch},
+                ) as answer,
+            ):
+                body = b""
+                for piece in answer.iter_raw():
+                    body += piece
+                    if len(body) >= _MAX_ANSWER_BYTES:
+                        break
+                return answer.status_code, body[:_MAX_ANSWER_BYTES]
+        except httpx2.TimeoutException as error:
+            raise APITimeoutError(
+                "The service's temporary storage did not answer in time."
+            ) from error
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise APIConnectionError(
+                f"The service's temporary storage cannot be reached: {error}."
+            ) from error
+
+    def _watch(self, event: str, info: Mapping[str, Any]) -> None:
+        # The connection, and TLS on it once it stands.
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._stream = info["return_value"]
+
+    def _close(self) -> None:
+        """Wake the thread where it waits for the storage."""
+        if self._stream is None or self._result.done():
+            return
+        connection = self._stream.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            # That of a TLS socket would let go of what the thread is using.
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _read_refusal(status: int, text: str) -> ServiceError:
     """Read the storage's own form of an error, which is XML."""
     code = _find_element(text, "Code")
+    if code is None and status < _HTTP_ERRORS:
+        return ServiceError(
+            f"The service's temporary storage did not store the file: it answered with HTTP status "
+            f"{status}.",
+            status=status,
+        )
     if code is None:
         return decode_error(status, text, {})
     message = _find_element(text, "Message") or ""

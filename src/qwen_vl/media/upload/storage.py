@@ -15,10 +15,12 @@ from qwen_vl.content import Source, Video
 from qwen_vl.errors import MediaTooLargeError, ServiceError, extra_required
 from qwen_vl.media.streams import find_video_type
 from qwen_vl.media.upload.cache import UploadCache
-from qwen_vl.media.upload.send import UploadCancelled, UploadPolicy, WatchedFile, send_file
+from qwen_vl.media.upload.policy import UploadPolicy
+from qwen_vl.media.upload.send import UploadCancelled, WatchedFile, send_file
 from qwen_vl.media.video.container import HEAD_BYTES
 from qwen_vl.media.video.file import open_file
 from qwen_vl.request.types import MediaPolicy
+from qwen_vl.specs.upload_hosts import UploadHosts
 
 _PIECE_BYTES = 2**20
 _FIRST_PAUSE_SECONDS = 0.5
@@ -59,8 +61,9 @@ class TemporaryStorage:
     service refuses it.
 
     Args:
-        fetch_policy: Asks the endpoint for leave to upload for a model.
+        fetch_policy: Asks the endpoint for leave to upload for a model, until an event is set.
         account: From `name_account`.
+        hosts: Where files may be put.
         cache: `True` for the folder that is meant for it in the user's home, `False` for none,
             or a folder.
         max_retries: Further attempts after a failure that may pass.
@@ -68,14 +71,16 @@ class TemporaryStorage:
 
     def __init__(
         self,
-        fetch_policy: Callable[[str], UploadPolicy],
+        fetch_policy: Callable[[str, threading.Event], UploadPolicy],
         account: str,
+        hosts: UploadHosts,
         *,
         cache: Path | bool = True,
         max_retries: int = 2,
     ) -> None:
         self._fetch_policy = fetch_policy
         self._account = account
+        self._hosts = hosts
         self._wanted_cache = cache
         self._max_retries = max_retries
         self._cancelled = threading.Event()
@@ -100,7 +105,7 @@ class TemporaryStorage:
             ServiceError: The endpoint gave no leave, or the storage refused it.
         """
         _check_packages(where)
-        sha256, n_bytes = _read_through(file)
+        sha256, n_bytes = self._read_through(file)
         entry = UploadCache.name(sha256=sha256, model=model, account=self._account)
         if entry not in self._own:
             job = _Job(file, n_bytes, media_type, model, where)
@@ -163,21 +168,35 @@ class TemporaryStorage:
         tries_left = self._max_retries
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            policy = self._fetch_policy(job.model)
+            policy = self._fetch_policy(job.model, self._cancelled)
+            self._hosts.check(policy.host)
             _check_length(job, policy)
-            watched = WatchedFile(job.file, job.n_bytes, self._cancelled.is_set)
+            watched = WatchedFile(job.file, job.n_bytes, self._cancelled)
             try:
-                return send_file(policy, watched, job.media_type), watched.sha256
+                url = send_file(policy, watched, job.media_type, self._cancelled)
             except ServiceError as error:
                 may_pass = error.is_retryable or _POLICY_EXPIRED in error.message.lower()
                 if not (may_pass and tries_left):
                     raise
+            else:
+                return url, watched.sha256
             finally:
-                watched.bar.close()
+                watched.close()
             tries_left -= 1
             if self._cancelled.wait(pause):
                 raise UploadCancelled
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _read_through(self, file: BinaryIO) -> tuple[str, int]:
+        file.seek(0)
+        digest, n_bytes = hashlib.sha256(), 0
+        while piece := file.read(_PIECE_BYTES):
+            if self._cancelled.is_set():
+                raise UploadCancelled
+            digest.update(piece)
+            n_bytes += len(piece)
+        file.seek(0)
+        return digest.hexdigest(), n_bytes
 
 
 def find_cache_folder(cache: Path | bool) -> Path:
@@ -212,16 +231,6 @@ def _check_packages(where: str) -> None:
     with extra_required(f"{where or 'A video'} is to be uploaded, which", extra="upload"):
         for name in ("filelock", "platformdirs", "tqdm"):
             import_module(name)
-
-
-def _read_through(file: BinaryIO) -> tuple[str, int]:
-    file.seek(0)
-    digest, n_bytes = hashlib.sha256(), 0
-    while piece := file.read(_PIECE_BYTES):
-        digest.update(piece)
-        n_bytes += len(piece)
-    file.seek(0)
-    return digest.hexdigest(), n_bytes
 
 
 @contextmanager
