@@ -1,7 +1,7 @@
 """Hosts of the temporary storage that videos are uploaded to.
 
 The endpoint's answer names the host that a file is posted to. It is checked like any other foreign
-text: a gateway, or whoever can answer in its place, must not choose where files go.
+text: a gateway, or another that answers in its place, must not choose where files go.
 """
 
 import re

@@ -54,7 +54,7 @@ def wait_unless(cancelled: threading.Event, future: "Future[_Result]") -> _Resul
     """Return the result of a future, or give up on it.
 
     Args:
-        cancelled: Set by whoever no longer wants it.
+        cancelled: Set once nobody waits for it any more.
         future: What is waited for; it is cancelled with the wait.
 
     Raises:
@@ -144,7 +144,7 @@ def send_file(
         policy: Where to; its host has been checked.
         file: Read in pieces of 64 KiB.
         media_type: As sniffed.
-        cancelled: Set by whoever no longer wants it; the connection is closed then.
+        cancelled: Set once nobody waits for it any more; the connection is closed then.
 
     Returns:
         Its URL, `oss://…`.

@@ -24,6 +24,7 @@ from qwen_vl.errors import (
     MediaOptionError,
     UnsupportedContentError,
 )
+from qwen_vl.parsing import check_depth
 
 Media: TypeAlias = ImageBlock | VideoBlock
 ImageDocuments: TypeAlias = Sequence[Any]
@@ -263,8 +264,9 @@ def _frame_list(value: Any, where: str) -> list[Any]:
     if isinstance(value, str):
         # Some stores keep no lists in metadata.
         try:
+            check_depth(value)
             value = json.loads(value)
-        except (ValueError, RecursionError):
+        except ValueError:
             value = None
     if not isinstance(value, list):
         raise _wrong(value, "must be a list, or the JSON text of one", where)
