@@ -5,6 +5,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from threading import TIMEOUT_MAX
 from typing import Any
 
@@ -85,6 +86,22 @@ class Connection:
             return f"Bearer {self.require_api_key()}"
         return f"Basic {b64encode(self.credentials.get_secret_value().encode()).decode()}"
 
+    @property
+    def account(self) -> str:
+        """Identify the account at its endpoint: a hash, in which no key can be read.
+
+        Two connections with the same value get the same answers.
+        """
+        clients = (self.openai_client, self.async_openai_client)
+        secrets = [
+            self.base_url,
+            _reveal(self.api_key),
+            _reveal(self.credentials),
+            *(f"{name.lower()}: {value}" for name, value in sorted(self.headers.items())),
+            *(f"{client.base_url} {client.api_key}" for client in clients if client is not None),
+        ]
+        return sha256("\n".join(secrets).encode()).hexdigest()
+
     def require_client(self, *, is_async: bool) -> None:
         """Check that the program's own client serves the calls that are made.
 
@@ -130,6 +147,10 @@ class Connection:
                 "The API key contains an invalid character, such as a line break. Copy it again."
             )
         return key
+
+
+def _reveal(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret is not None else ""
 
 
 def normalize_timeout(timeout: Any) -> Timeout | None:

@@ -61,6 +61,7 @@ from qwen_vl.request.build import (
     build_connection,
     build_media_policy,
     build_request,
+    find_account,
     find_parameters,
 )
 from qwen_vl.request.rules import StructuredMethod, choose_structured_method
@@ -185,6 +186,12 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
     @override
     def is_lc_serializable(cls) -> bool:
         return True
+
+    @override
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # The key of LangChain's caches. What is serialized holds neither the API key nor what the
+        # environment says of the endpoint: one account would get the answers of another.
+        return f"{super()._get_llm_string(stop, **kwargs)}---{find_account(self)}"
 
     @override
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:

@@ -27,6 +27,7 @@ from qwen_vl.media.data_url import (
     excerpt,
     read_data_url,
 )
+from qwen_vl.media.roots import OutsideRootsError, open_file, open_within, resolve_within
 from qwen_vl.media.sniff import UNKNOWN, describe, sniff
 from qwen_vl.request.types import MediaPolicy
 
@@ -247,15 +248,7 @@ def open_local(source: LocalFile, policy: MediaPolicy, where: str) -> Iterator[B
     """
     shown = _shown(source.path)
     try:
-        path = _allowed_path(source, policy, where)
-        # Checked before it is opened: opening a pipe would wait for its other end.
-        _check_regular(path.stat().st_mode, shown, where)
-        # Links are resolved, and none may have been added since.
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        if policy.media_roots is not None:
-            flags |= getattr(os, "O_NOFOLLOW", 0)
-        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor, no path
-            _check_regular(os.fstat(file.fileno()).st_mode, shown, where)
+        with open(_open_allowed(source, policy, where), "rb") as file:
             yield file
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MediaNotFoundError(
@@ -307,37 +300,23 @@ def _check_not_empty(media: MediaBytes, where: str) -> None:
         )
 
 
-def _allowed_path(source: LocalFile, policy: MediaPolicy, where: str) -> Path:
-    """Return the path that may be read.
+def _open_allowed(source: LocalFile, policy: MediaPolicy, where: str) -> int:
+    """Open a file if it may be read, and return its descriptor."""
 
-    With roots it comes without links and `..`, so that what is checked is what is opened. Someone
-    who may rename folders inside a root can still swap one between the check and the opening.
-    """
+    def check_mode(mode: int) -> None:
+        _check_regular(mode, _shown(source.path), where)
+
     if not source.is_trusted:
         _check_path_text(str(source.path), where)
     if policy.media_roots is None:
         if source.is_trusted:
-            return source.path
+            return open_file(source.path, check_mode)
         _refuse_access(source, "is named by text, and media_roots is not set", _TRUST, where)
-    failure: Exception | None = None
     try:
-        path = source.path.resolve(strict=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        failure = error
-        path = _guess(source.path)
-    if not any(path.is_relative_to(_guess(root)) for root in policy.media_roots):
+        root, path = resolve_within(source.path, policy.media_roots)
+    except OutsideRootsError:
         _refuse_access(source, "is outside media_roots", _INSIDE, where)
-    if failure:
-        raise failure
-    return path
-
-
-def _guess(path: Path) -> Path:
-    """Resolve a path as far as it exists; a file is never opened by this name only."""
-    try:
-        return Path(os.path.realpath(path))
-    except (OSError, ValueError):
-        return Path()
+    return open_within(root, path, check_mode)
 
 
 def _refuse_access(source: LocalFile, reason: str, remedy: str, where: str) -> Never:

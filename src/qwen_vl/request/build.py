@@ -125,6 +125,26 @@ def build_connection(settings: QwenVLSettings) -> Connection:
     Raises:
         ConfigurationError: The API key is missing, or the region is unknown.
     """
+    connection = _build_connection(settings)
+    has_client = settings.openai_client is not None or settings.async_openai_client is not None
+    if not has_client and connection.credentials is None:
+        connection.require_api_key()
+    return connection
+
+
+def find_account(settings: QwenVLSettings) -> str:
+    """Return a hash that identifies endpoint and account, for caches of answers.
+
+    Args:
+        settings: The instance's settings; the key may be missing, as nothing is sent.
+
+    Raises:
+        ConfigurationError: The region is unknown.
+    """
+    return _build_connection(settings).account
+
+
+def _build_connection(settings: QwenVLSettings) -> Connection:
     base_url, client = settings.base_url, settings.openai_client or settings.async_openai_client
     if base_url is None and client is not None and settings.server != DEFAULT_SERVER:
         base_url = str(client.base_url)
@@ -145,7 +165,7 @@ def build_connection(settings: QwenVLSettings) -> Connection:
         own_url=settings.base_url,
     )
     check_one_authorization(api_key, url_credentials)
-    connection = Connection(
+    return Connection(
         base_url=base_url,
         api_key=api_key,
         credentials=url_credentials,
@@ -159,9 +179,6 @@ def build_connection(settings: QwenVLSettings) -> Connection:
         openai_client=settings.openai_client,
         async_openai_client=settings.async_openai_client,
     )
-    if client is None and url_credentials is None:
-        connection.require_api_key()
-    return connection
 
 
 def build_media_policy(settings: QwenVLSettings) -> MediaPolicy:

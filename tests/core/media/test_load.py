@@ -186,7 +186,7 @@ def test_device_is_refused() -> None:
 
 
 def test_file_without_permission_is_refused(cat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def reject(path: Path, flags: int) -> int:
+    def reject(path: Path, flags: int, *, dir_fd: int | None = None) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     # Taking the permission away would not do: tests may run as root, who reads every file.
