@@ -204,10 +204,13 @@ def test_command_line_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> N
     calls: list[Any] = []
     monkeypatch.setattr(server, "serve", lambda *args, **kwargs: calls.append((args, kwargs)))
     command.main(["--port", "81", "--host", "127.0.0.2", "--lenient"])
-    command.main(["--server", "vllm"])
+    command.main(["--server", "vllm", "--allow-host", "a.test", "--allow-host", "b.test"])
     assert calls == [
-        ((81, "127.0.0.2"), {"strict": False, "server": "dashscope"}),
-        ((8000, "127.0.0.1"), {"strict": True, "server": "vllm"}),
+        ((81, "127.0.0.2"), {"strict": False, "server": "dashscope", "allowed_hosts": []}),
+        (
+            (8000, "127.0.0.1"),
+            {"strict": True, "server": "vllm", "allowed_hosts": ["a.test", "b.test"]},
+        ),
     ]
     assert callable(serve)
 

@@ -244,7 +244,7 @@ def test_file_of_an_upload_that_breaks_off_is_closed() -> None:
         + b"x" * 1000
     )
     head = (
-        "POST /oss HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        "POST /oss HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
         "Content-Length: 100000\r\n\r\n"
     )
     with Sandbox() as sandbox:

@@ -33,9 +33,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default="dashscope",
         help="server to imitate, the hosted service by default",
     )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="host name that requests may be sent to, beside localhost; can be given several times",
+    )
     options = parser.parse_args(arguments)
     try:
-        serve(options.port, options.host, strict=not options.lenient, server=options.server)
+        serve(
+            options.port,
+            options.host,
+            strict=not options.lenient,
+            server=options.server,
+            allowed_hosts=options.allow_host,
+        )
     except OSError as error:
         sys.exit(f"Error: {error.strerror or error}")
 

@@ -12,6 +12,8 @@ from qwen_vl_sandbox.prefix_cache import PrefixCache
 from qwen_vl_sandbox.storage import Storage
 
 SHOWN_KEY_CHARACTERS = 4
+MAX_RECORDED_BYTES = 64 * 2**20
+"""Of the bodies that are kept: one of the largest that the service takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,14 @@ class Recorder:
         strict: bool,
         keep_alive: bool,
         needs_key: bool = True,
+        max_recorded_bytes: int = MAX_RECORDED_BYTES,
     ) -> None:
         self.strict = strict
         self.keep_alive = keep_alive
-        self.requests: list[RecordedRequest] = []
+        self.requests: deque[RecordedRequest] = deque()
+        self.n_requests = 0
+        self._recorded_bytes = 0
+        self._max_recorded_bytes = max_recorded_bytes
         self.script: deque[ScriptedAnswer | RawAnswer] = deque()
         self.storage = Storage()
         self.cache = PrefixCache()
@@ -78,6 +84,14 @@ class Recorder:
             return False
         return self._api_keys is None or key in self._api_keys
 
+    def record(self, request: RecordedRequest) -> None:
+        """Remember a request, and drop the oldest for it."""
+        self.requests.append(request)
+        self.n_requests += 1
+        self._recorded_bytes += len(request.body)
+        while self._recorded_bytes > self._max_recorded_bytes and len(self.requests) > 1:
+            self._recorded_bytes -= len(self.requests.popleft().body)
+
     def plan(self, fault: Fault) -> None:
         """Let the next requests fail."""
         self._faults[fault.endpoint].extend([fault] * fault.times)
@@ -94,6 +108,7 @@ class Recorder:
     def clear(self) -> None:
         """Forget all requests, uploads, cached prefixes, scripted answers and faults."""
         self.requests.clear()
+        self.n_requests = self._recorded_bytes = 0
         self.script.clear()
         self._faults.clear()
         self.storage.clear()

@@ -11,15 +11,16 @@ import threading
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Self, TextIO, Unpack, get_args
+from typing import Self, TextIO, TypedDict, Unpack, get_args
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from qwen_vl_sandbox.faults import Fault, FaultSettings, RawAnswer, ScriptedAnswer
 from qwen_vl_sandbox.http.app import build_app
+from qwen_vl_sandbox.http.guard import HostGuard
 from qwen_vl_sandbox.http.log import RequestLog
-from qwen_vl_sandbox.recorder import RecordedRequest, Recorder
+from qwen_vl_sandbox.recorder import MAX_RECORDED_BYTES, RecordedRequest, Recorder
 from qwen_vl_sandbox.specs.servers import SERVERS, ServerName
 from qwen_vl_sandbox.storage import Upload
 
@@ -29,6 +30,21 @@ NATIVE_BASE_PATH = "/api/v1"
 SELF_HOSTED_BASE_PATH = "/v1"
 START_TIMEOUT_SECONDS = 10.0
 _ANY_KEY = "sk-sandbox"
+
+
+class SandboxLimits(TypedDict, total=False):
+    """Who may ask a sandbox, and how much of what was asked it keeps.
+
+    Args:
+        allowed_hosts: Host names that requests may be sent to, beside `localhost`, the name that
+            the sandbox listens on, and IP addresses. Requests to others, and those of web pages,
+            are answered with 403.
+        max_recorded_bytes: Maximum number of bytes of the bodies that `requests` holds, 64 MiB by
+            default; the oldest requests are dropped, never the newest.
+    """
+
+    allowed_hosts: Collection[str]
+    max_recorded_bytes: int
 
 
 class Sandbox:
@@ -52,6 +68,7 @@ class Sandbox:
             as by default, it refuses `mm_processor_kwargs` and `media_io_kwargs`.
         served_models: Names under which a server that holds models itself serves them, such as
             `{"vision": "Qwen/Qwen2.5-VL-7B-Instruct"}`.
+        **limits: As of `SandboxLimits`.
 
     Example:
         >>> from openai import OpenAI
@@ -77,6 +94,7 @@ class Sandbox:
         server: ServerName = "dashscope",
         trust_request_mm_kwargs: bool = True,
         served_models: Mapping[str, str] | None = None,
+        **limits: Unpack[SandboxLimits],
     ) -> None:
         if server not in get_args(ServerName):
             known = ", ".join(get_args(ServerName))
@@ -95,7 +113,9 @@ class Sandbox:
             # The other servers send no comment lines.
             keep_alive=keep_alive and self._server is None,
             needs_key=self._server is None,
+            max_recorded_bytes=limits.get("max_recorded_bytes", MAX_RECORDED_BYTES),
         )
+        self._allowed_hosts = (host, *limits.get("allowed_hosts", ()))
         self._host = host
         self._port = port
         self._running: _Running | None = None
@@ -119,7 +139,8 @@ class Sandbox:
             OSError: The port is in use, or the host is not one of this machine.
         """
         if self._running is None:
-            app = RequestLog(build_app(self._ledger, self._server), self._ledger)
+            guarded = HostGuard(build_app(self._ledger, self._server), self._allowed_hosts)
+            app = RequestLog(guarded, self._ledger)
             self._running = _Running(app, self._host, self._port)
             self._port = self._running.port
 
@@ -167,8 +188,13 @@ class Sandbox:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """All requests so far, the oldest first."""
+        """The requests so far, the oldest first; see `max_recorded_bytes`."""
         return list(self._ledger.requests)
+
+    @property
+    def n_requests(self) -> int:
+        """Number of requests so far, dropped ones among them."""
+        return self._ledger.n_requests
 
     @property
     def last_request(self) -> RecordedRequest:
@@ -333,6 +359,7 @@ def serve(
     *,
     strict: bool = True,
     server: ServerName = "dashscope",
+    allowed_hosts: Collection[str] = (),
 ) -> None:
     """Run the sandbox until Ctrl-C, with a line on standard error for each request.
 
@@ -341,11 +368,14 @@ def serve(
         host: Host name or IP address to listen on.
         strict: Whether to reject what the documentation leaves open, as in `Sandbox`.
         server: Server to imitate, as in `Sandbox`.
+        allowed_hosts: Host names that requests may be sent to, as in `SandboxLimits`.
 
     Raises:
         OSError: The port is in use, or the host is not one of this machine.
     """
-    made = Sandbox(port, host=host, strict=strict, server=server)
+    made = Sandbox(
+        port, host=host, strict=strict, server=server, allowed_hosts=tuple(allowed_hosts)
+    )
     made.log_requests(sys.stderr)
     with contextlib.suppress(KeyboardInterrupt), made as sandbox:
         sys.stdout.write(_introduce(sandbox, server))

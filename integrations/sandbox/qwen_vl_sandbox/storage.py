@@ -30,6 +30,10 @@ POLICY_SECONDS = 300
 KEPT_SECONDS = 48 * 3600.0
 MAX_FILE_MIB = 100
 CAPACITY_MIB = 999_999_999
+MAX_STORED_BYTES = 2**30
+"""Of all files that are kept on the disk; the oldest are dropped."""
+
+_MAX_GRANTS = 10_000
 ACCESS_KEY_ID = "sandbox-access-key-id"
 ACL = "private"
 FORBID_OVERWRITE = "true"
@@ -44,6 +48,7 @@ REQUIRED_FIELDS = (
 )
 """Fields that each upload holds beside `file` (Temp-URL page)."""
 
+TOO_LARGE = "Your proposed upload exceeds the maximum allowed size."
 POLICY_EXPIRED = "Invalid according to Policy: Policy expired."
 _FAILED = "Invalid according to Policy: Policy Condition failed: "
 _UNTYPED = "application/octet-stream"
@@ -118,6 +123,7 @@ class Storage:
         day = datetime.fromtimestamp(now, UTC).date().isoformat()
         folder = f"{self._home}{day}/{uuid.uuid4()}"
         self._grants[folder] = (model, account)
+        self._drop_old_grants()
         conditions: list[Any] = [
             ["content-length-range", 0, MAX_FILE_MIB * MIB],
             ["starts-with", "$key", folder],
@@ -155,10 +161,13 @@ class Storage:
         Raises:
             ApiError: The upload does not keep to its policy.
         """
-        model, account = self._grants[self._checked_folder(form)]
+        granted = self._grants.get(self._checked_folder(form))
+        if granted is None:
+            reject(POLICY_EXPIRED, status=403)
+        model, account = granted
         # unsure: whether a file of no bytes is taken; the policy has no lower limit.
         if n_bytes > MAX_FILE_MIB * MIB:
-            reject("Your proposed upload exceeds the maximum allowed size.", code="EntityTooLarge")
+            reject(TOO_LARGE, code="EntityTooLarge")
         key = form["key"]
         with self._lock:
             if key in self._objects:
@@ -174,6 +183,18 @@ class Storage:
             expires = self._clock() + KEPT_SECONDS
             self._objects[key] = _Object(upload, account, path, expires)
             self._uploads.append(upload)
+            self._drop_oldest_files()
+
+    def _drop_old_grants(self) -> None:
+        while len(self._grants) > _MAX_GRANTS:
+            del self._grants[next(iter(self._grants))]
+
+    def _drop_oldest_files(self) -> None:
+        size = sum(held.upload.n_bytes for held in self._objects.values())
+        while size > MAX_STORED_BYTES and len(self._objects) > 1:
+            oldest = self._objects.pop(next(iter(self._objects)))
+            oldest.path.unlink()
+            size -= oldest.upload.n_bytes
 
     def is_own(self, key: str) -> bool:
         """Return whether a key is one that this storage could have given out."""

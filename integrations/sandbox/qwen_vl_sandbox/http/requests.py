@@ -44,7 +44,7 @@ def record(
     """Remember a request."""
     if raw:
         log_entry(request).received[:] = [f"body of {len(raw):,} B"]
-    recorder.requests.append(
+    recorder.record(
         RecordedRequest(
             method=request.method,
             path=request.url.path,

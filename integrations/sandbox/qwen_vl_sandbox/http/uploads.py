@@ -21,11 +21,13 @@ from qwen_vl_sandbox.faults import NO_FAULT, Fault
 from qwen_vl_sandbox.http.requests import check_key, record
 from qwen_vl_sandbox.http.responses import error_answer, fault_answer, whole_answer
 from qwen_vl_sandbox.recorder import Recorder
-from qwen_vl_sandbox.specs.models import admitted_spec
-from qwen_vl_sandbox.storage import account_of
+from qwen_vl_sandbox.specs.models import MIB, admitted_spec
+from qwen_vl_sandbox.storage import MAX_FILE_MIB, TOO_LARGE, account_of
 
 POLICY_PATH = "/api/v1/uploads"
 STORAGE_PATH = "/oss"
+# Of the fields beside the file.
+_MAX_FORM_BYTES = MIB
 
 
 class UploadEndpoints:
@@ -94,24 +96,37 @@ def _stored_answer(fields: dict[str, str], fault: Fault, request_id: str) -> Res
 
 
 class _Upload(Request):
-    """A request whose form is malformed if the client disconnects.
+    """A request whose form is malformed if the client disconnects, or sends too much.
 
     Older releases of starlette close the files of a form only for this error.
     """
 
+    is_too_long = False
+
     async def stream(self) -> AsyncGenerator[bytes, None]:
+        size = 0
         try:
             async for chunk in super().stream():
-                yield chunk
+                size += len(chunk)
+                # Read to its end, since a client that is still sending hears no answer, and
+                # kept no longer.
+                self.is_too_long = size > MAX_FILE_MIB * MIB + _MAX_FORM_BYTES
+                if not self.is_too_long:
+                    yield chunk
         except ClientDisconnect as error:
             raise MultiPartException("The client has disconnected.") from error
+        if self.is_too_long:
+            raise MultiPartException(TOO_LARGE)
 
 
 async def _read_form(request: Request) -> FormData:
+    upload = _Upload(request.scope, request.receive)
     try:
-        return await _Upload(request.scope, request.receive).form()
+        return await upload.form()
     # Which of them it is depends on the release of starlette.
     except (FormParserError, HTTPException, MultiPartException) as error:
+        if upload.is_too_long:
+            reject(TOO_LARGE, code="EntityTooLarge")
         reject(
             f"The body of your POST request is not well-formed multipart/form-data: {error}",
             code="MalformedPOSTRequest",

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 import pybase64
 
 from qwen_vl_sandbox.errors.api_error import ALGO, reject
+from qwen_vl_sandbox.media.download import TooLongError, UnreachableError, download
 from qwen_vl_sandbox.reading.conversation import Conversation
 from qwen_vl_sandbox.specs.models import MIB
 from qwen_vl_sandbox.storage import Storage, StoredFile
@@ -36,8 +37,6 @@ MAX_INLINE_IMAGES = 250
 
 MAX_UPLOADED_IMAGE_BYTES = 10 * MIB
 """Largest image by local path, which the official SDK uploads (Vision page, 2026-08)."""
-
-FETCH_TIMEOUT_SECONDS = 5.0
 
 BAD_URL = ALGO + "The provided URL does not appear to be valid. Ensure it is correctly formatted."
 UNREACHABLE = ALGO + "Failed to download multimodal content"
@@ -206,35 +205,22 @@ def is_loopback(host: str) -> bool:
 
 
 def _fetch(parts: SplitResult, kind: Kind, limit: int) -> Content:
-    secure = parts.scheme == "https"
-    connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
     try:
-        connection = connect(parts.netloc.rpartition("@")[2], timeout=FETCH_TIMEOUT_SECONDS)
+        found = download(parts, limit)
     except http.client.InvalidURL:
         reject(BAD_URL)
-    try:
-        target = parts.path or "/"
-        connection.request("GET", f"{target}?{parts.query}" if parts.query else target)
-        with connection.getresponse() as response:
-            return _checked(response, kind, limit)
-    except (OSError, http.client.HTTPException):
+    except TooLongError:
+        reject(f"{ALGO}Multimodal file size is too large")
+    except UnreachableError:
         reject(UNREACHABLE)
-    finally:
-        connection.close()
-
-
-def _checked(response: http.client.HTTPResponse, kind: Kind, limit: int) -> Content:
-    if response.status != _HTTP_OK:
+    if found.status != _HTTP_OK:
         reject(UNREACHABLE)
-    length = response.getheader("Content-Length")
-    if length is None:
+    if "Content-Length" not in found.headers:
         reject(
             "<500> InternalError.Algo: Missing Content-Length of multimodal url",
             status=500,
         )
-    media_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
+    media_type = found.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if not media_type.startswith(f"{kind}/"):
         reject(f"{ALGO}Wrong Content-Type of multimodal url")
-    if int(length) > limit:
-        reject(f"{ALGO}Multimodal file size is too large")
-    return Content(response.read(), media_type)
+    return Content(found.data, media_type)

@@ -18,7 +18,8 @@ from PIL import Image
 
 from qwen_vl_sandbox.errors.api_error import reject
 from qwen_vl_sandbox.media.colors import find_boxes
-from qwen_vl_sandbox.media.fetch import FETCH_TIMEOUT_SECONDS, Content, Unfetched, is_loopback
+from qwen_vl_sandbox.media.download import TooLongError, UnreachableError, download
+from qwen_vl_sandbox.media.fetch import MAX_BODY_BYTES, Content, Unfetched, is_loopback
 from qwen_vl_sandbox.media.hosted import InspectedMedia, MediaReport, count_text, shown_url
 from qwen_vl_sandbox.media.inspect import mean_color, open_video
 from qwen_vl_sandbox.media.scenes import find_scenes_of_file, find_scenes_of_list
@@ -218,17 +219,11 @@ class _Viewer:
         return Content(data, "")
 
     def _get(self, url: str) -> tuple[int, str | None, bytes]:
-        parts = urlsplit(url)
-        connection = http.client.HTTPConnection(parts.netloc, timeout=FETCH_TIMEOUT_SECONDS)
-        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         try:
-            connection.request("GET", target)
-            with connection.getresponse() as response:
-                return response.status, response.getheader("Location"), response.read()
-        except (OSError, http.client.HTTPException):
+            found = download(urlsplit(url), MAX_BODY_BYTES)
+        except (http.client.InvalidURL, TooLongError, UnreachableError):
             self._unreachable(url)
-        finally:
-            connection.close()
+        return found.status, found.headers.get("Location"), found.data
 
     def _unreachable(self, url: str) -> NoReturn:
         reject(f"Cannot load {url!r}.", status=self._server.unreachable_status)
