@@ -17,8 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from qwen_vl_sandbox.faults import Fault, FaultSettings, RawAnswer, ScriptedAnswer
-from qwen_vl_sandbox.http.app import build_app
-from qwen_vl_sandbox.http.guard import HostGuard
+from qwen_vl_sandbox.http.app import HostGuard, build_app
 from qwen_vl_sandbox.http.log import RequestLog
 from qwen_vl_sandbox.recorder import MAX_RECORDED_BYTES, RecordedRequest, Recorder
 from qwen_vl_sandbox.specs.servers import SERVERS, ServerName
