@@ -1,6 +1,6 @@
 # On a fresh machine with Python 3.11+ and make, any of these sets up all that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help bench demo test test-slow check format format-check lint types imports live constraints clean
+.PHONY: help bench demo test test-slow check format format-check lint types imports live version dist constraints clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -46,6 +46,9 @@ imports: $(READY)
 
 live: $(READY) ## Run the tests that ask the real service (needs DASHSCOPE_API_KEY).
 	$(BIN)/python -m pytest -m live
+
+version: ## Write the version of all packages: make version VERSION=0.2.0
+	@$(PYTHON) tools/version.py $(or $(VERSION),$(error Usage: make version VERSION=0.2.0))
 
 # Not by `make check`: what is measured beside other work says little.
 bench: .venv-bench-openai2/.ready .venv-bench-openai3/.ready ## Measure speed and memory beside other adapters (half an hour).
