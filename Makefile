@@ -50,6 +50,16 @@ live: $(READY) ## Run the tests that ask the real service (needs DASHSCOPE_API_K
 version: ## Write the version of all packages: make version VERSION=0.2.0
 	@$(PYTHON) tools/version.py $(or $(VERSION),$(error Usage: make version VERSION=0.2.0))
 
+# An environment of its own: the wheels are built and checked from outside of it.
+dist: .venv-release/.ready ## Build all packages into dist/, and check them where only their wheels are installed.
+	.venv-release/bin/python tools/check_dist.py
+
+.venv-release/.ready: pyproject.toml
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@test -x "$(UV)" || $(@D)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(or $(shell command -v uv),$(wildcard $(BIN)/uv),$(@D)/bin/uv) pip install --quiet --python $(@D)/bin/python --group release
+	@touch $@
+
 # Not by `make check`: what is measured beside other work says little.
 bench: .venv-bench-openai2/.ready .venv-bench-openai3/.ready ## Measure speed and memory beside other adapters (half an hour).
 	$(foreach major,2 3,PYTHONPATH=tests .venv-bench-openai$(major)/bin/python -m benchmarks run \
@@ -69,8 +79,8 @@ bench: .venv-bench-openai2/.ready .venv-bench-openai3/.ready ## Measure speed an
 constraints: $(READY) ## Write the versions that are installed to tests/constraints.txt.
 	$(UV) pip freeze --python $(BIN)/python --exclude-editable --quiet > tests/constraints.txt
 
-clean: ## Remove the environment and all caches.
-	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove the environments, dist/ and all caches.
+	rm -rf .venv .venv-* .wheelhouse dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(READY): pyproject.toml integrations/sandbox/pyproject.toml integrations/langchain/pyproject.toml \
 		integrations/llama-index/pyproject.toml integrations/llama-index-vision-tests/pyproject.toml tests/constraints.txt
