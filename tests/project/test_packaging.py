@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from markdown_it import MarkdownIt
 
 from distributions import ROOT, Distribution, read_distributions
@@ -97,3 +98,16 @@ def test_ci_has_the_pythons_that_are_named() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
 
     assert sorted(re.findall(r"^ +(3\.\d+)$", workflow, re.MULTILINE)) == PYTHONS
+
+
+def test_release_publishes_every_distribution_with_pinned_actions() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
+    build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
+    published = publish["strategy"]["matrix"]["distribution"]
+    actions = [step["uses"] for step in build["steps"] + publish["steps"] if "uses" in step]
+
+    assert sorted(published) == sorted(each.name.replace("-", "_") for each in DISTRIBUTIONS)
+    assert publish["permissions"] == {"id-token": "write"}
+    assert publish["environment"] == "pypi"
+    assert {"run": "make dist"} in build["steps"]
+    assert [action for action in actions if not re.search(r"@[0-9a-f]{40}$", action)] == []

@@ -1,7 +1,7 @@
 """What `make dist` runs where only the wheels are installed: imports, questions, the command.
 
-python smoke.py alone   where there is only `qwen-vl`
-python smoke.py all     where all of the packages are
+python smoke.py core  where there is only `qwen-vl`
+python smoke.py all   where all of the packages are
 """
 
 import os
@@ -38,10 +38,10 @@ def find_modules(package: str) -> Iterator[str]:
             yield found.name
 
 
-def import_all(package: str, *, is_alone: bool) -> int:
+def import_all(package: str, *, is_core_only: bool) -> int:
     """Import all modules of a package, and return their number."""
     names = list(find_modules(package))
-    if is_alone:
+    if is_core_only:
         names = [name for name in names if name not in NEEDS_EXTRAS and not name.startswith(CLI)]
     for name in names:
         module = import_module(name)
@@ -55,9 +55,9 @@ def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, check=False, text=True)
 
 
-def check_alone() -> None:
+def check_core() -> None:
     """Check `qwen-vl` without its extras, and without the other packages."""
-    print(f"  {import_all(CORE, is_alone=True)} modules of {CORE} without extras")
+    print(f"  {import_all(CORE, is_core_only=True)} modules of {CORE} without extras")
     assert not [entry for entry in entry_points(group="pytest11") if "qwen" in entry.value]
     missing = run_command("ask", "What is this?", str(CHELSEA), "--sandbox")
     assert missing.returncode != 0
@@ -68,7 +68,7 @@ def check_alone() -> None:
 def check_all() -> None:
     """Check all packages: imports, a question through each class, the command."""
     for package in PACKAGES:
-        print(f"  {import_all(package, is_alone=False)} modules of {package}")
+        print(f"  {import_all(package, is_core_only=False)} modules of {package}")
     ask_through_frameworks()
     answer = run_command("ask", "What is this?", str(CHELSEA), "--sandbox")
     assert answer.returncode == 0, answer.stderr
@@ -79,7 +79,7 @@ def check_all() -> None:
 
 def ask_through_frameworks() -> None:
     """Ask about an image through `ChatQwenVL` and `QwenVL`."""
-    from langchain_core.messages import HumanMessage  # noqa: PLC0415 - not where the core is alone.
+    from langchain_core.messages import HumanMessage  # noqa: PLC0415 - only in the second step.
     from llama_index.core.base.llms.types import (  # noqa: PLC0415
         ChatMessage,
         ImageBlock,
@@ -103,4 +103,4 @@ def ask_through_frameworks() -> None:
 
 
 if __name__ == "__main__":
-    {"alone": check_alone, "all": check_all}[sys.argv[1]]()
+    {"core": check_core, "all": check_all}[sys.argv[1]]()
