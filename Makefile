@@ -1,6 +1,6 @@
 # On a fresh machine with Python 3.11+ and make, any of these sets up all that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help bench demo test test-slow check format format-check lint types imports live version dist constraints clean
+.PHONY: help bench demo test test-slow check format format-check lint types imports live has-key version dist constraints clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -44,8 +44,11 @@ types: $(READY)
 imports: $(READY)
 	$(BIN)/lint-imports
 
-live: $(READY) ## Run the tests that ask the real service (needs DASHSCOPE_API_KEY).
-	$(BIN)/python -m pytest -m live
+live: has-key $(READY) ## Run the tests that ask the real service, and write docs/live.md (needs DASHSCOPE_API_KEY).
+	$(BIN)/python -m pytest -m live --transcript docs/live.md tests/live
+
+has-key:
+	@test -n "$$DASHSCOPE_API_KEY" || { echo "make live asks the real service: set DASHSCOPE_API_KEY first." >&2; exit 1; }
 
 version: ## Write the version of all packages: make version VERSION=0.2.0
 	@$(PYTHON) tools/version.py $(or $(VERSION),$(error Usage: make version VERSION=0.2.0))
