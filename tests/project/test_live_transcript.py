@@ -104,6 +104,25 @@ def test_page_with_the_key_is_not_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_make_live_needs_a_key_and_names_it() -> None:
+    page = ROOT / "docs/live.md"
+    before = page.read_bytes() if page.is_file() else None
+    environment = {key: value for key, value in os.environ.items() if key != "DASHSCOPE_API_KEY"}
+
+    done = subprocess.run(
+        ["make", "live"],  # noqa: S607 - the one on the path.
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    assert done.returncode != 0
+    assert "set DASHSCOPE_API_KEY first" in done.stderr
+    assert (page.read_bytes() if page.is_file() else None) == before
+
+
 def run_live(path: Path, selection: str, base_url: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"DASHSCOPE_API_KEY": KEY, "DASHSCOPE_BASE_URL": base_url}
     command = [sys.executable, "-m", "pytest", "-m", "live", "-k", selection, "tests/live"]
