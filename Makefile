@@ -1,20 +1,37 @@
 # On a fresh machine with Python 3.11+ and make, any of these sets up all that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help bench demo test test-slow check format format-check lint types imports live constraints clean
+.PHONY: help bench demo test test-slow check format format-check lint types imports live has-key version dist constraints clean
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-UV := $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
+# The machine's uv, that of .venv, or one in the environment that is made.
+UV = $(or $(shell command -v uv 2>/dev/null),$(wildcard $(BIN)/uv),$(@D)/bin/uv)
 PROJECTS := -e '.[cli,sandbox,numpy,pdf,subtitles,upload]' -e integrations/sandbox -e integrations/langchain \
 	-e integrations/llama-index -e integrations/llama-index-vision-tests
 READY := $(VENV)/.ready
+PYPROJECTS := pyproject.toml $(wildcard integrations/*/pyproject.toml)
+DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv-demo/.ready)
+
+define make_venv
+@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "qwen-vl needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+@test -x "$(UV)" || $(@D)/bin/python -m pip install --quiet --disable-pip-version-check uv
+endef
 
 help: ## Show these commands.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-demo: $(READY) ## Ask about images and a video: the sandbox, or the service with a key.
-	@$(BIN)/qwen-vl demo
+demo: $(DEMO_READY) ## Ask about images and a video: the sandbox, or the service with a key.
+	@$(dir $(DEMO_READY))bin/qwen-vl demo
+
+# Only what the demo needs. Bytecode is not compiled: most of what is installed is never imported.
+.venv-demo/.ready: $(PYPROJECTS)
+	@echo "Installing what the demo needs into $(@D); this takes up to a minute, once."
+	$(make_venv)
+	@$(UV) pip install --quiet --python $(@D)/bin/python -e '.[cli,sandbox]' -e integrations/sandbox \
+		-e integrations/langchain -e integrations/llama-index
+	@touch $@
 
 # Where nothing may be left behind, each process of the tests, and each command that they run,
 # would compile all that it imports anew, which takes longer than the tests.
@@ -44,8 +61,23 @@ types: $(READY)
 imports: $(READY)
 	$(BIN)/lint-imports
 
-live: $(READY) ## Run the tests that ask the real service (needs DASHSCOPE_API_KEY).
-	$(BIN)/python -m pytest -m live
+live: has-key $(READY) ## Run the tests that ask the real service, and write docs/live.md (needs DASHSCOPE_API_KEY).
+	$(BIN)/python -m pytest -m live --transcript docs/live.md tests/live
+
+has-key:
+	@test -n "$$DASHSCOPE_API_KEY" || { echo "make live asks the real service: set DASHSCOPE_API_KEY first." >&2; exit 1; }
+
+version: ## Write the version of all packages: make version VERSION=0.2.0
+	@$(PYTHON) tools/version.py $(or $(VERSION),$(error Usage: make version VERSION=0.2.0))
+
+# An environment of its own: the wheels are built and checked from outside of it.
+dist: .venv-release/.ready ## Build all packages into dist/, and check them where only their wheels are installed.
+	.venv-release/bin/python tools/check_dist.py
+
+.venv-release/.ready: pyproject.toml
+	$(make_venv)
+	$(UV) pip install --quiet --python $(@D)/bin/python --group release
+	@touch $@
 
 # Not by `make check`: what is measured beside other work says little.
 bench: .venv-bench-openai2/.ready .venv-bench-openai3/.ready ## Measure speed and memory beside other adapters (half an hour).
@@ -56,23 +88,20 @@ bench: .venv-bench-openai2/.ready .venv-bench-openai3/.ready ## Measure speed an
 
 # LlamaIndex's OpenAILike wants version 2 of the SDK, so that it stands in one of them alone.
 .venv-bench-openai%/.ready: pyproject.toml
-	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	@test -x "$(UV)" || $(@D)/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(or $(shell command -v uv),$(wildcard $(BIN)/uv),$(@D)/bin/uv) pip install --quiet --compile-bytecode \
+	$(make_venv)
+	$(UV) pip install --quiet --compile-bytecode \
 		--python $(@D)/bin/python -e '.[cli]' -e integrations/sandbox -e integrations/langchain -e integrations/llama-index \
 		--group bench $(if $(filter 2,$*),--group bench-llama-index) 'openai>=$*,<$(if $(filter 2,$*),3,4)'
 	@touch $@
 
+constraints: UV = $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
 constraints: $(READY) ## Write the versions that are installed to tests/constraints.txt.
 	$(UV) pip freeze --python $(BIN)/python --exclude-editable --quiet > tests/constraints.txt
 
-clean: ## Remove the environment and all caches.
-	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove the environments, dist/ and all caches.
+	rm -rf .venv .venv-* .wheelhouse dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(READY): pyproject.toml integrations/sandbox/pyproject.toml integrations/langchain/pyproject.toml \
-		integrations/llama-index/pyproject.toml integrations/llama-index-vision-tests/pyproject.toml tests/constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "qwen-vl needs Python 3.11 or newer: make PYTHON=python3.12 …")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -x "$(UV)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+$(READY): $(PYPROJECTS) tests/constraints.txt
+	$(make_venv)
 	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --constraint tests/constraints.txt $(PROJECTS) --group test --group check
 	@touch $@

@@ -165,6 +165,8 @@ def test_demo_asks_the_sandbox_and_says_so(run_afresh: Run, tmp_path: Path) -> N
             assert f"Saved     {path}" in done.stdout
             with Image.open(path) as drawn:
                 assert drawn.size == size
+    names = "boxes-langchain.png, boxes-llama-index.png, timeline-langchain.png"
+    assert f"{tmp_path / 'drawn'}: {names}, timeline-llama-index.png" in done.stdout
     # The command as it can be run here, whether the environment is activated or not.
     command, _, rest = done.stdout.splitlines()[-1].partition(":")[2].strip().partition(" ")
     assert rest == "ask --help"

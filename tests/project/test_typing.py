@@ -38,6 +38,8 @@ ChatQwenVL(api_key=1)
 ChatQwenVL(temperature="high")
 get_usage(answer).picture_tokens
 llama.get_usage("Hello")
+llm.chat([]).answer
+llm.complete(1)
 from langchain_qwen_vl import ChatQwen
 from qwen_vl import Nothing
 from qwen_vl_sandbox import Sandcastle

@@ -66,6 +66,7 @@ def demo(
         )
     has_key = bool(os.environ.get(API_KEY_VARIABLE))
     folder = make_folder(output)
+    earlier = set(folder.iterdir())
     with open_endpoint(sandbox=not has_key) as endpoint:
         if has_key:
             _out.print(f"[bold]Asking the service[/bold], since {API_KEY_VARIABLE} is set.\n")
@@ -77,7 +78,8 @@ def demo(
         for entry in demos:
             run: Callable[..., None] = entry.load()
             run(_out, folder, **endpoint)
-    print_next_steps(_out, folder, has_key=has_key)
+    saved = sorted(set(folder.iterdir()) - earlier)
+    print_next_steps(_out, folder, [file.name for file in saved], has_key=has_key)
 
 
 def models() -> None:

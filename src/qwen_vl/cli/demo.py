@@ -148,18 +148,21 @@ def show_timeline(console: Console, found: Timeline, file: Path) -> None:
     _save(console, draw_timeline(VIDEO, found), file)
 
 
-def print_next_steps(console: Console, folder: Path, *, has_key: bool) -> None:
+def print_next_steps(
+    console: Console, folder: Path, images: Sequence[str], *, has_key: bool
+) -> None:
     """Print where the images are, and what to do next.
 
     Args:
         console: Where to print.
         folder: The folder that the images were saved in.
+        images: Their file names.
         has_key: Whether the service was asked.
     """
     console.rule("Next")
     command = _find_command()
     steps = [
-        f"Open the images in {folder}",
+        f"Open the images in {folder}: {', '.join(images)}",
         *([] if has_key else [f"Ask a model:           export {API_KEY_VARIABLE}=sk-…"]),
         f'Ask about your image:  {command} ask "What is this?" cat.png',
         f'Find things in it:     {command} locate cat.png "the eyes" -o found.png',

@@ -1,6 +1,6 @@
 """`QwenVL`: Qwen VL as a LlamaIndex LLM that sees."""
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.base.llms.types import (
@@ -52,6 +52,18 @@ if TYPE_CHECKING:
     from qwen_vl.grounding.timeline import Timeline
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _with_chat_events(method: _Method) -> _Method:
+    # LlamaIndex's decorators have no signature, so that results would be `Any` to mypy.
+    decorated: _Method = llm_chat_callback()(method)
+    return decorated
+
+
+def _with_completion_events(method: _Method) -> _Method:
+    decorated: _Method = llm_completion_callback()(method)
+    return decorated
 
 
 class QwenVL(QwenVLSettings, StructuredPrediction):
@@ -148,7 +160,7 @@ class QwenVL(QwenVLSettings, StructuredPrediction):
             server=self.server,
         )
 
-    @llm_chat_callback()
+    @_with_chat_events
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation.
 
@@ -163,7 +175,7 @@ class QwenVL(QwenVLSettings, StructuredPrediction):
         """
         return self._chat(messages, **kwargs)
 
-    @llm_chat_callback()
+    @_with_chat_events
     def stream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> Generator[ChatResponse, None, None]:
@@ -174,19 +186,19 @@ class QwenVL(QwenVLSettings, StructuredPrediction):
         """
         return self._stream_chat(messages, **kwargs)
 
-    @llm_chat_callback()
+    @_with_chat_events
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation; see `chat`."""
         return await self._achat(messages, **kwargs)
 
-    @llm_chat_callback()
+    @_with_chat_events
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> AsyncGenerator[ChatResponse, None]:
         """Answer a conversation in pieces; see `stream_chat`."""
         return self._astream_chat(messages, **kwargs)
 
-    @llm_completion_callback()
+    @_with_completion_events
     def complete(
         self,
         prompt: str,
@@ -207,7 +219,7 @@ class QwenVL(QwenVLSettings, StructuredPrediction):
         messages = self._to_messages(prompt, formatted, image_documents)
         return to_completion_response(self._chat(messages, **kwargs))
 
-    @llm_completion_callback()
+    @_with_completion_events
     def stream_complete(
         self,
         prompt: str,
@@ -220,7 +232,7 @@ class QwenVL(QwenVLSettings, StructuredPrediction):
         messages = self._to_messages(prompt, formatted, image_documents)
         return convert_each(self._stream_chat(messages, **kwargs), to_completion_response)
 
-    @llm_completion_callback()
+    @_with_completion_events
     async def acomplete(
         self,
         prompt: str,
@@ -233,7 +245,7 @@ class QwenVL(QwenVLSettings, StructuredPrediction):
         messages = self._to_messages(prompt, formatted, image_documents)
         return to_completion_response(await self._achat(messages, **kwargs))
 
-    @llm_completion_callback()
+    @_with_completion_events
     async def astream_complete(
         self,
         prompt: str,
