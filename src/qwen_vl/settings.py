@@ -32,6 +32,7 @@ from qwen_vl.errors import ConfigurationError
 from qwen_vl.request.media_cache import DEFAULT_MEDIA_CACHE_BYTES, MediaCache
 from qwen_vl.request.ocr import OcrTask
 from qwen_vl.request.types import (
+    DEFAULT_MAX_DECODE_MEMORY,
     DEFAULT_MAX_INLINE_BYTES,
     DEFAULT_MAX_TOTAL_INLINE_BYTES,
     DEFAULT_PDF_DPI,
@@ -255,6 +256,12 @@ class QwenVLSettings(BaseModel):
         default=DEFAULT_MAX_TOTAL_INLINE_BYTES,
         ge=1,
         description="Maximum number of bytes of all media sent within one request, before Base64.",
+    )
+    max_decode_memory: int = Field(
+        default=DEFAULT_MAX_DECODE_MEMORY,
+        ge=1,
+        description="Maximum number of bytes of memory that decoding one image, page or frame may "
+        "take, estimated from its header; 512 MiB by default, 85 megapixels of RGB.",
     )
     downscale_images: bool | None = Field(
         default=None,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Never
 
 from qwen_vl.errors import MediaFormatError
+from qwen_vl.media.decoding import check_decodable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -38,6 +39,10 @@ _KEY_SCALES = {"L;2": 85, "L;4": 17}
 _PHOTOMETRIC = 262
 
 
+# Four megabytes of RGBA.
+_STRIP_PIXELS = 1_048_576
+
+
 def with_plain_mode(image: "PillowImage", where: str) -> "PillowImage":
     """Return an image in gray, colors or a palette, of 8 bits a channel and opaque.
 
@@ -50,6 +55,7 @@ def with_plain_mode(image: "PillowImage", where: str) -> "PillowImage":
     Raises:
         MediaFormatError: The mode or the values cannot be converted without guessing.
     """
+    check_decodable(image, where)
     plain = _to_plain(image, where)
     if plain is not image:
         # A color profile is of the mode that it was made for.
@@ -134,14 +140,19 @@ def is_white_zero(image: Any) -> bool:
     return image.mode in _SIXTEEN_BITS and tags.get(_PHOTOMETRIC) == 0
 
 
-def is_transparent(image: "PillowImage") -> bool:
+def is_transparent(image: "PillowImage", where: str) -> bool:
     """Return whether anything of an image is transparent; it is decoded if that has to decide.
 
     Args:
         image: Stays as it is.
+        where: The part, for errors.
+
+    Raises:
+        MediaTooLargeError: It would take more memory than is allowed.
     """
     if not image.has_transparency_data:
         return False
+    check_decodable(image, where)
     # The mode that the header of an ICNS file names may not be that of its pixels.
     image.load()
     return _alpha(image).getextrema() != (_OPAQUE, _OPAQUE)
@@ -173,10 +184,17 @@ def _alpha(image: "PillowImage") -> "PillowImage":
 def _on_white(image: "PillowImage") -> "PillowImage":
     from PIL import Image  # noqa: PLC0415 - slow to import
 
-    rgba = _to_rgba(image)
-    if rgba.getchannel("A").getextrema() != (_OPAQUE, _OPAQUE):
-        rgba = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return rgba.convert("L" if image.mode in _GRAY else "RGB")
+    made = Image.new("L" if image.mode in _GRAY else "RGB", image.size)
+    # In strips, since all of it would take four times the memory of the image.
+    rows = max(_STRIP_PIXELS // image.width, 1)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        strip = _to_rgba(image.crop((0, top, image.width, bottom)))
+        if strip.getchannel("A").getextrema() != (_OPAQUE, _OPAQUE):
+            strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)
+        made.paste(strip.convert(made.mode), (0, top))
+    made.info = {name: held for name, held in image.info.items() if name != "transparency"}
+    return made
 
 
 def _scale_gray(image: "PillowImage", where: str) -> "PillowImage":

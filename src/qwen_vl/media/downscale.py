@@ -403,7 +403,7 @@ def _shrink(
     image.draft(None, stored_size)
     small = _resample(with_plain_mode(image, where), stored_size)
     if not is_tiff:
-        small = upright(small)
+        small = upright(small, where)
     if as_jpeg and not is_jpeg:
         return "image/jpeg", encode_jpeg(to_jpeg_mode(small), JPEG_QUALITY)
     if not is_jpeg:

@@ -256,7 +256,7 @@ def _encode(data: bytes, source: DataUrl, sharpness: Sharpness) -> DataUrl:
 
     try:
         with Pillow.open(io.BytesIO(data)) as opened:
-            plain = to_jpeg_mode(with_plain_mode(upright(opened), ""))
+            plain = to_jpeg_mode(with_plain_mode(upright(opened, ""), ""))
             # At least so many pixels on the short side, and the same shape.
             scale = min(max(sharpness.scale, _MIN_SIDE / min(plain.size)), 1.0)
             width, height = plain.size

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Never
 from qwen_vl.errors import (
     MediaFormatError,
     MediaRatioError,
+    MediaTooLargeError,
     MediaTooSmallError,
 )
 from qwen_vl.media.color_modes import is_deep, scale_key
 from qwen_vl.media.data_url import MediaBytes
+from qwen_vl.media.decoding import check_decodable, check_icon
 from qwen_vl.media.pixels import UPRIGHT, read_noted_orientation, turn_size
 from qwen_vl.media.sniff import describe, sniff
 from qwen_vl.specs.models import PIXELS_OF_4K
@@ -113,6 +115,8 @@ ACCEPTED_TYPES = frozenset(
 )
 
 _LARGE_TYPES = frozenset({"image/jpeg", "image/png"})
+
+_ICONS = frozenset({"image/icns", "image/x-icon"})
 
 REENCODED_TYPES = frozenset({"image/avif", "image/gif", "image/x-portable-anymap"})
 """Formats that no page lists, but Pillow reads: a still image in one of them becomes a PNG."""
@@ -275,6 +279,7 @@ def _find_orientation(image: "ImageFile", data: bytes, where: str) -> int:
             # Pillow would decode all of the image otherwise: a note may be behind its pixels.
             image.info.setdefault("exif", None)
         else:
+            check_decodable(image, where)
             try:
                 image.load()
             except Exception as error:  # noqa: BLE001 - its readers raise whatever they trip over
@@ -416,8 +421,17 @@ def open_image(data: bytes, media_type: str, where: str) -> "ImageFile | None":
         importlib.import_module(f"PIL.{module}")
     if name not in Image.OPEN:
         return None
+    if media_type in _ICONS:
+        check_icon(data, where)
     try:
         opened = Image.open(io.BytesIO(data), formats=[name])
+    except Image.DecompressionBombError as error:
+        raise MediaTooLargeError(
+            f"The image is too large to be decoded: {error}.",
+            where=where,
+            value=len(data),
+            remedy="Scale it down, or give its https:// URL.",
+        ) from error
     except Exception as error:  # noqa: BLE001 - its readers raise whatever they trip over
         _refuse_broken(media_type, where, error)
     scale_key(opened)

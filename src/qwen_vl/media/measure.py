@@ -13,6 +13,7 @@ from qwen_vl.content import (
 )
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
 from qwen_vl.media.data_url import read_data_url
+from qwen_vl.media.decoding import decoding_limited
 from qwen_vl.media.downscale import MAX_FILE_BYTES
 from qwen_vl.media.head import read_head
 from qwen_vl.media.image import open_image, read_image_header
@@ -128,7 +129,7 @@ def measure_video(source: Source, policy: MediaPolicy, where: str) -> Clip | Non
     if isinstance(source, Url) and is_remote(source.url):
         check_remote(source.url, where)
         return None
-    with open_file(source, policy, where) as file:
+    with decoding_limited(policy.max_decode_memory), open_file(source, policy, where) as file:
         head = file.read(HEAD_BYTES)
         find_video_type(head, where, takes_animations=True)
         if is_animation(head):

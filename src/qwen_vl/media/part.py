@@ -16,10 +16,11 @@ from qwen_vl.content import (
     Url,
     is_remote,
 )
-from qwen_vl.errors import MediaTooLargeError, UnsupportedContentError
+from qwen_vl.errors import ContentError, MediaTooLargeError, UnsupportedContentError
 from qwen_vl.media.cache_keys import CachedImages, FileStamp, hash_bytes, hash_pixels, stamp_file
 from qwen_vl.media.color_modes import ODD_MODES, is_transparent
 from qwen_vl.media.data_url import MediaBytes, read_data_url, to_data_url
+from qwen_vl.media.decoding import decoding_limited
 from qwen_vl.media.downscale import MAX_FILE_BYTES, Resize, downscale, is_worth_shrinking
 from qwen_vl.media.encode import EncodedImage
 from qwen_vl.media.head import read_head
@@ -97,7 +98,8 @@ def prepare_image_part(
     Raises:
         MediaError: It cannot be sent, or does not have such pages.
     """
-    made = _prepare(part.source, policy, part.where, options, part)
+    with decoding_limited(policy.max_decode_memory):
+        made = _prepare(part.source, policy, part.where, options, part)
     if isinstance(made, list):
         return made
     if part.pages is not None:
@@ -125,7 +127,8 @@ def prepare_image(
     Raises:
         MediaError: It cannot be sent.
     """
-    made = _prepare(source, policy, where, options, None)
+    with decoding_limited(policy.max_decode_memory):
+        made = _prepare(source, policy, where, options, None)
     if isinstance(made, list):  # pragma: no cover - pages come only from a part.
         raise TypeError(made)
     return made
@@ -322,7 +325,9 @@ def _must_reencode(opened: OpenedImage, where: str) -> bool:
     if _is_odd(opened.header):
         return True
     try:
-        return opened.image is not None and is_transparent(opened.image)
+        return opened.image is not None and is_transparent(opened.image, where)
+    except ContentError:
+        raise
     except Exception as error:  # noqa: BLE001 - Pillow raises whatever it trips over
         refuse_undecodable(where, error)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from qwen_vl.content import is_pixels
 from qwen_vl.errors import MediaFormatError
 from qwen_vl.media.color_modes import merge_deep
+from qwen_vl.media.decoding import check_decodable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -177,12 +178,17 @@ def _check_array(array: Any, where: str) -> None:
     )
 
 
-def upright(image: "PillowImage") -> "PillowImage":
+def upright(image: "PillowImage", where: str) -> "PillowImage":
     """Return a copy, rotated as its EXIF orientation says: saving changes the object it saves.
 
     Args:
         image: Stays as it is.
+        where: The part, for errors.
+
+    Raises:
+        MediaTooLargeError: Decoding it would take more memory than is allowed.
     """
     from PIL import ImageOps  # noqa: PLC0415 - as Pillow itself
 
+    check_decodable(image, where)
     return ImageOps.exif_transpose(image)

@@ -32,6 +32,7 @@ from qwen_vl.errors import (
     MediaTooLargeError,
     RequestTooLargeError,
 )
+from qwen_vl.media.decoding import decoding_limited
 from qwen_vl.media.downscale import Resize, find_resize
 from qwen_vl.media.history import LEVELS, ImageBlur, find_newest_turn, forget_images
 from qwen_vl.media.limits import (
@@ -111,7 +112,8 @@ def prepare_media(request: Request, storage: TemporaryStorage | None = None) -> 
     plans = [plan_slots(turn, is_earlier=index < n_earlier) for index, turn in enumerate(turns)]
     slots = [slot for plan in plans for slot in plan.slots]
     if slots:
-        _Preparation(request, storage, notes).fill(slots)
+        with decoding_limited(request.policy.max_decode_memory):
+            _Preparation(request, storage, notes).fill(slots)
     turns = tuple(plan.rebuild() for plan in plans)
     if not is_same(turns, request.turns):
         request = replace(request, turns=turns)
@@ -153,7 +155,8 @@ def find_note(part: ToolPart, request: Request, *, is_earlier: bool = False) -> 
             measured = measure_pdf_pages(part, request.policy)
             part = measured if isinstance(measured, Image) else part
         preparation.check(part)
-        preparation.verify(part)
+        with decoding_limited(request.policy.max_decode_memory):
+            preparation.verify(part)
     except ContentError as error:
         replace_part = notes.replace_earlier if is_earlier else notes.replace
         return replace_part(part, error).text

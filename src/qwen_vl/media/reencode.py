@@ -55,7 +55,7 @@ def encode_pixels(
     try:
         image = to_pillow(pixels, where)
         check_size(image.width, image.height, where, limits)
-        plain = with_plain_mode(upright(image), where)
+        plain = with_plain_mode(upright(image, where), where)
         if is_white_zero(image):
             plain = invert(plain)
         return _encode(plain, max_bytes, where, resize, as_jpeg=as_jpeg)
@@ -132,7 +132,7 @@ def reencode_as_jpeg(opened: OpenedImage, where: str) -> EncodedImage:
     if opened.image is None:
         refuse_unreadable(media_type, where)
     try:
-        plain = to_jpeg_mode(with_plain_mode(upright(opened.image), where))
+        plain = to_jpeg_mode(with_plain_mode(upright(opened.image, where), where))
         return EncodedImage("image/jpeg", encode_jpeg(plain, JPEG_QUALITY), plain.size)
     except (OSError, ValueError, SyntaxError) as error:
         refuse_unreadable(media_type, where, error)

@@ -192,6 +192,7 @@ def build_media_policy(settings: QwenVLSettings) -> MediaPolicy:
         media_roots=None if roots is None else tuple(Path(root) for root in roots),
         max_inline_bytes=settings.max_inline_bytes,
         max_total_inline_bytes=settings.max_total_inline_bytes,
+        max_decode_memory=settings.max_decode_memory,
         downscale_images=settings.downscale_images,
         pdf_dpi=settings.pdf_dpi,
         pdf_max_pages=settings.pdf_max_pages,

@@ -1,1 +1,1 @@
-"""Token takes precedence over anything is sent."""
+"""Token counts, before anything is sent."""

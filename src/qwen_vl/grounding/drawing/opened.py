@@ -7,6 +7,7 @@ from PIL import Image
 from qwen_vl.content import Pixels, Source, Url, is_remote
 from qwen_vl.errors import ContentError, MediaFormatError
 from qwen_vl.media.color_modes import with_plain_mode
+from qwen_vl.media.decoding import decoding_limited
 from qwen_vl.media.downscale import MAX_FILE_BYTES
 from qwen_vl.media.image import find_image_type, open_image
 from qwen_vl.media.load import load, require_source
@@ -36,7 +37,8 @@ def open_upright(image: object, policy: MediaPolicy, where: str = "image") -> Im
             remedy="Download it, and pass its path or its bytes.",
         )
     try:
-        return _decode(source, policy, where)
+        with decoding_limited(policy.max_decode_memory):
+            return _decode(source, policy, where)
     except ContentError:
         raise
     except Exception as error:
@@ -66,4 +68,4 @@ def _decode(source: Source, policy: MediaPolicy, where: str) -> Image.Image:
 
 def _in_colors(image: Image.Image, where: str) -> Image.Image:
     # As it is sent; what was given stays as it is.
-    return with_plain_mode(upright(image), where).convert("RGB")
+    return with_plain_mode(upright(image, where), where).convert("RGB")

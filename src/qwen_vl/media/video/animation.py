@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qwen_vl.errors import ContentError, MediaFormatError, MediaTooLargeError
 from qwen_vl.media.color_modes import with_plain_mode
+from qwen_vl.media.decoding import check_decodable
 from qwen_vl.media.image import check_size, find_image_type, open_image, refuse_undecodable
 from qwen_vl.media.sniff import describe, sniff
 from qwen_vl.media.streams import ANIMATED_TYPES
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 _MAX_FRAMES = 10_000
+# Of all frames together: two hundred seconds of 1080p at 10 frames per second.
+_MAX_PIXELS = 2**32
 _MS_PER_SECOND = 1_000
 # Browsers show frames with a shorter or no duration for this long.
 _SHORTEST_MS, _DEFAULT_MS = 11, 100
@@ -50,6 +53,7 @@ class Animation:
 
     def __init__(self, image: Any, looks: str, where: str) -> None:
         self._image = image
+        self._where = where
         n_images = getattr(image, "n_frames", 1)
         # An APNG may have a separate image for readers without animations.
         self._first = 1 if image.info.get("default_image") else 0
@@ -66,6 +70,16 @@ class Animation:
                 where=where,
                 value=n_images,
                 limit=_MAX_FRAMES,
+                remedy="Convert it to a video: ffmpeg -i in.gif out.mp4",
+            )
+        n_pixels = n_images * image.width * image.height
+        if n_pixels > _MAX_PIXELS:
+            raise MediaTooLargeError(
+                f"The animation has {n_images:,} frames of {image.width} x {image.height} pixels, "
+                f"{n_pixels:,} together; at most {_MAX_PIXELS:,} are decoded.",
+                where=where,
+                value=n_pixels,
+                limit=_MAX_PIXELS,
                 remedy="Convert it to a video: ffmpeg -i in.gif out.mp4",
             )
         durations = [self._read_duration(number) for number in range(self._first, n_images)]
@@ -96,11 +110,12 @@ class Animation:
 
         number = min(bisect_right(self._begins, time), len(self._begins) - 1) - 1
         self._image.seek(self._first + number)
-        frame = with_plain_mode(self._image, "").convert("RGB")
+        frame = with_plain_mode(self._image, self._where).convert("RGB")
         return frame if frame.size == size else frame.resize(size, Resampling.BICUBIC)
 
     def _read_duration(self, number: int) -> float:
         self._image.seek(number)
+        check_decodable(self._image, self._where)
         # WEBP reports it while it is decoded.
         self._image.load()
         held = self._image.info.get("duration") or 0

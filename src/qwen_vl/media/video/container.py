@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
 from qwen_vl.media.sniff import sniff
 from qwen_vl.media.streams import find_video_type
+from qwen_vl.media.video.sample_tables import check_sample_tables
 
 HEAD_BYTES = 1_024
 """What `sniff` needs to determine the type of a file."""
@@ -81,13 +82,15 @@ def open_video(
 
     Raises:
         MediaFormatError: Not a video, audio only, or damaged.
-        MediaTooLargeError: Its frames are larger than 8K.
+        MediaTooLargeError: Its frames are larger than 8K, or its index takes too much memory.
     """
     import av  # noqa: PLC0415 - an extra, and slow to import
     import av.error  # noqa: PLC0415 - as av itself
 
     file.seek(0)
     container = find_container(file.read(HEAD_BYTES), where)
+    if container == "mov":
+        check_sample_tables(file, where)
     file.seek(0)
     try:
         with av.open(

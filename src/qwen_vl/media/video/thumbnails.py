@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from qwen_vl.content import Source
 from qwen_vl.errors import MissingExtraError
+from qwen_vl.media.decoding import decoding_limited
 from qwen_vl.media.video.container import has_av, open_video
 from qwen_vl.media.video.cut import to_pillow
 from qwen_vl.media.video.file import open_file
@@ -42,7 +43,7 @@ def take_thumbnails(
 
     thumbnails: dict[float, PillowImage] = {}
     scaler = VideoReformatter()
-    with open_file(source, policy, where) as file:
+    with decoding_limited(policy.max_decode_memory), open_file(source, policy, where) as file:
         clip = probe(file, where)
         scaled_width = min(width, clip.width)
         size = (scaled_width, max(1, round(clip.height * scaled_width / clip.width)))
