@@ -37,7 +37,7 @@ from qwen_vl.content import (
 )
 from qwen_vl.errors import ContentError, UnsupportedContentError
 from qwen_vl.media import sniff
-from qwen_vl.media.pdf import PDF_TYPE
+from qwen_vl.media.pdf.document import PDF_TYPE
 
 Block: TypeAlias = Mapping[str, Any]
 

@@ -29,7 +29,7 @@ from qwen_vl.content import (
 )
 from qwen_vl.errors import ContentError, UnsupportedContentError
 from qwen_vl.media import sniff, to_json_safe, to_text
-from qwen_vl.media.pdf import PDF_TYPE
+from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.media.tool_content import write_note
 from qwen_vl.request.types import MediaPolicy
 

@@ -196,6 +196,7 @@ def build_media_policy(settings: QwenVLSettings) -> MediaPolicy:
         downscale_images=settings.downscale_images,
         pdf_dpi=settings.pdf_dpi,
         pdf_max_pages=settings.pdf_max_pages,
+        pdf_timeout=settings.pdf_timeout,
         video_mode=settings.video_mode,
         max_frames=settings.max_frames,
         upload_cache=cache if isinstance(cache, bool) else Path(cache).expanduser(),

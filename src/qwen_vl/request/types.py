@@ -53,6 +53,9 @@ DEFAULT_PDF_DPI = 150.0
 """Letters of 8 points are 17 pixels high then, and an A4 page has 2.2 megapixels: the models look
 at 2.6 of an image where nothing else is asked for."""
 
+DEFAULT_PDF_TIMEOUT = 30.0
+"""Seconds to open a document, or to render a page of it, which takes some tenths of one."""
+
 DEFAULT_PDF_MAX_PAGES = 20
 """Some 42,000 tokens where the pages are A4."""
 
@@ -96,6 +99,7 @@ class MediaPolicy:
     downscale_images: bool | None = None
     pdf_dpi: float = DEFAULT_PDF_DPI
     pdf_max_pages: int = DEFAULT_PDF_MAX_PAGES
+    pdf_timeout: float = DEFAULT_PDF_TIMEOUT
     video_mode: VideoMode = "auto"
     max_frames: int | None = None
     upload_cache: Path | bool = True

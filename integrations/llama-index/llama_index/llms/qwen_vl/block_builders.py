@@ -25,7 +25,7 @@ from qwen_vl.errors import MediaNotFoundError, UnsupportedContentError
 from qwen_vl.media import sniff, to_json_safe
 from qwen_vl.media.downscale import MAX_FILE_BYTES
 from qwen_vl.media.load import load, read_open_file
-from qwen_vl.media.pdf import PDF_TYPE
+from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.request.types import MediaPolicy
 
 Media: TypeAlias = str | bytes | Path | BinaryIO
