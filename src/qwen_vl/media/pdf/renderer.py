@@ -21,7 +21,7 @@ _WORKER = Path(__file__).with_name("worker.py")
 # Kept for the next document; more are started where more documents are read at the same time.
 _MAX_IDLE = 2
 _MAX_RUNNING = 8
-# Of address space: PDFium, its fonts, and Python.
+# Of virtual memory: PDFium, its fonts, and Python.
 _OWN_MEMORY = 384 * 2**20
 
 
@@ -48,7 +48,7 @@ _pdfium = ProcessLocal(threading.Lock)
 
 
 class OpenedPdf:
-    """A document in a process of its own.
+    """A document that is open in a process.
 
     Args:
         worker: The process.
@@ -94,7 +94,7 @@ class OpenedPdf:
 
 
 def _running() -> list["subprocess.Popen[bytes]"]:
-    """Return the processes that have not ended."""
+    """Return the processes that are still running."""
     return [worker for worker in _processes.get().running if worker.poll() is None]
 
 
@@ -186,7 +186,7 @@ class _Worker:
         self._finalizer = weakref.finalize(self, _end, current_process(), self._process)
 
     def is_alive(self) -> bool:
-        """Return whether it has not ended by itself."""
+        """Return whether it is still running."""
         return self._process.poll() is None
 
     def ask(
@@ -208,7 +208,7 @@ class _Worker:
         """
         orders, answers = self._process.stdin, self._process.stdout
         if orders is None or answers is None:  # pragma: no cover - they are pipes.
-            raise PdfError("the process has no pipes")
+            raise PdfError("the process lacks pipes")
         # Reading a pipe cannot be given a timeout on all systems.
         timer = threading.Timer(timeout, self._kill)
         timer.daemon = True

@@ -76,7 +76,7 @@ def limit_memory(n_bytes: int) -> None:
     """Have allocations fail beyond a limit, where the system can do that.
 
     Args:
-        n_bytes: Of address space that this process may have.
+        n_bytes: Of virtual memory that this process may use.
     """
     if sys.platform == "win32":
         return
