@@ -69,8 +69,8 @@ class MediaPolicy:
             itself names by a `pathlib.Path`, where they are.
         max_inline_bytes: Most raw bytes of one inlined image or video.
         max_total_inline_bytes: Most raw bytes of all of them together.
-        max_decode_memory: Maximum bytes of memory that decoding one image, or reading the index of a
-            video, may take, estimated from its header.
+        max_decode_memory: Maximum bytes of memory that decoding one image, or reading the index of
+            a video, may take, estimated from its header.
         downscale_images: Whether images with more pixels than the model processes are downscaled
             before they are sent; `None`: only for the hosted service's models, whose limits are
             known.
