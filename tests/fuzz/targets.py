@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -159,7 +160,8 @@ def read_stream(drawn: tuple[bytes, int, str]) -> None:
 
 
 def read_model_answer(raw: bytes) -> None:
-    text = raw.decode(errors="surrogatepass" if b"\xed\xa0" in raw else "replace")
+    # JSON may hold half of a surrogate pair, which text in UTF-8 cannot.
+    text = raw.decode(errors="replace").replace("\u2028", "\ud83d")
     readers: tuple[Callable[[], Any], ...] = (
         lambda: find_json(text),
         lambda: find_json(text, repair=True),
@@ -373,8 +375,12 @@ def quietly(run: Callable[[Any], None]) -> Callable[[Any], None]:
     """Run without the warnings of what is wrong with the input."""
 
     def read(drawn: Any) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            run(drawn)
+        logging.disable(logging.CRITICAL)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                run(drawn)
+        finally:
+            logging.disable(logging.NOTSET)
 
     return read
