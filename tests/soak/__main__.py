@@ -90,6 +90,12 @@ class Soak:
                 if not is_right:
                     self.counts[f"  wrong: {answer[:60]!r}"] += 1
 
+    async def fill_pools(self) -> None:
+        """Have as many connections open as there are requests in flight."""
+        for _ in range(4):
+            asking = (self.ask(number) for number in range(_IN_FLIGHT))
+            await asyncio.gather(*asking, return_exceptions=True)
+
 
 async def soak(base_url: str, n_requests: int) -> Counter[str]:
     """Ask so many times, and print what the process holds after a quarter and at the end."""
@@ -100,7 +106,8 @@ async def soak(base_url: str, n_requests: int) -> Counter[str]:
         for number in range(done, upto):
             numbers.put_nowait(number)
         await asyncio.gather(*(soaked.run(numbers) for _ in range(_IN_FLIGHT)))
-        await asyncio.sleep(1)
+        # Which connections are open depends on the faults of the last requests.
+        await soaked.fill_pools()
         done = upto
         held.append(measure())
         sys.stdout.write(f"after {done:,}: {held[-1]}\n")
