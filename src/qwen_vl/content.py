@@ -148,10 +148,13 @@ class Frames:
     Args:
         frames: The frames.
         is_sampled: Whether they were taken of a video file here, at a rate that nobody asked for.
+        sampled_fps: That rate, where the one that is sent may be another: the hosted service
+            takes none below 0.1.
     """
 
     frames: tuple[Source, ...]
     is_sampled: bool = field(default=False, repr=False, compare=False)
+    sampled_fps: float | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
