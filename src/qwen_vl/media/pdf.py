@@ -33,7 +33,7 @@ from qwen_vl.media.data_url import MediaBytes, to_data_url
 from qwen_vl.media.downscale import MAX_FILE_BYTES, Resize, find_sent_size
 from qwen_vl.media.encode import encode_compact
 from qwen_vl.media.image import check_size
-from qwen_vl.media.load import check_inline_bytes, load
+from qwen_vl.media.load import check_inline_bytes, check_seekable, load
 from qwen_vl.media.pages import PageSize, choose_pages, label_page, measure_page, title_of
 from qwen_vl.media.sniff import describe, sniff
 from qwen_vl.media.tiff import TIFF_HEADS, TIFF_TYPE
@@ -136,6 +136,9 @@ def measure_pdf_pages(document: Document, policy: MediaPolicy) -> Image | list[P
         MediaError: As of `render_pages`.
         MissingExtraError: pypdfium2 is not installed.
     """
+    if isinstance(document.source, OpenFile):
+        # What is only measured is sent later.
+        check_seekable(document.source.file, document.where)
     data = _read(document, policy)
     if data[:4] in TIFF_HEADS:
         return to_image(document, data)
