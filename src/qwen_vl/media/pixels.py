@@ -50,9 +50,17 @@ def is_animated(image: Any) -> bool:
     Args:
         image: A `PIL.Image.Image`, or an array.
     """
-    if getattr(image, "format", None) not in _ANIMATED_FORMATS:
-        return False
-    return bool(getattr(image, "is_animated", False)) and image.tell() == 0
+    return has_animation(image) and image.tell() == 0
+
+
+def has_animation(image: Any) -> bool:
+    """Return whether an image is an animation, at any of its frames.
+
+    Args:
+        image: A `PIL.Image.Image`, or an array.
+    """
+    is_of_frames = getattr(image, "format", None) in _ANIMATED_FORMATS
+    return is_of_frames and bool(getattr(image, "is_animated", False))
 
 
 def read_orientation(image: Any) -> int:
