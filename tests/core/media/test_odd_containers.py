@@ -164,6 +164,13 @@ def pdf() -> bytes:
         b"\x1b%-12345X@PJL ENTER LANGUAGE=PDF\r\n",
         bytes(128),
         b" " * 900 + b"\n",
+        # julianhille/MuhammaraJS#211
+        b" ",
+        b"\t  ",
+        b'"',
+        b"garbage",
+        # py-pdf/pypdf#3925
+        b"PK\x03\x04abc3454",
     ],
 )
 def test_pdf_with_bytes_before_its_header(before: bytes) -> None:
@@ -176,12 +183,19 @@ def test_pdf_with_bytes_before_its_header(before: bytes) -> None:
     assert count_tokens(Document(source=Inline(data)), "qwen3-vl-plus") > 60
 
 
+@pytest.mark.parametrize("before", [b"GIF89a", b"ID3", b"Files: %PDF-1.7. "])
+def test_document_that_begins_like_something_else(before: bytes) -> None:
+    label, _ = prepared(Document(source=Inline(before + pdf()), where=WHERE))
+    assert label.text == "Page 1 of 1:"
+
+
 @pytest.mark.parametrize(
     "text",
     [
         b"Files that begin with %PDF-1.7 are documents.",
         b"G" * 2_000,
         b"import re\nPDF = '%PDF-1.7'\n",
+        b"The first line is %PDF-1.7\nand the second is a comment.",
     ],
 )
 def test_text_is_neither_document_nor_video(text: bytes) -> None:
