@@ -86,8 +86,9 @@ class Pixels:
     """A decoded image.
 
     Args:
-        image: A `PIL.Image.Image`, or a numpy array, height x width (x 1, 3 or 4): gray, RGB or
-            RGBA, of `uint8`, `bool`, `uint16`, or floats from 0 to 1. OpenCV has BGR:
+        image: A `PIL.Image.Image`, or a numpy array, height x width (x 1 to 4): gray, gray and
+            alpha, RGB or RGBA, of `uint8`, `bool`, floats from 0 to 1, or other integers, from 0
+            to 65,535. OpenCV has BGR:
             `array[:, :, ::-1]`.
     """
 
