@@ -17,7 +17,7 @@ from qwen_vl.connection import (
     normalize_deadline,
     normalize_timeout,
 )
-from qwen_vl.content import Turn
+from qwen_vl.content import Turn, to_plain_number
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.request.cache_control import resolve_cache_control
 from qwen_vl.request.ocr import OcrTask, add_prompt, check_task, disable_downscaling, to_ocr_options
@@ -87,6 +87,7 @@ def build_request(
         {'temperature': 0.5, 'seed': 8}
     """
     call = resolve_names(call, QwenVLSettings.model_fields)
+    call = {name: to_plain_number(value) for name, value in call.items()}
     options = _take_options(settings, call)
     parameters = _merge_parameters(settings, call, options.extra_body)
     if settings.server == DEFAULT_SERVER:

@@ -33,10 +33,10 @@ from qwen_vl.media.data_url import MediaBytes, to_data_url
 from qwen_vl.media.downscale import MAX_FILE_BYTES, Resize, find_sent_size
 from qwen_vl.media.encode import encode_compact
 from qwen_vl.media.image import check_size
-from qwen_vl.media.load import check_inline_bytes, load
+from qwen_vl.media.load import check_inline_bytes, check_seekable, load
 from qwen_vl.media.pages import PageSize, choose_pages, label_page, measure_page, title_of
 from qwen_vl.media.pdf.renderer import OpenedPdf, PdfError, PdfLimitError, opened_pdf
-from qwen_vl.media.sniff import describe, sniff
+from qwen_vl.media.sniff import describe, holds_pdf, sniff
 from qwen_vl.media.tiff import TIFF_HEADS, TIFF_TYPE
 from qwen_vl.request.types import MediaPolicy
 
@@ -129,6 +129,9 @@ def measure_pdf_pages(document: Document, policy: MediaPolicy) -> Image | list[P
         MediaError: As of `render_pages`.
         MissingExtraError: pypdfium2 is not installed.
     """
+    if isinstance(document.source, OpenFile):
+        # What is only measured is sent later.
+        check_seekable(document.source.file, document.where)
     data = _read(document, policy)
     if data[:4] in TIFF_HEADS:
         return to_image(document, data)
@@ -176,7 +179,8 @@ def _read(document: Document, policy: MediaPolicy) -> bytes:
     if isinstance(source, Url | Inline | LocalFile | OpenFile):
         longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
         data = load(source, replace(policy, max_inline_bytes=longest), document.where).data
-    if sniff(data) in {PDF_TYPE, TIFF_TYPE}:
+    # What is called a document may begin like something else, before the header of a PDF.
+    if sniff(data) in {PDF_TYPE, TIFF_TYPE} or holds_pdf(data):
         return data
     looks = "a decoded image" if isinstance(source, Pixels) else describe(data)
     raise MediaFormatError(

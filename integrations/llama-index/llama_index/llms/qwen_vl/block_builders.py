@@ -30,7 +30,7 @@ from qwen_vl.request.types import MediaPolicy
 
 Media: TypeAlias = str | bytes | Path | BinaryIO
 ImageInput: TypeAlias = Any
-"""Those, a `PIL.Image.Image`, or a numpy array, height x width (x 1, 3 or 4): gray, RGB or RGBA."""
+"""Those, a `PIL.Image.Image`, or a numpy array, height x width (x 1 to 4): gray, RGB or RGBA."""
 
 _Kind = Literal["image", "video"]
 _FALLBACK_TYPES = {"image": "image/png", "video": "video/mp4"}
