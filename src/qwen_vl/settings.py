@@ -142,7 +142,8 @@ class QwenVLSettings(BaseModel):
     max_tokens: int | None = Field(
         default=None,
         ge=1,
-        description="Maximum number of tokens of the answer, without its reasoning.",
+        description="Maximum number of tokens of the answer, without its reasoning; with Qwen4 "
+        "of reasoning and answer together.",
     )
     max_completion_tokens: int | None = Field(
         default=None,
@@ -185,13 +186,22 @@ class QwenVLSettings(BaseModel):
         ge=1,
         description="Maximum number of tokens of reasoning; excludes `reasoning_effort`.",
     )
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
-        Field(default=None, description="How much the Qwen3.8 models reason.")
+    reasoning_effort: (
+        Literal["none", "off", "minimal", "low", "medium", "high", "xhigh", "max"] | None
+    ) = Field(
+        default=None,
+        description="How much the Qwen3.8 and Qwen4 models reason; `off`, which means `none`, is "
+        "Qwen4's.",
     )
     preserve_thinking: bool | None = Field(
         default=None,
         description="Whether the model reads the reasoning of earlier turns; the default is the "
         "model's.",
+    )
+    thinking_display: str | None = Field(
+        default=None,
+        description="`summarized` for a summary of the reasoning in place of the whole, which "
+        "comes encrypted and is sent back with its answer; Qwen4 only.",
     )
     vl_high_resolution_images: bool | None = Field(
         default=None,

@@ -21,7 +21,12 @@ from qwen_vl.content import Turn
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.request.cache_control import resolve_cache_control
 from qwen_vl.request.ocr import OcrTask, add_prompt, check_task, disable_downscaling, to_ocr_options
-from qwen_vl.request.rules import ensure_json_instruction, resolve_parameters, thinks
+from qwen_vl.request.rules import (
+    ensure_json_instruction,
+    resolve_parameters,
+    resolve_thinking_display,
+    thinks,
+)
 from qwen_vl.request.types import MediaOptions, MediaPolicy, Request, apply_media_options
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.endpoints import split_credentials
@@ -91,7 +96,8 @@ def build_request(
     parameters = _merge_parameters(settings, call, options.extra_body)
     if settings.server == DEFAULT_SERVER:
         parameters = resolve_parameters(options.known_model, parameters)
-        turns = resolve_cache_control(turns)
+        parameters = resolve_thinking_display(options.known_model, parameters, turns)
+        turns = resolve_cache_control(turns, options.known_model)
     check_tools(parameters.get("tools"), settings.server)
     turns, parameters = _apply_ocr_task(settings, options, turns, parameters)
     if stream is None:
