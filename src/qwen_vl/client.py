@@ -46,7 +46,7 @@ from qwen_vl.transport.flow import Flow, arun, run
 from qwen_vl.transport.lifetime import Pool
 from qwen_vl.transport.limits import Deadline, abounded
 from qwen_vl.transport.logs import CallLog
-from qwen_vl.wire.events import EventDecoder
+from qwen_vl.wire.events import EventDecoder, to_delta
 from qwen_vl.wire.markup import warn_of_misplaced
 from qwen_vl.wire.openai.decode import find_model_root
 from qwen_vl.wire.protocols import find_wire
@@ -181,7 +181,7 @@ class QwenVLClient(_BaseClient):
         """Get the answer in pieces, as they come.
 
         Args:
-            request: What to ask, with `stream` set.
+            request: What to ask, with `stream` set; without it the whole answer is one piece.
 
         Raises:
             ContentError: A part cannot be sent; nothing was.
@@ -191,6 +191,9 @@ class QwenVLClient(_BaseClient):
         return ProcessBoundIterator(lambda: self._stream(request))
 
     def _stream(self, request: Request) -> Generator[Delta, None, None]:
+        if not request.stream:
+            yield to_delta(self.ask(request))
+            return
         deadline = Deadline.start(request.deadline)
         storage = self._open_storage(request, deadline)
         asked = _Asked(request, storage)
@@ -310,6 +313,9 @@ class AsyncQwenVLClient(_BaseClient):
         return ProcessBoundAsyncIterator(lambda: self._stream(request))
 
     async def _stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+        if not request.stream:
+            yield to_delta(await self.ask(request))
+            return
         deadline = Deadline.start(request.deadline)
         storage = await self._open_storage(request, deadline)
         asked = _Asked(request, storage)
@@ -418,6 +424,7 @@ def _to_outgoing(request: Request, url: Endpoint, deadline: Deadline | None) -> 
         wire.encode(request),
         wire.headers(request),
         timeout=request.timeout,
+        queue_seconds=request.queue_seconds,
         deadline=deadline,
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -25,6 +26,7 @@ from qwen_vl.connection import (
     api_key_from_environment,
     check_http_client,
     check_openai_client,
+    normalize_queue_seconds,
     normalize_timeout,
 )
 from qwen_vl.content import VideoMode
@@ -104,6 +106,11 @@ class QwenVLSettings(BaseModel):
     )
     workspace: str | None = Field(
         default=None, description="Workspace id; selects the workspace's own host in the region."
+    )
+    service_tier: Literal["batch"] | None = Field(
+        default=None,
+        description="`batch` for Batch Chat of the hosted service: half the price, and an answer "
+        "within an hour, never streamed. Region `cn-beijing` only.",
     )
     protocol: Protocol = Field(
         default=DEFAULT_PROTOCOL,
@@ -341,6 +348,11 @@ class QwenVLSettings(BaseModel):
         gt=0,
         description="Maximum number of seconds of a whole call, with its retries and the reading "
         "of its answer; events that only keep a stream alive do not extend it. By default none.",
+    )
+    queue_seconds: Annotated[int | None, BeforeValidator(normalize_queue_seconds)] = Field(
+        default=None,
+        description="Seconds, 3 to 120, that the hosted service lets a request wait instead of "
+        "refusing it because requests grow too quickly; 0 for none. `timeout` is extended by it.",
     )
     max_response_bytes: int = Field(
         default=DEFAULT_MAX_RESPONSE_BYTES,

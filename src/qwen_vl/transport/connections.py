@@ -26,8 +26,9 @@ _CONNECTIONS_EACH = 8
 _POOL_LIMITS = httpx2.Limits(
     max_connections=_CONNECTIONS_EACH, max_keepalive_connections=_CONNECTIONS_EACH
 )
-# Behind a proxy all connections are in one pool, httpx2's own.
-PROXY_LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+# Behind a proxy all connections are in one pool, httpx2's own. Batch Chat lets 10,000 calls wait
+# at once (Batch-Chat page, 2026-10).
+PROXY_LIMITS = httpx2.Limits(max_connections=10_000, max_keepalive_connections=100)
 # The first one that is set counts.
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
