@@ -28,6 +28,7 @@ from qwen_vl.process_local import (
 )
 from qwen_vl.reply import Delta, Reply, ReplyBuilder
 from qwen_vl.request.types import Request
+from qwen_vl.specs.batch_chat import resolve_upload_url
 from qwen_vl.specs.endpoints import hide_password, to_native_url
 from qwen_vl.specs.models import find_family
 from qwen_vl.specs.processors import Family
@@ -468,7 +469,9 @@ class _Asked:
 
 
 def _uploads_url(url: Endpoint) -> str | None:
-    native = to_native_url(url.base_url)
+    # unsure: no page says whether the host of Batch Chat takes uploads; the region's own does.
+    base_url = resolve_upload_url(url.base_url)
+    native = to_native_url(base_url)
     return native and f"{native}/uploads"
 
 

@@ -99,6 +99,14 @@ def build_request(
     if settings.server == DEFAULT_SERVER:
         parameters = resolve_parameters(options.known_model, parameters)
         parameters = resolve_thinking_display(options.known_model, parameters, turns)
+        if "thinking_display" in parameters and options.policy.history_images is not None:
+            warnings.warn(
+                "thinking_display asks for the images of earlier turns again (Thinking-summary "
+                "page, 2026-11), and history_images leaves out older ones. Use "
+                'history_images="all".',
+                UserWarning,
+                stacklevel=2,
+            )
         turns = resolve_cache_control(turns, options.known_model)
     check_tools(parameters.get("tools"), settings.server)
     is_batch = settings.service_tier == "batch"

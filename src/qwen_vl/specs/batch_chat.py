@@ -89,6 +89,19 @@ def resolve_batch_url(
     return url
 
 
+def resolve_upload_url(base_url: str) -> str:
+    """Return the endpoint that takes uploads for another: that of the region for Batch Chat.
+
+    Args:
+        base_url: Any.
+
+    Example:
+        >>> resolve_upload_url("https://batch.dashscope.aliyuncs.com/compatible-mode/v1")
+        'https://dashscope.aliyuncs.com/compatible-mode/v1'
+    """
+    return SHARED_HOSTS[DEFAULT_REGION] + COMPATIBLE_PATH if base_url == BATCH_URL else base_url
+
+
 def check_batch(model: str, *, protocol: Protocol, server: Server) -> None:
     """Check that Batch Chat answers a call.
 
