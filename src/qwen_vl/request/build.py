@@ -127,7 +127,7 @@ def build_request(
         stream=stream,
         headers=options.headers,
         policy=options.policy,
-        timeout=options.timeout,
+        timeout=_find_timeout(settings, options),
         queue_seconds=options.queue_seconds or 0,
         deadline=options.deadline,
         protocol=settings.protocol,
@@ -193,7 +193,7 @@ def _build_connection(settings: QwenVLSettings) -> Connection:
         base_url=base_url,
         api_key=api_key,
         credentials=url_credentials,
-        timeout=BATCH_TIMEOUT if is_batch and settings.timeout is None else settings.timeout,
+        timeout=settings.timeout,
         max_retries=settings.max_retries,
         max_response_bytes=settings.max_response_bytes,
         retry_partial_answers=settings.retry_partial_answers,
@@ -298,6 +298,13 @@ def _take_options(settings: QwenVLSettings, call: dict[str, Any]) -> _Options:
         media=MediaOptions(**media),
         policy=disable_downscaling(policy, ocr_task),
     )
+
+
+def _find_timeout(settings: QwenVLSettings, options: _Options) -> Timeout | None:
+    # A client that the program gave, of httpx2 or of the SDK, has a limit for ordinary calls.
+    if settings.service_tier is None or settings.timeout is not None:
+        return options.timeout
+    return options.timeout or BATCH_TIMEOUT
 
 
 def _to_queue_header(seconds: int | None) -> dict[str, str]:
