@@ -6,7 +6,10 @@ a part's key becomes its `type`, and what stands in `parameters` stands at the t
 
 from typing import Any
 
-_BESIDE = ("fps", "min_pixels", "max_pixels", "total_pixels", "cache_control")
+_BESIDE = (
+    *("fps", "min_pixels", "max_pixels", "total_pixels"),
+    *("cache_control", "prompt_cache_breakpoint"),
+)
 
 
 def to_compatible(body: dict[str, Any], *, is_streamed: bool) -> dict[str, Any]:

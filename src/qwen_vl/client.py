@@ -28,6 +28,7 @@ from qwen_vl.process_local import (
 )
 from qwen_vl.reply import Delta, Reply, ReplyBuilder
 from qwen_vl.request.types import Request
+from qwen_vl.specs.batch_chat import resolve_upload_url
 from qwen_vl.specs.endpoints import hide_password, to_native_url
 from qwen_vl.specs.models import find_family
 from qwen_vl.specs.processors import Family
@@ -46,7 +47,7 @@ from qwen_vl.transport.flow import Flow, arun, run
 from qwen_vl.transport.lifetime import Pool
 from qwen_vl.transport.limits import Deadline, abounded
 from qwen_vl.transport.logs import CallLog
-from qwen_vl.wire.events import EventDecoder
+from qwen_vl.wire.events import EventDecoder, to_delta
 from qwen_vl.wire.markup import warn_of_misplaced
 from qwen_vl.wire.openai.decode import find_model_root
 from qwen_vl.wire.protocols import find_wire
@@ -181,7 +182,7 @@ class QwenVLClient(_BaseClient):
         """Get the answer in pieces, as they come.
 
         Args:
-            request: What to ask, with `stream` set.
+            request: What to ask, with `stream` set; without it the whole answer is one piece.
 
         Raises:
             ContentError: A part cannot be sent; nothing was.
@@ -191,6 +192,9 @@ class QwenVLClient(_BaseClient):
         return ProcessBoundIterator(lambda: self._stream(request))
 
     def _stream(self, request: Request) -> Generator[Delta, None, None]:
+        if not request.stream:
+            yield to_delta(self.ask(request))
+            return
         deadline = Deadline.start(request.deadline)
         storage = self._open_storage(request, deadline)
         asked = _Asked(request, storage)
@@ -310,6 +314,9 @@ class AsyncQwenVLClient(_BaseClient):
         return ProcessBoundAsyncIterator(lambda: self._stream(request))
 
     async def _stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+        if not request.stream:
+            yield to_delta(await self.ask(request))
+            return
         deadline = Deadline.start(request.deadline)
         storage = await self._open_storage(request, deadline)
         asked = _Asked(request, storage)
@@ -418,6 +425,7 @@ def _to_outgoing(request: Request, url: Endpoint, deadline: Deadline | None) -> 
         wire.encode(request),
         wire.headers(request),
         timeout=request.timeout,
+        queue_seconds=request.queue_seconds,
         deadline=deadline,
     )
 
@@ -461,7 +469,9 @@ class _Asked:
 
 
 def _uploads_url(url: Endpoint) -> str | None:
-    native = to_native_url(url.base_url)
+    # unsure: no page says whether the host of Batch Chat takes uploads; the region's own does.
+    base_url = resolve_upload_url(url.base_url)
+    native = to_native_url(base_url)
     return native and f"{native}/uploads"
 
 

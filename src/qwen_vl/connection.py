@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from qwen_vl.errors import ConfigurationError
+from qwen_vl.specs.batch_chat import resolve_batch_url
 from qwen_vl.specs.endpoints import hide_password, resolve_base_url, takes_environment_key
 from qwen_vl.specs.servers import DEFAULT_PROTOCOL, DEFAULT_SERVER, Protocol, Server
 
@@ -207,6 +208,36 @@ def normalize_deadline(deadline: Any) -> float | None:
     return _limited(deadline)
 
 
+MIN_QUEUE_SECONDS, MAX_QUEUE_SECONDS = 3, 120
+"""Range of `queue_seconds`, beside 0 for no queue (Queueing page, 2026-10)."""
+
+
+def normalize_queue_seconds(seconds: Any) -> int | None:
+    """Return how long the service may let a request wait.
+
+    Args:
+        seconds: A whole number, 0 or from 3 to 120; `None` where nothing is said.
+
+    Raises:
+        ConfigurationError: It is something else.
+
+    Example:
+        >>> normalize_queue_seconds(30)
+        30
+    """
+    if seconds is None:
+        return None
+    # unsure: whether the service reads parts of a second; the page has whole ones.
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    is_whole = is_number and seconds == seconds // 1
+    if not (is_whole and (seconds == 0 or MIN_QUEUE_SECONDS <= seconds <= MAX_QUEUE_SECONDS)):
+        raise ConfigurationError(
+            f"queue_seconds is {seconds!r}; it must be 0, or a whole number from "
+            f"{MIN_QUEUE_SECONDS} to {MAX_QUEUE_SECONDS}."
+        )
+    return int(seconds)
+
+
 def _is_duration(seconds: Any) -> bool:
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     return seconds is None or (is_number and seconds > 0)
@@ -279,6 +310,7 @@ def find_base_url(
     workspace: str | None,
     protocol: Protocol,
     server: Server,
+    is_batch: bool = False,
 ) -> str:
     """Find the URL of an endpoint, from what is set and what the environment says.
 
@@ -288,6 +320,7 @@ def find_base_url(
         workspace: A workspace id.
         protocol: How the hosted service is spoken to.
         server: Which server is asked.
+        is_batch: Whether Batch Chat is asked.
 
     Raises:
         ConfigurationError: The region is unknown, a self-hosted server lacks a URL, or it
@@ -304,9 +337,8 @@ def find_base_url(
         'http://localhost:8000/v1'
     """
     if server == DEFAULT_SERVER:
-        return resolve_base_url(
-            base_url=base_url, region=region, workspace=workspace, environ=os.environ
-        )
+        resolve = resolve_batch_url if is_batch else resolve_base_url
+        return resolve(base_url=base_url, region=region, workspace=workspace, environ=os.environ)
     if protocol != DEFAULT_PROTOCOL:
         raise ConfigurationError(
             f"server {server!r} and protocol {protocol!r} exclude each other: servers of your "

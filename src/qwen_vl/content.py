@@ -186,7 +186,8 @@ class Image:
         pages: Of a TIFF with several pages: numbers from 1 on, as `[1, 2, 7]` or `"1-2,7"`; `None`
             for all.
         title: Stands in the label of each page; the name of a local file if `None`.
-        cache_control: Marks the end of a cached prefix, `{"type": "ephemeral"}`.
+        cache_control: Marks the end of a cached prefix: `{"type": "ephemeral"}`, or the other
+            form that Qwen4 has, `{"prompt_cache_breakpoint": {"mode": "explicit"}}`.
         where: The part's place in the caller's messages, for errors: `messages[0].content[1]`.
     """
 
@@ -286,9 +287,16 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reasoning:
-    """What the model thought before an earlier answer."""
+    """What the model thought before an earlier answer.
+
+    Args:
+        text: The reasoning, or its summary; may be empty where `encrypted_content` is not.
+        encrypted_content: The whole reasoning, encrypted, as it came with
+            `thinking_display="summarized"`. Only the service can read it.
+    """
 
     text: str
+    encrypted_content: str = field(default="", repr=False)
     where: str = field(default="", compare=False)
 
 

@@ -25,7 +25,7 @@
         ├── InvalidRequestError       400, 413, 422 and their like
         │   ├── ContextOverflowError      the input is longer than the model takes
         │   └── ContentModerationError    refused by the content inspection
-        ├── RateLimitError            429, `insufficient_quota` too
+        ├── RateLimitError            429, `insufficient_quota` too; `quota` says of what
         ├── ServerError               5xx
         ├── APIConnectionError        nothing answered
         │   └── APITimeoutError
@@ -37,7 +37,7 @@ None is a `ValueError` or `TypeError`: LlamaIndex turns those into an empty answ
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 _SHOWN_CHARS = 200
 
@@ -314,6 +314,10 @@ class RateLimitError(ServiceError):
     """
 
     is_retryable = True
+
+    quota: Literal["requests", "tokens", "burst"] | None = None
+    """What there was too much of: requests or tokens per minute, or a growth of requests that
+    `queue_seconds` has the service wait for; `None` where the service does not say."""
 
 
 class ServerError(ServiceError):

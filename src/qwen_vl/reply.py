@@ -75,6 +75,7 @@ class Delta:
     Args:
         text: The next piece of the answer.
         reasoning: The next piece of what the model thinks.
+        encrypted_content: The next piece of the encrypted reasoning.
         tool_calls: The next pieces of tool calls.
         logprobs: Of the text, as the service gives them.
         metadata: What it reports of the whole answer; `None` for most.
@@ -82,6 +83,7 @@ class Delta:
 
     text: str = ""
     reasoning: str = ""
+    encrypted_content: str = field(default="", repr=False)
     tool_calls: tuple[ToolCallDelta, ...] = ()
     logprobs: Mapping[str, Any] | None = None
     metadata: ResponseMetadata | None = None
@@ -103,7 +105,10 @@ class Reply:
 
     Args:
         text: The answer.
-        reasoning: What the model thought first, empty where it did not.
+        reasoning: What the model thought first, empty where it did not; a summary of it with
+            `thinking_display="summarized"`.
+        encrypted_content: The whole reasoning, encrypted, where it is summarized. It goes back
+            with this answer in later requests, as it is.
         tool_calls: The calls that it asks for.
         finish_reason: `"stop"`, `"length"`, `"tool_calls"`, or what else the service says.
         usage: What it cost.
@@ -122,6 +127,7 @@ class Reply:
 
     text: str = ""
     reasoning: str = ""
+    encrypted_content: str = field(default="", repr=False)
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str | None = None
     usage: Usage | None = None
@@ -161,6 +167,19 @@ def is_cut(finish_reason: str | None) -> bool:
     return finish_reason is not None and finish_reason.lower() in _CUT_REASONS
 
 
+def is_length(finish_reason: str | None) -> bool:
+    """Return whether an answer stopped at a limit of tokens.
+
+    Args:
+        finish_reason: As the server has it.
+
+    Example:
+        >>> is_length("length"), is_length("content_filter")
+        (True, False)
+    """
+    return finish_reason is not None and finish_reason.lower() in _LENGTH_REASONS
+
+
 def is_whole(finish_reason: str | None) -> bool:
     """Return whether an answer says that it came to its end by itself.
 
@@ -192,11 +211,7 @@ def describe_cut(finish_reason: str | None, *, is_truncated: bool = False) -> st
         )
     if not is_cut(finish_reason):
         return None
-    limit = (
-        "Raise max_tokens, or ask for less."
-        if (finish_reason or "").lower() in _LENGTH_REASONS
-        else ""
-    )
+    limit = "Raise max_tokens, or ask for less." if is_length(finish_reason) else ""
     return f'The answer was cut off (finish_reason="{finish_reason}"). {limit}'.rstrip()
 
 
@@ -231,6 +246,7 @@ class ReplyBuilder:
     def __init__(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._encrypted: list[str] = []
         self._calls: dict[int, list[ToolCallDelta]] = {}
         self._logprobs: list[Any] = []
         self._spec: dict[str, Any] = {}
@@ -241,6 +257,8 @@ class ReplyBuilder:
             self._text.append(delta.text)
         if delta.reasoning:
             self._reasoning.append(delta.reasoning)
+        if delta.encrypted_content:
+            self._encrypted.append(delta.encrypted_content)
         for call in delta.tool_calls:
             self._calls.setdefault(call.index, []).append(call)
         if delta.logprobs:
@@ -264,6 +282,12 @@ class ReplyBuilder:
         return self._reasoning[0]
 
     @property
+    def encrypted_content(self) -> str:
+        """The encrypted reasoning so far."""
+        self._encrypted = ["".join(self._encrypted)]
+        return self._encrypted[0]
+
+    @property
     def has_calls(self) -> bool:
         """Whether a piece of a tool call has come."""
         return bool(self._calls)
@@ -275,6 +299,7 @@ class ReplyBuilder:
             **{"has_ended": False, **self._spec},
             text=self.text,
             reasoning=self.reasoning,
+            encrypted_content=self.encrypted_content,
             tool_calls=tuple(_to_call(self._calls[index][0]) for index in sorted(self._calls)),
             logprobs={"content": list(self._logprobs)} if self._logprobs else None,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -25,6 +26,7 @@ from qwen_vl.connection import (
     api_key_from_environment,
     check_http_client,
     check_openai_client,
+    normalize_queue_seconds,
     normalize_timeout,
 )
 from qwen_vl.content import VideoMode
@@ -106,6 +108,11 @@ class QwenVLSettings(BaseModel):
     workspace: str | None = Field(
         default=None, description="Workspace id; selects the workspace's own host in the region."
     )
+    service_tier: Literal["batch"] | None = Field(
+        default=None,
+        description="`batch` for Batch Chat of the hosted service: half the price, and an answer "
+        "within an hour, never streamed. Region `cn-beijing` only.",
+    )
     protocol: Protocol = Field(
         default=DEFAULT_PROTOCOL,
         description="Protocol of the hosted service: `openai`, the OpenAI-compatible one, or "
@@ -143,7 +150,8 @@ class QwenVLSettings(BaseModel):
     max_tokens: int | None = Field(
         default=None,
         ge=1,
-        description="Maximum number of tokens of the answer, without its reasoning.",
+        description="Maximum number of tokens of the answer, without its reasoning; with Qwen4 "
+        "of reasoning and answer together.",
     )
     max_completion_tokens: int | None = Field(
         default=None,
@@ -186,13 +194,22 @@ class QwenVLSettings(BaseModel):
         ge=1,
         description="Maximum number of tokens of reasoning; excludes `reasoning_effort`.",
     )
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
-        Field(default=None, description="How much the Qwen3.8 models reason.")
+    reasoning_effort: (
+        Literal["none", "off", "minimal", "low", "medium", "high", "xhigh", "max"] | None
+    ) = Field(
+        default=None,
+        description="How much the Qwen3.8 and Qwen4 models reason; `off`, which means `none`, is "
+        "Qwen4's.",
     )
     preserve_thinking: bool | None = Field(
         default=None,
         description="Whether the model reads the reasoning of earlier turns; the default is the "
         "model's.",
+    )
+    thinking_display: str | None = Field(
+        default=None,
+        description="`summarized` for a summary of the reasoning in place of the whole, which "
+        "comes encrypted and is sent back with its answer; Qwen4 only.",
     )
     vl_high_resolution_images: bool | None = Field(
         default=None,
@@ -337,6 +354,11 @@ class QwenVLSettings(BaseModel):
         gt=0,
         description="Maximum number of seconds of a whole call, with its retries and the reading "
         "of its answer; events that only keep a stream alive do not extend it. By default none.",
+    )
+    queue_seconds: Annotated[int | None, BeforeValidator(normalize_queue_seconds)] = Field(
+        default=None,
+        description="Seconds, 3 to 120, that the hosted service lets a request wait instead of "
+        "refusing it because requests grow too quickly; 0 for none. `timeout` is extended by it.",
     )
     max_response_bytes: int = Field(
         default=DEFAULT_MAX_RESPONSE_BYTES,

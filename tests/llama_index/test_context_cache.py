@@ -101,9 +101,8 @@ def test_kind_that_the_service_has_not(llm: QwenVL) -> None:
         llm.chat([said(ImageBlock(path=CHELSEA), point)])
 
 
-def test_time_that_the_service_has_not(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
+def test_lifetime_that_the_model_has_not(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     point = CachePoint(cache_control=CacheControl(type="ephemeral", ttl="1h"))
-    with pytest.warns(UserWarning, match="ttl of '1h'"):
+    with pytest.raises(UnsupportedContentError, match="ttl of '1h'; qwen3-vl-plus keeps"):
         llm.chat([said(LONG, point)])
-    (part,) = qwen_vl_sandbox.last_request.json["messages"][0]["content"]
-    assert part["cache_control"] == {"type": "ephemeral"}
+    assert not qwen_vl_sandbox.requests

@@ -367,7 +367,7 @@ def test_models_are_listed_in_pages(post: Callable[..., Any]) -> None:
     second = post(method="GET", path="/api/v1/models?page_size=4&page_no=2").json["output"]
     assert (len(first["models"]), first["page_no"], second["page_no"]) == (4, 1, 2)
     assert first["total"] == second["total"] > 8
-    assert first["models"][0]["model"] == "qwen3.8-max"
+    assert first["models"][0]["model"] == "qwen4-max"
     one = post(method="GET", path="/api/v1/models?model=qwen3-vl-plus").json["output"]
     assert [entry["model"] for entry in one["models"]] == ["qwen3-vl-plus"]
     refused = post(method="GET", path="/api/v1/models?page_no=0")

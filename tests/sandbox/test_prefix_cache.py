@@ -7,7 +7,7 @@ import pytest
 
 from qwen_vl_sandbox import Sandbox
 from qwen_vl_sandbox.media.hosted import CacheUse, receive
-from qwen_vl_sandbox.prefix_cache import KEPT_SECONDS, PrefixCache
+from qwen_vl_sandbox.prefix_cache import PrefixCache
 from qwen_vl_sandbox.protocols.native import NativeProtocol
 from qwen_vl_sandbox.storage import Storage
 
@@ -115,18 +115,22 @@ def test_cleared_sandbox_has_no_cache(qwen_vl_sandbox: Sandbox, post: Post) -> N
     assert cached(post, body) == (1104, 0)
 
 
-def test_prefix_is_kept_for_five_minutes_from_its_last_use() -> None:
-    """A hit begins them again."""
+@pytest.mark.parametrize(
+    ("ttl", "seconds"), [({}, 300.0), ({"ttl": "5m"}, 300.0), ({"ttl": "1h"}, 3_600.0)]
+)
+def test_prefix_is_kept_from_its_last_use(ttl: dict[str, str], seconds: float) -> None:
+    """A hit begins the lifetime again, which is 5 minutes or, with Qwen4, an hour."""
     now = 0.0
     cache = PrefixCache(lambda: now)
-    body = native({"text": LONG, **MARK})
+    body = native({"text": LONG, "cache_control": {"type": "ephemeral", **ttl}}, model="qwen4-max")
     conversation = NativeProtocol().read(body, {}, strict=True).conversation
     report = receive(conversation, Storage())
-    created, found = CacheUse(created=1104, found=0), CacheUse(created=0, found=1104)
+    created = CacheUse(created=1104, found=0, seconds=seconds)
+    found = CacheUse(created=0, found=1104, seconds=seconds)
     assert cache.use(conversation, report) == created
-    now = KEPT_SECONDS - 1
+    now = seconds - 1
     assert cache.use(conversation, report) == found
-    now = 2 * KEPT_SECONDS - 2
+    now = 2 * seconds - 2
     assert cache.use(conversation, report) == found
-    now = 3 * KEPT_SECONDS - 2
+    now = 3 * seconds - 2
     assert cache.use(conversation, report) == created

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages import content as types
 from langchain_core.messages.block_translators import register_translator
 
-from langchain_qwen_vl.messages import PROVIDER
+from langchain_qwen_vl.messages import ENCRYPTED, PROVIDER
 
 
 def register() -> None:
@@ -39,8 +39,14 @@ def _spoken(message: AIMessage) -> list[types.ContentBlock]:
         raise NotImplementedError
     blocks: list[types.ContentBlock] = []
     reasoning = message.additional_kwargs.get("reasoning_content")
-    if reasoning:
-        blocks.append({"type": "reasoning", "reasoning": reasoning})
+    encrypted = message.additional_kwargs.get(ENCRYPTED)
+    if reasoning or encrypted:
+        block = types.ReasoningContentBlock(type="reasoning")
+        if reasoning:
+            block["reasoning"] = reasoning
+        if encrypted:
+            block["extras"] = {ENCRYPTED: encrypted}
+        blocks.append(block)
     if message.content:
         blocks.append({"type": "text", "text": message.content})
     return blocks

@@ -39,6 +39,7 @@ from qwen_vl.content import (
 from qwen_vl.errors import ContentError, UnsupportedContentError
 from qwen_vl.media import sniff, sniff_open_file
 from qwen_vl.media.pdf.document import PDF_TYPE
+from qwen_vl.request.cache_control import CACHE_BREAKPOINT, find_marker
 
 Block: TypeAlias = Mapping[str, Any]
 
@@ -98,7 +99,7 @@ _INNER_KEYS = ("image_url", "video_url", "image", "video")
 # Keys that say where media comes from, or that LangChain itself adds; the rest is not sent.
 _SOURCE_KEYS = frozenset(
     {
-        *("type", "id", "index", "extras", "metadata", "cache_control"),
+        *("type", "id", "index", "extras", "metadata", "cache_control", CACHE_BREAKPOINT),
         *(
             "mime_type",
             "mimeType",
@@ -228,7 +229,7 @@ def _read_text(block: Block, where: str) -> Text:
     text = block.get("text")
     if not isinstance(text, str):
         raise UnsupportedContentError("The text block holds no text.", where=where)
-    return Text(text=text, cache_control=_find(block, "cache_control"), where=where)
+    return Text(text=text, cache_control=_find_mark(block, where), where=where)
 
 
 def _read_plain_text(block: Block, where: str) -> Text:
@@ -252,7 +253,10 @@ def _read_reasoning(block: Block, where: str) -> Reasoning:
         held = block.get("summary") or block.get("content") or ()
         pieces = [piece.get("text") or "" for piece in held if isinstance(piece, Mapping)]
         text = "\n\n".join(pieces)
-    return Reasoning(text=str(text), where=where)
+    # Beside the block's own keys stands what OpenAI's Responses encrypt.
+    extras = block.get("extras")
+    encrypted = extras.get("encrypted_content") if isinstance(extras, Mapping) else None
+    return Reasoning(text=str(text), encrypted_content=str(encrypted or ""), where=where)
 
 
 def _read_image(block: Block, where: str) -> Image:
@@ -261,7 +265,8 @@ def _read_image(block: Block, where: str) -> Image:
     return Image(
         source=source,
         title=_title_of(block),
-        **_find_all(block, *IMAGE_OPTIONS, "detail", "cache_control"),
+        **_find_all(block, *IMAGE_OPTIONS, "detail"),
+        cache_control=_find_mark(block, where),
         where=where,
     )
 
@@ -278,7 +283,8 @@ def _read_video(block: Block, where: str) -> Video:
     _warn_unsent(block, VIDEO_OPTIONS, where)
     return Video(
         source=source,
-        **_find_all(block, *VIDEO_OPTIONS, "cache_control"),
+        **_find_all(block, *VIDEO_OPTIONS),
+        cache_control=_find_mark(block, where),
         where=where,
     )
 
@@ -481,7 +487,8 @@ def _guess_type(value: object) -> str:
 def _read_document(block: Block, value: object, where: str) -> Document:
     return Document(
         source=_require(value, block, where, "document"),
-        **_find_all(block, *IMAGE_OPTIONS, "dpi", "cache_control"),
+        **_find_all(block, *IMAGE_OPTIONS, "dpi"),
+        cache_control=_find_mark(block, where),
         title=_title_of(block),
         where=where,
     )
@@ -573,6 +580,10 @@ def _require(value: object, block: Block, where: str, what: str) -> Source:
         where=where,
         remedy="Pass a URL, bytes, Base64, a pathlib.Path, a file object or a decoded image.",
     )
+
+
+def _find_mark(block: Block, where: str) -> Mapping[str, Any] | None:
+    return find_marker(_find_all(block, "cache_control", CACHE_BREAKPOINT), where)
 
 
 def _find(block: Block, name: str) -> Any:

@@ -89,7 +89,7 @@ _FRAMEWORK_OPTIONS = ("stream", "ls_structured_output_format", "structured_outpu
 _IDENTIFYING_FIELDS = (
     *("model", "base_url", "region", "workspace"),
     *("min_pixels", "max_pixels", "total_pixels", "fps", "video_mode", "max_frames", "extra_body"),
-    *("ocr_task", "result_schema", "base_model", "model_family"),
+    *("ocr_task", "result_schema", "base_model", "model_family", "service_tier"),
 )
 
 

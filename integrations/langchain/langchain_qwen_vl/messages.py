@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from langchain_core.messages import (
@@ -42,6 +43,9 @@ from qwen_vl.wire.protocols import read_usage
 
 PROVIDER = "qwen_vl"
 """Name of the provider in LangChain's metadata (`model_provider`, `ls_provider`)."""
+
+ENCRYPTED = "encrypted_content"
+"""Key of encrypted reasoning, in `additional_kwargs` and in the `extras` of a reasoning block."""
 
 # In an assistant's content these repeat what `tool_calls` holds, if it holds any.
 _CALL_BLOCKS = frozenset({"tool_call", "invalid_tool_call", "tool_use", "function_call"})
@@ -120,9 +124,14 @@ def _assistant_parts(message: AIMessage, where: str) -> Iterator[Part]:
             where=f"{where}.additional_kwargs",
             remedy="Put it into tool_calls, with an id.",
         )
+    # Other providers encrypt reasoning too, which their own endpoints can read.
+    is_own = message.response_metadata.get("model_provider") in {None, PROVIDER}
     thought = message.additional_kwargs.get("reasoning_content")
-    if thought:
-        yield Reasoning(text=str(thought), where=where)
+    encrypted = message.additional_kwargs.get(ENCRYPTED) if is_own else None
+    if thought or encrypted:
+        yield Reasoning(
+            text=str(thought or ""), encrypted_content=str(encrypted or ""), where=where
+        )
     blocks = [message.content] if isinstance(message.content, str) else message.content
     has_calls = bool(message.tool_calls or message.invalid_tool_calls)
     for index, block in enumerate(blocks):
@@ -133,8 +142,16 @@ def _assistant_parts(message: AIMessage, where: str) -> Iterator[Part]:
         if kind in _CALL_BLOCKS or kind in _CALL_PIECES:
             continue
         part = to_part(block, place)
-        if not (thought and isinstance(part, Reasoning)):
-            yield part
+        if isinstance(part, Reasoning):
+            # The blocks repeat what stands beside the content.
+            part = replace(
+                part,
+                text="" if thought else part.text,
+                encrypted_content="" if encrypted or not is_own else part.encrypted_content,
+            )
+            if not (part.text or part.encrypted_content):
+                continue
+        yield part
     for call in message.tool_calls:
         yield content.ToolCall(
             id=call["id"] or "",
@@ -231,7 +248,8 @@ def to_message(reply: Reply) -> AIMessage:
 
     Returns:
         A message whose `content` is text, with the reasoning in
-        `additional_kwargs["reasoning_content"]` and as a block in `content_blocks`.
+        `additional_kwargs["reasoning_content"]` and as a block in `content_blocks`. Encrypted
+        reasoning is in `additional_kwargs["encrypted_content"]` and in that block's `extras`.
 
     Example:
         >>> to_message(Reply(text="A cat.", reasoning="Whiskers.")).content_blocks
@@ -240,12 +258,17 @@ def to_message(reply: Reply) -> AIMessage:
     calls, invalid_calls = _tool_calls(reply)
     return AIMessage(
         content=reply.text,
-        additional_kwargs={"reasoning_content": reply.reasoning} if reply.reasoning else {},
+        additional_kwargs=_to_kwargs(reply),
         tool_calls=calls,
         invalid_tool_calls=invalid_calls,
         usage_metadata=to_usage_metadata(reply.usage),
         response_metadata=to_metadata(reply, reply.logprobs),
     )
+
+
+def _to_kwargs(answer: Reply | Delta) -> dict[str, Any]:
+    values = {"reasoning_content": answer.reasoning, ENCRYPTED: answer.encrypted_content}
+    return {name: value for name, value in values.items() if value}
 
 
 def to_usage_metadata(usage: Usage | None) -> UsageMetadata | None:
@@ -473,7 +496,7 @@ def to_chunk(delta: Delta) -> AIMessageChunk:
     metadata = delta.metadata
     return _MESSAGE.copy_with(
         content=delta.text,
-        additional_kwargs={"reasoning_content": delta.reasoning} if delta.reasoning else {},
+        additional_kwargs=_to_kwargs(delta),
         usage_metadata=to_usage_metadata(metadata.usage) if metadata else None,
         response_metadata=(
             to_metadata(metadata, delta.logprobs)

@@ -9,8 +9,6 @@ from langchain_core.language_models import ModelProfile
 from qwen_vl.media import reads_pdf
 from qwen_vl.request.rules import choose_structured_method
 from qwen_vl.specs.models import (
-    DEFAULT_REASONING_EFFORT,
-    REASONING_EFFORTS,
     ModelSpec,
 )
 from qwen_vl.specs.servers import (
@@ -83,5 +81,6 @@ def _add_known(profile: ModelProfile, spec: ModelSpec) -> None:
     if spec.max_output_tokens is not None:
         profile["max_output_tokens"] = spec.max_output_tokens
     if spec.accepts_reasoning_effort:
-        profile["reasoning_effort_levels"] = list(REASONING_EFFORTS)
-        profile["reasoning_effort_default"] = DEFAULT_REASONING_EFFORT
+        profile["reasoning_effort_levels"] = list(spec.reasoning_efforts)
+        if spec.default_reasoning_effort is not None:
+            profile["reasoning_effort_default"] = spec.default_reasoning_effort

@@ -1,7 +1,7 @@
 """Answers and failures that a test prescribes, in place of the honest answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict
 
 from qwen_vl_sandbox.errors.api_error import MESSAGES, ApiError
@@ -10,6 +10,10 @@ from qwen_vl_sandbox.reading.conversation import ToolCall
 BAD_REQUEST = 400
 BAD_GATEWAY = 502
 SERVER_ERROR = 500
+TOO_MANY = 429
+
+# Rate-limit and Errors pages, 2026.
+BURST = "Request rate increased too quickly."
 
 Endpoint = Literal["chat", "uploads", "storage"]
 """Which kind of request a fault applies to: a question, a policy's, or a file's."""
@@ -62,6 +66,7 @@ class FaultSettings(TypedDict, total=False):
     error_in_200: bool
     html_body: bool
     sse_error_body: bool
+    burst_seconds: float
     latency: float
     chunk_delay: float
     cut_after_chunks: int | None
@@ -86,6 +91,8 @@ class Fault:
         error_in_200: Sends the error as the body of an HTTP 200.
         html_body: Sends a gateway's HTML page; status 502 if not given.
         sse_error_body: Shapes the error as a server-sent event; status 400 if not given.
+        burst_seconds: Refuses with the 429 of requests that grow too quickly, unless the request
+            waits that long by its `X-DashScope-Wait-Timeout`: then it is answered after it.
         latency: Seconds before anything is sent.
         chunk_delay: Seconds before each chunk of a stream.
         cut_after_chunks: Closes the connection after this many chunks of a stream,
@@ -117,6 +124,7 @@ class Fault:
     error_in_200: bool = False
     html_body: bool = False
     sse_error_body: bool = False
+    burst_seconds: float = 0.0
     latency: float = 0.0
     chunk_delay: float = 0.0
     cut_after_chunks: int | None = None
@@ -124,6 +132,18 @@ class Fault:
     error_event_after: int | None = None
     times: int = 1
     endpoint: Endpoint = "chat"
+
+    def queued(self, wait: int) -> "Fault":
+        """Return what becomes of the fault where a request waits.
+
+        Args:
+            wait: Seconds that the request may wait.
+        """
+        if not self.burst_seconds:
+            return self
+        if wait >= self.burst_seconds:
+            return replace(self, burst_seconds=0.0, latency=self.latency + self.burst_seconds)
+        return replace(self, status=TOO_MANY, message=self.message or BURST)
 
     @property
     def is_an_error_answer(self) -> bool:
@@ -144,6 +164,13 @@ class Fault:
         """The error, with the documented message where none is given."""
         status = self.error_status
         message = self.message or MESSAGES.get(status, "The request has failed.")
+        if self.burst_seconds and self.code is None:
+            return ApiError(
+                message,
+                status=status,
+                code="limit_burst_rate",
+                native_code="Throttling.BurstRate",
+            )
         return ApiError(message, status=status, code=self.code)
 
 

@@ -18,7 +18,6 @@ from qwen_vl_sandbox.reading.conversation import Conversation, Part, Text
 SMALLEST_PREFIX = 1024
 """Fewest tokens of a prefix. unsure: whether those of images count; they do here."""
 
-KEPT_SECONDS = 300.0
 LOOK_BACK = 20
 """Blocks before a marker among which the end of a cached prefix is looked for."""
 
@@ -28,7 +27,8 @@ class _Block:
     digest: str
     tokens: int
     """Tokens from the start of the prompt to the end of this block."""
-    is_marked: bool
+    seconds: float | None
+    """How long a marker here keeps the prefix; `None` for no marker."""
 
 
 class PrefixCache:
@@ -47,17 +47,19 @@ class PrefixCache:
         if not any(message.cache_marks for message in conversation.messages):
             return None
         blocks = list(_blocks(conversation, report))
-        marked = [at for at, block in enumerate(blocks) if block.is_marked]
+        marked = {at: block.seconds for at, block in enumerate(blocks) if block.seconds}
         near = {at for mark in marked for at in range(max(mark - LOOK_BACK, 0), mark + 1)}
         now = self._clock()
         owner = (conversation.model, conversation.account)
         known = [at for at in sorted(near) if self._ends.get((*owner, blocks[at].digest), 0) > now]
         found = blocks[known[-1]].tokens if known else 0
         keep = {*known[-1:], *(at for at in marked if blocks[at].tokens >= SMALLEST_PREFIX)}
+        # A hit is renewed with the lifetime that the request asks for (Qwen4-Cache page, 2026-11).
+        longest_seconds = max(marked.values())
         for at in keep:
-            self._ends[*owner, blocks[at].digest] = now + KEPT_SECONDS
+            self._ends[*owner, blocks[at].digest] = now + marked.get(at, longest_seconds)
         longest = max((blocks[at].tokens for at in keep), default=0)
-        return CacheUse(created=longest - found, found=found)
+        return CacheUse(created=longest - found, found=found, seconds=longest_seconds)
 
     def clear(self) -> None:
         """Forget all prefixes."""
@@ -76,7 +78,7 @@ def _blocks(conversation: Conversation, report: MediaReport) -> Iterator[_Block]
         for at, part in enumerate(message.parts):
             digest.update(_identity(part))
             tokens += text_tokens(part.text) if isinstance(part, Text) else next(sights).tokens
-            yield _Block(digest.hexdigest(), tokens, at in message.cache_marks)
+            yield _Block(digest.hexdigest(), tokens, message.cache_marks.get(at))
 
 
 def _identity(part: Part) -> bytes:

@@ -9,6 +9,7 @@ import orjson
 
 from qwen_vl_sandbox.faults import Endpoint, Fault, RawAnswer, ScriptedAnswer
 from qwen_vl_sandbox.prefix_cache import PrefixCache
+from qwen_vl_sandbox.sealed_reasoning import SealedReasoning
 from qwen_vl_sandbox.storage import Storage
 
 SHOWN_KEY_CHARACTERS = 4
@@ -58,10 +59,12 @@ class Recorder:
         strict: bool,
         keep_alive: bool,
         needs_key: bool = True,
+        batch: bool = False,
         max_recorded_bytes: int = MAX_RECORDED_BYTES,
     ) -> None:
         self.strict = strict
         self.keep_alive = keep_alive
+        self.batch = batch
         self.requests: deque[RecordedRequest] = deque()
         self.n_requests = 0
         self._recorded_bytes = 0
@@ -69,6 +72,7 @@ class Recorder:
         self.script: deque[ScriptedAnswer | RawAnswer] = deque()
         self.storage = Storage()
         self.cache = PrefixCache()
+        self.sealed = SealedReasoning()
         self.log: TextIO | None = None
         self._faults: defaultdict[Endpoint, deque[Fault]] = defaultdict(deque)
         self._needs_key = needs_key
@@ -113,6 +117,7 @@ class Recorder:
         self._faults.clear()
         self.storage.clear()
         self.cache.clear()
+        self.sealed.clear()
 
 
 def redacted(headers: Mapping[str, str]) -> dict[str, str]:

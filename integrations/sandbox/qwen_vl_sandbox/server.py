@@ -32,7 +32,7 @@ _ANY_KEY = "sk-sandbox"
 
 
 class SandboxLimits(TypedDict, total=False):
-    """Who may ask a sandbox, and how much of what was asked it keeps.
+    """Who may ask a sandbox, what it answers, and how much of what was asked it keeps.
 
     Args:
         allowed_hosts: Host names that requests may be sent to, beside `localhost`, the name that
@@ -40,10 +40,13 @@ class SandboxLimits(TypedDict, total=False):
             are answered with 403.
         max_recorded_bytes: Maximum number of bytes of the bodies that `requests` holds, 64 MiB by
             default; the oldest requests are dropped, never the newest.
+        batch: Whether to imitate the service's host of Batch Chat, which answers calls of the
+            OpenAI-compatible protocol whole, by the models that it has.
     """
 
     allowed_hosts: Collection[str]
     max_recorded_bytes: int
+    batch: bool
 
 
 class Sandbox:
@@ -99,6 +102,9 @@ class Sandbox:
             known = ", ".join(get_args(ServerName))
             raise ValueError(f"The server {server!r} is not one of {known}.")
         self._server = SERVERS.get(server)
+        batch = limits.get("batch", False)
+        if batch and self._server is not None:
+            raise ValueError(f"Batch Chat is the service's; the server {server!r} lacks it.")
         if self._server is not None:
             self._server = replace(
                 self._server,
@@ -112,6 +118,7 @@ class Sandbox:
             # The other servers send no comment lines.
             keep_alive=keep_alive and self._server is None,
             needs_key=self._server is None,
+            batch=batch,
             max_recorded_bytes=limits.get("max_recorded_bytes", MAX_RECORDED_BYTES),
         )
         self._allowed_hosts = (host, *limits.get("allowed_hosts", ()))

@@ -15,15 +15,22 @@ from qwen_vl.connection import (
     find_api_key,
     find_base_url,
     normalize_deadline,
+    normalize_queue_seconds,
     normalize_timeout,
 )
 from qwen_vl.content import Turn, to_plain_number
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.request.cache_control import resolve_cache_control
 from qwen_vl.request.ocr import OcrTask, add_prompt, check_task, disable_downscaling, to_ocr_options
-from qwen_vl.request.rules import ensure_json_instruction, resolve_parameters, thinks
+from qwen_vl.request.rules import (
+    ensure_json_instruction,
+    resolve_parameters,
+    resolve_thinking_display,
+    thinks,
+)
 from qwen_vl.request.types import MediaOptions, MediaPolicy, Request, apply_media_options
 from qwen_vl.settings import QwenVLSettings
+from qwen_vl.specs.batch_chat import BATCH_TIMEOUT, check_batch
 from qwen_vl.specs.endpoints import split_credentials
 from qwen_vl.specs.option_names import resolve_names
 from qwen_vl.specs.parameters import (
@@ -68,7 +75,7 @@ def build_request(
         settings: The instance's settings.
         turns: The conversation.
         stream: Whether the answer comes in pieces; `None` for what the service demands: models
-            that think are streamed (Native-API page, 2026-09).
+            that think are streamed (Native-API page, 2026-09). Batch Chat never streams.
         response_schema: A JSON schema for the answer of JSON mode, put into the prompt.
         **call: Options of this call, by the names of the fields, and `tools`, `tool_choice`,
             `response_format`, `extra_headers` and the like. An unknown option goes into the body
@@ -92,8 +99,22 @@ def build_request(
     parameters = _merge_parameters(settings, call, options.extra_body)
     if settings.server == DEFAULT_SERVER:
         parameters = resolve_parameters(options.known_model, parameters)
-        turns = resolve_cache_control(turns)
+        parameters = resolve_thinking_display(options.known_model, parameters, turns)
+        if "thinking_display" in parameters and options.policy.history_images is not None:
+            warnings.warn(
+                "thinking_display asks for the images of earlier turns again (Thinking-summary "
+                "page, 2026-11), and history_images leaves out older ones. Use "
+                'history_images="all".',
+                UserWarning,
+                stacklevel=2,
+            )
+        turns = resolve_cache_control(turns, options.known_model)
     check_tools(parameters.get("tools"), settings.server)
+    is_batch = settings.service_tier == "batch"
+    if is_batch:
+        check_batch(options.model, protocol=settings.protocol, server=settings.server)
+        # Streams of the frameworks have one piece there: the whole answer.
+        stream = False
     turns, parameters = _apply_ocr_task(settings, options, turns, parameters)
     if stream is None:
         stream = settings.server == DEFAULT_SERVER and thinks(options.known_model, parameters)
@@ -107,7 +128,8 @@ def build_request(
         stream=stream,
         headers=options.headers,
         policy=options.policy,
-        timeout=options.timeout,
+        timeout=_find_timeout(settings, options),
+        queue_seconds=options.queue_seconds or 0,
         deadline=options.deadline,
         protocol=settings.protocol,
         server=settings.server,
@@ -146,8 +168,9 @@ def find_account(settings: QwenVLSettings) -> str:
 
 
 def _build_connection(settings: QwenVLSettings) -> Connection:
+    is_batch = settings.service_tier == "batch"
     base_url, client = settings.base_url, settings.openai_client or settings.async_openai_client
-    if base_url is None and client is not None and settings.server != DEFAULT_SERVER:
+    if base_url is None and client is not None and (is_batch or settings.server != DEFAULT_SERVER):
         base_url = str(client.base_url)
     base_url = find_base_url(
         base_url,
@@ -155,6 +178,7 @@ def _build_connection(settings: QwenVLSettings) -> Connection:
         workspace=settings.workspace,
         protocol=settings.protocol,
         server=settings.server,
+        is_batch=is_batch,
     )
     # The environment may hold one with a password too, as may a copy of the settings.
     base_url, credentials = split_credentials(base_url)
@@ -227,6 +251,7 @@ class _Options:
     base_model: str | None
     headers: Mapping[str, str]
     timeout: Timeout | None
+    queue_seconds: int | None
     deadline: float | None
     stream_usage: bool
     ocr_task: OcrTask | None
@@ -255,10 +280,17 @@ def _take_options(settings: QwenVLSettings, call: dict[str, Any]) -> _Options:
     base_model = call.pop("base_model", None if model else settings.base_model)
     ocr_task, result_schema = (call.pop(name, getattr(settings, name)) for name in OCR)
     policy = replace(build_media_policy(settings), **sampling)
+    queue_seconds = normalize_queue_seconds(call.pop("queue_seconds", settings.queue_seconds))
+    if queue_seconds is not None and settings.server != DEFAULT_SERVER:
+        raise ConfigurationError(
+            f"queue_seconds is read by the hosted service, not by server={settings.server!r}. "
+            "Leave it out."
+        )
     return _Options(
         model=model or settings.model,
         base_model=base_model,
-        headers=call.pop("extra_headers", None) or {},
+        headers={**_to_queue_header(queue_seconds), **(call.pop("extra_headers", None) or {})},
+        queue_seconds=queue_seconds,
         timeout=normalize_timeout(call.pop("timeout", None)),
         deadline=normalize_deadline(call.pop("deadline", settings.deadline)),
         stream_usage=call.pop("stream_usage", settings.stream_usage),
@@ -268,6 +300,17 @@ def _take_options(settings: QwenVLSettings, call: dict[str, Any]) -> _Options:
         media=MediaOptions(**media),
         policy=disable_downscaling(policy, ocr_task),
     )
+
+
+def _find_timeout(settings: QwenVLSettings, options: _Options) -> Timeout | None:
+    # A client that the program gave, of httpx2 or of the SDK, has a limit for ordinary calls.
+    if settings.service_tier is None or settings.timeout is not None:
+        return options.timeout
+    return options.timeout or BATCH_TIMEOUT
+
+
+def _to_queue_header(seconds: int | None) -> dict[str, str]:
+    return {} if seconds is None else {"X-DashScope-Wait-Timeout": str(seconds)}
 
 
 def _merge_parameters(

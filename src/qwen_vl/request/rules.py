@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import orjson
 
-from qwen_vl.content import Part, Text, Turn
+from qwen_vl.content import Part, Reasoning, Text, Turn
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.specs.models import ModelSpec, get_model_spec, may_think
 from qwen_vl.specs.servers import (
@@ -27,6 +27,7 @@ from qwen_vl.specs.servers import (
 StructuredMethod = Literal["function_calling", "json_schema", "json_mode"]
 
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_OFF = frozenset({"none", "off"})
 # Structured page, 2026-10.
 _MAX_NAME_CHARS = 64
 _THINKING_PARAMETERS = ("thinking_budget", "reasoning_effort")
@@ -169,8 +170,59 @@ def thinks(model: str, parameters: Mapping[str, Any]) -> bool:
         model: Model id.
         parameters: The body's parameters.
     """
-    is_off = parameters.get("reasoning_effort") == "none"
+    is_off = parameters.get("reasoning_effort") in _OFF
     return not is_off and may_think(model, parameters.get("enable_thinking"))
+
+
+def resolve_thinking_display(
+    model: str, parameters: Mapping[str, Any], turns: Sequence[Turn]
+) -> dict[str, Any]:
+    """Have earlier reasoning read where it comes as a summary and encrypted.
+
+    Every turn has to ask for summaries, and to send `preserve_thinking` with the encrypted
+    reasoning of earlier ones (Thinking-summary page, 2026-11).
+
+    Args:
+        model: Model id.
+        parameters: The body's parameters; they stay as they are.
+        turns: The conversation.
+
+    Returns:
+        The parameters to send.
+
+    Example:
+        >>> turns = [Turn(role="assistant", parts=(Text(text="A cat."),))]
+        >>> resolve_thinking_display("qwen4-max", {"thinking_display": "summarized"}, turns)
+        {'thinking_display': 'summarized', 'preserve_thinking': True}
+    """
+    spec = get_model_spec(model)
+    if "thinking_display" not in parameters:
+        where = _find_encrypted(turns)
+        if where is not None and spec.encrypts_reasoning:
+            warnings.warn(
+                f"{where}: it holds encrypted reasoning, which {model} reads with "
+                'thinking_display="summarized" only. It is sent; pass thinking_display too.',
+                UserWarning,
+                stacklevel=2,
+            )
+        return dict(parameters)
+    if not spec.encrypts_reasoning:
+        warnings.warn(
+            f"thinking_display is a parameter of Qwen4, and {model} may ignore or refuse it. It "
+            "is sent as it is.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return dict(parameters)
+    if "preserve_thinking" in parameters or all(turn.role != "assistant" for turn in turns):
+        return dict(parameters)
+    return {**parameters, "preserve_thinking": True}
+
+
+def _find_encrypted(turns: Sequence[Turn]) -> str | None:
+    parts = (part for turn in turns for part in turn.parts)
+    found = (part.where for part in parts if isinstance(part, Reasoning) and part.encrypted_content)
+    return next(found, None)
 
 
 def ensure_json_instruction(
@@ -201,23 +253,24 @@ def ensure_json_instruction(
 
 def _check_thinking(model: str, spec: ModelSpec, parameters: Mapping[str, Any]) -> None:
     effort = parameters.get("reasoning_effort")
-    if effort is not None and effort not in _EFFORTS:
+    efforts = (*_EFFORTS, "off") if spec.accepts_effort_off else _EFFORTS
+    if effort is not None and effort not in efforts:
         raise ConfigurationError(
-            f"reasoning_effort is {effort!r}; it must be one of {', '.join(_EFFORTS)}."
+            f"reasoning_effort of {model} is {effort!r}; it must be one of {', '.join(efforts)}."
         )
     if effort is not None and "thinking_budget" in parameters:
         raise ConfigurationError(
             "thinking_budget and reasoning_effort exclude each other. Pass one of them."
         )
-    is_off = parameters.get("enable_thinking") is False or effort == "none"
+    is_off = parameters.get("enable_thinking") is False or effort in _OFF
     if spec.thinking == "always" and is_off:
         raise ConfigurationError(
             f"{model} always thinks; its thinking cannot be turned off. Leave enable_thinking out, "
             "or choose another model."
         )
-    if parameters.get("enable_thinking") and effort == "none":
+    if parameters.get("enable_thinking") and effort in _OFF:
         raise ConfigurationError(
-            "enable_thinking is on and reasoning_effort is 'none'. Pass one of them."
+            f"enable_thinking is on and reasoning_effort is {effort!r}. Pass one of them."
         )
 
 

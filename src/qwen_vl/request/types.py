@@ -143,6 +143,8 @@ class Request:
         policy: What may be read and inlined.
         timeout: Seconds to connect, read, write and wait for a connection, of one attempt of this
             call, or one number for all of them; `None` for the client's own.
+        queue_seconds: Seconds that the service may let the request wait, by which `timeout` is
+            extended.
         deadline: Seconds that the whole call may take, with its retries and the reading of its
             answer; `None` for as long as it takes.
         protocol: How the hosted service is spoken to.
@@ -161,6 +163,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     policy: MediaPolicy = field(default_factory=MediaPolicy)
     timeout: float | tuple[float | None, ...] | None = None
+    queue_seconds: int = 0
     deadline: float | None = None
     protocol: Protocol = DEFAULT_PROTOCOL
     server: Server = DEFAULT_SERVER

@@ -71,10 +71,10 @@ def resolve_base_url(
         'https://dashscope-intl.aliyuncs.com/compatible-mode/v1'
     """
     if base_url is None and region is None and workspace is None:
-        base_url = _first_set(BASE_URL_VARIABLES, environ)
+        base_url = find_url(environ)
     if base_url is not None:
         return _compatible_url(base_url)
-    region = region or _first_set(_REGION_VARIABLES, environ) or DEFAULT_REGION
+    region = region or find_region(environ) or DEFAULT_REGION
     workspace = workspace or _first_set(_WORKSPACE_VARIABLES, environ)
     if region not in WORKSPACE_REGIONS:
         known = ", ".join(WORKSPACE_REGIONS)
@@ -89,6 +89,24 @@ def resolve_base_url(
             "DASHSCOPE_WORKSPACE."
         )
     return SHARED_HOSTS[region] + COMPATIBLE_PATH
+
+
+def find_url(environ: Mapping[str, str]) -> str | None:
+    """Return the URL that the environment names.
+
+    Args:
+        environ: The environment.
+    """
+    return _first_set(BASE_URL_VARIABLES, environ)
+
+
+def find_region(environ: Mapping[str, str]) -> str | None:
+    """Return the region that the environment names.
+
+    Args:
+        environ: The environment.
+    """
+    return _first_set(_REGION_VARIABLES, environ)
 
 
 def to_native_url(base_url: str) -> str | None:

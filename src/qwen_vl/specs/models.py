@@ -1,8 +1,8 @@
 """What each model accepts: pixel and frame limits, thinking, tools, schemas.
 
 One table of facts, matched by pattern. The list is open: an id that matches no row gets what
-the newest models do. The figures are those of the service's pages as of 2026-11-22 (OpenAI-Chat,
-Native-API, Vision, Structured output); `# unsure` marks what the pages leave open.
+the newest models do. The figures are those of the service's pages as of 2026-11-28 (OpenAI-Chat,
+Native-API, Vision, Structured output, Qwen4); `# unsure` marks what the pages leave open.
 """
 
 import re
@@ -24,6 +24,13 @@ CoordinateSpace = Literal["normalized", "resized", "sent"]
 """Coordinate space of a model's answers, from the image's top left: thousandths of its
 width and height, 0 to 1000; pixels of the image as the model processes it; or pixels of the
 image as it was sent."""
+
+REASONING_EFFORTS = ("low", "medium", "xhigh")
+"""Levels of `reasoning_effort` of Qwen3.8; other names stand for one of them (Native-API page,
+2026-09)."""
+
+DEFAULT_REASONING_EFFORT = "xhigh"
+"""Where none is given (Native-API page, 2026-09)."""
 
 _MIB = 2**20
 _GIB = 2**30
@@ -49,6 +56,12 @@ class ModelSpec:
         max_images: Most images of one request.
         thinking: `"never"`, `"off"` or `"on"` until `enable_thinking` says otherwise, `"always"`.
         accepts_reasoning_effort: Whether `reasoning_effort` is read.
+        reasoning_efforts: Levels of `reasoning_effort`; other names stand for one of them.
+        default_reasoning_effort: Where none is given; `None` where no page gives it.
+        accepts_effort_off: Whether `reasoning_effort` may be `"off"`, another name of `"none"`.
+        encrypts_reasoning: Whether `thinking_display` is read: reasoning comes as a summary, with
+            the whole of it encrypted.
+        max_tokens_covers_reasoning: Whether `max_tokens` limits reasoning and answer together.
         preserves_thinking: Whether earlier reasoning is expected back unless
             `preserve_thinking` says otherwise.
         accepts_vision: Whether images and videos are taken at all.
@@ -59,6 +72,9 @@ class ModelSpec:
         accepts_json_while_thinking: Whether JSON mode goes with thinking.
         accepts_system: Whether a system message is taken.
         accepts_ocr_tasks: Whether the native protocol's `ocr_options` are read.
+        cache_ttls: Lifetimes of a cached prefix that may be asked for; empty where there is one
+            lifetime for all.
+        accepts_cache_breakpoint: Whether `prompt_cache_breakpoint` marks the end of a prefix.
         coordinates: Coordinate space of its answers.
         context_window: Tokens of input and output together; `None` where no page gives it.
         max_input_tokens: Maximum number of tokens of input.
@@ -81,6 +97,11 @@ class ModelSpec:
     max_images: int = 256
     thinking: Thinking = "on"
     accepts_reasoning_effort: bool = False
+    reasoning_efforts: tuple[str, ...] = REASONING_EFFORTS
+    default_reasoning_effort: str | None = DEFAULT_REASONING_EFFORT
+    accepts_effort_off: bool = False
+    encrypts_reasoning: bool = False
+    max_tokens_covers_reasoning: bool = False
     preserves_thinking: bool = False
     accepts_vision: bool = True
     accepts_video: bool = True
@@ -90,6 +111,8 @@ class ModelSpec:
     accepts_json_while_thinking: bool = False
     accepts_system: bool = True
     accepts_ocr_tasks: bool = False
+    cache_ttls: tuple[str, ...] = ()
+    accepts_cache_breakpoint: bool = False
     # Vision page, 2026-08, of Qwen3-VL; QwenLM/Qwen3.8-Flash-Next#4 of Qwen3.8.
     # unsure: of 3.5, 3.6 and 3.7, and of Qwen2-VL, of which no page says anything; and whether the
     # last number is 1000 or 999, as that page has it: they are 0.1 % apart.
@@ -118,12 +141,6 @@ MAX_INLINE_IMAGES = 250
 MAX_VIDEOS = 64
 """Most videos of one request (Vision page, 2026-08)."""
 
-REASONING_EFFORTS = ("low", "medium", "xhigh")
-"""Levels of `reasoning_effort`; other names stand for one of them (Native-API page, 2026-09)."""
-
-DEFAULT_REASONING_EFFORT = "xhigh"
-"""Where none is given (Native-API page, 2026-09)."""
-
 MIN_FPS, MAX_FPS = 0.1, 10.0
 """Range of `fps` (Native-API page, 2026-09)."""
 
@@ -138,6 +155,23 @@ _QWEN38 = ModelSpec(
     accepts_json_schema=True,
     accepts_json_while_thinking=True,
     max_output_tokens=131_072,
+)
+_QWEN4 = replace(
+    _QWEN38,
+    family="Qwen4",
+    # unsure: a gateway's calls of 2026-11-17; the model's page does not list them.
+    reasoning_efforts=("minimal", "low", "medium", "high", "xhigh", "max"),
+    default_reasoning_effort=None,
+    accepts_effort_off=True,
+    encrypts_reasoning=True,
+    # unsure: of the same calls.
+    max_tokens_covers_reasoning=True,
+    # Qwen4-Cache page, 2026-11. unsure: the page names both lifetimes, and the copies that were
+    # read lack the name of the field; `ttl` is that of the protocol that the marker comes from.
+    cache_ttls=("5m", "1h"),
+    accepts_cache_breakpoint=True,
+    # unsure: pixel limits, tokens of an image, the longest list of frames (a gateway has 80) and
+    # coordinates are found nowhere; those of Qwen3.8 are taken.
 )
 _QWEN38_OPEN = replace(_QWEN38, preserves_thinking=False, max_images=256, accepts_json_schema=False)
 _QWEN37 = ModelSpec(family="Qwen3.7", accepts_json_schema=True, accepts_json_while_thinking=True)
@@ -235,6 +269,8 @@ _ROWS: tuple[tuple[str, ModelSpec], ...] = (
     (r"ocr", _OCR),
     (r"omni", _OMNI),
     (r"qvq", _QVQ),
+    # What is newer than the newest is taken for it: "qwen5-max", "qwen3.9-flash", "qwen4.1-max".
+    (r"qwen([4-9]|3\.9|3\.\d\d)([-.]|$)", _QWEN4),
     (r"qwen3\.8-2\.4t", replace(_QWEN38_OPEN, thinking="always")),
     (r"qwen3\.8-\d+b", _QWEN38_OPEN),
     (r"qwen3\.8", _QWEN38),
@@ -257,12 +293,16 @@ _ROWS: tuple[tuple[str, ModelSpec], ...] = (
     (r"qwen-vl-(max|plus)(-latest|-2025-08-1[35]|-2025-07-10|-0813|-0815|-0710)?$", _QWEN_VL),
     (r"qwen-vl", _QWEN2_VL),
 )
-NEWEST = _QWEN38
+NEWEST = _QWEN4
 """The facts that an unknown id gets."""
 
 CAREFUL = replace(
     NEWEST,
     family="unknown",
+    encrypts_reasoning=False,
+    max_tokens_covers_reasoning=False,
+    cache_ttls=(),
+    accepts_cache_breakpoint=False,
     accepts_json_schema=False,
     accepts_json_while_thinking=False,
     context_window=131_072,
@@ -272,6 +312,7 @@ CAREFUL = replace(
 """The facts of a name that a gateway gives: the least that any current vision model can do."""
 
 CURRENT_MODELS: tuple[str, ...] = (
+    "qwen4-max",
     "qwen3.8-max",
     "qwen3.8-flash",
     "qwen3.8-omni-flash",
@@ -294,7 +335,7 @@ CURRENT_MODELS: tuple[str, ...] = (
     "qwen-vl-ocr",
     "qwen3.5-ocr",
 )
-"""Ids that the service offers as of 2026-11-22; any other id may be used just as well."""
+"""Ids that the service offers as of 2026-11-28; any other id may be used just as well."""
 
 
 _ROW_OF_FAMILY: dict[Family, str] = {"qwen2_5_vl": "qwen2.5-vl", "qwen3_vl": "qwen3-vl"}
@@ -321,7 +362,7 @@ def get_model_spec(
         >>> get_model_spec("qwen3-vl-plus").max_frames
         2000
         >>> get_model_spec("qwen9-vision").family
-        'Qwen3.8'
+        'Qwen4'
         >>> get_model_spec("vision", "qwen2_5_vl").factor
         28
     """

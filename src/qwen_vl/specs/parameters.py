@@ -26,6 +26,7 @@ PARAMETERS = (
     "thinking_budget",
     "reasoning_effort",
     "preserve_thinking",
+    "thinking_display",
     "vl_high_resolution_images",
 )
 """Body parameters that are also settings."""

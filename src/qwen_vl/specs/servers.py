@@ -145,6 +145,7 @@ _SERVICE_ONLY = frozenset(
         "enable_code_interpreter",
         "enable_search",
         "search_options",
+        "thinking_display",
         "tool_stream",
         "vl_high_resolution_images",
     }

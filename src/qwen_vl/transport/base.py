@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from qwen_vl.connection import Timeout, normalize_timeout
 from qwen_vl.transport.errors import broken_if_cut
 from qwen_vl.transport.flow import Flow, Step, arun, run
 from qwen_vl.transport.limits import ByteLimit, Deadline, abounded, bounded
@@ -25,6 +26,7 @@ class Outgoing:
         headers: Of this request only.
         params: Query parameters.
         timeout: Of one attempt, as `Request` has it; `None` for the connection's own.
+        queue_seconds: By which the time to read is extended: the service may let a request wait.
         deadline: When the call must have ended.
     """
 
@@ -33,7 +35,23 @@ class Outgoing:
     headers: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     timeout: Any = None
+    queue_seconds: int = 0
     deadline: Deadline | None = None
+
+    def find_timeout(self, default: Any) -> Timeout | None:
+        """Return the timeouts of one attempt.
+
+        Args:
+            default: Of the connection, in any form; `None` for none.
+
+        Raises:
+            DeadlineError: The deadline has passed.
+        """
+        timeout = normalize_timeout(default if self.timeout is None else self.timeout)
+        if timeout is not None:
+            connect, read, write, pool = timeout
+            timeout = connect, None if read is None else read + self.queue_seconds, write, pool
+        return timeout if self.deadline is None else self.deadline.shorten(timeout)
 
     @property
     def method(self) -> str:

@@ -7,6 +7,7 @@ less each request costs when many are in flight.
 import contextlib
 import functools
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from threading import Lock
@@ -26,8 +27,22 @@ _CONNECTIONS_EACH = 8
 _POOL_LIMITS = httpx2.Limits(
     max_connections=_CONNECTIONS_EACH, max_keepalive_connections=_CONNECTIONS_EACH
 )
-# Behind a proxy all connections are in one pool, httpx2's own.
-PROXY_LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+# A call at Batch Chat, or at a queue, says nothing for a long time: routers forget connections
+# that are idle for minutes. The names differ between systems.
+_IDLE_SECONDS = 60
+KEEP_ALIVE: tuple[tuple[int, int, int], ...] = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), _IDLE_SECONDS)
+        for name in ("TCP_KEEPIDLE", "TCP_KEEPALIVE", "TCP_KEEPINTVL")
+        if hasattr(socket, name)
+    ),
+)
+"""Options of each socket: a connection that is idle is probed once a minute."""
+
+# Behind a proxy all connections are in one pool, httpx2's own. Batch Chat lets 10,000 calls wait
+# at once (Batch-Chat page, 2026-10).
+PROXY_LIMITS = httpx2.Limits(max_connections=10_000, max_keepalive_connections=100)
 # The first one that is set counts.
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -220,7 +235,7 @@ class _AsyncSlotStream(httpx2.AsyncByteStream):
 
 
 def _open_pool(context: ssl.SSLContext) -> httpx2.HTTPTransport:
-    pool = httpx2.HTTPTransport(verify=context, limits=_POOL_LIMITS)
+    pool = httpx2.HTTPTransport(verify=context, limits=_POOL_LIMITS, socket_options=KEEP_ALIVE)
     bound(pool)
     return pool
 
@@ -236,7 +251,7 @@ def bound(pool: httpx2.HTTPTransport) -> None:
 
 
 def _open_async_pool(context: ssl.SSLContext) -> httpx2.AsyncHTTPTransport:
-    return httpx2.AsyncHTTPTransport(verify=context, limits=_POOL_LIMITS)
+    return httpx2.AsyncHTTPTransport(verify=context, limits=_POOL_LIMITS, socket_options=KEEP_ALIVE)
 
 
 class _BoundedBackend(httpcore2.SyncBackend):

@@ -277,15 +277,12 @@ class _Calls:
                 content = bytes(outgoing.body)
             else:
                 headers["content-length"] = str(len(outgoing.body))
-        timeout = _to_timeout(outgoing.timeout) or self._timeout
-        if outgoing.deadline is not None:
-            timeout = _to_timeout(outgoing.deadline.shorten(normalize_timeout(timeout)))
         arguments: dict[str, Any] = {
             "method": outgoing.method,
             "url": url,
             "content": content,
             "headers": headers,
-            "timeout": timeout,
+            "timeout": _to_timeout(outgoing.find_timeout(self._timeout)),
         }
         if outgoing.params:
             arguments["params"] = outgoing.params

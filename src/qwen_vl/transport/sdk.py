@@ -11,7 +11,6 @@ from typing import Any
 
 import openai
 
-from qwen_vl.connection import normalize_timeout
 from qwen_vl.process_local import check_process
 from qwen_vl.transport.base import (
     Answer,
@@ -59,7 +58,7 @@ class SdkTransport(Transport):
         """Return the SDK's stream of the answer to one attempt."""
         call = getattr(self._client, outgoing.method.lower())
         with bounded(outgoing.deadline):
-            return call(**_to_arguments(outgoing), stream_cls=openai.Stream[object])
+            return call(**_to_arguments(outgoing, self._client), stream_cls=openai.Stream[object])
 
     def close(self) -> None:
         """Do nothing: the caller owns the client."""
@@ -97,7 +96,10 @@ class AsyncSdkTransport(AsyncTransport):
     def send_once(self, outgoing: Outgoing) -> Awaitable[Any]:
         """Return the SDK's stream of the answer to one attempt."""
         call = getattr(self._client, outgoing.method.lower())
-        arguments = {**_to_arguments(outgoing), "stream_cls": openai.AsyncStream[object]}
+        arguments = {
+            **_to_arguments(outgoing, self._client),
+            "stream_cls": openai.AsyncStream[object],
+        }
         return abounded(outgoing.deadline, lambda: call(**arguments))
 
     async def close(self) -> None:
@@ -126,7 +128,7 @@ def _open_stream(transport: SdkTransport | AsyncSdkTransport, outgoing: Outgoing
         yield functools.partial(transport.sleep, seconds)
 
 
-def _to_arguments(outgoing: Outgoing) -> dict[str, Any]:
+def _to_arguments(outgoing: Outgoing, client: Any) -> dict[str, Any]:
     # A redirect would send the images and the key to a host that the answer names. Attempts are
     # counted here, since the SDK's own know nothing of a deadline.
     options: dict[str, Any] = {
@@ -134,9 +136,9 @@ def _to_arguments(outgoing: Outgoing) -> dict[str, Any]:
         "follow_redirects": False,
         "max_retries": 0,
     }
-    timeout = normalize_timeout(outgoing.timeout)
-    if outgoing.deadline is not None:
-        timeout = outgoing.deadline.shorten(timeout)
+    # Otherwise the client's own, which it need not be told.
+    own = getattr(client, "timeout", None) if outgoing.queue_seconds else None
+    timeout = outgoing.find_timeout(own)
     if timeout is not None:
         connect, read, write, pool = timeout
         # Of the HTTP library that the SDK stands on.

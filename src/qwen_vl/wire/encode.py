@@ -31,6 +31,7 @@ from qwen_vl.content import (
 from qwen_vl.errors import ConfigurationError, QwenVLError, UnsupportedContentError
 from qwen_vl.reply import omit_none
 from qwen_vl.request.types import Request
+from qwen_vl.specs.servers import DEFAULT_SERVER
 from qwen_vl.wire.body import Attachment, Body
 
 Json: TypeAlias = dict[str, Any]
@@ -83,6 +84,7 @@ def encode_turns(request: Request, encoder: PartEncoder) -> list[Json]:
     messages: list[Json] = []
     tool_media: list[Json] = []
     first_reasoned = find_first_reasoned(request)
+    with_encrypted = sends_encrypted(request)
     for index, turn in enumerate(request.turns):
         if tool_media and turn.role != "tool":
             messages.append({"role": "user", "content": tool_media})
@@ -92,7 +94,9 @@ def encode_turns(request: Request, encoder: PartEncoder) -> list[Json]:
                 messages.append(_encode_spoken(turn, encoder))
             case "assistant":
                 with_reasoning = index >= first_reasoned
-                messages.append(_encode_assistant(turn, encoder, with_reasoning=with_reasoning))
+                message = _encode_assistant(turn, encoder, with_reasoning=with_reasoning)
+                # Each one goes back, also of turns whose reasoning is not read again.
+                messages.append({**message, **(_encode_encrypted(turn) if with_encrypted else {})})
             case "tool":
                 for result in turn.parts:
                     message, media = _encode_tool_result(result, encoder)
@@ -118,6 +122,20 @@ def find_first_reasoned(request: Request) -> int:
     # (Function calling page, 2026-07).
     questions = (index for index, turn in enumerate(request.turns) if turn.role == "user")
     return max(questions, default=-1) + 1
+
+
+def sends_encrypted(request: Request) -> bool:
+    """Return whether encrypted reasoning of earlier answers is sent back.
+
+    Other models and self-hosted servers cannot read it. A gateway gets it if the caller has said
+    that it passes `thinking_display` on: by `extra_body`.
+
+    Args:
+        request: What to ask.
+    """
+    if request.server == DEFAULT_SERVER:
+        return request.spec.encrypts_reasoning or "thinking_display" in request.parameters
+    return "thinking_display" in request.extra_body
 
 
 def write_body(request: Request, body: Json) -> Body:
@@ -239,6 +257,12 @@ def _encode_assistant(turn: Turn, encoder: PartEncoder, *, with_reasoning: bool)
         **({"tool_calls": calls} if calls else {}),
         **({"partial": True} if turn.is_partial else {}),
     }
+
+
+def _encode_encrypted(turn: Turn) -> Json:
+    parts = (part.encrypted_content for part in turn.parts if isinstance(part, Reasoning))
+    encrypted = "".join(dict.fromkeys(parts))
+    return {"encrypted_content": encrypted} if encrypted else {}
 
 
 def _encode_tool_result(result: Part, encoder: PartEncoder) -> tuple[Json, list[Json]]:

@@ -6,7 +6,7 @@ and gateways have other forms.
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from qwen_vl.errors import (
     APITimeoutError,
@@ -44,6 +44,21 @@ _STATUS_BY_CODE: tuple[tuple[str, int], ...] = (
     (r"gateway_?timeout", 504),
     (r"internal_?error|request_?time_?out|system_?error", 500),
 )
+# The code, or the message where a gateway has dropped it (Rate-limit and Errors pages, 2026).
+_QUOTAS: Mapping[Literal["requests", "tokens", "burst"], re.Pattern[str]] = {
+    "burst": re.compile(
+        r"throttling\.burstrate|limit_burst_rate|request rate increased too quickly", re.IGNORECASE
+    ),
+    "requests": re.compile(
+        r"throttling\.ratequota|limit_requests|requests rate limit exceeded", re.IGNORECASE
+    ),
+    "tokens": re.compile(
+        r"throttling\.allocationquota|insufficient_quota|allocated quota exceeded"
+        r"|exceeded your current quota",
+        re.IGNORECASE,
+    ),
+}
+
 # As the service, vLLM, SGLang, llama.cpp, Ollama, LM Studio, TGI, LiteLLM and llama-cpp-python word
 # it.
 _OVERFLOW = re.compile(
@@ -116,6 +131,8 @@ def decode_error(status: int | None, body: bytes | str, headers: Mapping[str, st
         body=data if data is not None else raw.decode(errors="replace"),
         headers=dict(headers),
     )
+    if isinstance(error, RateLimitError):
+        error.quota = _find_quota(code, message)
     return error.with_advice(_UNKNOWN_PART_ADVICE) if is_of_part else error
 
 
@@ -150,6 +167,14 @@ def is_final_error(body: bytes) -> bool:
 
 def _is_overflow(code: str | None, kind: str | None, message: str) -> bool:
     return _OVERFLOW.search(f"{code} {kind} {message}") is not None
+
+
+def _find_quota(code: str | None, message: str) -> Literal["requests", "tokens", "burst"] | None:
+    for text in (code or "", message):
+        for quota, pattern in _QUOTAS.items():
+            if pattern.search(text):
+                return quota
+    return None
 
 
 def _error_class(

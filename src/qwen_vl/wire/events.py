@@ -18,6 +18,9 @@ from qwen_vl.wire.sse import DONE, MAX_EVENT_BYTES, EventParser
 from qwen_vl.wire.tool_calls import ToolCallAssembler
 
 _FIRST_ERROR = 400
+# A piece of encrypted text does not begin with so much of what has come before it, unless it
+# repeats it.
+_MIN_REPEATED_CHARS = 24
 
 
 class EventDecoder(ABC):
@@ -45,6 +48,7 @@ class EventDecoder(ABC):
         self._parser = EventParser(max_event_bytes)
         self._text: list[str] = []
         self._usage: Usage | None = None
+        self._encrypted = ""
         self.has_reasoning = False
         """Whether reasoning has come."""
         self.calls = calls
@@ -123,7 +127,7 @@ class EventDecoder(ABC):
                 yield delta
         if not self._is_begun and (body := self._parser.other):
             # Not a stream: an error in HTTP 200, or a server that does not stream.
-            yield from _whole(replace(self.decode_whole(body), **self._unreported()))
+            yield to_delta(replace(self.decode_whole(body), **self._unreported()))
             return
         if not self._is_complete:
             raise self.broken("The connection ended before the answer did")
@@ -167,6 +171,21 @@ class EventDecoder(ABC):
         """Return what was replaced in the request, once: with the first event."""
         replaced, self._replaced = self._replaced, ()
         return {"replaced_content": replaced} if replaced else {}
+
+    def take_encrypted(self, encrypted: str) -> str:
+        """Return what is new of the encrypted reasoning.
+
+        unsure: no page says whether it comes in one event, in pieces, or again with later events
+        (with everything so far, where these are not incremental). All of them add up to the same.
+
+        Args:
+            encrypted: Of the event.
+        """
+        so_far = self._encrypted
+        if len(so_far) >= _MIN_REPEATED_CHARS and encrypted.startswith(so_far):
+            encrypted = encrypted[len(so_far) :]
+        self._encrypted += encrypted
+        return encrypted
 
     def track_usage(self, delta: Delta, usage: Usage | None) -> Delta:
         """Keep what a delta brings for the end of the answer, and the running totals."""
@@ -239,10 +258,16 @@ class EventDecoder(ABC):
         return Delta(tool_calls=tuple(rest), metadata=metadata)
 
 
-def _whole(reply: Reply) -> Iterator[Delta]:
-    yield Delta(
+def to_delta(reply: Reply) -> Delta:
+    """Return a whole answer as the only event of a stream.
+
+    Args:
+        reply: The answer.
+    """
+    return Delta(
         text=reply.text,
         reasoning=reply.reasoning,
+        encrypted_content=reply.encrypted_content,
         tool_calls=tuple(
             ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments)
             for index, call in enumerate(reply.tool_calls)

@@ -130,6 +130,11 @@ def decode_reasoning(message: Json) -> str:
     return decode_text(message.get("reasoning_content")) or decode_text(message.get("reasoning"))
 
 
+def decode_encrypted(message: Json) -> str:
+    """Read the encrypted reasoning (Thinking-summary page, 2026-11); empty where there is none."""
+    return as_text(message.get("encrypted_content")) or ""
+
+
 def decode_logprobs(value: object) -> Json | None:
     """Read log probabilities; `None` where there are none, or none that can be read.
 

@@ -4,8 +4,9 @@ import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from qwen_vl.reply import is_cut
+from qwen_vl.reply import is_cut, is_length
 from qwen_vl.request.types import Request
+from qwen_vl.specs.servers import DEFAULT_SERVER
 
 
 class _Flags(NamedTuple):
@@ -48,7 +49,13 @@ def warn_of_misplaced(
     """
     flags = _FLAGS.get(request.server)
     if not text:
-        if has_reasoning and not has_calls:
+        if not has_calls and is_length(finish_reason) and _shares_max_tokens(request):
+            _warn(
+                f"The answer is empty: max_tokens of {request.model} covers reasoning and answer "
+                "together, and the reasoning has taken it. Raise max_tokens, or lower "
+                "reasoning_effort."
+            )
+        elif has_reasoning and not has_calls:
             _warn(_explain_empty(flags, is_cut(finish_reason)))
         return
     if _THINKING_END in text:
@@ -60,6 +67,11 @@ def warn_of_misplaced(
     if wants_calls and not has_calls and _TOOL_CALL in text and not is_cut(finish_reason):
         remedy = f" Start the server with {flags.tools}." if flags else ""
         _warn(f"The text of the answer holds a tool call that was not parsed.{remedy}")
+
+
+def _shares_max_tokens(request: Request) -> bool:
+    is_hosted = request.server in {DEFAULT_SERVER, "openai_compatible"}
+    return is_hosted and request.spec.max_tokens_covers_reasoning
 
 
 def _explain_empty(flags: _Flags | None, is_cut_off: bool) -> str:

@@ -35,11 +35,15 @@ class Answer:
     reasoning_chunks: tuple[str, ...] | None = None
     ocr_result: dict[str, Any] | None = None
     """What a task of the text-reading models found, as values."""
+    encrypted: str = ""
+    """The whole reasoning, encrypted, where `reasoning` is its summary."""
+    summarized: str | None = None
+    """The whole reasoning, which is paid for, where `reasoning` is its summary."""
 
     @property
     def reasoning_tokens(self) -> int:
         """Tokens of the reasoning."""
-        return text_tokens(self.reasoning)
+        return text_tokens(self.reasoning if self.summarized is None else self.summarized)
 
     @property
     def completion_tokens(self) -> int:
@@ -50,6 +54,14 @@ class Answer:
 
 def compose(conversation: Conversation, report: MediaReport) -> Answer:
     """Write the honest answer to a conversation."""
+    answer = _compose(conversation, report)
+    if not (conversation.options.summarized and answer.reasoning):
+        return answer
+    summary = f"In short: {answer.reasoning.partition('. ')[0]}."
+    return replace(answer, reasoning=summary, summarized=answer.reasoning)
+
+
+def _compose(conversation: Conversation, report: MediaReport) -> Answer:
     options = conversation.options
     if options.ocr is not None:
         reading = read_text(options.ocr, report)

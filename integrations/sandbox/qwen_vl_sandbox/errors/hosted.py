@@ -80,7 +80,7 @@ def openai_error(error: ApiError, request_id: str) -> dict[str, Any]:
 
 def native_error(error: ApiError, request_id: str) -> dict[str, Any]:
     """Shape a refusal as the native protocol does (Errors page, 2026-07)."""
-    code = error.code or error.native_code or NATIVE_CODES.get(error.status, "InternalError")
+    code = error.native_code or error.code or NATIVE_CODES.get(error.status, "InternalError")
     return {"code": code, "message": error.message, "request_id": request_id}
 
 

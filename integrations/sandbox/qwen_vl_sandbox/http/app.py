@@ -98,7 +98,7 @@ def build_app(recorder: Recorder, server: Server | None = None) -> Starlette:
 
 
 def _service(recorder: Recorder) -> Starlette:
-    native, compatible = NativeProtocol(), OpenAIProtocol()
+    native, compatible = NativeProtocol(), OpenAIProtocol(is_batch=recorder.batch)
     elsewhere = _Elsewhere(recorder, native, compatible)
     models, uploads = ModelEndpoints(recorder), UploadEndpoints(recorder)
     routes = [
@@ -110,6 +110,9 @@ def _service(recorder: Recorder) -> Starlette:
         Route(POLICY_PATH, uploads.policy, methods=["GET"]),
         Route(STORAGE_PATH, uploads.store, methods=["POST"]),
     ]
+    if recorder.batch:
+        # The host of Batch Chat has no other endpoint (Batch-Chat page, 2026-10).
+        routes = routes[:1]
     return Starlette(
         routes=routes, exception_handlers={HTTPException: elsewhere.missing, Exception: _broken}
     )

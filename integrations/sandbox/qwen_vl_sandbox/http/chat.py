@@ -24,6 +24,7 @@ from qwen_vl_sandbox.http.responses import (
 from qwen_vl_sandbox.media.hosted import MediaReport, has_media
 from qwen_vl_sandbox.protocols.base import ChatProtocol, Reply
 from qwen_vl_sandbox.reading.conversation import Conversation
+from qwen_vl_sandbox.reading.validation import read_wait
 from qwen_vl_sandbox.recorder import Recorder
 
 
@@ -51,7 +52,8 @@ class ChatEndpoint:
         protocol = self._protocol
         record(self._ledger, request, raw, protocol.unknown_fields(body))
         check_key(self._ledger, request)
-        fault = self._ledger.next_fault("chat") or NO_FAULT
+        wait = read_wait(request.headers, strict=self._ledger.strict)
+        fault = (self._ledger.next_fault("chat") or NO_FAULT).queued(wait)
         if fault.is_an_error_answer:
             await asyncio.sleep(fault.latency)
             stream = protocol.wants_stream(body, request.headers)
@@ -59,6 +61,7 @@ class ChatEndpoint:
         if body is None:
             reject("The request body is not valid JSON.")
         exchange = protocol.read(body, request.headers, strict=self._ledger.strict)
+        self._ledger.sealed.check(exchange.conversation)
         report = await self._receive(exchange.conversation)
         log_entry(request).received[:] = _list_received(exchange.conversation, report)
         # Taken before any waiting: a client that gives up must not take a later one's answer.
@@ -72,6 +75,7 @@ class ChatEndpoint:
         answer = (
             compose(exchange.conversation, report) if scripted is None else _as_answer(scripted)
         )
+        answer = self._ledger.sealed.seal(answer, exchange.conversation)
         usage: Any = None if scripted is None else scripted.usage
         reply = Reply(exchange, report, answer, request_id, int(time.time()), usage)
         if exchange.stream:

@@ -74,6 +74,8 @@ class CacheUse:
 
     created: int
     found: int
+    seconds: float
+    """How long what was marked is kept."""
 
 
 @dataclass(frozen=True, slots=True)

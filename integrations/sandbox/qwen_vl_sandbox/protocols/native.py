@@ -23,7 +23,13 @@ from qwen_vl_sandbox.protocols.shapes import (
     whole_call,
 )
 from qwen_vl_sandbox.reading.conversation import Audio, Conversation, OcrTask, Options, Part
-from qwen_vl_sandbox.reading.messages import MIN_MAX_FRAMES, PartReader, is_partial, read_messages
+from qwen_vl_sandbox.reading.messages import (
+    MARKERS,
+    MIN_MAX_FRAMES,
+    PartReader,
+    is_partial,
+    read_messages,
+)
 from qwen_vl_sandbox.reading.parameters import SHARED_FIELDS, check_json_word, read_options
 from qwen_vl_sandbox.reading.validation import Fields
 from qwen_vl_sandbox.specs.models import ModelSpec, admitted_spec
@@ -160,7 +166,7 @@ class NativeProtocol:
         calls = [
             whole_call(call, at, reply.request_id) for at, call in enumerate(answer.tool_calls)
         ]
-        shown = _Shown(answer.text, answer.reasoning, calls)
+        shown = _Shown(answer.text, answer.reasoning, calls, answer.encrypted)
         return orjson.dumps(_body(reply, shown, answer.completion_tokens, is_last=True))
 
     def events(self, reply: Reply) -> Iterator[bytes]:
@@ -183,6 +189,7 @@ class _Shown:
     text: str = ""
     reasoning: str = ""
     calls: list[dict[str, Any]] | None = None
+    encrypted: str = ""
 
     @property
     def tokens(self) -> int:
@@ -202,7 +209,10 @@ class _Shown:
                 function = {**before["function"], "arguments": arguments}
             calls[call["index"]] = {**(before or call), "function": function}
         return _Shown(
-            self.text + more.text, self.reasoning + more.reasoning, list(calls.values()) or None
+            self.text + more.text,
+            self.reasoning + more.reasoning,
+            list(calls.values()) or None,
+            self.encrypted + more.encrypted,
         )
 
 
@@ -210,6 +220,9 @@ def _steps(reply: Reply) -> Iterator[_Shown]:
     answer = reply.answer
     for chunk in answer.reasoning_chunks or chunks_of(answer.reasoning):
         yield _Shown(reasoning=chunk)
+    if answer.encrypted:
+        # unsure: in which events it comes.
+        yield _Shown(encrypted=answer.encrypted)
     for chunk in answer.text_chunks or chunks_of(answer.text):
         yield _Shown(text=chunk)
     for at, call in enumerate(answer.tool_calls):
@@ -242,6 +255,8 @@ def _message(reply: Reply, shown: _Shown, *, is_last: bool) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": content}
     if reply.answer.reasoning:
         message["reasoning_content"] = shown.reasoning
+    if shown.encrypted:
+        message["encrypted_content"] = shown.encrypted
     if shown.calls:
         message["tool_calls"] = shown.calls
     return message
@@ -284,7 +299,7 @@ def _unknown_in_parts(messages: Any) -> Iterator[str]:
         for index, part in enumerate(content if isinstance(content, list) else ()):
             kinds = PART_FIELDS.keys() & part.keys() if isinstance(part, dict) else ()
             for kind in list(kinds)[:1]:
-                for name in sorted(part.keys() - PART_FIELDS[kind] - {kind, "cache_control"}):
+                for name in sorted(part.keys() - PART_FIELDS[kind] - {kind, *MARKERS}):
                     yield f"input.messages[{at}].content[{index}].{name}"
 
 

@@ -4,6 +4,7 @@ Shapes are those of the OpenAI-Chat page (2026-10) and the Streaming page (2026-
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -21,10 +22,10 @@ from qwen_vl_sandbox.protocols.shapes import (
     whole_call,
 )
 from qwen_vl_sandbox.reading.conversation import Audio, Conversation, Part
-from qwen_vl_sandbox.reading.messages import PartReader, is_partial, read_messages
+from qwen_vl_sandbox.reading.messages import MARKERS, PartReader, is_partial, read_messages
 from qwen_vl_sandbox.reading.parameters import SHARED_FIELDS, check_json_word, read_options
 from qwen_vl_sandbox.reading.validation import Fields
-from qwen_vl_sandbox.specs.models import admitted_spec
+from qwen_vl_sandbox.specs.models import admitted_spec, check_batch
 from qwen_vl_sandbox.storage import Storage, account_of, resolves_oss
 
 _CLIP_FIELDS = frozenset({"fps", "min_pixels", "max_pixels", "total_pixels"})
@@ -92,7 +93,14 @@ KNOWN = SHARED_FIELDS | {"model", "messages", "stream", "stream_options", "modal
 
 
 class OpenAIProtocol:
-    """The service's OpenAI-compatible protocol."""
+    """The service's OpenAI-compatible protocol.
+
+    Args:
+        is_batch: Whether it is that of Batch Chat.
+    """
+
+    def __init__(self, *, is_batch: bool = False) -> None:
+        self._is_batch = is_batch
 
     errors = OPENAI
     end = b"data: [DONE]\n\n"
@@ -119,6 +127,10 @@ class OpenAIProtocol:
             reject("The request body must be a JSON object.")
         spec = admitted_spec(body.get("model"))
         stream, include_usage = _read_stream(body, strict=strict)
+        if self._is_batch:
+            check_batch(body["model"], stream=stream, strict=strict)
+            # Nothing streams there, reasoning models among it.
+            spec = replace(spec, thinks_only_in_streams=False)
         options = read_options(body, spec, stream=stream, strict=strict)
         parts = OpenAIPartReader(spec, strict=strict)
         messages = read_messages(body.get("messages"), spec, parts)
@@ -150,6 +162,7 @@ class OpenAIProtocol:
             "role": "assistant",
             "content": answer.text,
             "reasoning_content": answer.reasoning,
+            **({"encrypted_content": answer.encrypted} if answer.encrypted else {}),
             "refusal": None,
             "audio": None,
             "function_call": None,
@@ -186,7 +199,7 @@ def unknown_in_parts(messages: Any, path: str) -> Iterator[str]:
         for index, part in enumerate(content if isinstance(content, list) else ()):
             if isinstance(part, dict):
                 kind = str(part.get("type"))
-                known = PART_FIELDS.get(kind, frozenset()) | {kind, "type", "cache_control"}
+                known = PART_FIELDS.get(kind, frozenset()) | {kind, "type", *MARKERS}
                 for name in sorted(part.keys() - known):
                     yield f"{path}[{at}].content[{index}].{name}"
 
@@ -280,6 +293,9 @@ def _deltas(reply: Reply) -> Iterator[dict[str, Any]]:
     yield _delta(content="", role="assistant")
     for chunk in answer.reasoning_chunks or chunks_of(answer.reasoning):
         yield _delta(reasoning=chunk)
+    if answer.encrypted:
+        # unsure: in which chunks it comes.
+        yield {**_delta(content=None), "encrypted_content": answer.encrypted}
     for chunk in answer.text_chunks or chunks_of(answer.text):
         yield _delta(content=chunk)
     for at, call in enumerate(answer.tool_calls):

@@ -7,6 +7,7 @@ from typing import Any
 from qwen_vl_sandbox.media.hosted import MediaReport, arguments_text
 from qwen_vl_sandbox.media.hosted_tokens import pieces
 from qwen_vl_sandbox.reading.conversation import ToolCall
+from qwen_vl_sandbox.reading.messages import KEPT_SECONDS
 
 PIECES_PER_CHUNK = 4
 """Tokens of text in one chunk of a stream."""
@@ -63,6 +64,9 @@ def cache_details(report: MediaReport) -> dict[str, Any]:
     return {
         "cached_tokens": use.found,
         "cache_creation_input_tokens": use.created,
-        "cache_creation": {"ephemeral_5m_input_tokens": use.created},
+        # unsure: the name for an hour, by analogy.
+        "cache_creation": {
+            f"ephemeral_{'1h' if use.seconds > KEPT_SECONDS else '5m'}_input_tokens": use.created
+        },
         "cache_type": "ephemeral",
     }

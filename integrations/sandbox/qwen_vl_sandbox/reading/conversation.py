@@ -83,8 +83,9 @@ class Message:
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
-    cache_marks: tuple[int, ...] = ()
-    """Which parts carry `cache_control`."""
+    cache_marks: Mapping[int, float] = field(default_factory=dict)
+    """Which parts carry a cache marker, and for how many seconds it keeps what it marks."""
+    encrypted_content: str | None = None
 
     @property
     def text(self) -> str:
@@ -115,6 +116,10 @@ class Options:
 
     thinking: bool
     thinking_budget: int | None = None
+    summarized: bool = False
+    """Whether reasoning is summarized, and the whole of it encrypted."""
+    preserves_thinking: bool = False
+    """Whether the request says that earlier reasoning is to be read."""
     answer_format: Literal["text", "json_object", "json_schema"] = "text"
     schema: dict[str, Any] | None = None
     tools: tuple[Tool, ...] = ()

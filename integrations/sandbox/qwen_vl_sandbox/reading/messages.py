@@ -107,7 +107,12 @@ def _pixel_range(part: dict[str, Any], path: str, pixels: Pixels) -> tuple[int |
     return low, high
 
 
+MARKERS = frozenset({"cache_control", "prompt_cache_breakpoint"})
+"""Fields that any part may have beside its own."""
+
 MAX_CACHE_MARKERS = 4
+KEPT_SECONDS = 300.0
+"""Lifetime of a cached prefix where none is asked for."""
 
 LONE_TOOL_MESSAGE = (
     'messages with role "tool" must be a response to a preceeding message with "tool_calls".'
@@ -160,6 +165,7 @@ class _Reader:
             tool_calls=_read_calls(item, path) if role == "assistant" else (),
             tool_call_id=fields.string("tool_call_id"),
             cache_marks=self._cache_marks(item, path),
+            encrypted_content=fields.string("encrypted_content"),
         )
 
     def _parts(self, item: dict[str, Any], path: str) -> tuple[Part, ...]:
@@ -180,22 +186,39 @@ class _Reader:
             for at, part in enumerate(content)
         )
 
-    def _cache_marks(self, item: dict[str, Any], path: str) -> tuple[int, ...]:
+    def _cache_marks(self, item: dict[str, Any], path: str) -> dict[int, float]:
         content = item.get("content")
         if not isinstance(content, list):
-            return ()
-        marks = []
-        for at, part in enumerate(content):
-            marker = part.get("cache_control")
-            if marker is None:
-                continue
-            if marker != {"type": "ephemeral"}:
-                reject(f"{path}.content[{at}].cache_control must be {{'type': 'ephemeral'}}.")
-            marks.append(at)
+            return {}
+        seconds = {
+            at: self._kept_seconds(part, f"{path}.content[{at}]") for at, part in enumerate(content)
+        }
+        marks = {at: kept for at, kept in seconds.items() if kept is not None}
         self._cache_markers += len(marks)
+        # unsure: whether the limit holds for both forms together.
         if self._cache_markers > MAX_CACHE_MARKERS:
             reject(f"At most {MAX_CACHE_MARKERS} cache_control markers are supported.")
-        return tuple(marks)
+        return marks
+
+    def _kept_seconds(self, part: dict[str, Any], path: str) -> float | None:
+        marker, breakpoint_ = part.get("cache_control"), part.get("prompt_cache_breakpoint")
+        if breakpoint_ is not None:
+            if not self._spec.takes_breakpoints:
+                reject(f"{path}.prompt_cache_breakpoint is not supported by the model.")
+            if breakpoint_ != {"mode": "explicit"}:
+                reject(f"{path}.prompt_cache_breakpoint must be {{'mode': 'explicit'}}.")
+        if marker is None:
+            return None if breakpoint_ is None else KEPT_SECONDS
+        if marker == {"type": "ephemeral"}:
+            return KEPT_SECONDS
+        # unsure: the page names the lifetimes; the name of their field is that of the protocol
+        # which `cache_control` comes from.
+        lifetimes = self._spec.cache_seconds
+        ttl = marker.get("ttl") if isinstance(marker, dict) else None
+        if marker != {"type": "ephemeral", "ttl": ttl} or ttl not in lifetimes:
+            beside = f", with a ttl of {' or '.join(lifetimes)}" if lifetimes else ""
+            reject(f"{path}.cache_control must be {{'type': 'ephemeral'}}{beside}.")
+        return lifetimes[str(ttl)]
 
 
 def _read_calls(item: dict[str, Any], path: str) -> tuple[ToolCall, ...]:

@@ -31,6 +31,7 @@ SHARED_FIELDS = frozenset(
         "thinking_budget",
         "reasoning_effort",
         "preserve_thinking",
+        "thinking_display",
         "response_format",
         "tools",
         "tool_choice",
@@ -52,6 +53,7 @@ EFFORTS = {
     "low": 4_096,
     "minimal": 4_096,
     "none": 0,
+    "off": 0,
 }
 """Reasoning tokens by `reasoning_effort` word (OpenAI-Chat page, 2026-10)."""
 
@@ -93,8 +95,17 @@ def read_options(values: dict[str, Any], spec: ModelSpec, *, stream: bool, stric
     top_logprobs = fields.integer("top_logprobs", 0, MAX_TOP_LOGPROBS)
     if top_logprobs is not None and not logprobs:
         reject("top_logprobs needs logprobs to be true.")
+    max_tokens = fields.integer("max_tokens", 1, _most_tokens(spec))
+    max_completion_tokens = fields.integer(
+        "max_completion_tokens", 1, spec.max_output + spec.max_thinking_tokens
+    )
+    if spec.max_tokens_cover_reasoning and max_tokens is not None:
+        max_completion_tokens = min(max_tokens, max_completion_tokens or max_tokens)
+        max_tokens = None
     return Options(
         thinking=thinking,
+        summarized=_read_display(fields, spec, strict=strict) and thinking,
+        preserves_thinking=fields.boolean("preserve_thinking"),
         thinking_budget=budget,
         answer_format=answer_format,
         schema=schema,
@@ -102,15 +113,31 @@ def read_options(values: dict[str, Any], spec: ModelSpec, *, stream: bool, stric
         tool_choice=_read_choice(fields, tools, thinking=thinking),
         parallel_tool_calls=fields.boolean("parallel_tool_calls"),
         stop=_read_stop(fields),
-        max_tokens=fields.integer("max_tokens", 1, spec.max_output),
-        max_completion_tokens=fields.integer(
-            "max_completion_tokens", 1, spec.max_output + spec.max_thinking_tokens
-        ),
+        max_tokens=max_tokens,
+        max_completion_tokens=max_completion_tokens,
         # unsure: whether the new generation gives logprobs; they are left out there.
         logprobs=logprobs and spec.logprobs,
         top_logprobs=top_logprobs or 0,
         high_resolution=fields.boolean("vl_high_resolution_images"),
     )
+
+
+def _most_tokens(spec: ModelSpec) -> int:
+    # unsure: of Qwen4, the sum of both limits.
+    shared = spec.max_thinking_tokens if spec.max_tokens_cover_reasoning else 0
+    return spec.max_output + shared
+
+
+def _read_display(fields: Fields, spec: ModelSpec, *, strict: bool) -> bool:
+    display = fields.string("thinking_display")
+    if display is None:
+        return False
+    if not spec.summarizes:
+        if strict:  # unsure: other models may ignore the field.
+            reject("The model does not support thinking_display.")
+        return False
+    # unsure: what the default is called.
+    return display == "summarized" or reject("thinking_display must be summarized.")
 
 
 def check_json_word(options: Options, text: str) -> None:
@@ -175,8 +202,9 @@ def _read_effort(fields: Fields, spec: ModelSpec) -> int | None:
     word = fields.string("reasoning_effort")
     if word is None:
         return None
-    if word not in EFFORTS:
-        reject(f"reasoning_effort must be one of {list(EFFORTS)}.")
+    words = [word for word in EFFORTS if word != "off" or spec.takes_effort_off]
+    if word not in words:
+        reject(f"reasoning_effort must be one of {words}.")
     # unsure: models without effort levels are taken to ignore the field.
     return EFFORTS[word] if spec.takes_effort else None
 

@@ -5,6 +5,32 @@ from typing import Any
 
 from qwen_vl_sandbox.errors.api_error import reject
 
+LONGEST_WAIT = 120
+SHORTEST_WAIT = 3
+
+
+def read_wait(headers: Mapping[str, str], *, strict: bool) -> int:
+    """Read how many seconds a request may wait in the service's queue (Queueing page, 2026-10).
+
+    Args:
+        headers: Of the request, names in lower case.
+        strict: As for `Sandbox`.
+
+    Raises:
+        ApiError: It is none that the page advises.
+    """
+    value = headers.get("x-dashscope-wait-timeout")
+    if value is None:
+        return 0
+    is_number = value.isascii() and value.isdecimal()
+    seconds = int(value) if is_number else -1
+    if seconds != 0 and not SHORTEST_WAIT <= seconds <= LONGEST_WAIT:
+        # unsure: the page advises the range, and does not say what becomes of other values.
+        if strict:
+            reject(f"X-DashScope-Wait-Timeout must be 0, or {SHORTEST_WAIT} to {LONGEST_WAIT}.")
+        return 0
+    return seconds
+
 
 class Fields:
     """The fields of one JSON object; `null` counts as absent.

@@ -2,12 +2,14 @@
 
 A table by pattern, first match wins; an unknown id gets the newest behaviour. The
 facts are those of the OpenAI-Chat page (2026-10), the Vision page (2026-08), the
-Structured page (2026-10) and the model-retirement notice (2026-07); nothing here is
-shared with the encoder's own table, so that each can prove the other wrong.
+Qwen4 page (2026-11), the Structured page (2026-10) and the model-retirement notice
+(2026-07); nothing here is shared with the encoder's own table, so that each can prove
+the other wrong.
 """
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -75,6 +77,14 @@ class ModelSpec:
     thinks_only_in_streams: bool = False
     max_thinking_tokens: int = 262_144
     takes_effort: bool = False
+    takes_effort_off: bool = False
+    summarizes: bool = False
+    """Whether `thinking_display` is read (Thinking-summary page, 2026-11)."""
+    max_tokens_cover_reasoning: bool = False
+    cache_seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """Lifetimes of a cached prefix that can be asked for (Qwen4-Cache page, 2026-11)."""
+    takes_breakpoints: bool = False
+    """Whether `prompt_cache_breakpoint` is read (the same page)."""
     tools: bool = True
     json_object: bool = True
     json_while_thinking: bool = True
@@ -106,7 +116,7 @@ _OLDEST_VIDEO = VideoSpec(_OLD_FRAMES, 51_380_224, 80, 80, 40.0, 150 * MIB)
 # unsure: length and frame limits of the omni models; those of 3.5 to 3.8 are taken.
 _OMNI_VIDEO = replace(_NEW_VIDEO, total_pixels=184_549_376)
 
-NEWEST = ModelSpec(
+_G38 = ModelSpec(
     patch=32,
     image=_NEW_IMAGE,
     video=_NEW_VIDEO,
@@ -115,15 +125,28 @@ NEWEST = ModelSpec(
     json_schema=True,
     max_output=131_072,
 )
-"""qwen3.8-max, and what an unknown id is taken for."""
+
+NEWEST = replace(
+    _G38,
+    # unsure: measured by a gateway, as is what `max_tokens` covers; the page lists neither.
+    takes_effort_off=True,
+    summarizes=True,
+    max_tokens_cover_reasoning=True,
+    cache_seconds={"5m": 300.0, "1h": 3_600.0},
+    takes_breakpoints=True,
+)
+"""qwen4-max, and what an unknown id is taken for.
+
+unsure: its pixel limits and coordinates; those of qwen3.8-max are taken (Qwen4 page, 2026-11).
+"""
 
 # unsure: qwen3.7-plus's and qwen3.6-plus's longest reasoning is not printed.
-_G37_FLASH = replace(NEWEST, takes_effort=False, max_image_urls=256)
+_G37_FLASH = replace(_G38, takes_effort=False, max_image_urls=256)
 _G37 = replace(_G37_FLASH, max_output=65_536)
 _G37_PLUS = replace(_G37, max_image_urls=2048)
 _G36 = replace(_G37, json_while_thinking=False, json_schema=False, max_thinking_tokens=131_072)
 _G35 = replace(_G36, max_thinking_tokens=81_920)
-_OPEN_38 = replace(NEWEST, json_schema=False, max_image_urls=256, max_output=65_536)
+_OPEN_38 = replace(_G38, json_schema=False, max_image_urls=256, max_output=65_536)
 _OMNI = replace(_G35, image=_OMNI_IMAGE, video=_OMNI_VIDEO, hears=True, max_image_urls=2048)
 
 _VL3 = replace(
@@ -173,7 +196,8 @@ _TEXT = replace(_G36, sees=False, video=None, thinking="default_off", is_on_text
 _TABLE: tuple[tuple[str, ModelSpec], ...] = (
     (r"qwen3\.8-omni.*", replace(_OMNI, takes_effort=True)),
     (r".*omni.*", _OMNI),
-    (r"qwen3\.8-(max|flash).*", NEWEST),
+    (r"qwen4.*", NEWEST),
+    (r"qwen3\.8-(max|flash).*", _G38),
     (r"qwen3\.8-2\.4t.*", replace(_OPEN_38, thinking="always")),
     (r"qwen3\.8-\d.*", _OPEN_38),
     # unsure: third-party cards say that the bare id takes text only, its snapshot images.
@@ -217,6 +241,7 @@ FORBIDDEN = frozenset({"qwen-vl-max-latest", "qwen-vl-plus-latest"})
 # since 2026-10-10; a reseller says so and no official list, so they are answered here.
 
 LISTED = (
+    "qwen4-max",
     "qwen3.8-max",
     "qwen3.8-flash",
     "qwen3.8-omni-flash",
@@ -230,6 +255,32 @@ LISTED = (
     "qwen-vl-ocr",
 )
 """The ids that `GET /models` names."""
+
+
+BATCH_CHAT = frozenset(
+    {
+        *("qwen3.8-max", "qwen3.8-flash", "qwen3.7-max", "qwen3.7-plus", "qwen3.7-flash"),
+        *("qwen3.6-plus", "qwen3.6-flash", "qwen3.5-plus", "qwen3.5-flash", "qwen3.5-omni-plus"),
+        *("qwen3-vl-plus", "qwen-plus", "qwen-flash"),
+        # unsure: the page's copies in several languages contradict each other.
+        "qwen4-max",
+    }
+)
+"""Models of Batch Chat (Batch-Chat page, 2026-10)."""
+
+
+def check_batch(model: str, *, stream: bool, strict: bool) -> None:
+    """Check what Batch Chat asks of a call.
+
+    Raises:
+        ApiError: It does not have the model, or a stream is asked for.
+    """
+    if model not in BATCH_CHAT:
+        # unsure: the wording; no page prints it.
+        reject(f"The model {model} does not support Batch Chat.", code="model_not_supported")
+    if stream and strict:
+        # unsure: the page shows no stream, and says that the answer comes whole.
+        reject("Batch Chat does not support streams. Set stream to false.")
 
 
 @lru_cache(maxsize=256)

@@ -8,6 +8,7 @@ from qwen_vl.wire.json import (
     Json,
     as_count,
     as_object,
+    decode_encrypted,
     decode_finish_reason,
     decode_logprobs,
     decode_reasoning,
@@ -47,6 +48,7 @@ def decode_reply(body: bytes, headers: Mapping[str, str], *, model: str | None =
     return Reply(
         text=decode_text(message.get("content")),
         reasoning=decode_reasoning(message),
+        encrypted_content=decode_encrypted(message),
         tool_calls=decode_tool_calls(message, is_cut=may_be_cut(reason, headers)),
         finish_reason=reason,
         usage=decode_usage(data.get("usage")),

@@ -8,6 +8,7 @@ from typing import Any
 
 from qwen_vl.content import Audio, Frames, Image, Text, Video
 from qwen_vl.reply import omit_none
+from qwen_vl.request.cache_control import write_marker
 from qwen_vl.request.types import Request
 from qwen_vl.wire.body import Body
 from qwen_vl.wire.encode import Json, PartEncoder, encode_turns, to_wire_url, write_body
@@ -65,7 +66,7 @@ class NativeEncoder(PartEncoder):
 
     def text(self, text: Text) -> Json:
         """Write words."""
-        return {"text": text.text, **omit_none(cache_control=text.cache_control)}
+        return {"text": text.text, **write_marker(text.cache_control)}
 
     def image(self, image: Image) -> Json:
         """Encode an image. `detail` is not documented for this protocol, and is left out."""
@@ -75,8 +76,8 @@ class NativeEncoder(PartEncoder):
                 min_pixels=image.min_pixels,
                 max_pixels=image.max_pixels,
                 enable_rotate=image.enable_rotate,
-                cache_control=image.cache_control,
             ),
+            **write_marker(image.cache_control),
         }
 
     def video(self, video: Video) -> list[Json]:
@@ -90,9 +91,8 @@ class NativeEncoder(PartEncoder):
             min_pixels=video.min_pixels,
             max_pixels=video.max_pixels,
             total_pixels=video.total_pixels,
-            cache_control=video.cache_control,
         )
-        return [{**encoder, **beside}]
+        return [{**encoder, **beside, **write_marker(video.cache_control)}]
 
     def audio(self, audio: Audio) -> Json:
         """Encode audio; its format is not part of this protocol."""

@@ -9,6 +9,7 @@ from qwen_vl.wire.json import (
     as_count,
     as_object,
     as_text,
+    decode_encrypted,
     decode_finish_reason,
     decode_logprobs,
     decode_reasoning,
@@ -65,6 +66,7 @@ def decode_reply(body: bytes, headers: Mapping[str, str]) -> Reply:
     return Reply(
         text=decode_text(message.get("content")),
         reasoning=decode_reasoning(message),
+        encrypted_content=decode_encrypted(message),
         tool_calls=calls,
         finish_reason=resolve_finish_reason(reason, has_calls=bool(calls)),
         usage=decode_usage(data.get("usage")),

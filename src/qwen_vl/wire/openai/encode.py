@@ -8,6 +8,7 @@ other places, see `self_hosted`.
 from qwen_vl.content import Audio, Frames, Image, Text, Video
 from qwen_vl.errors import MediaTooLargeError
 from qwen_vl.reply import omit_none
+from qwen_vl.request.cache_control import write_marker
 from qwen_vl.request.types import Request
 from qwen_vl.specs.models import MAX_BODY_BYTES
 from qwen_vl.specs.servers import DEFAULT_SERVER
@@ -64,7 +65,7 @@ class CompatibleEncoder(PartEncoder):
 
     def text(self, text: Text) -> Json:
         """Write words."""
-        return {"type": "text", "text": text.text, **omit_none(cache_control=text.cache_control)}
+        return {"type": "text", "text": text.text, **write_marker(text.cache_control)}
 
     def image(self, image: Image) -> Json:
         """Write an image."""
@@ -74,8 +75,8 @@ class CompatibleEncoder(PartEncoder):
             **omit_none(
                 min_pixels=image.min_pixels,
                 max_pixels=image.max_pixels,
-                cache_control=image.cache_control,
             ),
+            **write_marker(image.cache_control),
         }
 
     def video(self, video: Video) -> list[Json]:
@@ -90,9 +91,8 @@ class CompatibleEncoder(PartEncoder):
             min_pixels=video.min_pixels,
             max_pixels=video.max_pixels,
             total_pixels=video.total_pixels,
-            cache_control=video.cache_control,
         )
-        return [{**encoder, **beside}]
+        return [{**encoder, **beside, **write_marker(video.cache_control)}]
 
     def audio(self, audio: Audio) -> Json:
         """Encode audio."""
@@ -107,7 +107,7 @@ class CompatibleEncoder(PartEncoder):
 
     def assistant_content(self, texts: list[Json]) -> str | list[Json]:
         """Write the content of an assistant's message: a list only where a part is marked."""
-        is_marked = any("cache_control" in text for text in texts)
+        is_marked = any(text.keys() > {"type", "text"} for text in texts)
         return texts if is_marked else "".join(text["text"] for text in texts)
 
 

@@ -20,6 +20,7 @@ from qwen_vl.content import (
 )
 from qwen_vl.errors import ConfigurationError, UnsupportedContentError
 from qwen_vl.reply import omit_none
+from qwen_vl.request.cache_control import write_marker
 from qwen_vl.request.shared_options import SharedOptions
 from qwen_vl.request.types import Request
 from qwen_vl.specs.processors import Family
@@ -83,14 +84,14 @@ class SelfHostedEncoder(PartEncoder):
 
     def text(self, text: Text) -> Json:
         """Write words."""
-        self._pass_over(cache_control=text.cache_control)
+        self._pass_over(**write_marker(text.cache_control))
         return {"type": "text", "text": text.text}
 
     def image(self, image: Image) -> Json:
         """Write an image."""
         url = self._url(image.source, "images", image.where)
         self._limit(image)
-        self._pass_over(cache_control=image.cache_control, enable_rotate=image.enable_rotate)
+        self._pass_over(enable_rotate=image.enable_rotate, **write_marker(image.cache_control))
         detail = image.detail if self._spec.takes_detail else None
         if not self._spec.takes_detail:
             self._pass_over(detail=image.detail)
@@ -98,7 +99,7 @@ class SelfHostedEncoder(PartEncoder):
 
     def video(self, video: Video) -> list[Json]:
         """Encode a video: a separate part, or its frames as images."""
-        self._pass_over(cache_control=video.cache_control)
+        self._pass_over(**write_marker(video.cache_control))
         if isinstance(video.source, Frames):
             if self._spec.frames == "images":
                 return self._images(video, video.source)

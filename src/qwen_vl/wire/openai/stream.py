@@ -14,6 +14,7 @@ from qwen_vl.wire.json import (
     Json,
     as_object,
     as_text,
+    decode_encrypted,
     decode_finish_reason,
     decode_logprobs,
     decode_reasoning,
@@ -89,6 +90,7 @@ class StreamDecoder(EventDecoder):
         delta = Delta(
             text=decode_text(message.get("content")),
             reasoning=decode_reasoning(message),
+            encrypted_content=self.take_encrypted(decode_encrypted(message)),
             tool_calls=calls,
             logprobs=decode_logprobs(choice.get("logprobs")),
             metadata=self._find_metadata(event, reason),

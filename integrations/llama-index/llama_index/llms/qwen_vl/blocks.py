@@ -60,6 +60,9 @@ from qwen_vl.media import sniff
 from qwen_vl.media.data_url import decode_base64, decode_head
 from qwen_vl.media.tool_content import is_link
 
+ENCRYPTED = "encrypted_content"
+"""Key of encrypted reasoning, in a `ThinkingBlock` and in a message's `additional_kwargs`."""
+
 # Base64 of what URLs begin with: `data:`, `http`, `oss:`, `file:`. No image or video does.
 _URL_HEADS = ("ZGF0YT", "aHR0c", "b3NzOi", "ZmlsZT")
 _URLS = (b"data:", b"http:", b"https:", b"oss:", b"file:")
@@ -218,8 +221,9 @@ def _to_parts(block: BaseContentBlock, where: str) -> Iterator[Part]:
             if block.text:
                 yield Text(text=block.text, where=where)
         case ThinkingBlock():
-            if block.content:
-                yield Reasoning(text=block.content, where=where)
+            encrypted = _find_encrypted(block)
+            if block.content or encrypted:
+                yield Reasoning(text=block.content or "", encrypted_content=encrypted, where=where)
         case ToolCallBlock():
             yield to_call(block, where)
         case CitableBlock() | CitationBlock():
@@ -228,6 +232,13 @@ def _to_parts(block: BaseContentBlock, where: str) -> Iterator[Part]:
             yield from to_parts(block.nested_blocks, where)
         case _:
             yield _to_media(block, where)
+
+
+def _find_encrypted(block: ThinkingBlock) -> str:
+    information = block.additional_information or {}
+    # OpenAI's Responses encrypt reasoning too, and have the whole item there, with its type.
+    is_own = "type" not in information
+    return str(information.get(ENCRYPTED) or "") if is_own else ""
 
 
 def _to_media(block: BaseContentBlock, where: str) -> Part:
@@ -284,8 +295,10 @@ def _document_source(block: DocumentBlock, where: str) -> Source:
 def _mark_cached(parts: list[Part], point: CachePoint, where: str) -> None:
     if parts and isinstance(parts[-1], Text | Image | Video | Document):
         control = point.cache_control
-        # Which kinds there are is known where all markers are settled.
-        parts[-1] = replace(parts[-1], cache_control={"type": control.type, "ttl": control.ttl})
+        # LlamaIndex's default is the service's own, which is not sent. Which kinds there are is
+        # known where all markers are settled.
+        ttl = {"ttl": control.ttl} if "ttl" in control.model_fields_set else {}
+        parts[-1] = replace(parts[-1], cache_control={"type": control.type, **ttl})
         return
     raise UnsupportedContentError(
         "A CachePoint marks what stands before it, and here is not text, image, video or PDF.",

@@ -7,12 +7,13 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
 
-from llama_index.llms.qwen_vl.blocks import to_call, to_parts, to_tool_parts
+from llama_index.llms.qwen_vl.blocks import ENCRYPTED, to_call, to_parts, to_tool_parts
 from qwen_vl.content import (
     Audio,
     Document,
     Image,
     Part,
+    Reasoning,
     Role,
     Text,
     ToolCall,
@@ -84,10 +85,17 @@ def _to_turns(message: ChatMessage, where: str) -> Iterator[Turn]:
         case "assistant":
             yield Turn(
                 role="assistant",
-                parts=(*_words(parts), *_calls(message, where)),
+                parts=(*_encrypted(message, parts, where), *_words(parts), *_calls(message, where)),
                 name=name,
                 is_partial=bool(message.additional_kwargs.get("partial")),
             )
+
+
+def _encrypted(message: ChatMessage, parts: Sequence[Part], where: str) -> Iterator[Reasoning]:
+    """Read the encrypted reasoning that stands beside the blocks only, as some stores leave it."""
+    encrypted = message.additional_kwargs.get(ENCRYPTED)
+    if encrypted and not any(isinstance(p, Reasoning) and p.encrypted_content for p in parts):
+        yield Reasoning(text="", encrypted_content=str(encrypted), where=where)
 
 
 def _system_turns(parts: tuple[Part, ...], name: str | None, where: str) -> Iterator[Turn]:

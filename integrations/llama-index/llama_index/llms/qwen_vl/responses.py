@@ -19,6 +19,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
+from llama_index.llms.qwen_vl.blocks import ENCRYPTED
 from qwen_vl.content import ToolCall
 from qwen_vl.errors import AnswerFormatError
 from qwen_vl.generators import Owned
@@ -40,6 +41,8 @@ def to_chat_response(reply: Reply) -> ChatResponse:
 
     Returns:
         A response whose message holds the thinking, the text and the tool calls, in this order.
+        Encrypted reasoning is in the `ThinkingBlock`'s `additional_information` and in the
+        message's `additional_kwargs`, as `encrypted_content`.
         `raw` is a dict with the service's own `usage`, and `additional_kwargs` has the token
         counts by name.
 
@@ -126,9 +129,15 @@ class ResponseBuilder:
             response.delta = delta.text
             response.additional_kwargs.update(thought)
             return response
-        blocks = _to_blocks(self._builder.text, self._builder.reasoning)
+        encrypted = self._builder.encrypted_content
+        blocks = [
+            *_to_thinking(self._builder.reasoning, encrypted),
+            _TEXT.copy_with(text=self._builder.text),
+        ]
         return _RESPONSE.copy_with(
-            message=_MESSAGE.copy_with(blocks=blocks, additional_kwargs={}),
+            message=_MESSAGE.copy_with(
+                blocks=blocks, additional_kwargs={ENCRYPTED: encrypted} if encrypted else {}
+            ),
             delta=delta.text,
             raw=dict(self._raw),
             logprobs=list(self._logprobs) or None,
@@ -209,17 +218,21 @@ def keep_first_call(response: ChatResponse) -> ChatResponse:
     return response.model_copy(update={"message": message})
 
 
-def _to_blocks(text: str, reasoning: str) -> list[ContentBlock]:
-    thinking = [_THINKING.copy_with(content=reasoning)] if reasoning else []
-    return [*thinking, _TEXT.copy_with(text=text)]
+def _to_thinking(reasoning: str, encrypted: str, n_tokens: int | None = None) -> list[ContentBlock]:
+    if not (reasoning or encrypted):
+        return []
+    information = {ENCRYPTED: encrypted} if encrypted else {}
+    return [
+        _THINKING.copy_with(
+            content=reasoning, num_tokens=n_tokens, additional_information=information
+        )
+    ]
 
 
 def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResponse:
     usage = reply.usage
-    blocks: list[ContentBlock] = []
-    if reply.reasoning:
-        n_tokens = usage.reasoning_tokens if usage else None
-        blocks.append(ThinkingBlock(content=reply.reasoning, num_tokens=n_tokens))
+    n_tokens = usage.reasoning_tokens if usage else None
+    blocks = _to_thinking(reply.reasoning, reply.encrypted_content, n_tokens)
     if reply.text or not reply.tool_calls:
         blocks.append(_TEXT.copy_with(text=reply.text))
     is_whole = reply.has_ended or reply.finish_reason is not None
@@ -229,7 +242,10 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
         message=_MESSAGE.copy_with(
             blocks=blocks,
             # Structured streams read calls only from here; dicts survive being stored.
-            additional_kwargs={"tool_calls": calls} if calls else {},
+            additional_kwargs={
+                **({"tool_calls": calls} if calls else {}),
+                **({ENCRYPTED: reply.encrypted_content} if reply.encrypted_content else {}),
+            },
         ),
         raw=omit_none(
             id=reply.id,
