@@ -1,6 +1,6 @@
 # On a fresh machine with Python 3.11+ and make, any of these sets up all that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help bench demo test test-slow check format format-check lint types imports live has-key version dist constraints clean
+.PHONY: help bench soak fuzz reliability demo test test-slow check format format-check lint types imports live has-key version dist constraints clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -95,6 +95,16 @@ bench: .venv-bench-openai2/.ready .venv-bench-openai3/.ready ## Measure speed an
 	@touch $@
 
 constraints: UV = $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
+reliability: $(READY) ## Write the table of docs/reliability.md.
+	WRITE_RELIABILITY=1 $(BIN)/python -m pytest tests/core/transport/test_reliability.py -k rows
+
+soak: $(READY) ## Ask 20,000 times while the server misbehaves and calls are cancelled.
+	PYTHONPATH=tests $(BIN)/python -m soak
+
+MINUTES ?= 1
+fuzz: $(READY) ## Fuzz each reader of foreign input (MINUTES=10 for each; TARGETS="images videos" for some).
+	PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) $(TARGETS)
+
 constraints: $(READY) ## Write the versions that are installed to tests/constraints.txt.
 	$(UV) pip freeze --python $(BIN)/python --exclude-editable --quiet > tests/constraints.txt
 

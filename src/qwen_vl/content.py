@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal, Self, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
@@ -86,8 +87,9 @@ class Pixels:
     """A decoded image.
 
     Args:
-        image: A `PIL.Image.Image`, or a numpy array, height x width (x 1, 3 or 4): gray, RGB or
-            RGBA, of `uint8`, `bool`, `uint16`, or floats from 0 to 1. OpenCV has BGR:
+        image: A `PIL.Image.Image`, or a numpy array, height x width (x 1 to 4): gray, gray and
+            alpha, RGB or RGBA, of `uint8`, `bool`, floats from 0 to 1, or other integers, from 0
+            to 65,535. OpenCV has BGR:
             `array[:, :, ::-1]`.
     """
 
@@ -148,10 +150,18 @@ class Frames:
     Args:
         frames: The frames.
         is_sampled: Whether they were taken of a video file here, at a rate that nobody asked for.
+        sampled_fps: That rate, where the one that is sent may be another: the hosted service
+            takes none below 0.1.
     """
 
     frames: tuple[Source, ...]
     is_sampled: bool = field(default=False, repr=False, compare=False)
+    sampled_fps: float | None = field(default=None, repr=False, compare=False)
+
+
+_IMAGE_NUMBERS = ("min_pixels", "max_pixels")
+_DOCUMENT_NUMBERS = (*_IMAGE_NUMBERS, "dpi")
+_VIDEO_NUMBERS = (*_IMAGE_NUMBERS, "total_pixels", "fps", "start", "end", "max_frames")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +201,9 @@ class Image:
     cache_control: Mapping[str, Any] | None = None
     where: str = field(default="", compare=False)
 
+    def __post_init__(self) -> None:
+        _make_plain(self, _IMAGE_NUMBERS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
@@ -224,6 +237,9 @@ class Video:
     video_mode: VideoMode | None = None
     cache_control: Mapping[str, Any] | None = None
     where: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        _make_plain(self, _VIDEO_NUMBERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +280,9 @@ class Document:
     title: str | None = None
     cache_control: Mapping[str, Any] | None = None
     where: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        _make_plain(self, _DOCUMENT_NUMBERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -520,6 +539,30 @@ def is_web(url: str) -> bool:
 def is_stored(url: str) -> bool:
     """Return whether a URL lies in the hosted service's temporary storage: `oss:`."""
     return find_scheme(url) == "oss"
+
+
+def to_plain_number(value: Any) -> Any:
+    """Return a number of numpy or another library as Python's; anything else as it is.
+
+    Args:
+        value: Any value.
+
+    Example:
+        >>> from fractions import Fraction
+        >>> to_plain_number(Fraction(1, 2)), to_plain_number("2")
+        (0.5, '2')
+    """
+    if value is None or type(value) in {bool, float, int, str} or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def _make_plain(part: Any, names: Sequence[str]) -> None:
+    for name in names:
+        value = getattr(part, name)
+        plain = to_plain_number(value)
+        if plain is not value:
+            object.__setattr__(part, name, plain)
 
 
 def is_pixels(value: object) -> bool:

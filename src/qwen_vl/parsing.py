@@ -21,17 +21,8 @@ _OPENING = re.compile(r"[\[{]")
 _MARK = re.compile(r'[\[\]{}"\\]')
 _BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]|\\.)*+\\?"?|[\[\]{}]', re.DOTALL)
 _PAIRS = {"[": "]", "{": "}"}
-# Two patterns: the first is a set of characters, which is searched for much faster.
-_TOKEN_HEAD = re.compile(r'[\\"/\x00-\x1fNI]')
-_TOKEN = re.compile(r'\\u[0-9a-fA-F]{4}|\\["\\/bfnrt]|//|/\*|NaN|Infinity|.', re.DOTALL)
-_NO_NUMBERS = frozenset({"NaN", "Infinity"})
-# A comma ends a text where another value or name follows.
-_STRING_END = re.compile(
-    r"""\s*+(?:[:\]}]|$|,\s*+(?:["'{}\[\]\d-]|/[/*]|(?:true|false|null)\b|$))"""
-)
-_CONTROLS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-# An answer has one or two values; a page of brackets that are none must not be read for hours.
-_MOST_TRIES = 64
+# A page of brackets that are no values must not be read for hours.
+_MAX_FAILURES = 64
 # Elements of answers stand two or three brackets deep.
 _DEEPEST = 8
 # Deeper values end in a RecursionError somewhere: in a copy, a checkpoint, a trace.
@@ -64,11 +55,13 @@ class FoundJson:
         values: The outermost objects and lists, in order.
         is_cut_off: Whether the last one breaks off, so that only what is whole of it is there.
         is_damaged: Whether one could not be read, though its brackets are closed.
+        unread: The beginnings of entries that could not be read, where the others were.
     """
 
     values: tuple[Any, ...]
     is_cut_off: bool = False
     is_damaged: bool = field(default=False, repr=False)
+    unread: tuple[str, ...] = field(default=(), repr=False)
 
 
 def load_json(text: str) -> Any:
@@ -109,7 +102,7 @@ def find_fences(text: str) -> Iterator[Fence]:
         yield Fence(opening.start(), body, at)
 
 
-def find_json(text: str, *, repair: bool = False) -> FoundJson:
+def find_json(text: str) -> FoundJson:
     """Find all objects and lists in an answer, whatever stands around them.
 
     Where there are fences, only what is in them is read. A comma too many and Python's quotes are
@@ -117,37 +110,33 @@ def find_json(text: str, *, repair: bool = False) -> FoundJson:
 
     Args:
         text: The answer.
-        repair: Whether comments are removed, quotes, line breaks and backslashes within a text
-            escaped, and `NaN` read as `null`, if the text is not JSON otherwise.
 
     Example:
         >>> find_json('Here they are: [{"n": 1}, {"n": 2}, {"n"')
         FoundJson(values=([{'n': 1}, {'n': 2}],), is_cut_off=True)
-        >>> find_json('[{"label": "a 5" pipe"}]  // the only one', repair=True).values
-        ([{'label': 'a 5" pipe'}],)
     """
-    found = _find_all(text)
-    if repair and (found.is_cut_off or found.is_damaged or not found.values):
-        repaired = _find_all(_repair(text))
-        is_worse = repaired.is_damaged or (repaired.is_cut_off and not found.is_cut_off)
-        if repaired.values and not is_worse:
-            return repaired
-    return found
+    return read_bodies(text, _find_in)
 
 
-def _find_all(text: str) -> FoundJson:
+def read_bodies(text: str, read: Callable[[str], FoundJson]) -> FoundJson:
+    """Read what is in the fences of an answer, or the whole of it where they hold no JSON.
+
+    Args:
+        text: The answer.
+        read: Finds the values of one fence.
+    """
     # Servers that leave it in the text show what the model thought of before it answered.
     text = text.rpartition("</think>")[2]
     bodies = [fence.body for fence in find_fences(text)] or [text]
-    found = [_find_in(body) for body in bodies]
+    found = [read(body) for body in bodies]
     if len(bodies) > 1 or bodies[0] is not text:
         # A fence of prose beside bare JSON, or one in another language.
-        found = found if any(each.values for each in found) else [_find_in(text)]
-    values = tuple(value for each in found for value in each.values)
+        found = found if any(each.values for each in found) else [read(text)]
     return FoundJson(
-        values,
+        tuple(value for each in found for value in each.values),
         any(each.is_cut_off for each in found),
         any(each.is_damaged for each in found),
+        tuple(entry for each in found for entry in each.unread),
     )
 
 
@@ -300,46 +289,25 @@ def find_text(entry: Mapping[str, Any], keys: Sequence[str]) -> str | None:
     return None
 
 
-def _repair(text: str) -> str:
-    """Return a text without comments, and with a backslash before what strings cannot hold."""
-    kept: list[str] = []
-    at, is_text = 0, False
-    while (head := _TOKEN_HEAD.search(text, at)) and (token := _TOKEN.match(text, head.start())):
-        kept.append(text[at : token.start()])
-        at, sign = token.end(), token[0]
-        if sign == '"':
-            is_end = is_text and _STRING_END.match(text, at)
-            kept.append('\\"' if is_text and not is_end else sign)
-            is_text = not is_end
-        elif is_text:
-            kept.append("\\\\" if sign == "\\" else _CONTROLS.get(sign, sign))
-        elif sign not in {"//", "/*"}:
-            kept.append("null" if sign in _NO_NUMBERS else sign)
-        elif sign == "/*":
-            closing = text.find("*/", at)
-            at = len(text) if closing < 0 else closing + 2
-        else:
-            line_end = text.find("\n", at)
-            at = len(text) if line_end < 0 else line_end
-    return "".join([*kept, text[at:]])
-
-
 def _find_in(text: str) -> FoundJson:
     values: list[Any] = []
-    at = 0
+    at = n_failures = 0
     left = 2 * len(text) + _MOST_CHARS
     reader = _Reader()
     is_damaged = False
-    for _ in range(_MOST_TRIES):
-        opening = _OPENING.search(text, at)
-        if opening is None or left <= 0:
+    while opening := _OPENING.search(text, at):
+        if left <= 0 or n_failures >= _MAX_FAILURES:
+            is_damaged = True
             break
         at = opening.start()
         end, whole, n_read = _measure(text, at)
         left -= n_read
         if end is not None:
             value = reader.load(text[at:end])
-            is_damaged = is_damaged or (value is None and bool(_JSON_HEAD.match(text, at)))
+            if value is None:
+                is_json = _JSON_HEAD.match(text, at) or text.find('":', at, end) >= 0
+                is_damaged = is_damaged or bool(is_json)
+            n_failures += value is None
             at = at + 1 if value is None else end
             values += [] if value is None else [value]
             continue
@@ -350,6 +318,7 @@ def _find_in(text: str) -> FoundJson:
         if _JSON_HEAD.match(text, at):
             # It is cut within its first element, whose inner values are not elements.
             return FoundJson(tuple(values), is_cut_off=True)
+        n_failures += 1
         at += 1
     return FoundJson(tuple(values), is_damaged=is_damaged)
 

@@ -39,6 +39,7 @@ from qwen_vl.request.types import (
     DEFAULT_MAX_TOTAL_INLINE_BYTES,
     DEFAULT_PDF_DPI,
     DEFAULT_PDF_MAX_PAGES,
+    DEFAULT_PDF_TIMEOUT,
     ToolMediaErrors,
 )
 from qwen_vl.specs.endpoints import split_credentials
@@ -297,6 +298,11 @@ class QwenVLSettings(BaseModel):
         default=DEFAULT_PDF_MAX_PAGES,
         ge=1,
         description="Maximum number of pages of one PDF or TIFF document.",
+    )
+    pdf_timeout: float = Field(
+        default=DEFAULT_PDF_TIMEOUT,
+        gt=0,
+        description="Maximum number of seconds to open a PDF document, or to render a page of it.",
     )
     video_mode: VideoMode = Field(
         default="auto",

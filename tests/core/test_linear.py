@@ -11,6 +11,7 @@ from PIL import ImageFont
 from linear import TEXTS, Read, check_growth
 from qwen_vl.content import Inline, LocalFile, Url, to_source
 from qwen_vl.grounding.coordinates import CoordinateFrame
+from qwen_vl.grounding.damaged_json import read_damaged_json
 from qwen_vl.grounding.drawing.fonts import find_font
 from qwen_vl.grounding.drawing.labels import Lettering
 from qwen_vl.grounding.drawing.storyboard import _wrap
@@ -76,7 +77,7 @@ READERS: dict[str, Read] = {
     "retry-after": lambda text: retry_delay(0, {"retry-after": text, "retry-after-ms": text}),
     "JSON": load_json,
     "JSON in prose": find_json,
-    "damaged JSON": lambda text: find_json(text, repair=True),
+    "damaged JSON": read_damaged_json,
     "fences": lambda text: list(find_fences(text)),
     "places": lambda text: read_grounding(text, FRAME),
     "place": lambda text: read_grounding(write_answer(bbox_2d=text, label=text), FRAME),

@@ -1,9 +1,11 @@
 """Messages counted before they are sent, and what LangChain does with the count."""
 
 import base64
+import io
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +24,11 @@ from langchain_core.messages import (
     trim_messages,
 )
 from langchain_core.tools import tool
+from PIL import Image
 
 from langchain_qwen_vl import ChatQwenVL
 from langchain_qwen_vl.messages import count_message_tokens
-from qwen_vl.errors import MediaNotFoundError
+from qwen_vl.errors import MediaAccessError, MediaNotFoundError
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE, ROCKET
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl_sandbox import Sandbox
@@ -172,6 +175,61 @@ def test_tokenizer_of_the_caller_counts_text() -> None:
 def test_token_ids_are_not_made_up(lone: ChatQwenVL) -> None:
     with pytest.raises(NotImplementedError, match="custom_get_token_ids"):
         lone.get_token_ids("abc")
+
+
+FILE_FORMS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "path": lambda path: {"file": path},
+    "path by URL": lambda path: {"url": path},
+    "bytes": lambda path: {"file": path.read_bytes()},
+    "bytearray": lambda path: {"file": bytearray(path.read_bytes())},
+    "open": lambda path: {"file": io.BytesIO(path.read_bytes())},
+    "open by URL": lambda path: {"url": io.BytesIO(path.read_bytes())},
+    "row": lambda path: {"file": {"bytes": path.read_bytes(), "path": None}},
+    "file data": lambda path: {"file": {"file_data": path.read_bytes()}},
+    "source": lambda path: {"source": {"data": io.BytesIO(path.read_bytes())}},
+}
+
+
+@pytest.mark.parametrize("stated", [{}, {"mime_type": "application/pdf"}], ids=["bare", "stated"])
+@pytest.mark.parametrize("to_block", FILE_FORMS.values(), ids=FILE_FORMS.keys())
+def test_file_counts_in_every_form_that_is_sent(
+    qwen_vl_sandbox: Sandbox,
+    tmp_path: Path,
+    to_block: Callable[[Path], dict[str, Any]],
+    stated: dict[str, str],
+) -> None:
+    path = tmp_path / "report.pdf"
+    Image.new("RGB", (600, 800), "red").save(path, "PDF")
+    chat = ChatQwenVL(api_key="sk-1", base_url=qwen_vl_sandbox.base_url)
+    for file in (path, CHELSEA, BIG_BUCK_BUNNY):
+        block = {"type": "file", **to_block(file), **(stated if file is path else {})}
+        messages = [HumanMessage([block, "?"])]
+        counted = chat.get_num_tokens_from_messages(messages)
+        used = chat.invoke(messages).usage_metadata
+        assert used is not None
+        # The labels of pages are text, which is estimated, and so is the chat template.
+        assert used["input_tokens"] == pytest.approx(counted, abs=12)
+
+
+def test_file_object_that_is_read_once_is_not_used_up_by_counting(lone: ChatQwenVL) -> None:
+    file = io.BufferedReader(_Once(b"%PDF-1.7"))
+    block = {"type": "file", "file": file, "mime_type": "application/pdf"}
+    with pytest.raises(MediaAccessError, match="read only once"):
+        lone.get_num_tokens_from_messages([HumanMessage([block])])
+    assert file.read() == b"%PDF-1.7"
+
+
+class _Once(io.RawIOBase):
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece, self._data = self._data[: len(buffer)], self._data[len(buffer) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 def test_missing_file_is_told_as_in_sending(lone: ChatQwenVL) -> None:

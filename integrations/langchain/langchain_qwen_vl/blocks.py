@@ -22,6 +22,7 @@ from qwen_vl.content import (
     Image,
     Inline,
     LocalFileUrl,
+    OpenFile,
     Part,
     Pixels,
     Reasoning,
@@ -36,8 +37,8 @@ from qwen_vl.content import (
     to_source,
 )
 from qwen_vl.errors import ContentError, UnsupportedContentError
-from qwen_vl.media import sniff
-from qwen_vl.media.pdf import PDF_TYPE
+from qwen_vl.media import sniff, sniff_open_file
+from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.request.cache_control import CACHE_BREAKPOINT, find_marker
 
 Block: TypeAlias = Mapping[str, Any]
@@ -340,9 +341,11 @@ def _read_file(block: Block, where: str) -> Part:
 def _find_file(block: Block) -> tuple[Block, Any, str]:
     """Find what a file block holds, and of which type it is."""
     held = block.get("file")
+    if isinstance(held, Mapping) and held and held.keys() <= {"bytes", "path"}:
+        held = read_row(held)
     inner: Block = {**block, **held} if isinstance(held, Mapping) else block
     value = inner.get("file_data") or inner.get("file_uri") or _find_media(inner)
-    if value is None and isinstance(held, str) and held:
+    if value is None and not isinstance(held, Mapping) and _is_set(held):
         # As {"type": "image", "image": path}: a path or bytes of the program's.
         value = _promised_base64(held)
     source = inner.get("source")
@@ -350,7 +353,8 @@ def _find_file(block: Block) -> tuple[Block, Any, str]:
     names = ("mime_type", "media_type", "mimeType")
     stated = next((place[name] for place in holders for name in names if place.get(name)), None)
     # LangChain calls every file of OpenAI's form a PDF, so what the bytes say counts.
-    return inner, value, _sniff_inline(value) or str(stated or "") or _guess_type(value)
+    sniffed = _sniff_inline(value) or _sniff_raw(value)
+    return inner, value, sniffed or str(stated or "") or _guess_type(value)
 
 
 def _read_tool_file(block: Block, where: str) -> ToolPart:
@@ -625,6 +629,16 @@ def sniff_base64(text: str) -> str | None:
         return sniff(base64.b64decode(text[:_PROBE_CHARS]))
     except ValueError:
         return None
+
+
+def _sniff_raw(value: object) -> str | None:
+    """Find the type of what a program holds, which is text by the time that it is sent."""
+    source = None if value is None or isinstance(value, str) else to_source(value)
+    if isinstance(source, Pixels):
+        return "image/png"
+    if isinstance(source, Inline):
+        return _sniff_inline(source)
+    return sniff_open_file(source) if isinstance(source, OpenFile) else None
 
 
 def _sniff_inline(value: object) -> str | None:

@@ -417,7 +417,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         parallel_tool_calls: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Return the model tools that it may ask for.
+        """Bind tools that the model may call.
 
         Args:
             tools: Tools, functions, pydantic classes, TypedDicts, JSON schemas or Anthropic-style

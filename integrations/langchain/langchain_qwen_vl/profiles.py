@@ -1,6 +1,6 @@
 """What each model can do, in LangChain's words.
 
-Everything comes from `qwen_vl.specs.models`; there is no second table. Only keys that the oldest
+Everything comes from `qwen_vl.specs.models`; no second table exists. Only keys that the oldest
 supported `langchain-core` knows are given, since it warns of others.
 """
 

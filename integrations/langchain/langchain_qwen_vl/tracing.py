@@ -28,8 +28,8 @@ from qwen_vl.content import (
     to_source,
 )
 from qwen_vl.errors import ContentError, UnsupportedContentError
-from qwen_vl.media import sniff, to_json_safe, to_text
-from qwen_vl.media.pdf import PDF_TYPE
+from qwen_vl.media import read_whole, sniff, to_json_safe, to_text
+from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.media.tool_content import write_note
 from qwen_vl.request.types import MediaPolicy
 
@@ -236,6 +236,10 @@ class _Safety:
         return self._text_of(value, key)
 
     def _text_of(self, value: Any, key: str) -> str:
+        source = None if isinstance(value, io.TextIOBase) else to_source(value)
+        if self.kind == "file" and isinstance(source, OpenFile):
+            # It may hold anything too, and is read once.
+            value = read_whole(source, self.where)
         is_bytes = isinstance(value, bytes | bytearray | memoryview)
         is_held = is_bytes or isinstance(value, DataUrl) or is_pixels(value)
         if not self.is_traced and key in _FRAME_KEYS and is_held:

@@ -165,7 +165,7 @@ class Storage:
         if granted is None:
             reject(POLICY_EXPIRED, status=403)
         model, account = granted
-        # unsure: whether a file of no bytes is taken; the policy has no lower limit.
+        # unsure: whether a file of no bytes is taken; the policy lacks a lower limit.
         if n_bytes > MAX_FILE_MIB * MIB:
             reject(TOO_LARGE, code="EntityTooLarge")
         key = form["key"]
@@ -290,7 +290,7 @@ def _save(file: BinaryIO, path: Path) -> str:
 
 
 def _media_type(upload: Upload) -> str:
-    # The page's own samples send no type, so the name has to tell it.
+    # The page's own samples send no type, so that the name decides.
     if upload.content_type != _UNTYPED:
         return upload.content_type.partition(";")[0].strip().lower()
     return mimetypes.guess_type(upload.key)[0] or ""

@@ -20,7 +20,7 @@ from qwen_vl.content import (
 )
 from qwen_vl.errors import ConfigurationError, MediaNotFoundError, MediaTooLargeError
 from qwen_vl.media import sniff
-from qwen_vl.media.pdf import PDF_TYPE
+from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.media.tiff import TIFF_TYPE
 
 STANDARD_INPUT = "-"

@@ -19,7 +19,7 @@ from qwen_vl.media.image import check_size
 from qwen_vl.media.limits import check_part
 from qwen_vl.media.load import open_local
 from qwen_vl.media.measure import measure_image, measure_pages, measure_video
-from qwen_vl.media.pdf import PDF_TYPE
+from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.media.sniff import sniff
 from qwen_vl.media.tiff import TIFF_TYPE
 from qwen_vl.media.video.container import has_av

@@ -117,22 +117,14 @@ def _find_frame(request: Request, asked: Video, ready: Video, seconds: float | N
     clip = Span(asked.start, asked.end).within(clip, WHERE)
     offset = asked.start or 0.0
     if isinstance(ready.source, Frames):
-        return _frame_of_cut(clip, len(ready.source.frames), ready.fps or DEFAULT_FPS, offset)
+        sent = ready.fps or DEFAULT_FPS
+        # The rate that is sent dates them. Where the service knows none as low as the one at which
+        # they were taken, times are to be scaled.
+        scale = sent / (ready.source.sampled_fps or sent)
+        return TimeFrame(seconds=clip.seconds, offset=offset, scale=scale, fps=sent)
     most = asked.max_frames or request.policy.max_frames or request.spec.max_frames
     count = sample_frame_count(clip.seconds, clip.n_frames, fps=fps, max_frames=most)
     return TimeFrame(seconds=clip.seconds, fps=_sampled_fps(clip, count), offset=offset)
-
-
-def _frame_of_cut(clip: Clip, count: int, fps: float, offset: float) -> TimeFrame:
-    """State the times of frames that were sampled here.
-
-    They are dated by the `fps` that was sent, which the service limits: where they were taken at
-    another, times are to be scaled.
-    """
-    taken = _sampled_fps(clip, count)
-    is_dated_well = abs(count / taken - count / fps) <= 2 / min(taken, fps)
-    scale = 1.0 if is_dated_well else fps / taken
-    return TimeFrame(seconds=clip.seconds, offset=offset, scale=scale, fps=fps)
 
 
 def _sampled_fps(clip: Clip, count: int) -> float:

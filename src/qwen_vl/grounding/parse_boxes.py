@@ -2,15 +2,16 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from qwen_vl.errors import AnswerFormatError, CoordinateSpaceError
 from qwen_vl.grounding.coordinates import CoordinateFrame
+from qwen_vl.grounding.damaged_json import read_damaged_json
 from qwen_vl.grounding.results import Box, Corners, Grounding, Point, SkippedEntry
 from qwen_vl.ocr.results import OcrResult, to_corners
-from qwen_vl.parsing import find_json, find_text
+from qwen_vl.parsing import find_text
 
 _BOX_KEYS = ("bbox_2d", "bbox", "box", "bounding_box", "bboxes", "boxes")
 _POINT_KEYS = ("point_2d", "point", "points", "points_2d")
@@ -33,6 +34,11 @@ _N_POINT, _N_BOX, _N_RECT, _N_QUAD = 2, 4, 5, 8
 _TAG = re.compile(
     r"<\|?(?P<slash>/?)(?P<name>object_ref|ref|box|quad|point)(?P<end>_start|_end|)\|?>"
 )
+# Of an entry that is not JSON.
+_LABEL = re.compile(
+    rf"""["']?\b(?:{"|".join(_LABEL_KEYS)})["']?\s*+:\s*+["']?(?P<label>[^"'\[\]{{}},\n]*+)"""
+)
+_INNERMOST = re.compile(r"\[([^\[\]]*+)\]")
 # One in so many may be a slip of the model.
 _FEW = 10
 _SHOWN_CHARS = 80
@@ -65,6 +71,10 @@ class _Finds:
     skipped: list[SkippedEntry] = field(default_factory=list)
     has_container: bool = False
 
+    def add(self, others: "_Finds") -> None:
+        self.shapes += others.shapes
+        self.skipped += others.skipped
+
 
 def read_grounding(text: str, frame: CoordinateFrame) -> Grounding:
     """Read boxes and points from an answer.
@@ -93,14 +103,15 @@ def read_grounding(text: str, frame: CoordinateFrame) -> Grounding:
         >>> read_grounding(answer, find_frame("qwen3-vl-plus", (600, 400))).boxes
         (Box(x1=150.0, y1=200.0, x2=450.0, y2=400.0, label='cup', is_clipped=False, corners=None),)
     """
-    found = find_json(text, repair=True)
-    finds = _Finds(text)
-    if not any(map(_holds_boxes, found.values)):
-        # Lists of numbers may stand between tags, where they are corners and no points.
-        _read_tags(finds)
-    if not (finds.shapes or finds.skipped):
-        for value in found.values:
-            _walk(value, "", finds, 0)
+    found = read_damaged_json(text)
+    finds, tagged = _Finds(text), _Finds(text)
+    _read_tags(tagged, found.values)
+    has_tags = bool(tagged.shapes or tagged.skipped)
+    # Lists of numbers may stand between tags, where they are corners and no points.
+    values = [value for value in found.values if not has_tags or _holds_boxes(value)]
+    _walk_entries(values, "", finds, 0)
+    finds.add(tagged)
+    finds.skipped += [_to_skipped(entry) for entry in found.unread if not _is_tagged(entry)]
     if finds.skipped and not (finds.shapes or finds.not_found):
         raise AnswerFormatError(f"An entry {finds.skipped[0].reason}.", text=text)
     is_empty = not (finds.shapes or finds.not_found)
@@ -178,8 +189,39 @@ def _walk(value: Any, label: str, finds: _Finds, depth: int) -> None:
                 _add(value, _kind_of(value), label, {}, finds)
             return
         finds.has_container = finds.has_container or not value
-        for inner in value:
-            _walk(inner, label, finds, depth + 1)
+        _walk_entries(value, label, finds, depth + 1)
+
+
+def _walk_entries(entries: Sequence[Any], label: str, finds: _Finds, depth: int) -> None:
+    has_places = any(isinstance(entry, dict) and _holds_places(entry) for entry in entries)
+    for entry in entries:
+        reason = _find_fault(entry) if has_places else None
+        if reason is None:
+            _walk(entry, label, finds, depth)
+            continue
+        own_label = find_text(entry, _LABEL_KEYS) if isinstance(entry, dict) else None
+        finds.skipped.append(SkippedEntry(reason=reason, label=own_label or label, value=entry))
+    stray = [entry for entry in entries if _is_number(entry)]
+    if stray and any(isinstance(entry, list) for entry in entries):
+        reason = f"has {_shorten(stray)} outside of brackets"
+        finds.skipped.append(SkippedEntry(reason=reason, label=label, value=stray))
+
+
+def _find_fault(entry: Any) -> str | None:
+    """Find why an entry beside others that have places is not one; `None` where it may be.
+
+    A quote or bracket that is missing leaves its numbers without its label, or the reverse.
+    """
+    if _is_numbers(entry) and len(entry) in {_N_POINT, _N_BOX, _N_QUAD}:
+        return f"has {_shorten(entry)} outside of an object"
+    if not isinstance(entry, dict) or not entry or _holds_places(entry):
+        return None
+    has_more = any(isinstance(inner, dict | list) and inner for inner in entry.values())
+    return None if has_more else "has no box and no point"
+
+
+def _holds_places(entry: dict[str, Any]) -> bool:
+    return _edges_of(entry) is not None or _holds_boxes(entry)
 
 
 def _walk_object(entry: dict[str, Any], label: str, finds: _Finds, depth: int) -> None:
@@ -240,8 +282,8 @@ def _read_place(key: str, value: Any, label: str, entry: dict[str, Any], finds: 
         finds.has_container = True
         return
     kind: _Kind = "point" if key in _POINT_KEYS else "quad" if key in _QUAD_KEYS else "box"
-    if isinstance(value, str) and _NUMBERS_ALONE.fullmatch(value):
-        value = _NUMBER.findall(value)
+    if isinstance(value, str):
+        value = _read_numbers(_TAG.sub("", value)) or value
     if isinstance(value, dict):
         value = _edges_of(value) or value
     pairs = _flatten(value, kind)
@@ -354,10 +396,14 @@ def _counts_in_something_else(
     return 2 * n_outside >= len(shapes) or (fits_pixels and n_outside * _FEW >= len(shapes))
 
 
-def _read_tags(finds: _Finds) -> None:
-    """Read the forms of Qwen-VL and Qwen2-VL, in which tags stand around labels and numbers."""
+def _read_tags(finds: _Finds, values: Sequence[Any]) -> None:
+    """Read the forms of Qwen-VL and Qwen2-VL, in which tags stand around labels and numbers.
+
+    Those in texts of JSON values are parts of these.
+    """
     label, opened = "", None
     text = finds.text.rpartition("</think>")[2]
+    held = "\n".join(_find_tagged_texts(values))
     for tag in _TAG.finditer(text):
         is_end = bool(tag["slash"]) or tag["end"] == "_end"
         if not is_end:
@@ -368,7 +414,7 @@ def _read_tags(finds: _Finds) -> None:
         inner = text[opened.end() : tag.start()]
         if tag["name"].endswith("ref"):
             label = inner.strip()
-        else:
+        elif not held or text[opened.start() : tag.end()] not in held:
             _read_tagged(opened, inner, label, finds)
         opened = None
     if opened is not None and not opened["name"].endswith("ref"):
@@ -378,10 +424,54 @@ def _read_tags(finds: _Finds) -> None:
             _read_tagged(opened, inner, label, finds)
 
 
+def _find_tagged_texts(values: Any, depth: int = 0) -> Iterator[str]:
+    if isinstance(values, str):
+        if _TAG.search(values):
+            yield values
+    elif isinstance(values, Mapping | list | tuple) and depth < _DEEPEST:
+        for inner in values.values() if isinstance(values, Mapping) else values:
+            yield from _find_tagged_texts(inner, depth + 1)
+
+
 def _read_tagged(tag: re.Match[str], inner: str, label: str, finds: _Finds) -> None:
-    if _NUMBERS_ALONE.fullmatch(inner):
-        kind: _Kind = tag["name"]  # type: ignore[assignment]
-        _add(_NUMBER.findall(inner), kind, label, {}, finds)
+    numbers = _read_numbers(inner)
+    if not numbers:
+        return
+    kind: _Kind = tag["name"]  # type: ignore[assignment]
+    if kind == "box" and len(numbers) == _N_POINT:
+        # Of models that click.
+        kind = "point"
+    for each in _split_boxes(inner) if kind == "box" else [numbers]:
+        _add(each, kind, label, {}, finds)
+
+
+def _split_boxes(inner: str) -> list[list[str]]:
+    """Split `[1, 2, 3, 4], [5, 6, 7, 8]`, which may be two boxes or four corners by number."""
+    numbers = _NUMBER.findall(inner)
+    for split in (_INNERMOST.findall(inner), inner.split(";")):
+        boxes = [_NUMBER.findall(part) for part in split]
+        boxes = [box for box in boxes if box]
+        if len(boxes) * _N_BOX == len(numbers) and all(len(box) == _N_BOX for box in boxes):
+            return boxes
+    return [numbers]
+
+
+def _read_numbers(text: str) -> list[str]:
+    return _NUMBER.findall(text) if _NUMBERS_ALONE.fullmatch(text) else []
+
+
+def _is_tagged(unread: str) -> bool:
+    """Return whether it is an entry in tags, which are read apart from JSON."""
+    return bool(_TAG.search(unread) and _NUMBERS_ALONE.fullmatch(_TAG.sub("", unread)))
+
+
+def _to_skipped(unread: str) -> SkippedEntry:
+    label = _LABEL.search(unread)
+    return SkippedEntry(
+        reason=f"is not JSON: {_shorten(unread)}",
+        label=label["label"] if label else "",
+        value=unread,
+    )
 
 
 def _shorten(value: Any) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qwen_vl.errors import AnswerFormatError, TimestampError
+from qwen_vl.grounding.damaged_json import read_damaged_json
 from qwen_vl.grounding.timeline import Event, Timeline, read_range, read_seconds
-from qwen_vl.parsing import find_json, find_text
+from qwen_vl.parsing import find_text
 from qwen_vl.specs.frame_times import to_taken
 
 _START_KEYS = ("start_time", "start", "begin_time", "begin", "start_seconds", "from")
@@ -93,10 +94,12 @@ def read_timeline(text: str, frame: TimeFrame | None = None) -> Timeline:
         (Event(start=5.0, end=15.0, text='x', is_clipped=False),)
     """
     frame = frame or TimeFrame()
-    found = find_json(text, repair=True)
+    found = read_damaged_json(text)
     finds = _Finds(text, frame)
     for value in found.values:
         _walk(value, finds, 0)
+    if not finds.events and found.unread:
+        raise AnswerFormatError(f"An entry is not JSON: {found.unread[0]!r}.", text=text)
     if not finds.events and (found.is_cut_off or not finds.has_container):
         problem = (
             "The answer breaks off before its first event is whole."
@@ -109,6 +112,7 @@ def read_timeline(text: str, frame: TimeFrame | None = None) -> Timeline:
         seconds=frame.end,
         interval=frame.interval,
         is_cut_off=found.is_cut_off,
+        skipped=found.unread,
         text=text,
     )
 

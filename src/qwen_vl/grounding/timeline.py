@@ -150,6 +150,7 @@ class Timeline:
         interval: Seconds between two sampled frames: times cannot be more exact
             than that; `None` where it is not known.
         is_cut_off: Whether the answer broke off: there may be more than is here.
+        skipped: The beginnings of entries of the answer that are not JSON.
         text: The answer.
 
     Example:
@@ -165,6 +166,7 @@ class Timeline:
     seconds: float | None = None
     interval: float | None = None
     is_cut_off: bool = False
+    skipped: tuple[str, ...] = ()
     text: str = field(default="", repr=False)
 
     def __len__(self) -> int:
@@ -183,6 +185,8 @@ class Timeline:
             "interval": None if self.interval is None else round(self.interval, 3),
             "events": [_to_dict(event) for event in self.events],
         }
+        if self.skipped:
+            made["skipped"] = list(self.skipped)
         return {**made, "is_cut_off": True} if self.is_cut_off else made
 
     def describe(self) -> str:
@@ -199,7 +203,8 @@ class Timeline:
         count = f"{len(lines)} event{'' if len(lines) == 1 else 's'}" if lines else "nothing found"
         length = "" if self.seconds is None else f" in a video of {format_clock(self.seconds)}"
         cut = " (the list is cut off: there may be more)" if self.is_cut_off else ""
-        return f"{count}{length}{cut}" + (f": {'; '.join(lines)}" if lines else ".")
+        skipped = f" Skipped, as not JSON: {'; '.join(self.skipped)}." if self.skipped else ""
+        return f"{count}{length}{cut}" + (f": {'; '.join(lines)}" if lines else ".") + skipped
 
     def to_webvtt(self) -> str:
         """Write subtitles that browsers and players read (WebVTT).

@@ -28,6 +28,7 @@ _CONVERTED_MODES = {
     "RGBX": "RGB",
     "YCbCr": "RGB",
 }
+_MODES = {2: "LA", 3: "RGB", 4: "RGBA"}
 _GRAY = frozenset({"1", "L", "LA", "La"})
 _OPAQUE = 255
 _MAX_8_BITS, _MAX_16_BITS = 255, 65_535
@@ -95,7 +96,7 @@ def merge_deep(bands: Sequence["PillowImage"], where: str) -> "PillowImage":
     """Return the channels of an image, each of more than 8 bits, as one image of 8 bits.
 
     Args:
-        bands: One for gray, three for RGB, four for RGBA.
+        bands: One for gray, two for gray and alpha, three for RGB, four for RGBA.
         where: The part, for errors.
 
     Raises:
@@ -104,7 +105,7 @@ def merge_deep(bands: Sequence["PillowImage"], where: str) -> "PillowImage":
     from PIL import Image  # noqa: PLC0415 - slow to import
 
     scaled = _scale(bands, where)
-    return scaled[0] if len(scaled) == 1 else Image.merge("RGBA"[: len(scaled)], scaled)
+    return scaled[0] if len(scaled) == 1 else Image.merge(_MODES[len(scaled)], scaled)
 
 
 def is_deep(image: Any) -> bool:

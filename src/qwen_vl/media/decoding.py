@@ -19,7 +19,7 @@ _MIB = 2**20
 _BYTES_PER_PIXEL = {"1": 6, "P": 6, "L": 3, "RGB": 6, "CMYK": 14, "YCbCr": 14, "LAB": 14}
 _TRANSPARENT_BYTES, _DEEP_BYTES = 12, 16
 _TRANSPARENT_MODES = frozenset({"RGBA", "LA", "La", "PA", "RGBa"})
-# What decoders need besides, which keep all of an image in a form of their own.
+# What decoders need besides, which keep all of an image in another form.
 _BYTES_OF_DECODER = {"AVIF": 8, "GIF": 2, "HEIF": 8, "JPEG2000": 16, "TIFF": 4, "WEBP": 10}
 # Coefficients of a progressive JPEG, which are kept at its full size however small it is decoded.
 _PROGRESSIVE_BYTES = 6

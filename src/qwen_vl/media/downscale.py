@@ -168,7 +168,12 @@ class AreaLimit:
         processor = PROCESSORS[self.family]
         low, high = self.area or processor.image
         limit = max(low, min(self.max_pixels, high))
+        if width * height <= limit:
+            # The server enlarges it to more than that, or leaves it.
+            return width, height
         smaller = fit(width, height, processor.factor, (0, limit))
+        # Of a side that is shorter than half a token, none is left.
+        smaller = max(smaller[0], processor.factor), max(smaller[1], processor.factor)
         return fit(*smaller, processor.factor, (low, high))
 
 

@@ -1,10 +1,11 @@
 """The one image encoder: every PNG and JPEG that this package makes is written here."""
 
 import io
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
-from qwen_vl.errors import MediaTooLargeError
-from qwen_vl.media.color_modes import to_jpeg_mode
+from qwen_vl.errors import MediaFormatError, MediaTooLargeError
+from qwen_vl.media.color_modes import to_jpeg_mode, with_plain_mode
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -24,6 +25,9 @@ FRAME_JPEG_QUALITIES = (85, 75, 60, 45)
 At 85 a frame cannot be distinguished from the original, and has a third of the bytes of 95; at 45,
 where it has half of those of 85, edges begin to fray.
 """
+
+MAX_ANIMATION_FRAMES = 10_000
+"""Frames that are decoded to find how long an animated image is."""
 
 # Drawings, screenshots and scanned text stay below, and lossless; photographs have twice as much.
 _PNG_BYTES_PER_PIXEL = 0.75
@@ -101,6 +105,53 @@ def encode_compact(image: "PillowImage", **options: Any) -> tuple[str, bytes]:
     if len(png) <= image.width * image.height * _PNG_BYTES_PER_PIXEL:
         return "image/png", png
     return "image/jpeg", encode_jpeg(to_jpeg_mode(image), DOWNSCALED_JPEG_QUALITY, **options)
+
+
+def encode_animation(image: Any, where: str) -> bytes:
+    """Encode an animation that the program has opened as an animated PNG.
+
+    Args:
+        image: As Pillow opened it; it is left at the frame where it was.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: It cannot be decoded.
+        MediaTooLargeError: It has too many frames.
+    """
+    n_frames, at = image.n_frames, image.tell()
+    if n_frames > MAX_ANIMATION_FRAMES:
+        raise MediaTooLargeError(
+            f"The animation has {n_frames:,} frames; at most {MAX_ANIMATION_FRAMES:,} are read.",
+            where=where,
+            value=n_frames,
+            limit=MAX_ANIMATION_FRAMES,
+            remedy="Convert it to a video: ffmpeg -i in.gif out.mp4",
+        )
+    # An APNG may have a separate image for readers without animations.
+    first = 1 if image.info.get("default_image") else 0
+    durations: list[float] = []
+
+    def read(number: int) -> "PillowImage":
+        image.seek(number)
+        # WEBP reports its duration while it is decoded.
+        image.load()
+        durations.append(image.info.get("duration") or 0)
+        return with_plain_mode(image, where).convert("RGB")
+
+    try:
+        frames = [read(number) for number in range(first, n_frames)]
+    except Exception as error:
+        raise MediaFormatError(
+            f"The animation cannot be read ({type(error).__name__}: {error}).",
+            where=where,
+            value=type(image).__name__,
+            remedy="Pass an image whose file is whole and still open, or its bytes.",
+        ) from error
+    finally:
+        with suppress(Exception):
+            image.seek(at)
+    others = {"save_all": True, "append_images": frames[1:], "duration": durations}
+    return encode_png(frames[0], **others)
 
 
 def _save(image: "PillowImage", kind: str, **options: Any) -> bytes:

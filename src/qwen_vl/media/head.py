@@ -1,6 +1,7 @@
 """The beginning of media, where they are, without reading all of them."""
 
 from qwen_vl.content import Inline, LocalFile, OpenFile, Url
+from qwen_vl.errors import MediaError
 from qwen_vl.media.data_url import decode_head
 from qwen_vl.media.load import check_seekable, open_local, read_open_file
 from qwen_vl.media.sniff import sniff
@@ -39,6 +40,22 @@ def read_head(
             if isinstance(data, str):
                 return _head_of_text(data)
             return data[:_HEAD_BYTES] if sniff(data) else decode_head(data, _HEAD_CHARS)
+
+
+def sniff_open_file(source: OpenFile) -> str | None:
+    """Return the media type of a file object, by its first bytes.
+
+    Args:
+        source: The file object, which is left where it was.
+
+    Returns:
+        A media type, or `None` where it is not known, or the file can be read only once.
+    """
+    try:
+        return sniff(read_head(source, MediaPolicy(), ""))
+    except MediaError:
+        # Raised where it is read, with its place.
+        return None
 
 
 def _head_of_text(text: str) -> bytes:

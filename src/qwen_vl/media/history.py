@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from qwen_vl.content import (
     DataUrl,
+    Document,
     Frames,
     Image,
     Inline,
@@ -28,10 +29,12 @@ from qwen_vl.content import (
     Video,
     is_remote,
 )
+from qwen_vl.errors import ConfigurationError, ContentError
 from qwen_vl.media.cache_keys import CachedImages, hash_bytes
 from qwen_vl.media.color_modes import to_jpeg_mode, with_plain_mode
 from qwen_vl.media.data_url import MediaBytes, read_data_url, to_data_url
 from qwen_vl.media.encode import encode_jpeg
+from qwen_vl.media.measure import measure_pages
 from qwen_vl.media.pixels import upright
 from qwen_vl.request.types import MediaPolicy
 
@@ -59,6 +62,8 @@ level changes."""
 
 
 _MIN_SIDE = 32
+# At most so many pixels of a page are sent, and a byte for each of them as JPEG of quality 90.
+_PAGE_PIXELS = 16_777_216
 
 
 def find_newest_turn(turns: Sequence[Turn]) -> int:
@@ -153,18 +158,32 @@ def may_be_made_to_fit(turns: Sequence[Turn], policy: MediaPolicy) -> bool:
     return n_bytes > policy.max_total_inline_bytes // (2 if videos else 1)
 
 
-def _find_media(turn: Turn) -> Iterator[Image | Video]:
+def _find_media(turn: Turn) -> Iterator[Image | Video | Document]:
     for part in turn.parts:
         held = part.parts if isinstance(part, ToolResult) else (part,)
-        yield from (media for media in held if isinstance(media, Image | Video))
+        yield from (media for media in held if isinstance(media, Image | Video | Document))
 
 
-def _estimate_bytes(part: Image | Video, policy: MediaPolicy) -> int:
+def _estimate_bytes(part: Image | Video | Document, policy: MediaPolicy) -> int:
+    if not isinstance(part, Video):
+        return _estimate_pages(part, policy)
     if isinstance(part.source, Frames):
         return sum(map(_size_of, part.source.frames))
     n_bytes = _size_of(part.source)
-    is_sampled = isinstance(part, Video) and n_bytes > policy.max_inline_bytes
-    return 0 if is_sampled else n_bytes
+    # One that is too long is sampled.
+    return 0 if n_bytes > policy.max_inline_bytes else n_bytes
+
+
+def _estimate_pages(part: Image | Document, policy: MediaPolicy) -> int:
+    """Return as many bytes as pages may have, since a few lines of a PDF may draw anything."""
+    try:
+        pages = measure_pages(part, policy)
+    except (ContentError, ConfigurationError):
+        # A note is sent in its place.
+        return 0
+    if isinstance(pages, Image):
+        return _size_of(pages.source)
+    return sum(min(width * height, _PAGE_PIXELS) for width, height in (p.size for p in pages))
 
 
 def _size_of(source: Source) -> int:

@@ -124,6 +124,19 @@ def to_text(
     return text, Inline(media.data, media_type)
 
 
+def read_whole(source: OpenFile, where: str) -> bytes:
+    """Read a file object whose type is not known yet.
+
+    Args:
+        source: The file object.
+        where: The part, for errors.
+
+    Raises:
+        MediaError: It cannot be read, or is longer than 2 GB.
+    """
+    return load(source, replace(MediaPolicy(), max_inline_bytes=_MAX_VIDEO_BYTES), where).data
+
+
 def _prepare(
     source: Source, kind: Literal["image", "video"], where: str, policy: MediaPolicy
 ) -> DataUrl:

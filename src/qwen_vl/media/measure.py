@@ -20,7 +20,7 @@ from qwen_vl.media.image import open_image, read_image_header
 from qwen_vl.media.load import check_remote, load
 from qwen_vl.media.pages import PageSize
 from qwen_vl.media.part import measure_tiff_pages
-from qwen_vl.media.pdf import measure_pdf_pages
+from qwen_vl.media.pdf.document import measure_pdf_pages
 from qwen_vl.media.pixels import read_pixel_size
 from qwen_vl.media.sniff import sniff
 from qwen_vl.media.streams import find_video_type

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Never
 
-from qwen_vl.content import Document, Image, LocalFile
+from qwen_vl.content import Document, Image, LocalFile, to_plain_number
 from qwen_vl.errors import MediaOptionError, MediaTooLargeError
 from qwen_vl.media.data_url import excerpt
 
@@ -129,7 +129,7 @@ def read_page_numbers(pages: str | Sequence[int], where: str) -> list[int]:
     if not isinstance(pages, str | Sequence):
         _refuse_pages(pages, where)
     numbers: list[int] = []
-    for piece in pages.split(",") if isinstance(pages, str) else pages:
+    for piece in pages.split(",") if isinstance(pages, str) else map(to_plain_number, pages):
         if isinstance(piece, int) and not isinstance(piece, bool) and piece > 0:
             numbers.append(piece)
             continue

@@ -44,7 +44,13 @@ from qwen_vl.media.load import (
 )
 from qwen_vl.media.pages import PageSize, choose_pages, label_page, measure_page
 from qwen_vl.media.pixels import UPRIGHT, is_animated, read_upright_size
-from qwen_vl.media.reencode import encode_pixels, reencode, reencode_as_jpeg, warn_animated
+from qwen_vl.media.reencode import (
+    encode_pixels,
+    is_moving,
+    reencode,
+    reencode_as_jpeg,
+    warn_animated,
+)
 from qwen_vl.media.tiff import TIFF_HEADS, TIFF_TYPE, is_paged, list_pages, write_pages
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl.specs.servers import SERVICE_IMAGES, ImageLimits
@@ -202,6 +208,10 @@ def _prepare_file(
         is_decoded = opened.image is not None and opened.image.has_transparency_data
         if not is_decoded and not _is_encoded_again(opened, options, where):
             return _pass_on(opened, policy, where, options.limits)
+        if _must_reencode(opened, where) and is_moving(opened, where):
+            warn_animated(where)
+            # By its stamp it would be found without being opened, and without a warning.
+            stamp = None
         # Only what costs more than to hash it is held.
         identity = stamp or (hash_bytes(media.data) if cached.is_on else None)
         encoded = cached.get(identity) or _encode_again(opened, policy, where, options)

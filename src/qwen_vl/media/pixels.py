@@ -10,8 +10,9 @@ from qwen_vl.media.decoding import check_decodable
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-_CHANNELS = frozenset({1, 3, 4})
-_TYPES = frozenset({"b1", "u1", "u2", "f2", "f4", "f8"})
+_CHANNELS = frozenset({1, 2, 3, 4})
+_TYPES = frozenset({"b1", "u1", "u2", "u4", "u8", "i2", "i4", "i8", "f2", "f4", "f8"})
+_MAX_I32 = 2**31 - 1
 _WIDTH_AXIS_FIRST = 3
 ORIENTATION, UPRIGHT = 0x0112, 1
 _ANIMATED_FORMATS = frozenset({"AVIF", "GIF", "PNG", "WEBP"})
@@ -51,9 +52,17 @@ def is_animated(image: Any) -> bool:
     Args:
         image: A `PIL.Image.Image`, or an array.
     """
-    if getattr(image, "format", None) not in _ANIMATED_FORMATS:
-        return False
-    return bool(getattr(image, "is_animated", False)) and image.tell() == 0
+    return has_animation(image) and image.tell() == 0
+
+
+def has_animation(image: Any) -> bool:
+    """Return whether an image is an animation, at any of its frames.
+
+    Args:
+        image: A `PIL.Image.Image`, or an array.
+    """
+    is_of_frames = getattr(image, "format", None) in _ANIMATED_FORMATS
+    return is_of_frames and bool(getattr(image, "is_animated", False))
 
 
 def read_orientation(image: Any) -> int:
@@ -113,8 +122,9 @@ def to_pillow(pixels: Any, where: str) -> "PillowImage":
     """Return decoded pixels as Pillow's image; one of Pillow's stays the same object.
 
     Args:
-        pixels: A `PIL.Image.Image`, or an array, height x width (x 1, 3 or 4): gray, RGB or RGBA.
-            It holds `uint8`, `bool`, `uint16`, or floats from 0 to 1.
+        pixels: A `PIL.Image.Image`, or an array, height x width (x 1 to 4): gray, gray and
+            alpha, RGB or RGBA. It holds `uint8`, `bool`, floats from 0 to 1, or other integers,
+            from 0 to 65,535.
         where: The part, for errors.
 
     Raises:
@@ -145,11 +155,19 @@ def to_pillow(pixels: Any, where: str) -> "PillowImage":
         return Image.fromarray(pixels)
     if kind == "|b1":
         return Image.fromarray(pixels.astype("uint8") * 255)
-    # Pillow knows neither colors of 16 bits nor other floats.
-    pixels = pixels.astype("uint16" if kind[1] == "u" else "float32")
+    # Pillow knows neither colors of 16 bits nor other floats, and integers of 32 bits at most.
+    pixels = pixels.astype("float32") if kind[1] == "f" else _to_integers(pixels, kind)
     if len(shape) < _WIDTH_AXIS_FIRST:
         return Image.fromarray(pixels)
     return merge_deep([Image.fromarray(pixels[..., at]) for at in range(shape[2])], where)
+
+
+def _to_integers(pixels: Any, kind: str) -> Any:
+    if kind[1:] == "u2":
+        return pixels.astype("uint16")
+    # What does not fit is refused for its values, as of Pillow's mode I.
+    low = 0 if kind[1] == "u" else -_MAX_I32
+    return pixels.clip(low, _MAX_I32).astype("int32")
 
 
 def _check_array(array: Any, where: str) -> None:
@@ -165,7 +183,7 @@ def _check_array(array: Any, where: str) -> None:
     elif len(shape) > _WIDTH_AXIS_FIRST:
         remedy = "Pass the images one by one, or as the frames of a video."
     elif len(shape) not in {2, 3} or (shape[2:] and shape[2] not in _CHANNELS):
-        remedy = "Pass height x width, or height x width x 1, 3 or 4."
+        remedy = "Pass height x width, or height x width x 1 to 4."
     if not remedy:
         return
     dtype = getattr(array, "dtype", interface["typestr"])
@@ -173,7 +191,7 @@ def _check_array(array: Any, where: str) -> None:
         f"An array of shape {shape} and type {dtype} is not an image.",
         where=where,
         value=f"{shape} {dtype}",
-        limit="uint8, bool, uint16 or floats, height x width (x 1, 3 or 4)",
+        limit="integers, bool or floats, height x width (x 1 to 4)",
         remedy=remedy,
     )
 

@@ -49,7 +49,7 @@ from qwen_vl.media.part import (
     prepare_image,
     prepare_image_part,
 )
-from qwen_vl.media.pdf import measure_pdf_pages, render_pages
+from qwen_vl.media.pdf.document import measure_pdf_pages, render_pages
 from qwen_vl.media.slots import Content, Slot, Step, UploadJob, is_same, plan_slots
 from qwen_vl.media.streams import prepare_audio, prepare_video
 from qwen_vl.media.tool_content import ToolNotes, is_link

@@ -82,7 +82,7 @@ def reencode(
 ) -> EncodedImage:
     """Re-encode an image, in a format and mode that every decoder reads alike.
 
-    Of an animated one the first frame is taken, with a warning.
+    Of an animated one the first frame is taken.
 
     Args:
         opened: The file.
@@ -99,9 +99,25 @@ def reencode(
     image, media_type = opened.image, opened.header.media_type
     if image is None:
         refuse_unreadable(media_type, where)
-    if opened.header.is_animated or _is_animated(image, media_type, where):
-        warn_animated(where)
     return encode_pixels(image, max_bytes, where, resize, as_jpeg=as_jpeg, limits=limits)
+
+
+def is_moving(opened: OpenedImage, where: str) -> bool:
+    """Return whether an image file that is to be re-encoded is animated.
+
+    Args:
+        opened: The file.
+        where: The part, for errors.
+
+    Raises:
+        MediaFormatError: It cannot be decoded.
+    """
+    if opened.header.is_animated:
+        return True
+    try:
+        return bool(getattr(opened.image, "is_animated", False))
+    except Exception as error:  # noqa: BLE001 - Pillow decodes here, and may raise anything
+        refuse_unreadable(opened.header.media_type, where, error)
 
 
 def warn_animated(where: str) -> None:
@@ -164,10 +180,3 @@ def _encode(
         check_inline_bytes(len(data), max_bytes, where)
         return EncodedImage("image/jpeg", data, plain.size)
     return EncodedImage(*encode_lossless(plain, max_bytes, where), plain.size)
-
-
-def _is_animated(image: Any, media_type: str, where: str) -> bool:
-    try:
-        return bool(getattr(image, "is_animated", False))
-    except Exception as error:  # noqa: BLE001 - Pillow decodes here, and may raise anything
-        refuse_unreadable(media_type, where, error)

@@ -57,6 +57,12 @@ _OTHER_BRANDS = frozenset({b"crx "})
 _MOVIE_ATOMS = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _BITMAP_HEADER_BYTES = frozenset({12, 40, 52, 56, 64, 108, 124})
 _TRANSPORT_PACKET_BYTES = (188, 192, 204)
+# Behind words, what follows in files distinguishes the header from words about PDF: a line of bytes
+# that are no text, another comment, or the first object.
+_PDF_HEADER = re.compile(
+    rb"(?:^|[^\x20-\x7e])%PDF-\d\.\d"
+    rb"|%PDF-\d\.\d[ \t]{0,8}[\r\n]{1,2}\s{0,8}(?:%|\d{1,10} \d{1,5} obj)"
+)
 _SYNC_BYTE = 0x47
 _SYNC_BITS = 0x7FF
 
@@ -214,12 +220,20 @@ def _transport_stream(head: bytes) -> str | None:
     return None
 
 
+def holds_pdf(data: bytes) -> bool:
+    """Return whether a PDF begins in the first bytes, whatever is before it.
+
+    Readers look for the header in the first 1,024 bytes (PDF reference 1.7, note 13): a byte order
+    mark, line breaks, the head of a mail or any words may be before it.
+
+    Args:
+        data: The whole content, or its beginning.
+    """
+    return _PDF_HEADER.search(bytes(data[:_HEAD_BYTES])) is not None
+
+
 def _pdf_behind_something(head: bytes) -> str | None:
-    # Readers look for the header in the first 1,024 bytes (PDF reference 1.7, note 13): a byte
-    # order mark, line breaks, or the head of a mail may stand before it. Behind other
-    # text, the line of bytes that follows it in most files distinguishes it from words about PDF.
-    found = re.search(rb"(?:^|[^\x20-\x7e])%PDF-\d\.\d|%PDF-\d\.\d\s{1,2}%[\x80-\xff]{4}", head)
-    return "application/pdf" if found else None
+    return "application/pdf" if holds_pdf(head) else None
 
 
 def _mpeg_audio(head: bytes) -> str | None:

@@ -5,8 +5,10 @@ from typing import Never
 
 from qwen_vl.content import DataUrl, LocalFile, Pixels, Source, Url, is_remote
 from qwen_vl.errors import MediaFormatError
-from qwen_vl.media.data_url import to_data_url
+from qwen_vl.media.data_url import MediaBytes, to_data_url
+from qwen_vl.media.encode import encode_animation
 from qwen_vl.media.load import check_remote, load
+from qwen_vl.media.pixels import has_animation
 from qwen_vl.media.sniff import UNKNOWN, describe, sniff
 from qwen_vl.request.types import MediaPolicy
 
@@ -58,7 +60,9 @@ def prepare_video(
         check_remote(source.url, where)
         return source
     if isinstance(source, Pixels):
-        refuse_pixels(source, where)
+        if not (takes_animations and has_animation(source.image)):
+            refuse_pixels(source, where)
+        return to_data_url("image/png", MediaBytes(encode_animation(source.image, where)))
     media = load(source, policy, where)
     media_type = find_video_type(
         media.data, where, known=media.media_type, takes_animations=takes_animations
@@ -74,11 +78,14 @@ def refuse_pixels(source: Pixels, where: str) -> Never:
     Raises:
         MediaFormatError: Always.
     """
+    remedy = "Pass it as an image, or give a list of images: the video's frames."
+    if has_animation(source.image):
+        remedy = 'Set video_mode="auto" or "frames", which sends the frames of an animation.'
     raise MediaFormatError(
         "Expected a video, but this is a decoded image, or an array of pixels.",
         where=where,
         value=type(source.image).__name__,
-        remedy="Pass it as an image, or give a list of images: the video's frames.",
+        remedy=remedy,
     )
 
 

@@ -28,7 +28,7 @@ from qwen_vl.errors import ConfigurationError, MediaFormatError, QwenVLError
 from qwen_vl.media.downscale import MAX_FILE_BYTES
 from qwen_vl.media.load import load
 from qwen_vl.media.measure import measure_pages
-from qwen_vl.media.pdf import PDF_TYPE
+from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.media.prepare import prepare_page
 from qwen_vl.media.sniff import sniff
 from qwen_vl.media.tiff import TIFF_TYPE, is_paged, write_pages

@@ -18,7 +18,7 @@ from qwen_vl.connection import (
     normalize_queue_seconds,
     normalize_timeout,
 )
-from qwen_vl.content import Turn
+from qwen_vl.content import Turn, to_plain_number
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.request.cache_control import resolve_cache_control
 from qwen_vl.request.ocr import OcrTask, add_prompt, check_task, disable_downscaling, to_ocr_options
@@ -94,6 +94,7 @@ def build_request(
         {'temperature': 0.5, 'seed': 8}
     """
     call = resolve_names(call, QwenVLSettings.model_fields)
+    call = {name: to_plain_number(value) for name, value in call.items()}
     options = _take_options(settings, call)
     parameters = _merge_parameters(settings, call, options.extra_body)
     if settings.server == DEFAULT_SERVER:
@@ -220,6 +221,7 @@ def build_media_policy(settings: QwenVLSettings) -> MediaPolicy:
         downscale_images=settings.downscale_images,
         pdf_dpi=settings.pdf_dpi,
         pdf_max_pages=settings.pdf_max_pages,
+        pdf_timeout=settings.pdf_timeout,
         video_mode=settings.video_mode,
         max_frames=settings.max_frames,
         upload_cache=cache if isinstance(cache, bool) else Path(cache).expanduser(),

@@ -258,6 +258,15 @@ class SharedOptions:
                     where=where,
                     remedy="Set one value for all, or send several requests.",
                 )
+        low, high = (kind.asked.get(name) for name in _PIXELS)
+        if values and low and high and low.value > high.value:
+            raise UnsupportedContentError(
+                f"{self._title} takes one min_pixels and one max_pixels for all parts of a kind in "
+                f"a request; min_pixels is {low.value} of {low.where or 'one'}, and max_pixels is "
+                f"{high.value} of {high.where or 'another'}.",
+                where=where,
+                remedy="Set values that do not contradict each other, or send several requests.",
+            )
 
 
 def _named(area: tuple[int, int]) -> dict[str, int]:

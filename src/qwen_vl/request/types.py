@@ -47,11 +47,14 @@ The decoded body may have 16 MiB (Rate-limit page, 2026); this leaves room for t
 """
 
 DEFAULT_MAX_DECODE_MEMORY = 512 * 2**20
-"""Most bytes of memory that decoding one image takes: 85 megapixels of RGB."""
+"""Maximum bytes of memory that decoding one image takes: 85 megapixels of RGB."""
 
 DEFAULT_PDF_DPI = 150.0
 """Letters of 8 points are 17 pixels high then, and an A4 page has 2.2 megapixels: the models look
 at 2.6 of an image where nothing else is asked for."""
+
+DEFAULT_PDF_TIMEOUT = 30.0
+"""Seconds to open a document, or to render a page of it, which takes some tenths of one."""
 
 DEFAULT_PDF_MAX_PAGES = 20
 """Some 42,000 tokens where the pages are A4."""
@@ -66,8 +69,8 @@ class MediaPolicy:
             itself names by a `pathlib.Path`, where they are.
         max_inline_bytes: Most raw bytes of one inlined image or video.
         max_total_inline_bytes: Most raw bytes of all of them together.
-        max_decode_memory: Most bytes of memory that decoding one image, or reading the index of a
-            video, may take, estimated from its header.
+        max_decode_memory: Maximum bytes of memory that decoding one image, or reading the index of
+            a video, may take, estimated from its header.
         downscale_images: Whether images with more pixels than the model processes are downscaled
             before they are sent; `None`: only for the hosted service's models, whose limits are
             known.
@@ -96,6 +99,7 @@ class MediaPolicy:
     downscale_images: bool | None = None
     pdf_dpi: float = DEFAULT_PDF_DPI
     pdf_max_pages: int = DEFAULT_PDF_MAX_PAGES
+    pdf_timeout: float = DEFAULT_PDF_TIMEOUT
     video_mode: VideoMode = "auto"
     max_frames: int | None = None
     upload_cache: Path | bool = True

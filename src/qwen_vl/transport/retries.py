@@ -68,14 +68,13 @@ def is_retryable(status: int, headers: Mapping[str, str], body: bytes) -> bool:
     Args:
         status: Of the answer: 408, 409, 429 and 5xx may pass.
         headers: `x-should-retry` has the last word.
-        body: A gateway may say in it that it refuses the request itself.
+        body: A server may say in it that it refuses the request itself, as one that is too long.
     """
     should_retry = headers.get("x-should-retry")
     if should_retry in {"true", "false"}:
         return should_retry == "true"
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return not is_final_error(body)
-    return status in _RETRYABLE
+    may_pass = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _RETRYABLE
+    return may_pass and not is_final_error(body)
 
 
 def retry_delay(attempt: int, headers: Mapping[str, str] | None = None) -> float:

@@ -91,7 +91,7 @@ class Body:
             yield text
 
     async def in_loop(self) -> AsyncIterator[bytes]:
-        """Return the same pieces to an event loop: each is a fraction of a millisecond's work."""
+        """Pass the same pieces to an event loop: each is a fraction of a millisecond's work."""
         for piece in self:
             yield piece
 

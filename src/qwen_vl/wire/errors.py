@@ -6,7 +6,7 @@ and gateways have other forms.
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from qwen_vl.errors import (
     APITimeoutError,
@@ -68,7 +68,11 @@ _OVERFLOW = re.compile(
     r"|prompt (?:is )?too long|trying to keep the first \d+ tokens"
     r"|context (?:size|length|window) has been exceeded|exceeds? (?:the )?context (?:window|length)"
     r"|context length is only \d+|greater than the context length|contextwindowexceeded"
-    r"|cannot truncate prompt with n_keep"
+    r"|cannot truncate prompt with n_keep|reached context length of \d+"
+    r"|prompt \([^)]{1,60}\) is too long|(?:too long|too large) to fit into the model"
+    r"|context (?:size|length|window) exceeded|larger than the max(?:imum)? context size"
+    r"|too (?:big|large) compared to (?:the )?kv size"
+    r"|increas(?:e|ing) (?:the )?context (?:size|length)"
     r"|`inputs` tokens \+ `max_new_tokens` must be",
     re.IGNORECASE,
 )
@@ -108,13 +112,7 @@ def decode_error(status: int | None, body: bytes | str, headers: Mapping[str, st
         ('RateLimitError', 'limit_requests')
     """
     raw = body.encode() if isinstance(body, str) else body
-    data = load_json(raw.strip().removeprefix(b"data:"))
-    details: Json = data if isinstance(data, dict) else {}
-    inner = details.get("error")
-    if isinstance(inner, dict):
-        details = {**inner, "request_id": details.get("request_id") or details.get("id")}
-    elif isinstance(inner, str):
-        details = {**details, "message": inner}
+    data, details = _read_details(raw)
     code = as_text(details.get("code"))
     message = as_text(details.get("message")) or as_text(details.get("detail"))
     message = message or _plain_message(raw, status)
@@ -123,8 +121,8 @@ def decode_error(status: int | None, body: bytes | str, headers: Mapping[str, st
     if code == str(status):
         # Self-hosted servers repeat the status there, and name the error in `type`.
         code = kind
-    is_final = is_final_error(raw)
-    kind_of_error = InvalidRequestError if is_final else _error_class(status, code, kind, message)
+    is_of_part = _UNKNOWN_PART.search(raw) is not None
+    kind_of_error = InvalidRequestError if is_of_part else _error_class(status, code, kind, message)
     error = kind_of_error(
         message,
         status=status,
@@ -135,7 +133,17 @@ def decode_error(status: int | None, body: bytes | str, headers: Mapping[str, st
     )
     if isinstance(error, RateLimitError):
         error.quota = _find_quota(code, message)
-    return error.with_advice(_UNKNOWN_PART_ADVICE) if is_final else error
+    return error.with_advice(_UNKNOWN_PART_ADVICE) if is_of_part else error
+
+
+def _read_details(raw: bytes) -> tuple[Json | list[Any] | None, Json]:
+    """Return the JSON of an error, and its fields at the level where they are."""
+    data = load_json(raw.strip().removeprefix(b"data:"))
+    details: Json = data if isinstance(data, dict) else {}
+    inner = details.get("error")
+    if isinstance(inner, dict):
+        return data, {**inner, "request_id": details.get("request_id") or details.get("id")}
+    return data, {**details, "message": inner} if isinstance(inner, str) else details
 
 
 def is_final_error(body: bytes) -> bool:
@@ -147,8 +155,18 @@ def is_final_error(body: bytes) -> bool:
     Example:
         >>> is_final_error(b'{"error": {"message": "busy", "code": "500"}}')
         False
+        >>> is_final_error(b'{"error": {"type": "exceed_context_size_error", "code": 500}}')
+        True
     """
-    return _UNKNOWN_PART.search(body) is not None
+    if _UNKNOWN_PART.search(body):
+        return True
+    _, details = _read_details(body)
+    message = as_text(details.get("message")) or as_text(details.get("detail")) or ""
+    return _is_overflow(as_text(details.get("code")), as_text(details.get("type")), message)
+
+
+def _is_overflow(code: str | None, kind: str | None, message: str) -> bool:
+    return _OVERFLOW.search(f"{code} {kind} {message}") is not None
 
 
 def _find_quota(code: str | None, message: str) -> Literal["requests", "tokens", "burst"] | None:
@@ -163,7 +181,7 @@ def _error_class(
     status: int | None, code: str | None, kind: str | None, message: str
 ) -> type[ServiceError]:
     spelled = (code or "").lower().replace("_", "")
-    if _OVERFLOW.search(f"{code} {kind} {message}"):
+    if _is_overflow(code, kind, message):
         return ContextOverflowError
     if spelled == "datainspectionfailed" or _MODERATION.search(message):
         return ContentModerationError

@@ -225,7 +225,8 @@ class EventDecoder(ABC):
 
     def _read(self, raw: bytes) -> Delta | None:
         if raw == DONE:
-            if not self._is_begun:
+            has_answer = self._is_complete or self.has_text or self.has_reasoning or self.calls
+            if not has_answer:
                 raise self.broken("The stream ended without an answer")
             return self._end()
         event = load_json(raw)

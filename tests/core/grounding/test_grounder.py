@@ -384,21 +384,31 @@ def test_scenes_of_a_list_of_frames(make_asker: Ask, fps: int) -> None:
 
 
 @pytest.mark.openai_wire
-def test_times_that_are_corrected_are_not_warned_of(make_asker: Ask, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "max_frames"), [(45, 4), (60, 4), (60, 5), (80, 6), (120, 4), (120, 8), (600, 12)]
+)
+def test_times_that_are_corrected_are_not_warned_of(
+    make_asker: Ask, tmp_path: Path, seconds: int, max_frames: int
+) -> None:
     path = tmp_path / "slow.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=Fraction(1))
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
-        for number in range(120):
-            color = COLORS[0] if number < 60 else COLORS[1]
+        for number in range(seconds):
+            color = COLORS[0] if 2 * number < seconds else COLORS[1]
             container.mux(
                 stream.encode(av.VideoFrame.from_image(Image.new("RGB", (160, 120), color)))
             )
         container.mux(stream.encode())
-    # 4 frames of 120 s: fewer than the service's lowest fps, 0.1. Warnings are errors here.
-    timeline = make_asker().timeline(path, max_frames=4, video_mode="frames")
-    assert [event.start for event in timeline] == pytest.approx([0, 79], abs=1)
-    assert timeline.seconds == 120
+    # Fewer frames than the service's lowest fps, 0.1, allows. Warnings are errors here.
+    timeline = make_asker().timeline(path, max_frames=max_frames, video_mode="frames")
+    # The second color is seen from the first frame on that is not in the first half.
+    n_frames = max_frames // 2 * 2  # Qwen processes pairs of frames.
+    step = (seconds - 1) / (n_frames - 1)
+    change = next(n * step for n in range(n_frames) if 2 * n * step >= seconds - 1)
+    assert [event.start for event in timeline] == pytest.approx([0, change], abs=0.5)
+    assert [event.end for event in timeline] == pytest.approx([change, seconds], abs=0.5)
+    assert timeline.seconds == seconds
 
 
 @pytest.mark.openai_wire

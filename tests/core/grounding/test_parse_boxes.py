@@ -85,6 +85,46 @@ BOXES = {
         '[{"bbox_2d": [100, 200, 300, 400], "label": "https://a.b//c"},]',
         [(CAT[0], "https://a.b//c")],
     ),
+    "apostrophe in Python's quotes": (
+        "[{'bbox_2d': [100, 200, 300, 400], 'label': 'the cat's tail'}]",
+        [(CAT[0], "the cat's tail")],
+    ),
+    "quote before a comma and a quote": (
+        '[{"bbox_2d": [100, 200, 300, 400], "label": "signs "A", "B" here"}]',
+        [(CAT[0], 'signs "A", "B" here')],
+    ),
+    "quote before a colon": (
+        '[{"bbox_2d": [100, 200, 300, 400], "label": "a sign "exit": red"}]',
+        [(CAT[0], 'a sign "exit": red')],
+    ),
+    "names without quotes": ('[{bbox_2d: [100, 200, 300, 400], label: "cat"}]', [CAT]),
+    # FoundationAgents/MetaGPT#733
+    "comments of other languages": (
+        f"[  # the cat\n{_CAT}, <!-- [and] -->\n{{ // a dog\n{_DOG[1:]}]",
+        [CAT, DOG],
+    ),
+    "lines of very many objects": (f"{_CAT}\n" * 100, [CAT] * 100),
+    "tags as a JSON value": (
+        '[{"label": "cat", "bbox_2d": "<|box_start|>(100,200),(300,400)<|box_end|>"}]',
+        [CAT],
+    ),
+    "tags behind JSON": (
+        f"[{_DOG}] and <ref>cat</ref><box>(100,200),(300,400)</box>",
+        [DOG, CAT],
+    ),
+    "tags in a list": (f"[{_DOG}, <box>(100,200),(300,400)</box>]", [DOG, (CAT[0], "")]),
+    "tags in a label": (
+        '[{"bbox_2d": [100, 200, 300, 400], "label": "a <box>(1,2),(3,4)</box>"}]',
+        [(CAT[0], "a <box>(1,2),(3,4)</box>")],
+    ),
+    "two lists between tags": (
+        "<ref>cat</ref><box>[[100,200,300,400],[500,500,900,1000]]</box>",
+        [CAT, (DOG[0], "cat")],
+    ),
+    "two boxes between tags": (
+        "<ref>cat</ref><box>(100,200),(300,400);(500,500),(900,1000)</box>",
+        [CAT, (DOG[0], "cat")],
+    ),
     "tags of Qwen-VL": (
         "<ref>cat</ref><box>(100,200),(300,400)</box><ref> dog</ref><box>500,500,900,1000</box>",
         [CAT, DOG],
@@ -225,6 +265,74 @@ def test_entry_that_cannot_be_used_is_skipped_with_its_reason(
     assert reason in skipped.reason
     assert found.to_dict()["skipped"] == [{"label": "wild", "reason": skipped.reason}]
     assert f"Skipped: wild {skipped.reason}." in found.describe()
+
+
+UNREAD = {
+    "three dots": "...",
+    "comma missing": '{"bbox_2d": [5, 5, 9, 9] "label": "wild"}',
+    "bare word": '{"bbox_2d": [5, 5, 9, 9], "label": wild}',
+    "leading zero": '{"bbox_2d": [05, 5, 9, 9], "label": "wild"}',
+    "bracket too many": '{"bbox_2d": [5, 5, 9, 9]], "label": "wild"}',
+    # deepseek-ai/DeepSeek-VL2#94
+    "bracket missing": '{"bbox_2d": [5, 5, 9, 9, "label": "wild"}',
+    "brace missing": '{"bbox_2d": [5, 5, 9, 9], "label": "wild"',
+    "brace too many": '{"bbox_2d": [5, 5, 9, {9], "label": "wild"}',
+    "quote missing": '{"bbox_2d": [5, 5, 9, 9], "label": "wild}',
+    "quote of a name missing": '{"bbox_2d": [5, 5, 9, 9], "label: "wild"}',
+    "quote of the first name missing": '{"bbox_2d: [5, 5, 9, 9], "label": "wild"}',
+    "quote too many": '{"bbox_2d": [5, 5", 9, 9], "label": "wild"}',
+    "backslash behind a name": '{"bbox_2d\\": [5, 5, 9, 9], "label": "wild"}',
+    "first brace missing": '"bbox_2d": [5, 5, 9, 9], "label": "wild"}',
+    "misspelled name": '{"box_2b": "5 5 9 9", "label": "wild"}',
+}
+AROUND = {
+    "list": ("[", ", ", "]"),
+    "lines": ("[\n", ",\n", "\n]"),
+    "lines of objects": ("", "\n", ""),
+    "fence": ("So:\n```json\n[", ",\n", "]\n```\nThat is all."),
+    "object": ('{"count": 101, "objects": [', ", ", "]}"),
+}
+
+
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND.keys())
+@pytest.mark.parametrize("wild", UNREAD.values(), ids=UNREAD.keys())
+def test_entry_that_is_not_json_is_listed_and_loses_no_other(
+    wild: str, around: tuple[str, str, str]
+) -> None:
+    head, between, tail = around
+    for at in (0, 50, 100):
+        entries = [
+            f'{{"bbox_2d": [{n}, 10, {n + 9}, 20], "label": "{n}"}}' for n in range(0, 900, 9)
+        ]
+        entries.insert(at, wild)
+        found = read_grounding(head + between.join(entries) + tail, FRAME)
+        assert [box.label for box in found.boxes] == [str(n) for n in range(0, 900, 9)]
+        assert found.skipped or found.is_cut_off or (wild == "..." and between == "\n")
+        assert not found.is_cut_off or at == 100
+
+
+def test_each_list_keeps_its_name_where_an_entry_cannot_be_read() -> None:
+    text = (
+        '{"cats": [{"bbox_2d": [100, 200, 300, 400]}, {"bbox_2d": [05, 1, 2, 3]}], '
+        '"dogs": [{"bbox_2d": [500, 500, 900, 1000]}]}'
+    )
+    found = read_grounding(text, FRAME)
+    assert [(box.xyxy, box.label) for box in found.boxes] == [(CAT[0], "cats"), (DOG[0], "dogs")]
+    assert [entry.value for entry in found.skipped] == ['{"bbox_2d": [05, 1, 2, 3]}']
+
+
+def test_entry_that_is_not_json_is_named_by_its_label() -> None:
+    found = read_grounding(f'[{_CAT}, {{"bbox_2d": [05, 5, 9, 9], "label": "owl"}}]', FRAME)
+    assert found.describe().endswith(
+        'Skipped: owl is not JSON: \'{"bbox_2d": [05, 5, 9, 9], "label": "owl"}\'.'
+    )
+
+
+@pytest.mark.parametrize("text", ["<|box_start|>(246,113)<|box_end|>", "<box>[246, 113]</box>"])
+def test_point_between_tags_of_a_box_is_a_point(text: str) -> None:
+    # modelscope/ms-swift#3511
+    found = read_grounding(f"Action: click(start_box='{text}')", FRAME)
+    assert (found.boxes, found.points) == ((), (Point(x=246, y=56.5),))
 
 
 def test_box_of_nulls_is_not_found() -> None:

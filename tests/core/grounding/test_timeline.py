@@ -74,6 +74,18 @@ def test_what_is_whole_of_a_list_that_breaks_off_is_kept(rest: str) -> None:
     assert "there may be more" in found.describe()
 
 
+def test_event_that_is_not_json_is_listed_and_loses_no_other() -> None:
+    events = [f'{{"start_time": {n}, "end_time": {n + 1}, "event": "{n}"}}' for n in range(100)]
+    wild = '{"start_time": 5, "end_time": 6 "event": "wild"}'
+    found = read_timeline(f"[{', '.join([*events[:50], wild, *events[50:]])}]")
+    assert [event.text for event in found] == [str(n) for n in range(100)]
+    assert (found.skipped, found.is_cut_off) == ((wild,), False)
+    assert found.to_dict()["skipped"] == [wild]
+    assert found.describe().endswith(f"Skipped, as not JSON: {wild}.")
+    with pytest.raises(AnswerFormatError, match="An entry is not JSON"):
+        read_timeline(f"[{wild}]")
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [

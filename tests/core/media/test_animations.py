@@ -2,7 +2,9 @@
 
 import base64
 import io
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,37 @@ def test_image_is_the_first_frame_with_a_warning(kind: str, form: str) -> None:
     assert sent.convert("L").getpixel((9, 9)) == pytest.approx(0, abs=2)
 
 
+@pytest.mark.parametrize("at", [0, 5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_animation_that_pillow_opened_is_a_video(kind: str, at: int) -> None:
+    image = PillowImage.open(io.BytesIO(written(kind, [500] * 11 + [250])))
+    image.seek(at)
+    part = Video(source=Pixels(image), where=WHERE)
+    video = prepared(part)
+    assert (shades(video)[0], shades(video)[-1]) == (0, 11)
+    assert len(video.source.frames) in {10, 11, 12}
+    assert image.tell() == at
+    assert count_tokens(part, "qwen3-vl-plus") == count_tokens(video, "qwen3-vl-plus")
+    with pytest.raises(MediaFormatError, match='video_mode="auto"'):
+        prepared(replace(part, video_mode="inline"))
+
+
+def test_still_image_that_pillow_opened_is_not_a_video() -> None:
+    with pytest.raises(MediaFormatError, match="Pass it as an image"):
+        prepared(Video(source=Pixels(PillowImage.new("RGB", SIZE)), where=WHERE))
+
+
+def test_first_frame_is_warned_of_each_time(tmp_path: Path, chat: ChatQwenVL) -> None:
+    path = tmp_path / "steps.gif"
+    path.write_bytes(written("GIF", [100] * 12))
+    # Older than what a cache may know by the time of the file.
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    for image in (path, path.read_bytes(), PillowImage.open(io.BytesIO(path.read_bytes()))):
+        for _ in range(2):
+            with pytest.warns(UserWarning, match="its first frame is sent"):
+                chat.invoke([HumanMessage([{"type": "image", "image": image}])])
+
+
 def test_frame_that_the_program_chose_is_sent() -> None:
     image = PillowImage.open(io.BytesIO(written("GIF", [100] * 12)))
     image.seek(11)
@@ -147,6 +180,10 @@ FORMS: dict[str, Callable[[Path], dict[str, Any]]] = {
         "mime_type": "image/gif",
     },
     "open file": lambda path: {"type": "video", "video": io.BytesIO(path.read_bytes())},
+    "Pillow": lambda path: {
+        "type": "video",
+        "video": PillowImage.open(io.BytesIO(path.read_bytes())),
+    },
 }
 
 

@@ -151,7 +151,10 @@ FORMS: dict[str, tuple[Any, list[Any]]] = {
             written(RGBA, "JPEG2000"),
         ],
     ),
-    "LA": (on_white(gray(GRAY), ALPHA), [LA, written(LA, "PNG"), written(LA, "TIFF")]),
+    "LA": (
+        on_white(gray(GRAY), ALPHA),
+        [LA, np.asarray(LA), written(LA, "PNG"), written(LA, "TIFF")],
+    ),
     "P with a transparent color": (
         KEYED_WHITE,
         [KEYED, written(KEYED, "PNG"), written(KEYED, "GIF")],
@@ -174,6 +177,8 @@ FORMS: dict[str, tuple[Any, list[Any]]] = {
             DEEP_GRAY,
             DEEP_GRAY[..., None],
             DEEP_GRAY.astype(">u2"),
+            *(DEEP_GRAY.astype(form) for form in ("i4", ">i4", "i8", "u4", "u8")),
+            np.asarray(PillowImage.fromarray(DEEP_GRAY.astype(np.int32))),
             written(PillowImage.fromarray(DEEP_GRAY), "PNG"),
             written(PillowImage.fromarray(DEEP_GRAY), "TIFF"),
             written(PillowImage.fromarray(DEEP_GRAY.astype(">u2")), "TIFF"),
@@ -186,11 +191,18 @@ FORMS: dict[str, tuple[Any, list[Any]]] = {
     ),
     "gray and alpha of 16 bits": (
         on_white(gray(DEEP_GRAY >> 8), DEEP[..., 1] >> 8),
-        [deep_png(DEEP[..., :2])],
+        [deep_png(DEEP[..., :2]), DEEP[..., :2], DEEP[..., :2].astype("i8")],
     ),
     "colors of 16 bits": (
         DEEP >> 8,
-        [DEEP, DEEP.astype(">u2"), deep_png(DEEP), deep_tiff(DEEP)],
+        [
+            DEEP,
+            DEEP.astype("i4"),
+            DEEP.astype("u8"),
+            DEEP.astype(">u2"),
+            deep_png(DEEP),
+            deep_tiff(DEEP),
+        ],
     ),
     "colors of 16 bits with a transparent one": (
         np.where((DEEP[0, 0] == DEEP).all(axis=2)[..., None], 255, DEEP >> 8),
@@ -268,6 +280,11 @@ def test_server_sees_the_same_in_whatever_form_it_comes(name: str) -> None:
         np.full((*SHAPE, 3), 70_000.0),
         PillowImage.new("I", SHAPE, -1),
         PillowImage.new("I", SHAPE, 70_000),
+        np.full(SHAPE, -1, "i8"),
+        np.full(SHAPE, -1, "i2"),
+        np.full(SHAPE, 70_000, "u4"),
+        # These bits are a gray of 16 bits in the lower half.
+        np.full(SHAPE, 2**40 + 1_000, "u8"),
         PillowImage.new("F", SHAPE, 1e9),
     ],
     ids=[
@@ -278,6 +295,10 @@ def test_server_sees_the_same_in_whatever_form_it_comes(name: str) -> None:
         "beyond 16 bits",
         "negative I",
         "I beyond 16 bits",
+        "negative i8",
+        "negative i2",
+        "u4 beyond 16 bits",
+        "u8 beyond 32 bits",
         "F beyond 16 bits",
     ],
 )
@@ -288,8 +309,9 @@ def test_values_whose_white_is_not_known(image: Any) -> None:
 
 @pytest.mark.parametrize("form", [np.uint16, np.int32])
 def test_deep_image_with_shallow_values_is_black_with_a_warning(form: Any) -> None:
-    with pytest.warns(UserWarning, match="no value above 200"):
-        sent(PillowImage.fromarray(np.full(SHAPE, 200, form)))
+    for image in (PillowImage.fromarray(np.full(SHAPE, 200, form)), np.full(SHAPE, 200, form)):
+        with pytest.warns(UserWarning, match="no value above 200"):
+            sent(image)
     sent(PillowImage.fromarray(np.zeros(SHAPE, form)))
 
 

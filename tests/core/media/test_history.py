@@ -441,6 +441,27 @@ def test_call_takes_precedence() -> None:
     assert "history_images" not in request.parameters
 
 
+@pytest.mark.parametrize("kind", ["PDF", "TIFF"])
+@pytest.mark.parametrize("is_from_tool", [False, True], ids=["user", "tool"])
+def test_tokens_follow_pages_that_are_made_smaller(kind: str, is_from_tool: bool) -> None:
+    file = io.BytesIO()
+    pages = [PillowImage.effect_noise((850, 1_100), 80 + n).convert("RGB") for n in range(2)]
+    pages[0].save(file, kind, save_all=True, append_images=pages[1:])
+    source = Inline(file.getvalue())
+    part: Any = Document(source=source) if kind == "PDF" else Image(source=source)
+    if is_from_tool:
+        part = ToolResult(tool_call_id="1", parts=(part,))
+    shown = Turn(role="tool" if is_from_tool else "user", parts=(part,))
+    answered = Turn(role="assistant", parts=(Text(text="ok"),))
+    turns = (*(shown, answered) * 3, Turn(role="user", parts=(Text(text="?"),)))
+    policy = MediaPolicy(max_inline_bytes=2_000_000, max_total_inline_bytes=2_000_000)
+    roomy = MediaPolicy(max_total_inline_bytes=200_000_000)
+    request = Request(model="qwen3-vl-plus", turns=turns, policy=policy)
+    sent = count_tokens(prepare_media(request).turns, "qwen3-vl-plus")
+    assert count_tokens(turns, "qwen3-vl-plus", policy=policy) == sent
+    assert sent < count_tokens(turns, "qwen3-vl-plus", policy=roomy) // 2
+
+
 def test_tokens_follow_what_is_forgotten() -> None:
     turns = conversation(5)
     policy = MediaPolicy(history_images=2)

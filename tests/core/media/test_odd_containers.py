@@ -30,19 +30,20 @@ def written(
     begin: float = 0.0,
     gop_size: int = 12,
     seconds: float = SECONDS,
+    rate: int = RATE,
     **options: str,
 ) -> bytes:
     """A video that becomes lighter by a shade of 20 in each second, on a clock of its own."""
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=options) as writer:
-        stream: Any = writer.add_stream(codec, rate=RATE)
+        stream: Any = writer.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.codec_context.gop_size = gop_size
-        for number in range(round(seconds * RATE)):
-            shade = number * 20 // RATE
+        for number in range(round(seconds * rate)):
+            shade = number * 20 // rate
             values = np.full((48, 64, 3), shade, np.uint8)
             frame = av.VideoFrame.from_ndarray(values, format="rgb24")
-            frame.pts, frame.time_base = number + round(begin * RATE), Fraction(1, RATE)
+            frame.pts, frame.time_base = number + round(begin * rate), Fraction(1, rate)
             writer.mux(stream.encode(frame))
         writer.mux(stream.encode())
     return file.getvalue()
@@ -127,6 +128,27 @@ def test_short_clip_is_sent_as_its_frames() -> None:
     assert inline.source.media_type == "video/mp4"
 
 
+@pytest.mark.filterwarnings("ignore:.*the service knows no fps but")
+@pytest.mark.parametrize("container", ["mp4", "matroska", "webm", "mov"])
+@pytest.mark.parametrize("n_frames", [1, 2, 3])
+@pytest.mark.parametrize("mode", ["auto", "frames"])
+def test_clip_of_few_frames_is_sent_as_these(mode: Any, n_frames: int, container: str) -> None:
+    codec = "libvpx" if container == "webm" else "libx264"
+    data = written(container, codec, seconds=n_frames / RATE)
+    part = Video(source=Inline(data), where=WHERE, video_mode=mode)
+    (video,) = prepared(part)
+    assert isinstance(video.source, Frames)
+    assert len(video.source.frames) == 4
+    assert count_tokens(part, "qwen3-vl-plus") == count_tokens(video, "qwen3-vl-plus")
+
+
+def test_each_of_few_frames_is_sent() -> None:
+    data = written("mp4", seconds=3, rate=1)
+    (video,) = prepared(Video(source=Inline(data), where=WHERE, video_mode="frames"))
+    assert seconds_of(video) == pytest.approx([0, 1, 1, 2], abs=1.1)
+    assert len(set(video.source.frames)) == 3
+
+
 def pdf() -> bytes:
     file = io.BytesIO()
     PillowImage.new("RGB", (320, 240), "red").save(file, "PDF")
@@ -142,6 +164,13 @@ def pdf() -> bytes:
         b"\x1b%-12345X@PJL ENTER LANGUAGE=PDF\r\n",
         bytes(128),
         b" " * 900 + b"\n",
+        # julianhille/MuhammaraJS#211
+        b" ",
+        b"\t  ",
+        b'"',
+        b"garbage",
+        # py-pdf/pypdf#3925
+        b"PK\x03\x04abc3454",
     ],
 )
 def test_pdf_with_bytes_before_its_header(before: bytes) -> None:
@@ -154,12 +183,19 @@ def test_pdf_with_bytes_before_its_header(before: bytes) -> None:
     assert count_tokens(Document(source=Inline(data)), "qwen3-vl-plus") > 60
 
 
+@pytest.mark.parametrize("before", [b"GIF89a", b"ID3", b"Files: %PDF-1.7. "])
+def test_document_that_begins_like_something_else(before: bytes) -> None:
+    label, _ = prepared(Document(source=Inline(before + pdf()), where=WHERE))
+    assert label.text == "Page 1 of 1:"
+
+
 @pytest.mark.parametrize(
     "text",
     [
         b"Files that begin with %PDF-1.7 are documents.",
         b"G" * 2_000,
         b"import re\nPDF = '%PDF-1.7'\n",
+        b"The first line is %PDF-1.7\nand the second is a comment.",
     ],
 )
 def test_text_is_neither_document_nor_video(text: bytes) -> None:

@@ -379,18 +379,10 @@ def test_damaged_packets_are_left_out_with_a_warning(tmp_path: Path) -> None:
     assert all("damaged" in str(warning.message) for warning in caught)
 
 
-def test_two_frames_are_too_few_for_a_list(tmp_path: Path) -> None:
-    path = _film(tmp_path / "two.mp4", seconds=0.2)
-
-    with pytest.raises(FrameCountError, match="with 2 frames, 2 can be taken") as caught:
-        _sent(Video(source=_file(path), where=WHERE))
-    assert (caught.value.value, caught.value.limit) == (2, 4)
-    assert isinstance(_sent(Video(source=_file(path)), MediaPolicy()).source, DataUrl)
-
-
 def test_short_span_is_too_few_frames(minute: Path) -> None:
-    with pytest.raises(FrameCountError, match="Set start and end farther apart"):
+    with pytest.raises(FrameCountError, match="Set start and end farther apart") as caught:
         _sent(Video(source=_file(minute), start=5, end=5.2, where=WHERE))
+    assert caught.value.limit == 4
 
 
 @pytest.mark.parametrize("data", [b"words", CHELSEA.read_bytes(), b"\x00\x00\x01\xba" + bytes(99)])

@@ -31,6 +31,7 @@ from qwen_vl.content import (
     Turn,
     Video,
 )
+from qwen_vl.errors import UnsupportedContentError
 from qwen_vl.request.build import build_connection, build_request
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl.settings import QwenVLSettings
@@ -146,6 +147,19 @@ def test_images_downscaled_here_count_as_they_are_sent(server: Server, model: st
         it.check(Image(source=Inline(flat_file.getvalue()), max_pixels=200_000))
 
 
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("server", SELF_HOSTED)
+@pytest.mark.parametrize("size", [(1_900, 29), (29, 1_900), (1_900, 100), (2_600, 13)])
+def test_thin_images_with_small_limits_count_as_they_are_sent(
+    server: Server, model: str, size: tuple[int, int]
+) -> None:
+    if min(size) < 28 and model == "qwen2.5":
+        pytest.skip("sides below 28 pixels are refused before sending")
+    with asker(server, model=MODELS[model]) as it:
+        for max_pixels in (1_000, 3_000, 20_000):
+            it.check(Image(source=_noise(*size, "PNG"), max_pixels=max_pixels))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("server", SELF_HOSTED)
 def test_image_within_the_limit_stays_within_it(server: Server) -> None:
@@ -255,6 +269,27 @@ def test_options_of_one_part_count_for_all_at_vllm() -> None:
             it.check(Video(source=clip, fps=1), Video(source=clip))
             it.check(Video(source=frames), Video(source=frames, fps=0.1))
             it.check(Image(source=large, max_pixels=100_000), Video(source=frames))
+
+
+@pytest.mark.parametrize("kind", ["image", "frames"])
+def test_options_that_contradict_each_other_are_refused_alike_at_vllm(kind: str) -> None:
+    frames = Frames((_noise(96, 64),) * 6)
+    if kind == "image":
+        parts: Any = (
+            Image(source=_noise(64, 48), min_pixels=900_000, where="first"),
+            Image(source=_noise(64, 48), max_pixels=80_000, where="second"),
+        )
+    else:
+        parts = (
+            Video(source=frames, min_pixels=900_000, where="first"),
+            Video(source=frames, max_pixels=80_000, where="second"),
+        )
+    with asker("vllm", model=QWEN3) as it:
+        for do in (it.used, it.counted):
+            with pytest.raises(
+                UnsupportedContentError, match=r"of first, and max_pixels is .* of s"
+            ):
+                do(parts)
 
 
 def test_options_of_one_part_count_for_pages_at_vllm() -> None:

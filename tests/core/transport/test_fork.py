@@ -25,7 +25,7 @@ from qwen_vl.client import AsyncQwenVLClient, ClientCache, QwenVLClient
 from qwen_vl.connection import Connection
 from qwen_vl.content import Document, Inline, Text, Turn
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.media import pdf as pdf_module
+from qwen_vl.media.pdf import renderer
 from qwen_vl.process_local import ProcessLocal, current_process
 from qwen_vl.request.types import Request
 from qwen_vl.transport import connections, http
@@ -182,7 +182,7 @@ def test_locks_that_were_held_at_the_fork_do_not_stop_the_child(
         pooled = transport._client._transport
         assert isinstance(pooled, connections.PooledTransport)
         held.enter_context(pooled.slots._choosing)
-        held.enter_context(pdf_module._in_use.get())
+        held.enter_context(renderer._processes.get().choosing)
         answers = in_child(ask_all_ways)
 
     assert answers == ["with a document", "async"]

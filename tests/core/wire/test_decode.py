@@ -7,6 +7,7 @@ import pytest
 
 from qwen_vl import errors
 from qwen_vl.content import ToolCall
+from qwen_vl.transport.retries import is_retryable
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.openai import decode_reply
 
@@ -262,6 +263,73 @@ OVERFLOWS = {
             " Given: 5000 `inputs` tokens and 100 `max_new_tokens`",
         },
     ),
+    # lmstudio-ai/lmstudio-bug-tracker#1251, lmstudio-ai/lmstudio-bug-tracker#1024
+    "LM Studio, in mid-generation": (
+        400,
+        {
+            "message": "Reached context length of 4096 tokens with model (arch: qwen3vlmoe) that "
+            "does not currently support mid-generation context overflow. Try reloading with a "
+            "larger context length or shortening the prompt/chat."
+        },
+    ),
+    # lmstudio-ai/examples#29
+    "LM Studio, of 2023": (400, {"message": "Input length 6491 exceeds context length 1500"}),
+    "LM Studio, short": (400, {"message": "Context length exceeded"}),
+    # vllm-project/vllm#12165, vllm-project/vllm#7998, vllm-project/vllm#11657
+    "vLLM, images": (
+        400,
+        {
+            "message": "The prompt (total length 43698) is too long to fit into the model (context "
+            "length 32768). Make sure that `max_model_len` is no smaller than the number of text "
+            "tokens plus multimodal tokens.",
+            "type": "BadRequestError",
+            "code": 400,
+        },
+    ),
+    # vllm-project/vllm#687, hiyouga/LlamaFactory#3241
+    "vLLM, of 2024": (
+        400,
+        {"message": "Input prompt (15681 tokens) is too long and exceeds limit of 2560"},
+    ),
+    # ikawrakow/ik_llama.cpp#1619
+    "llama.cpp, of 2024": (
+        500,
+        {
+            "message": "Input prompt is too big compared to KV size. Please try increasing KV "
+            "size.",
+            "type": "server_error",
+            "code": 500,
+        },
+    ),
+    # gpustack/llama-box#25
+    "llama-box": (
+        500,
+        {"message": "input prompt is too big compared to KV size, please increase KV size"},
+    ),
+    # unsure: from memory, no report was found.
+    "llama.cpp, embeddings": (
+        500,
+        {"message": "input is larger than the max context size. skipped", "type": "server_error"},
+    ),
+    # ggml-org/llama.cpp#9544
+    "llama.cpp, without shifting": (
+        500,
+        {
+            "message": "Input is too large to process. Either disable context shift or increase "
+            "context length. ",
+            "type": "server_error",
+        },
+    ),
+    # ggml-org/llama.cpp#19774
+    "llama.cpp, while it answers": (
+        500,
+        {"message": "Context size has been exceeded.", "type": "server_error", "code": 500},
+    ),
+    # ggml-org/llama.cpp#15780
+    "llama.cpp, by its type": (
+        500,
+        {"message": "try again", "type": "exceed_context_size_error", "code": 500},
+    ),
     # fedora-copr/logdetective-website#193
     "llama-cpp-python": (
         500,
@@ -277,6 +345,9 @@ def test_overflow_of_self_hosted_servers_and_gateways(
     error = decode_error(status, orjson.dumps({"error": said}), {})
     assert type(error) is errors.ContextOverflowError
     assert not error.is_retryable
+    # Whatever the status: it would be refused again.
+    body = orjson.dumps({"error": said})
+    assert not any(is_retryable(each, {}, body) for each in (status or 400, 500, 503, 429))
     shown = str(error)
     assert shown.startswith(said["message"])
     assert "400, 400" not in shown

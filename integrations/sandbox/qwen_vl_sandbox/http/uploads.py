@@ -81,7 +81,7 @@ class UploadEndpoints:
         if fault.is_an_error_answer:
             return fault_answer(fault, request_id, STORAGE, stream=False)
         # unsure: what the storage host says to a second kind of credentials. The API key
-        # has no business there, and a client that sends it is to hear of it.
+        # does not belong there, and a client that sends it should get an error.
         if "authorization" in request.headers:
             reject("The Authorization header must not be sent to the storage host.")
         fields, file = _split_form(form)

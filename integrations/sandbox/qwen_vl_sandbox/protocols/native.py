@@ -244,7 +244,7 @@ def _body(reply: Reply, shown: _Shown, tokens: int, *, is_last: bool) -> dict[st
 
 
 def _message(reply: Reply, shown: _Shown, *, is_last: bool) -> dict[str, Any]:
-    # Vision models answer with a list, which is empty while there is no text.
+    # Vision models answer with a list, which is empty before the text begins.
     content: list[dict[str, Any]] = [{"text": shown.text}] if shown.text else []
     if is_last and reply.answer.ocr_result is not None:
         content = [{"text": shown.text, "ocr_result": reply.answer.ocr_result}]

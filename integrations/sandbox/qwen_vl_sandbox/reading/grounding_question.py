@@ -56,7 +56,7 @@ class Question:
 
 
 def find_question(conversation: Conversation) -> Question | None:
-    """Find out whether the last user message asks for places or events.
+    """Return whether the last user message asks for places or events.
 
     Example:
         >>> from qwen_vl_sandbox.reading.conversation import Message, Options, Text

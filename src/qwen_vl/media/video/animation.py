@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from qwen_vl.errors import ContentError, MediaFormatError, MediaTooLargeError
 from qwen_vl.media.color_modes import with_plain_mode
 from qwen_vl.media.decoding import check_decodable
+from qwen_vl.media.encode import MAX_ANIMATION_FRAMES
 from qwen_vl.media.image import check_size, find_image_type, open_image, refuse_undecodable
 from qwen_vl.media.sniff import describe, sniff
 from qwen_vl.media.streams import ANIMATED_TYPES
@@ -17,7 +18,6 @@ from qwen_vl.specs.models import MIN_FRAMES
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-_MAX_FRAMES = 10_000
 # Of all frames together: two hundred seconds of 1080p at 10 frames per second.
 _MAX_PIXELS = 2**32
 _MS_PER_SECOND = 1_000
@@ -64,12 +64,13 @@ class Animation:
                 value=looks,
                 remedy="Pass it as an image, or give a list of images: the video's frames.",
             )
-        if n_images > _MAX_FRAMES:
+        if n_images > MAX_ANIMATION_FRAMES:
             raise MediaTooLargeError(
-                f"The animation has {n_images:,} frames; at most {_MAX_FRAMES:,} are read.",
+                f"The animation has {n_images:,} frames; at most {MAX_ANIMATION_FRAMES:,} are "
+                "read.",
                 where=where,
                 value=n_images,
-                limit=_MAX_FRAMES,
+                limit=MAX_ANIMATION_FRAMES,
                 remedy="Convert it to a video: ffmpeg -i in.gif out.mp4",
             )
         n_pixels = n_images * image.width * image.height

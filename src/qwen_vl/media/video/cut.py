@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _QUARTER_TURN = 90
 _FPS_DIGITS = 6
+# Of the time between two frames: by so little the last one may be dated wrong.
+_EXACT = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,13 +217,13 @@ def _to_frames(part: Video, buffer: FrameBuffer, schedule: Schedule, request: Re
     files = buffer.files
     times = [schedule.times[number] for number in files]
     frames = tuple(to_data_url("image/jpeg", MediaBytes(data)) for data in files.values())
-    fps = _rate_of(times)
+    fps = sampled_fps = _rate_of(times)
     if get_server_spec(request.server).fps == "part":
         is_scaled = request.policy.scales_times
         fps = _within_limits(fps, times, part.where, is_scaled=is_scaled)
     video = replace(
         part,
-        source=Frames(frames, is_sampled=True),
+        source=Frames(frames, is_sampled=True, sampled_fps=sampled_fps),
         fps=fps,
         start=None,
         end=None,
@@ -240,8 +242,7 @@ def _within_limits(fps: float, times: Sequence[float], where: str, *, is_scaled:
     """Return the rate that the hosted service takes, with a warning where times would be off."""
     steps, seconds = len(times) - 1, times[-1] - times[0]
     sent = min(max(fps, MIN_FPS), MAX_FPS)
-    # At `fps=0.1` the steps are a little longer than ten seconds, so that the last frame is seen.
-    if is_scaled or abs(steps / sent - seconds) <= 1 / sent:
+    if is_scaled or abs(steps / sent - seconds) <= _EXACT / sent:
         return sent
     warnings.warn(
         f"{where}: the frames were taken at {fps:g} per second, and the service knows no fps but "

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from qwen_vl.content import DataUrl, Inline, LocalFile, OpenFile, Pixels, Source, Url
 from qwen_vl.errors import MediaAccessError
+from qwen_vl.media.encode import encode_animation
 from qwen_vl.media.load import (
     check_seekable,
     is_seekable,
@@ -16,6 +17,7 @@ from qwen_vl.media.load import (
     open_local,
     read_open_file,
 )
+from qwen_vl.media.pixels import has_animation
 from qwen_vl.media.sniff import sniff
 from qwen_vl.media.streams import refuse_pixels
 from qwen_vl.media.video.container import HEAD_BYTES
@@ -75,7 +77,7 @@ def open_file(source: Source, policy: MediaPolicy, where: str) -> Iterator[Binar
     Raises:
         MediaAccessError: The file may not be read, or can be read only once.
         MediaNotFoundError: The file does not exist.
-        MediaFormatError: It gives text, or holds nothing, or is a decoded image.
+        MediaFormatError: It gives text, or holds nothing, or is a decoded image without animation.
     """
     match source:
         case LocalFile():
@@ -90,8 +92,10 @@ def open_file(source: Source, policy: MediaPolicy, where: str) -> Iterator[Binar
         case Url() | Inline() | DataUrl():
             roomy = replace(policy, max_inline_bytes=_ANY_LENGTH)
             yield io.BytesIO(load(source, roomy, where).data)
-        case Pixels():
-            refuse_pixels(source, where)
+        case Pixels(image=image):
+            if not has_animation(image):
+                refuse_pixels(source, where)
+            yield io.BytesIO(encode_animation(image, where))
 
 
 @contextmanager

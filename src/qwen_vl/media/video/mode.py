@@ -20,6 +20,7 @@ from qwen_vl.content import (
 from qwen_vl.errors import MediaOptionError, UnsupportedContentError
 from qwen_vl.media.head import read_head
 from qwen_vl.media.load import is_seekable
+from qwen_vl.media.pixels import has_animation
 from qwen_vl.media.video.animation import is_animation
 from qwen_vl.media.video.container import has_av, is_mpegts
 from qwen_vl.media.video.file import count_bytes, open_file
@@ -115,28 +116,35 @@ def find_reason_to_cut(
         MediaError: The file may not be read, or is not there.
     """
     source = part.source
-    if isinstance(source, Frames | Pixels):
+    if cut.mode in {"inline", "upload"} or isinstance(source, Frames):
         return None
     if isinstance(source, Url) and is_remote(source.url):
         return None
-    match cut.mode:
-        case "inline" | "upload":
-            return None
-        case "frames":
-            return 'video_mode is "frames"'
-        case "auto":
-            if cut.reason:
-                return cut.reason
-            if server.video is None:
-                return f"{server.title} takes no video files"
-            unseen = _find_unseen(source, policy, part.where, server)
-            if unseen:
-                return unseen
-            n_bytes = count_bytes(source, policy, part.where)
-            limit = min(policy.max_inline_bytes, left)
-            if n_bytes is None or n_bytes <= limit:
-                return _find_too_short(source, policy, part.where, server)
-            return f"it has {n_bytes / _MIB:.1f} MiB, and {limit / _MIB:.1f} may be inlined"
+    if isinstance(source, Pixels):
+        return "it is an animated image" if has_animation(source.image) else None
+    if cut.mode == "frames":
+        return 'video_mode is "frames"'
+    if cut.reason:
+        return cut.reason
+    if server.video is None:
+        return f"{server.title} takes no video files"
+    return _find_unseen(source, policy, part.where, server) or _find_bad_length(
+        source, policy, part.where, left, server
+    )
+
+
+def _find_bad_length(
+    source: Inline | LocalFile | OpenFile | Url | DataUrl,
+    policy: MediaPolicy,
+    where: str,
+    left: int,
+    server: ServerSpec,
+) -> str | None:
+    n_bytes = count_bytes(source, policy, where)
+    limit = min(policy.max_inline_bytes, left)
+    if n_bytes is None or n_bytes <= limit:
+        return _find_too_short(source, policy, where, server)
+    return f"it has {n_bytes / _MIB:.1f} MiB, and {limit / _MIB:.1f} may be inlined"
 
 
 def _find_unseen(
@@ -170,7 +178,7 @@ def _find_too_short(
     with open_file(source, policy, where) as file:
         clip = find_clip(file, where)
     shortest = server.min_video_seconds
-    if clip is None or clip.seconds >= shortest or clip.n_frames < MIN_FRAMES:
+    if clip is None or clip.seconds >= shortest:
         return None
     return f"it lasts {clip.seconds:.2f} s, and {shortest:g} s is the shortest"
 

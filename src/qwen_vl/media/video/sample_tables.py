@@ -92,7 +92,7 @@ def _count_sizes(file: BinaryIO, n_bytes: int) -> int:
 
 
 def _count_run(file: BinaryIO, n_bytes: int) -> int:
-    """Count the samples of a run of a fragment that have no bytes of their own in it."""
+    """Count the samples of a fragment's run that take up no bytes in it."""
     fields = file.read(min(n_bytes, 8))
     flags, n_samples = int.from_bytes(fields[:4]), int.from_bytes(fields[4:])
     return 0 if any(flags & field for field in _RUN_FIELDS) else n_samples

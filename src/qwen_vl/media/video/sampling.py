@@ -79,7 +79,8 @@ def make_schedule(clip: Clip, span: Span, *, fps: float, max_frames: int, where:
 
     Their number is `sample_frame_count`'s (Vision page, 2026-08). They are evenly apart from the
     first frame to the last. unsure: the page does not say which frames are taken; this is what
-    the models' makers do in `qwen-vl-utils` 0.0.14.
+    the models' makers do in `qwen-vl-utils` 0.0.14. Of a whole clip with fewer frames than a list
+    must have, some are taken more than once.
 
     Args:
         clip: The whole video.
@@ -89,7 +90,7 @@ def make_schedule(clip: Clip, span: Span, *, fps: float, max_frames: int, where:
         where: The part, for errors.
 
     Raises:
-        FrameCountError: There are fewer frames than a list must have.
+        FrameCountError: The span has fewer frames than a list must have.
         MediaOptionError: The span lies behind the video's end.
 
     Example:
@@ -100,6 +101,10 @@ def make_schedule(clip: Clip, span: Span, *, fps: float, max_frames: int, where:
     """
     cut = span.within(clip, where)
     count = sample_frame_count(cut.seconds, cut.n_frames, fps=fps, max_frames=max_frames)
+    if count < MIN_FRAMES and span.is_whole:
+        # A list of frames has more than this clip, so that some are taken more than once.
+        step = cut.seconds / MIN_FRAMES
+        return Schedule(tuple(number * step for number in range(MIN_FRAMES)), 0.5 / clip.rate)
     if count < MIN_FRAMES:
         raise FrameCountError(
             f"Of {cut.seconds:.2f} s with {cut.n_frames} frames, {count} can be taken; a list of "
@@ -107,11 +112,7 @@ def make_schedule(clip: Clip, span: Span, *, fps: float, max_frames: int, where:
             where=where,
             value=count,
             limit=MIN_FRAMES,
-            remedy=(
-                'Send the whole file (video_mode="inline"), or its frames as images.'
-                if span.is_whole
-                else "Set start and end farther apart, or give the frames as images."
-            ),
+            remedy="Set start and end farther apart, or give the frames as images.",
         )
     begin = span.start or 0.0
     step = (cut.n_frames - 1) / (count - 1)

@@ -41,10 +41,10 @@ def decode_reply(body: bytes, headers: Mapping[str, str], *, model: str | None =
     """
     data = load_json(body)
     choice = find_choice(data)
-    if not choice:
-        raise decode_error(None, body, headers)
     message = as_object(choice.get("message"))
     reason = decode_finish_reason(choice)
+    if not (message or reason):
+        raise decode_error(None, body, headers)
     return Reply(
         text=decode_text(message.get("content")),
         reasoning=decode_reasoning(message),

@@ -58,10 +58,10 @@ def decode_reply(body: bytes, headers: Mapping[str, str]) -> Reply:
     """
     data = load_json(body)
     choice = find_choice(data)
-    if not choice:
-        raise decode_error(None, body, headers)
     message = as_object(choice.get("message")) or as_object(choice.get("delta"))
     reason = decode_finish_reason(choice)
+    if not (message or reason):
+        raise decode_error(None, body, headers)
     calls = decode_tool_calls(message, is_cut=may_be_cut(reason, headers))
     return Reply(
         text=decode_text(message.get("content")),

@@ -56,7 +56,7 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def _with_chat_events(method: _Method) -> _Method:
-    # LlamaIndex's decorators have no signature, so that results would be `Any` to mypy.
+    # LlamaIndex's decorators lack a signature, so that results would be `Any` to mypy.
     decorated: _Method = llm_chat_callback()(method)
     return decorated
 

@@ -25,12 +25,12 @@ from qwen_vl.errors import MediaNotFoundError, UnsupportedContentError
 from qwen_vl.media import sniff, to_json_safe
 from qwen_vl.media.downscale import MAX_FILE_BYTES
 from qwen_vl.media.load import load, read_open_file
-from qwen_vl.media.pdf import PDF_TYPE
+from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.request.types import MediaPolicy
 
 Media: TypeAlias = str | bytes | Path | BinaryIO
 ImageInput: TypeAlias = Any
-"""Those, a `PIL.Image.Image`, or a numpy array, height x width (x 1, 3 or 4): gray, RGB or RGBA."""
+"""Those, a `PIL.Image.Image`, or a numpy array, height x width (x 1 to 4): gray, RGB or RGBA."""
 
 _Kind = Literal["image", "video"]
 _FALLBACK_TYPES = {"image": "image/png", "video": "video/mp4"}

@@ -174,7 +174,7 @@ def read_frames(data: bytes, where: str) -> tuple[list[str], Options]:
         where: The part, for errors.
 
     Raises:
-        MediaFormatError: It is no such list.
+        MediaFormatError: It is not such a list.
         MediaOptionError: An option is not a number.
     """
     try:

@@ -118,7 +118,7 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
 
 
 def attach(node: BaseNode, blocks: tuple[NodeBlock, ...], hidden: tuple[str, ...]) -> BaseNode:
-    """Copy a node, with blocks in the place of its own images and videos.
+    """Copy a node, with blocks in place of its images and videos.
 
     Args:
         node: A node; it stays as it is.

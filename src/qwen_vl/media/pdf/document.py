@@ -4,11 +4,11 @@ The service takes no documents. Nothing is rendered larger than the size that th
 """
 
 import importlib.util
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Never
+from importlib import import_module
+from typing import Any, Never
 
 from qwen_vl.content import (
     DataUrl,
@@ -23,9 +23,9 @@ from qwen_vl.content import (
     is_remote,
 )
 from qwen_vl.errors import (
-    ContentError,
     MediaFormatError,
     MediaOptionError,
+    MediaTooLargeError,
     extra_required,
 )
 from qwen_vl.media.cache_keys import CachedImages, hash_bytes
@@ -33,16 +33,12 @@ from qwen_vl.media.data_url import MediaBytes, to_data_url
 from qwen_vl.media.downscale import MAX_FILE_BYTES, Resize, find_sent_size
 from qwen_vl.media.encode import encode_compact
 from qwen_vl.media.image import check_size
-from qwen_vl.media.load import check_inline_bytes, load
+from qwen_vl.media.load import check_inline_bytes, check_seekable, load
 from qwen_vl.media.pages import PageSize, choose_pages, label_page, measure_page, title_of
-from qwen_vl.media.sniff import describe, sniff
+from qwen_vl.media.pdf.renderer import OpenedPdf, PdfError, PdfLimitError, opened_pdf
+from qwen_vl.media.sniff import describe, holds_pdf, sniff
 from qwen_vl.media.tiff import TIFF_HEADS, TIFF_TYPE
-from qwen_vl.process_local import ProcessLocal
 from qwen_vl.request.types import MediaPolicy
-
-if TYPE_CHECKING:
-    from PIL.Image import Image as PillowImage
-    from pypdfium2 import PdfDocument, PdfPage
 
 PDF_TYPE = "application/pdf"
 
@@ -50,9 +46,6 @@ _POINTS_PER_INCH = 72
 _MIN_DPI, _MAX_DPI = 20, 600
 # Where the size at which the model looks is not known: the highest that any of them has.
 _MOST_PIXELS = 16_777_216
-
-_in_use = ProcessLocal(threading.Lock)
-"""PDFium must not be used by two threads at the same time, whatever the documents."""
 
 
 def reads_pdf() -> bool:
@@ -84,12 +77,12 @@ def render_pages(
     parts: list[Text | Image] = []
     cached = CachedImages(policy, dpi, resize)
     identity = hash_bytes(data) if cached.is_on else None
-    with _opened(document, data) as opened:
-        total = len(opened)
+    with _opened(document, data, policy) as opened:
+        total = opened.n_pages
         for number in choose_pages(document, total, policy.pdf_max_pages):
             where = f"{document.where}.pages[{number}]"
             key = identity and (identity, number)
-            page = cached.get(key) or _render(opened[number - 1], dpi, resize, where)
+            page = cached.get(key) or _render(opened, number - 1, dpi, resize, where)
             check_inline_bytes(page.n_bytes, policy.max_inline_bytes, where)
             cached.put(key, page)
             image = Image(
@@ -136,35 +129,41 @@ def measure_pdf_pages(document: Document, policy: MediaPolicy) -> Image | list[P
         MediaError: As of `render_pages`.
         MissingExtraError: pypdfium2 is not installed.
     """
+    if isinstance(document.source, OpenFile):
+        # What is only measured is sent later.
+        check_seekable(document.source.file, document.where)
     data = _read(document, policy)
     if data[:4] in TIFF_HEADS:
         return to_image(document, data)
     dpi = _check_dpi(document.dpi or policy.pdf_dpi, document.where)
-    with _opened(document, data) as opened:
-        total = len(opened)
+    with _opened(document, data, policy) as opened:
+        total = opened.n_pages
+        numbers = choose_pages(document, total, policy.pdf_max_pages)
+        sizes = opened.measure([number - 1 for number in numbers])
         return [
-            measure_page(document, number, total, _size_of(opened.get_page_size(number - 1), dpi))
-            for number in choose_pages(document, total, policy.pdf_max_pages)
+            measure_page(document, number, total, _size_of(points, dpi))
+            for number, points in zip(numbers, sizes, strict=True)
         ]
 
 
 @contextmanager
-def _opened(document: Document, data: bytes) -> "Iterator[PdfDocument]":
+def _opened(document: Document, data: bytes, policy: MediaPolicy) -> Iterator[OpenedPdf]:
     with extra_required("A PDF", extra="pdf"):
-        import pypdfium2  # noqa: PLC0415 - an extra
-    with _in_use.get():
-        try:
-            opened = pypdfium2.PdfDocument(data)
-        except pypdfium2.PdfiumError as error:
-            _refuse_document(document, data, error)
-        try:
+        import_module("pypdfium2")
+    try:
+        with opened_pdf(
+            data, timeout=policy.pdf_timeout, max_memory=policy.max_decode_memory
+        ) as opened:
             yield opened
-        except ContentError:
-            raise
-        except pypdfium2.PdfiumError as error:
-            _refuse_document(document, data, error)
-        finally:
-            opened.close()
+    except PdfLimitError as error:
+        raise MediaTooLargeError(
+            f"The PDF cannot be rendered: {error}.",
+            where=document.where,
+            value=len(data),
+            remedy="Leave the page out (pages=…), or raise the limit if you trust its source.",
+        ) from error
+    except PdfError as error:
+        _refuse_document(document, data, error)
 
 
 def _read(document: Document, policy: MediaPolicy) -> bytes:
@@ -180,7 +179,8 @@ def _read(document: Document, policy: MediaPolicy) -> bytes:
     if isinstance(source, Url | Inline | LocalFile | OpenFile):
         longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
         data = load(source, replace(policy, max_inline_bytes=longest), document.where).data
-    if sniff(data) in {PDF_TYPE, TIFF_TYPE}:
+    # What is called a document may begin like something else, before the header of a PDF.
+    if sniff(data) in {PDF_TYPE, TIFF_TYPE} or holds_pdf(data):
         return data
     looks = "a decoded image" if isinstance(source, Pixels) else describe(data)
     raise MediaFormatError(
@@ -192,8 +192,10 @@ def _read(document: Document, policy: MediaPolicy) -> bytes:
     )
 
 
-def _render(page: "PdfPage", dpi: float, resize: Resize | None, where: str) -> DataUrl:
-    points = page.get_size()
+def _render(
+    opened: OpenedPdf, index: int, dpi: float, resize: Resize | None, where: str
+) -> DataUrl:
+    (points,) = opened.measure([index])
     width, height = _size_of(points, dpi)
     check_size(width, height, where)
     sent = resize and find_sent_size(width, height, resize)
@@ -202,7 +204,7 @@ def _render(page: "PdfPage", dpi: float, resize: Resize | None, where: str) -> D
         downscale = (_MOST_PIXELS / (scaled_width * scaled_height)) ** 0.5
         scaled_width, scaled_height = int(scaled_width * downscale), int(scaled_height * downscale)
     scale = max(scaled_width / points[0], scaled_height / points[1])
-    image: PillowImage = page.render(scale=scale).to_pil()
+    image = opened.render(index, scale)
     if image.size != (scaled_width, scaled_height):
         image = image.resize((scaled_width, scaled_height))
     media_type, data = encode_compact(image)

@@ -1,0 +1,93 @@
+"""The process that renders: reads orders from its standard input until that ends.
+
+It is run by its path, and imports nothing of this package, so that it starts fast. An order is a
+line of JSON, behind `open` with the document; so is an answer, behind `render` with the pixels.
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+
+def main() -> None:
+    """Answer orders."""
+    orders = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    # Whatever PDFium prints must not come between the answers.
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    worker = Worker()
+    while line := orders.readline():
+        order = json.loads(line)
+        if "memory" in order:
+            limit_memory(order["memory"])
+        answer, pixels = worker.answer(order, orders.read(order.get("bytes", 0)))
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.write(pixels)
+        answers.flush()
+
+
+class Worker:
+    """Holds one document at a time."""
+
+    def __init__(self) -> None:
+        self._document: Any = None
+
+    def answer(self, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        """Carry out an order, and return the answer and the pixels that follow it."""
+        import pypdfium2  # noqa: PLC0415 - an extra
+
+        try:
+            match order["order"]:
+                case "open":
+                    self._close()
+                    self._document = pypdfium2.PdfDocument(data)
+                    return {"pages": len(self._document)}, b""
+                case "measure":
+                    sizes = [self._document.get_page_size(index) for index in order["pages"]]
+                    return {"sizes": sizes}, b""
+                case "render":
+                    return self._render(order["page"], order["scale"])
+                case _:
+                    self._close()
+                    return {}, b""
+        except (pypdfium2.PdfiumError, MemoryError) as error:
+            return {"error": str(error) or type(error).__name__}, b""
+
+    def _render(self, index: int, scale: float) -> tuple[dict[str, Any], bytes]:
+        page = self._document[index]
+        bitmap = page.render(scale=scale)
+        page.close()
+        pixels = bytes(bitmap.buffer)
+        size, raw_mode, stride = (bitmap.width, bitmap.height), bitmap.mode, bitmap.stride
+        bitmap.close()
+        answer = {"size": size, "raw_mode": raw_mode, "stride": stride, "bytes": len(pixels)}
+        return answer, pixels
+
+    def _close(self) -> None:
+        if self._document is not None:
+            self._document.close()
+            self._document = None
+
+
+def limit_memory(n_bytes: int) -> None:
+    """Have allocations fail beyond a limit, where the system can do that.
+
+    Args:
+        n_bytes: Of virtual memory that this process may use.
+    """
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - not on all systems
+
+    _, highest = resource.getrlimit(resource.RLIMIT_AS)
+    if highest != resource.RLIM_INFINITY:
+        n_bytes = min(n_bytes, highest)
+    resource.setrlimit(resource.RLIMIT_AS, (n_bytes, highest))
+
+
+if __name__ == "__main__":
+    sys.path[:] = json.loads(sys.argv[1])
+    main()

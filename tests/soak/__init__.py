@@ -1,0 +1,1 @@
+"""A long run against a server that misbehaves: `make soak`."""
