@@ -94,7 +94,7 @@ def test_call_uploads_a_local_picture(qwen_vl_sandbox: Sandbox, call: Callable[.
     """The SDK uploads `file://` and asks for the URL to be resolved."""
     response = call(user({"image": f"file://{CHELSEA}"}, {"text": "What?"}))
     assert SEEN in text_of(response)
-    assert (response.usage.image_tokens, response.usage.input_tokens) == (128, 134)
+    assert (response.usage.image_tokens, response.usage.input_tokens) == (128, 140)
     assert [upload.model for upload in qwen_vl_sandbox.uploads] == [MODEL]
     paths = [request.path for request in qwen_vl_sandbox.requests]
     assert paths == [
@@ -187,7 +187,7 @@ def test_client_answers_with_a_local_picture(client: Client, tmp_path: Path) -> 
     )
     assert SEEN in reply.output_text
     assert reply.usage is not None
-    assert reply.usage.input_tokens == 134
+    assert reply.usage.input_tokens == 140
 
 
 def test_client_streams(client: Client) -> None:
@@ -237,7 +237,7 @@ def test_client_marks_what_to_cache(client: Client) -> None:
         reply = client.multimodal.chat.create(model=MODEL, messages=user(part))
         usage: Any = reply.usage
         found.append(usage.prompt_tokens_details["cached_tokens"])
-    assert found == [0, 1104]
+    assert found == [0, 1105]
 
 
 def test_client_lists_models(client: Client) -> None:

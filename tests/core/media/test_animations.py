@@ -197,11 +197,12 @@ def test_blocks_of_langchain(
     assert "12 frames sent" in answer.text
 
 
-@pytest.mark.parametrize("is_path", [False, True])
-def test_blocks_of_llama_index(tmp_path: Path, qwen_vl_sandbox: Sandbox, *, is_path: bool) -> None:
+@pytest.mark.parametrize("form", ["path", "bytes", "Pillow"])
+def test_blocks_of_llama_index(tmp_path: Path, qwen_vl_sandbox: Sandbox, form: str) -> None:
     path = tmp_path / "steps.gif"
     path.write_bytes(written("GIF", [500] * 12))
+    forms = {"path": path, "bytes": path.read_bytes()}
+    video = forms.get(form) or PillowImage.open(io.BytesIO(path.read_bytes()))
     llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk-sandbox")
-    block = video_block(path if is_path else path.read_bytes())
-    answer = llm.chat([ChatMessage([block, TextBlock(text="What happens?")])])
+    answer = llm.chat([ChatMessage([video_block(video), TextBlock(text="What happens?")])])
     assert "12 frames sent" in str(answer)

@@ -263,7 +263,7 @@ def test_video_whose_header_says_nothing_counts_as_unknown() -> None:
         (Image(source=Inline("iVBORw0KGgo*")), MediaFormatError),
         (Image(source=Inline(b"")), MediaFormatError),
         (Image(source=Url("ftp:cat.png")), MediaFormatError),
-        (Image(source=Pixels(np.zeros((10, 10), int))), MediaFormatError),
+        (Image(source=Pixels(np.zeros((10, 10), complex))), MediaFormatError),
         (Image(source=CAT, max_pixels=1), MediaOptionError),
         (Video(source=CAT), MediaFormatError),
         (Video(source=LocalFile(BIG_BUCK_BUNNY, is_trusted=False)), MediaAccessError),

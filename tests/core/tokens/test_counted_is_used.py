@@ -56,15 +56,15 @@ class Asker:
         )
 
     @cached_property
-    def _question(self) -> tuple[int, int]:
+    def question(self) -> tuple[int, int]:
         """What the question without media uses, and what it is counted as."""
         return self._ask(()), self._count(())
 
     def used(self, parts: Sequence[Part]) -> int:
-        return self._ask(parts) - self._question[0]
+        return self._ask(parts) - self.question[0]
 
     def counted(self, parts: Sequence[Part]) -> int:
-        return self._count(parts) - self._question[1]
+        return self._count(parts) - self.question[1]
 
     def check(self, *parts: Part, text: int = 0) -> int:
         """Return what was used, which is what was counted but for `text` tokens of labels."""
@@ -365,6 +365,14 @@ def test_frames_that_may_be_left_out_are_warned_of() -> None:
         words = r"frames may be left out to fit into .*; 1,982 tokens .* as few as 200"
         with pytest.warns(UserWarning, match=words):
             it.counted([part])
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("server", ["dashscope", *SELF_HOSTED])
+def test_text_counts_as_the_sandbox_does(server: Server, model: str) -> None:
+    name = MODELS[model] if server != "dashscope" else "qwen3-vl-plus"
+    with asker(server, model=name) as it:
+        assert it.question[0] == it.question[1]
 
 
 @pytest.mark.parametrize(

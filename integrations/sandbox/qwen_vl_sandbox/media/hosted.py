@@ -44,8 +44,12 @@ from qwen_vl_sandbox.storage import Storage
 HIGH_RESOLUTION_PATCHES = 16_384
 """Patches of an image with `vl_high_resolution_images` (OpenAI-Chat page, 2026-10)."""
 
-TOKENS_PER_MESSAGE = 4
-"""What the sandbox counts for a message's frame."""
+TOKENS_PER_MESSAGE = 5
+"""`<|im_start|>`, role and line break before a message, `<|im_end|>` and line break after it."""
+
+ANSWER_TOKENS = 5
+"""The beginning of the answer. With it, the guide's question with an image has the 17 `text_tokens`
+that the service reports of it (OpenAI-Chat page, 2026-07)."""
 
 MAX_VIDEOS = 64
 """Videos in one request (Vision page, 2026-08)."""
@@ -109,7 +113,7 @@ def receive(conversation: Conversation, storage: Storage) -> MediaReport:
     """
     report = MediaReport(
         sights=tuple(_sights(conversation, storage)),
-        text_tokens=count_text(conversation),
+        text_tokens=count_text(conversation) + ANSWER_TOKENS,
     )
     spec = conversation.spec
     longest = spec.max_input_thinking if conversation.options.thinking else spec.max_input

@@ -41,6 +41,11 @@ from qwen_vl_sandbox.specs.servers import Server
 
 MOST_REDIRECTS = 5
 
+# vLLM 0.32 reports 13 prompt tokens for "What is this?" with Qwen3-VL, and 24 with Qwen2.5-VL,
+# whose template adds a system message if there is none (measured on 2026-11-22).
+ANSWER_TOKENS = 4
+DEFAULT_SYSTEM_TOKENS = 11
+
 _NOT_FOUND, _SERVER_SIDE = 400, 500
 
 
@@ -54,13 +59,21 @@ def receive(conversation: Conversation, server: Server) -> MediaReport:
     sights = tuple(
         inspected for message in conversation.messages for inspected in viewer.see(message)
     )
-    report = MediaReport(sights, count_text(conversation))
+    report = MediaReport(sights, count_text(conversation) + _count_template(conversation, server))
     if report.total > LONGEST_CONTEXT:
         reject(
             f"This model's maximum context length is {LONGEST_CONTEXT} tokens. However, your "
             f"request has {report.total} input tokens."
         )
     return report
+
+
+def _count_template(conversation: Conversation, server: Server) -> int:
+    family = family_of(server.served.get(conversation.model, conversation.model))
+    has_system = any(message.role == "system" for message in conversation.messages[:1])
+    return ANSWER_TOKENS + (
+        DEFAULT_SYSTEM_TOKENS if family == "qwen2_5_vl" and not has_system else 0
+    )
 
 
 class _Viewer:

@@ -26,6 +26,7 @@ from qwen_vl.media import sniff, to_json_safe
 from qwen_vl.media.downscale import MAX_FILE_BYTES
 from qwen_vl.media.load import load, read_open_file
 from qwen_vl.media.pdf.document import PDF_TYPE
+from qwen_vl.media.pixels import has_animation
 from qwen_vl.request.types import MediaPolicy
 
 Media: TypeAlias = str | bytes | Path | BinaryIO
@@ -224,7 +225,7 @@ def _locate(media: ImageInput, kind: _Kind, options: Options) -> tuple[dict[str,
             if isinstance(data, str):
                 return {kind: data.encode()}, _with_options(None, kind, options)
             return {kind: data}, _with_options(sniff(data), kind, options)
-        case Pixels() if kind == "image":
+        case Pixels(image=image) if kind == "image" or has_animation(image):
             return _from_data_url(str(to_json_safe(media, kind, kind)), kind, options)
     raise UnsupportedContentError(
         f"{_ARTICLES[kind]} {kind} cannot be made of {_describe(media)}.",
