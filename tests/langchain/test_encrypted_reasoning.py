@@ -197,6 +197,30 @@ def test_ciphertext_without_a_summary_is_a_block_too(
     }
 
 
+# unsure: no page says in which events it comes.
+@pytest.mark.parametrize("output_version", [None, "v1"])
+def test_ciphertext_in_pieces_adds_up(
+    output_version: Any, protocol: str, make_chat: MakeChat, qwen_vl_sandbox: Sandbox
+) -> None:
+    cipher = "Ab+/" * 20 + "=="
+    pieces = [{"encrypted_content": cipher[at : at + 7]} for at in range(0, len(cipher), 7)]
+    messages = [{"reasoning_content": "Short."}, *pieces, {"content": "A cat."}]
+    events = [{"choices": [{"delta": m, "message": m, "finish_reason": None}]} for m in messages]
+    events[-1]["choices"][0]["finish_reason"] = "stop"
+    raw = [event if protocol == "openai" else {"output": event} for event in events]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in raw)
+    end = "data: [DONE]\n\n" if protocol == "openai" else ""
+    headers = {"content-type": "text/event-stream"}
+    qwen_vl_sandbox.script_raw((body + end).encode(), headers=headers)
+    model = make_chat(
+        model="qwen4-max", thinking_display="summarized", output_version=output_version
+    )
+    answer = add_up(model.stream("What?"))
+    assert answer.additional_kwargs["encrypted_content"] == cipher
+    (reasoning,) = [block for block in answer.content_blocks if block["type"] == "reasoning"]
+    assert (reasoning["reasoning"], reasoning["extras"]["encrypted_content"]) == ("Short.", cipher)
+
+
 def change_lost(message: AIMessage) -> None:
     message.additional_kwargs = {}
 

@@ -267,8 +267,10 @@ def to_message(reply: Reply) -> AIMessage:
 
 
 def _to_kwargs(answer: Reply | Delta) -> dict[str, Any]:
-    values = {"reasoning_content": answer.reasoning, ENCRYPTED: answer.encrypted_content}
-    return {name: value for name, value in values.items() if value}
+    kwargs = {"reasoning_content": answer.reasoning} if answer.reasoning else {}
+    if answer.encrypted_content:
+        kwargs[ENCRYPTED] = answer.encrypted_content
+    return kwargs
 
 
 def to_usage_metadata(usage: Usage | None) -> UsageMetadata | None:

@@ -181,6 +181,8 @@ class EventDecoder(ABC):
         Args:
             encrypted: Of the event.
         """
+        if not encrypted:
+            return ""
         so_far = self._encrypted
         if len(so_far) >= _MIN_REPEATED_CHARS and encrypted.startswith(so_far):
             encrypted = encrypted[len(so_far) :]

@@ -219,13 +219,20 @@ def keep_first_call(response: ChatResponse) -> ChatResponse:
 
 
 def _to_thinking(reasoning: str, encrypted: str, n_tokens: int | None = None) -> list[ContentBlock]:
-    if not (reasoning or encrypted):
+    if encrypted:
+        # Made by its constructor, so that it counts as set for whatever stores what is set.
+        information = {ENCRYPTED: encrypted}
+        return [
+            ThinkingBlock(
+                content=reasoning, num_tokens=n_tokens, additional_information=information
+            )
+        ]
+    if not reasoning:
         return []
-    information = {ENCRYPTED: encrypted} if encrypted else {}
     return [
-        _THINKING.copy_with(
-            content=reasoning, num_tokens=n_tokens, additional_information=information
-        )
+        _THINKING.copy_with(content=reasoning)
+        if n_tokens is None
+        else ThinkingBlock(content=reasoning, num_tokens=n_tokens)
     ]
 
 
