@@ -516,7 +516,7 @@ def _forced(subject: Subject, wanted: Any) -> None:
 
 @row(
     "JSON schema",
-    dashscope=("Qwen3.7 and 3.8", SCHEMA),
+    dashscope=("Qwen3.7, 3.8 and 4", SCHEMA),
     vllm=("yes", SCHEMA),
     sglang=("yes", SCHEMA),
     llamacpp=("yes", SCHEMA),
@@ -539,6 +539,43 @@ def _cache(subject: Subject, wanted: Any) -> None:
     marked = Text(text="Long.", cache_control={"type": "ephemeral"})
     if outcome(subject, wanted, lambda: subject.ask(marked)):
         assert subject.parts[0]["cache_control"] == wanted
+
+
+@row(
+    "`thinking_display` of Qwen4",
+    dashscope=("yes", "summarized"),
+    vllm=("warns", Warns("thinking_display")),
+    sglang=("warns", Warns("thinking_display")),
+    llamacpp=("warns", Warns("thinking_display")),
+    ollama=("warns", Warns("thinking_display")),
+)
+def _display(subject: Subject, wanted: Any) -> None:
+    model = {"model": "qwen4-max"} if subject.server == "dashscope" else {}
+    replies: list[Reply] = []
+
+    def ask() -> None:
+        replies.append(subject.ask(thinking_display="summarized", **model))
+
+    if outcome(subject, wanted, ask):
+        assert subject.body["thinking_display"] == wanted
+        assert replies[0].encrypted_content
+
+
+_NO_QUEUE = ("raises", Raises("queue_seconds is read by the hosted service", ConfigurationError))
+
+
+@row(
+    "`queue_seconds`",
+    dashscope=("yes", "30"),
+    vllm=_NO_QUEUE,
+    sglang=_NO_QUEUE,
+    llamacpp=_NO_QUEUE,
+    ollama=_NO_QUEUE,
+)
+def _queue(subject: Subject, wanted: Any) -> None:
+    if outcome(subject, wanted, lambda: subject.ask(queue_seconds=30)):
+        headers = subject.sandbox.last_request.headers
+        assert headers["x-dashscope-wait-timeout"] == wanted
 
 
 @row(
