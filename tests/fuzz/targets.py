@@ -164,7 +164,6 @@ def read_model_answer(raw: bytes) -> None:
     text = raw.decode(errors="replace").replace("\u2028", "\ud83d")
     readers: tuple[Callable[[], Any], ...] = (
         lambda: find_json(text),
-        lambda: find_json(text, repair=True),
         lambda: parse_whole_json(text),
         lambda: parse_arguments(text, name="find"),
         lambda: read_grounding(text, FRAME),

@@ -311,10 +311,19 @@ class _Parser:
         elif len(self._opened) > 1 and self._opened[-2].is_object:
             # The coordinates of an entry.
             self._pass_object(len(self._opened) - 2)
+        elif not top.elements and self._is_first_of_several():
+            self._pass_object(len(self._opened) - 3)
         elif top.elements:
             self._pass_list(top)
         else:
             self._pass_element(top)
+
+    def _is_first_of_several(self) -> bool:
+        """Return whether the innermost list is the first in a list that an object holds."""
+        if len(self._opened) <= 2:  # noqa: PLR2004 - the two lists.
+            return False
+        holder, outer = self._opened[-3:-1]
+        return holder.is_object and not outer.is_object and not outer.elements
 
     def _pass_element(self, top: _Open) -> None:
         """Pass over what stands between the entries of a list."""

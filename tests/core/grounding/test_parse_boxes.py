@@ -277,6 +277,7 @@ UNREAD = {
     "bracket missing": '{"bbox_2d": [5, 5, 9, 9, "label": "wild"}',
     "brace missing": '{"bbox_2d": [5, 5, 9, 9], "label": "wild"',
     "brace too many": '{"bbox_2d": [5, 5, 9, {9], "label": "wild"}',
+    "brace too many in a list of boxes": '{"bbox_2d": [[{5, 5, 9, 9]], "label": "wild"}',
     "quote missing": '{"bbox_2d": [5, 5, 9, 9], "label": "wild}',
     "quote of a name missing": '{"bbox_2d": [5, 5, 9, 9], "label: "wild"}',
     "quote of the first name missing": '{"bbox_2d: [5, 5, 9, 9], "label": "wild"}',

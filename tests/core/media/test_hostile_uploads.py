@@ -496,7 +496,8 @@ async def test_cancelled_upload_lets_go_of_its_thread_and_connection(
         await asking
 
     def are_gone() -> bool:
-        return not any(thread.name.startswith("qwen-vl-") for thread in threading.enumerate())
+        ours = ("qwen-vl-upload", "qwen-vl-post")
+        return not any(thread.name.startswith(ours) for thread in threading.enumerate())
 
     # The thread ends while the storage still does nothing, which then sees the end of the
     # connection.
