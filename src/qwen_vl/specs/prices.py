@@ -46,7 +46,8 @@ PRICE_SOURCES: Mapping[str, str] = {
     "midscene": "github.com/web-infra-dev/midscene, pull request 3010",
     "zjt": "github.com/jeffstric/ZJT, issue 143",
     "llm-metadata": "github.com/basellm/llm-metadata, issue 51",
-    "quotes": "Public code that quotes the service's model and price pages (2026-10)",
+    "quotes": "A public project whose code quotes the service's model and price pages (2026-10)",
+    "excerpt": "An excerpt of the English price table in the tests of a public project (undated)",
     "guide": "A guide to the model by others (2026)",
 }
 """What the sources of the table are, by the names that its rows have."""
@@ -247,6 +248,7 @@ def _make_qwen37() -> Iterator[ListPrice]:
         implicit_hit="0.08",
         explicit_hit="0.04",
         creation="0.50",
+        unsure="cache",
     )
     yield _price(
         *(model, "intl", "1.20/4.80", "models.dev", "2026-06"),
@@ -280,9 +282,9 @@ def _make_qwen37() -> Iterator[ListPrice]:
         creation="1.5",
         unsure="all",
     )
-    yield _price(model, "intl", "0.03/0.13", "quotes throughput", "2026-10", up_to=_32K)
-    yield _price(model, "intl", "0.10/0.40", "quotes", "2026-10", over=_32K, up_to=_256K)
-    yield _price(model, "intl", "0.20/0.80", "quotes", over=_256K, up_to=_1M, unsure="all")
+    yield _price(model, "intl", "0.03/0.13", "quotes excerpt throughput", "2026-10", up_to=_32K)
+    yield _price(model, "intl", "0.10/0.40", "quotes excerpt", "2026-10", over=_32K, up_to=_256K)
+    yield _price(model, "intl", "0.20/0.80", "excerpt", over=_256K, up_to=_1M, unsure="all")
 
 
 def _make_qwen36() -> Iterator[ListPrice]:
@@ -400,6 +402,7 @@ def _make_qwen35() -> Iterator[ListPrice]:
         implicit_hit="0.02",
         explicit_hit="0.01",
         creation="0.125",
+        unsure="cache",
     )
 
 
@@ -412,6 +415,7 @@ def _make_qwen3_vl() -> Iterator[ListPrice]:
         *(model, "intl", "0.20/1.60", "llmgateway throughput", "2026-08"),
         up_to=_32K,
         implicit_hit="0.04",
+        unsure="cache",
     )
     yield _price(
         *(model, "intl", "0.30/2.40", "llmgateway", "2026-02"),
@@ -427,6 +431,7 @@ def _make_qwen3_vl() -> Iterator[ListPrice]:
         implicit_hit="0.12",
         explicit_hit="0.06",
         creation="0.75",
+        unsure="cache",
     )
     model = "qwen3-vl-flash"
     yield _price(model, "cn", "0.15/1.5", "lobehub llmgateway", "2026-04", up_to=_32K)
