@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal, NotRequired, TypeAlias
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from qwen_vl.errors import ConfigurationError
@@ -55,6 +55,7 @@ PRICE_SOURCES: Mapping[str, str] = {
 OWN_SOURCE = "your own prices"
 
 
+@with_config(ConfigDict(extra="forbid"))
 class Price(TypedDict):
     """A price of your own, for a contract, a gateway or a model that the table lacks.
 
@@ -71,8 +72,6 @@ class Price(TypedDict):
         >>> Price(input=2.5, output=7.5, currency="USD")
         {'input': 2.5, 'output': 7.5, 'currency': 'USD'}
     """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # Read by pydantic.
 
     input: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     output: NotRequired[Annotated[float, Field(ge=0, allow_inf_nan=False)]]
