@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, TypeAlias
 
 import typer
@@ -95,6 +95,7 @@ def tokens(
     counter = TokenCounter(model=model, parameters={}, policy=_POLICY, server=server)
     counts = [_count_file(counter, value, max_pixels, fps) for value in files]
     cost = _find_cost(counter, _add_up(counts), output_tokens, region or DEFAULT_REGION)
+    cost = replace(cost, is_at_most=any(count.is_at_most for count in counts))
     if as_json:
         _print_json(counts, counter, cost)
     else:
@@ -262,9 +263,8 @@ def _describe_cost(cost: Cost) -> str:
     place = _PLACES.get(cost.price.scope or "", "")
     doubt = ", unsure" if cost.is_unsure else ""
     answer = f" with an answer of {cost.output_tokens:,} tokens" if cost.output_tokens else ""
-    return (
-        f" In one request{answer}: {cost.amount:.4f} {cost.currency} (list price, {place}{doubt})."
-    )
+    amount = f"{'at most ' if cost.is_at_most else ''}{cost.amount:.4f} {cost.currency}"
+    return f" In one request{answer}: {amount} (list price, {place}{doubt})."
 
 
 def _find_window(counter: TokenCounter) -> int | None:
