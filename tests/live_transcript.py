@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from qwen_vl.reply import Usage
 from qwen_vl.request.types import Request
-from qwen_vl.specs.models import find_input_price
+from qwen_vl.specs.prices import find_list_price
 from qwen_vl.tokens.conversation import count_tokens
 from qwen_vl.transport.logs import CallLog
 
@@ -49,7 +49,9 @@ class Call:
     @property
     def input_cost(self) -> float | None:
         """Cost of the billed input in yuan, at the list price in Beijing, if that is known."""
-        return find_input_price(self.model, self.usage.input_tokens) if self.usage else None
+        tokens = self.usage.input_tokens if self.usage else 0
+        price = find_list_price(self.model, "cn", tokens)
+        return float(tokens * price.input / 1_000_000) if self.usage and price else None
 
 
 @dataclass(slots=True)

@@ -47,8 +47,10 @@ if TYPE_CHECKING:
     from qwen_vl.request.types import MediaPolicy, Request
     from qwen_vl.settings import QwenVLSettings
     from qwen_vl.specs.models import ModelSpec, get_model_spec
+    from qwen_vl.specs.prices import Price
     from qwen_vl.specs.vision import count_image_tokens, count_video_tokens, sample_frame_count
     from qwen_vl.tokens.conversation import count_tokens
+    from qwen_vl.tokens.cost import Cost, cost_of, estimate_cost
 
     __version__: str
 
@@ -60,6 +62,7 @@ __all__ = [
     "Connection",
     "ContentError",
     "CoordinateFrame",
+    "Cost",
     "Delta",
     "Document",
     "Event",
@@ -79,6 +82,7 @@ __all__ = [
     "OpenFile",
     "Pixels",
     "Point",
+    "Price",
     "QwenVLClient",
     "QwenVLError",
     "QwenVLSettings",
@@ -98,11 +102,13 @@ __all__ = [
     "Usage",
     "Video",
     "__version__",
+    "cost_of",
     "count_image_tokens",
     "count_tokens",
     "count_video_tokens",
     "draw_grounding",
     "draw_timeline",
+    "estimate_cost",
     "find_frame",
     "get_model_spec",
     "ground_ocr_result",
@@ -120,6 +126,8 @@ _NAMES_BY_MODULE = {
     ),
     "grounding.coordinates": "CoordinateFrame find_frame",
     "tokens.conversation": "count_tokens",
+    "tokens.cost": "Cost cost_of estimate_cost",
+    "specs.prices": "Price",
     "grounding.drawing": "draw_grounding draw_timeline",
     "errors": "ConfigurationError ContentError MediaError QwenVLError ServiceError",
     "grounding.grounder": "Grounder",

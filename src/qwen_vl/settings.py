@@ -45,6 +45,7 @@ from qwen_vl.request.types import (
 from qwen_vl.specs.endpoints import split_credentials
 from qwen_vl.specs.models import DEFAULT_MODEL, MAX_FPS, MIN_FPS, MIN_FRAMES
 from qwen_vl.specs.parameters import check_names
+from qwen_vl.specs.prices import Price
 from qwen_vl.specs.processors import Family
 from qwen_vl.specs.servers import DEFAULT_PROTOCOL, DEFAULT_SERVER, Protocol, Server
 from qwen_vl.specs.upload_hosts import DEFAULT_UPLOAD_HOSTS
@@ -383,6 +384,11 @@ class QwenVLSettings(BaseModel):
         exclude=True,
         repr=False,
         description="HTTP headers of every request. Not dumped: they may hold credentials.",
+    )
+    prices: Price | Sequence[Price] | None = Field(
+        default=None,
+        description="Your own prices for `estimate_cost`, in place of the list prices: a "
+        "`qwen_vl.Price` per million tokens, or one for each tier.",
     )
     extra_body: Mapping[str, Any] | None = Field(
         default=None,

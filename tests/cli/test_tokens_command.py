@@ -50,7 +50,7 @@ def test_files_are_counted_one_a_row(run_afresh: Run) -> None:
     assert rows[4] == ["Total", "3,362"]
     # 3,362 tokens at a yuan a million.
     assert _joined(rows[6:]) == (
-        "By the rules of the hosted service, for qwen3-vl-plus. In one request: 0.0034 yuan "
+        "By the rules of the hosted service, for qwen3-vl-plus. In one request: 0.0034 CNY "
         "(list price, Beijing)."
     )
 
@@ -85,7 +85,9 @@ def test_json_lines_say_the_same(run: Run) -> None:
             "server": "dashscope",
             "files": 2,
             "total_tokens": 3_100,
-            "total_price_cny": 0.0031,
+            "total_price": 0.0031,
+            "currency": "CNY",
+            "is_price_unsure": False,
             "max_input_tokens": 260_096,
             "exceeds_context_window": False,
         },
@@ -132,8 +134,28 @@ def test_standard_input_is_counted(run: Run) -> None:
     assert rows[1] == ["standard", "input", "image/png", "451x300", "448x288", "–", "128"]
 
 
-def test_price_that_is_not_known_is_not_shown(run: Run) -> None:
-    assert "yuan" not in run(CHELSEA, "--model", "qwen3.8-max").stdout
+@pytest.mark.parametrize(
+    "options", [("--model", "qwen9-max"), ("--region", "us-east-1"), ("--server", "vllm")]
+)
+def test_price_that_is_not_known_is_not_shown(options: tuple[str, str], run: Run) -> None:
+    assert "In one request" not in run(CHELSEA, *options).stdout
+    total = json.loads(run(CHELSEA, *options, "--json").stdout.splitlines()[-1])
+    assert (total["total_price"], total["currency"]) == (None, None)
+
+
+def test_price_is_of_the_region_and_with_an_answer(run: Run) -> None:
+    done = run(CHELSEA, "--region", "ap-southeast-1", "--output-tokens", "1000")
+
+    # 128 tokens at 0.20 and 1,000 at 1.60 dollars a million.
+    assert "with an answer of 1,000 tokens: 0.0016 USD (list price," in " ".join(
+        done.stdout.split()
+    )
+
+
+def test_price_that_is_unsure_says_so(run: Run) -> None:
+    shown = " ".join(run(CHELSEA, "--model", "qwen3.5-plus").stdout.split())
+
+    assert "(list price, Beijing, unsure)" in shown
 
 
 def _joined(rows: list[list[str]]) -> str:

@@ -64,7 +64,7 @@ def test_page_has_a_row_for_each_request() -> None:
 
 
 def test_cost_is_left_out_where_no_price_is_known() -> None:
-    transcript = Transcript([make_call(model="qwen3.8-flash")], {"test_cat": "passed"})
+    transcript = Transcript([make_call(model="qwen4-max")], {"test_cat": "passed"})
 
     page = transcript.to_markdown(NOW)
 

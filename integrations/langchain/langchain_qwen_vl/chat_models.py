@@ -34,6 +34,7 @@ from typing_extensions import override
 from langchain_qwen_vl.messages import (
     PROVIDER,
     count_message_tokens,
+    estimate_message_cost,
     to_generation_chunk,
     to_message,
     to_turns,
@@ -69,7 +70,9 @@ from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.option_names import resolve_names, suggest
 from qwen_vl.specs.parameters import ToolChoice, check_names, check_tools, to_tool_choice
+from qwen_vl.specs.prices import Prices
 from qwen_vl.specs.processors import Family
+from qwen_vl.tokens.cost import Cost
 from qwen_vl.tokens.text import estimate_text_tokens
 
 if TYPE_CHECKING:
@@ -234,6 +237,49 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         """
         messages = convert_to_messages(messages)
         return count_message_tokens(messages, self, tools=tools, count_text=self._count_text)
+
+    def estimate_cost(
+        self,
+        messages: LanguageModelInput,
+        *,
+        tools: Sequence[Tool] | None = None,
+        output_tokens: int = 0,
+        prices: Prices | None = None,
+        **call: Any,
+    ) -> Cost:
+        """Estimate what a conversation costs before it is sent, offline, at list prices.
+
+        Args:
+            messages: The conversation, in any form that `invoke` takes.
+            tools: Tools that would be bound.
+            output_tokens: Number of tokens of the answer to assume, reasoning included; by
+                default none, for the cost of the input. Pass `max_tokens` for the most that it
+                may cost.
+            prices: Your own prices per million tokens; by default those of the instance, else
+                the list prices of the endpoint's region.
+            **call: Options of the call, such as `model` or `max_pixels`.
+
+        Returns:
+            Its `amount` is `None` where the price is not known, for the `reason` that it gives.
+
+        Raises:
+            MediaError: An image or video cannot be read or is none.
+
+        Example:
+            >>> model = ChatQwenVL(model="qwen3.7-plus", region="ap-southeast-1", api_key="sk-1")
+            >>> cost = model.estimate_cost("What is this?", output_tokens=1_000_000)
+            >>> cost.currency, cost.price.output
+            ('USD', Decimal('1.60'))
+        """
+        return estimate_message_cost(
+            self._convert_input(messages).to_messages(),
+            self,
+            tools=tools,
+            output_tokens=output_tokens,
+            prices=prices,
+            count_text=self._count_text,
+            **call,
+        )
 
     @override
     def get_token_ids(self, text: str) -> list[int]:

@@ -36,8 +36,11 @@ from qwen_vl.parsing import check_depth, parse_arguments
 from qwen_vl.prototype import Prototype
 from qwen_vl.reply import Delta, Reply, ResponseMetadata, Usage, omit_none, to_dicts
 from qwen_vl.request.build import build_request
+from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
+from qwen_vl.specs.prices import Prices
 from qwen_vl.tokens.conversation import ASSUMED_VIDEO_SECONDS, count_tokens
+from qwen_vl.tokens.cost import Cost, estimate_request_cost
 from qwen_vl.tokens.text import estimate_text_tokens
 from qwen_vl.wire.protocols import read_usage
 
@@ -578,9 +581,7 @@ def count_message_tokens(
         >>> count_message_tokens([question], QwenVLSettings(model="qwen3-vl-plus"))
         142
     """
-    if tools:
-        call["tools"] = to_tools(tools)
-    request = build_request(settings, to_turns(messages), **call)
+    request = _to_request(messages, settings, tools, call)
     return count_tokens(
         request.turns,
         request.known_model,
@@ -591,3 +592,47 @@ def count_message_tokens(
         video_seconds=video_seconds,
         count_text=count_text,
     )
+
+
+def estimate_message_cost(
+    messages: Sequence[BaseMessage],
+    settings: QwenVLSettings,
+    *,
+    tools: Sequence[Tool] | None = None,
+    output_tokens: int = 0,
+    prices: Prices | None = None,
+    count_text: Callable[[str], int] = estimate_text_tokens,
+    **call: Any,
+) -> Cost:
+    """Estimate what messages cost before they are sent, offline; see `qwen_vl.estimate_cost`.
+
+    Args:
+        messages: LangChain's messages.
+        settings: The model, with its endpoint, its prices and its pixel limits.
+        tools: Tools that would be bound.
+        output_tokens: Number of tokens of the answer to assume.
+        prices: Your own prices, before the settings'.
+        count_text: Counts the tokens of a text.
+        **call: Options of the call, such as `model` or `max_pixels`.
+
+    Raises:
+        UnsupportedContentError: A block or a message is not supported by the service.
+        MediaError: An image or video cannot be read or is none.
+    """
+    return estimate_request_cost(
+        _to_request(messages, settings, tools, call),
+        settings,
+        output_tokens=output_tokens,
+        prices=prices,
+        count_text=count_text,
+    )
+
+
+def _to_request(
+    messages: Sequence[BaseMessage],
+    settings: QwenVLSettings,
+    tools: Sequence[Tool] | None,
+    call: Mapping[str, Any],
+) -> Request:
+    options = {**call, "tools": to_tools(tools)} if tools else call
+    return build_request(settings, to_turns(messages), **options)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, TypeAlias
 
 import typer
@@ -23,16 +23,20 @@ from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.media.sniff import sniff
 from qwen_vl.media.tiff import TIFF_TYPE
 from qwen_vl.media.video.container import has_av
+from qwen_vl.reply import Usage
 from qwen_vl.request.types import MediaPolicy
-from qwen_vl.specs.models import DEFAULT_MODEL, find_input_price, get_model_spec, is_service_model
+from qwen_vl.specs.endpoints import DEFAULT_REGION
+from qwen_vl.specs.models import DEFAULT_MODEL, get_model_spec, is_service_model
 from qwen_vl.specs.processors import family_of
 from qwen_vl.specs.servers import DEFAULT_SERVER, Server, get_server_spec
 from qwen_vl.tokens.conversation import TokenCounter
+from qwen_vl.tokens.cost import Cost, cost_of
 from qwen_vl.tokens.media import MediaCount
 
 _HEAD_BYTES = 1_024
 _SHOWN_CHARS = 80
 _POLICY = MediaPolicy()
+_PLACES = {"cn": "Beijing", "intl": "Singapore"}
 
 Size: TypeAlias = tuple[int, int]
 
@@ -78,6 +82,10 @@ def tokens(
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second of videos.")] = None,
     server: Annotated[Server, typer.Option(help="Server whose rules count.")] = DEFAULT_SERVER,
+    region: options.Region = None,
+    output_tokens: Annotated[
+        int, typer.Option(min=0, help="Number of tokens of an answer, for the price.")
+    ] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines; for an error, one JSON object.")
     ] = False,
@@ -86,10 +94,12 @@ def tokens(
     check_standard_input(files)
     counter = TokenCounter(model=model, parameters={}, policy=_POLICY, server=server)
     counts = [_count_file(counter, value, max_pixels, fps) for value in files]
+    cost = _find_cost(counter, _add_up(counts), output_tokens, region or DEFAULT_REGION)
+    cost = replace(cost, is_at_most=any(count.is_at_most for count in counts))
     if as_json:
-        _print_json(counts, counter)
+        _print_json(counts, counter, cost)
     else:
-        _print_table(counts, counter)
+        _print_table(counts, counter, cost)
 
 
 def _count_file(
@@ -191,14 +201,16 @@ def _only(sizes: Sequence[Size | None]) -> Size | None:
     return sizes[0] if len(set(sizes)) == 1 else None
 
 
-def _print_json(counts: Sequence[FileCount], counter: TokenCounter) -> None:
+def _print_json(counts: Sequence[FileCount], counter: TokenCounter, cost: Cost) -> None:
     tokens, window = _add_up(counts), _find_window(counter)
     total = {
         "model": counter.model,
         "server": counter.server,
         "files": len(counts),
         "total_tokens": tokens,
-        "total_price_cny": _find_price(counter, tokens),
+        "total_price": None if cost.amount is None else float(cost.amount),
+        "currency": cost.currency,
+        "is_price_unsure": cost.is_unsure if cost.price else None,
         "max_input_tokens": window,
         "exceeds_context_window": None if window is None else tokens > window,
     }
@@ -207,13 +219,13 @@ def _print_json(counts: Sequence[FileCount], counter: TokenCounter) -> None:
     print_json(total)
 
 
-def _print_table(counts: Sequence[FileCount], counter: TokenCounter) -> None:
+def _print_table(counts: Sequence[FileCount], counter: TokenCounter, cost: Cost) -> None:
     tokens = _add_up(counts)
     table = Table(
         box=None,
         padding=(0, 1, 0, 0),
         header_style="bold",
-        caption=f"\n{escape(_describe_rule(counter, tokens))}",
+        caption=f"\n{escape(_describe_rule(counter, cost))}",
         caption_justify="left",
     )
     table.add_column("File", overflow="fold")
@@ -238,13 +250,21 @@ def _print_table(counts: Sequence[FileCount], counter: TokenCounter) -> None:
         console.print(overflow, style="bold yellow", markup=False)
 
 
-def _describe_rule(counter: TokenCounter, tokens: int) -> str:
+def _describe_rule(counter: TokenCounter, cost: Cost) -> str:
     if counter.server != DEFAULT_SERVER:
         server = get_server_spec(counter.server).title
         return f"By the rules of transformers, for {counter.model} at {server}."
-    price = _find_price(counter, tokens)
-    cost = "" if price is None else f" In one request: {price:.4f} yuan (list price, Beijing)."
-    return f"By the rules of the hosted service, for {counter.model}.{cost}"
+    return f"By the rules of the hosted service, for {counter.model}.{_describe_cost(cost)}"
+
+
+def _describe_cost(cost: Cost) -> str:
+    if cost.amount is None or cost.price is None:
+        return ""
+    place = _PLACES.get(cost.price.scope or "", "")
+    doubt = ", unsure" if cost.is_unsure else ""
+    answer = f" with an answer of {cost.output_tokens:,} tokens" if cost.output_tokens else ""
+    amount = f"{'at most ' if cost.is_at_most else ''}{cost.amount:.4f} {cost.currency}"
+    return f" In one request{answer}: {amount} (list price, {place}{doubt})."
 
 
 def _find_window(counter: TokenCounter) -> int | None:
@@ -275,9 +295,11 @@ def _to_unicode(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _find_price(counter: TokenCounter, tokens: int) -> float | None:
-    is_hosted = counter.server == DEFAULT_SERVER
-    return find_input_price(counter.model, tokens) if is_hosted else None
+def _find_cost(counter: TokenCounter, tokens: int, output_tokens: int, region: str) -> Cost:
+    usage = Usage(
+        input_tokens=tokens, output_tokens=output_tokens, total_tokens=tokens + output_tokens
+    )
+    return cost_of(usage, counter.model, region=region, server=counter.server)
 
 
 def _add_up(counts: Sequence[FileCount]) -> int:

@@ -31,7 +31,7 @@ from qwen_vl.request.rules import (
 from qwen_vl.request.types import MediaOptions, MediaPolicy, Request, apply_media_options
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.batch_chat import BATCH_TIMEOUT, check_batch
-from qwen_vl.specs.endpoints import split_credentials
+from qwen_vl.specs.endpoints import find_url_region, split_credentials
 from qwen_vl.specs.option_names import resolve_names
 from qwen_vl.specs.parameters import (
     CALL_PARAMETERS,
@@ -165,6 +165,20 @@ def find_account(settings: QwenVLSettings) -> str:
         ConfigurationError: The region is unknown.
     """
     return _build_connection(settings).account
+
+
+def find_service_region(settings: QwenVLSettings) -> str | None:
+    """Return the region of the hosted service that is asked; `None` if unknown.
+
+    Args:
+        settings: The instance's settings; behind a proxy of yours, `region` says it.
+
+    Raises:
+        ConfigurationError: The region is unknown.
+    """
+    client = settings.openai_client or settings.async_openai_client
+    url = _build_connection(settings).base_url if client is None else str(client.base_url)
+    return find_url_region(url) or settings.region
 
 
 def _build_connection(settings: QwenVLSettings) -> Connection:

@@ -109,6 +109,25 @@ def find_region(environ: Mapping[str, str]) -> str | None:
     return _first_set(_REGION_VARIABLES, environ)
 
 
+def find_url_region(base_url: str) -> str | None:
+    """Return the region of an endpoint of the hosted service; `None` for any other URL.
+
+    Args:
+        base_url: Any.
+
+    Example:
+        >>> find_url_region("https://ws-1.ap-southeast-1.maas.aliyuncs.com/compatible-mode/v1")
+        'ap-southeast-1'
+    """
+    host = (urlsplit(base_url).hostname or "").removeprefix("batch.")
+    for region, url in SHARED_HOSTS.items():
+        if host == urlsplit(url).hostname:
+            return region
+    region = host.removesuffix(_WORKSPACE_DOMAIN).rpartition(".")[2]
+    is_own = host.endswith(_WORKSPACE_DOMAIN) and region in WORKSPACE_REGIONS
+    return region if is_own else None
+
+
 def to_native_url(base_url: str) -> str | None:
     """Return the base URL of the native protocol at the same endpoint.
 

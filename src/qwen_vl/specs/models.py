@@ -79,8 +79,6 @@ class ModelSpec:
         context_window: Tokens of input and output together; `None` where no page gives it.
         max_input_tokens: Maximum number of tokens of input.
         max_output_tokens: Maximum number of tokens of an answer.
-        input_prices: What a million tokens of input cost in Beijing, in yuan: up to so many
-            tokens of input, so much. Empty where no page gives it.
     """
 
     family: str
@@ -120,7 +118,6 @@ class ModelSpec:
     context_window: int | None = 1_000_000
     max_input_tokens: int | None = 991_808
     max_output_tokens: int | None = 65_536
-    input_prices: tuple[tuple[int, float], ...] = ()
 
 
 MIN_FRAMES = 4
@@ -261,9 +258,6 @@ _OCR = ModelSpec(
     max_output_tokens=8_192,
 )
 
-# unsure: from a third party's copy of the model's page (2026); promotions may change it.
-_QWEN3_VL_PLUS_PRICES = ((32_000, 1.0), (128_000, 1.5), (256_000, 3.0))
-
 # The first pattern found in the id counts, so the special cases stand before their families.
 _ROWS: tuple[tuple[str, ModelSpec], ...] = (
     (r"ocr", _OCR),
@@ -285,7 +279,7 @@ _ROWS: tuple[tuple[str, ModelSpec], ...] = (
     (r"qwen3-vl-235b", replace(_QWEN3_VL, thinking="never")),
     (r"qwen3-vl.*-thinking", replace(_QWEN3_VL_OPEN, thinking="always")),
     (r"qwen3-vl.*-instruct", replace(_QWEN3_VL_OPEN, thinking="never")),
-    (r"qwen3-vl-plus", replace(_QWEN3_VL, input_prices=_QWEN3_VL_PLUS_PRICES)),
+    (r"qwen3-vl-plus", _QWEN3_VL),
     (r"qwen3-vl-flash", _QWEN3_VL),
     (r"qwen3[-_.]?vl", _QWEN3_VL_OPEN),
     (r"qwen2[._]5[-_.]?vl", _QWEN25_VL),
@@ -403,25 +397,6 @@ def is_service_model(model: str) -> bool:
     """
     name = model[:_MAX_NAME_CHARS].lower()
     return "/" not in model and any(re.search(pattern, name) for pattern, _ in _ROWS)
-
-
-def find_input_price(model: str, tokens: int) -> float | None:
-    """Return what the input of one request costs in Beijing.
-
-    Args:
-        model: A model id.
-        tokens: Of the whole input, which also say which price holds.
-
-    Returns:
-        Yuan; `None` where the price is not known.
-
-    Example:
-        >>> find_input_price("qwen3-vl-plus", 10_000)
-        0.01
-    """
-    prices = get_model_spec(model).input_prices
-    price = next((price for most, price in prices if tokens <= most), None)
-    return None if price is None else tokens * price / 1_000_000
 
 
 def may_think(model: str, enable_thinking: bool | None) -> bool:

@@ -41,7 +41,9 @@ from qwen_vl.request.rules import choose_structured_method
 from qwen_vl.request.types import Request
 from qwen_vl.settings import ApiKey, QwenVLSettings
 from qwen_vl.specs.parameters import ToolChoice, check_names, to_tool_choice
+from qwen_vl.specs.prices import Prices
 from qwen_vl.specs.processors import Family
+from qwen_vl.tokens.cost import Cost, estimate_request_cost
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -400,6 +402,43 @@ class QwenVL(QwenVLSettings, StructuredPrediction):
         """Ask the server for `model_family`; see `detect_model_family`."""
         self.model_family = await self._async_client().detect_model_family(self.model)
         return self.model_family
+
+    def estimate_cost(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        tools: Sequence[BaseTool] | None = None,
+        output_tokens: int = 0,
+        prices: Prices | None = None,
+        **kwargs: Any,
+    ) -> Cost:
+        """Estimate what a conversation costs before it is sent, offline, at list prices.
+
+        Args:
+            messages: What would be sent.
+            tools: Tools that would be offered.
+            output_tokens: Number of tokens of the answer to assume, reasoning included; by
+                default none, for the cost of the input. Pass `max_tokens` for the most that it
+                may cost.
+            prices: Your own prices per million tokens; by default those of the instance, else
+                the list prices of the endpoint's region.
+            **kwargs: Options of the call, as in `chat`.
+
+        Returns:
+            Its `amount` is `None` where the price is not known, for the `reason` that it gives.
+
+        Raises:
+            MediaError: An image or video cannot be read or is none.
+
+        Example:
+            >>> llm = QwenVL(model="qwen3.7-plus", region="ap-southeast-1", api_key="sk-1")
+            >>> cost = llm.estimate_cost([ChatMessage("Hello")], output_tokens=1_000_000)
+            >>> cost.currency, cost.price.output
+            ('USD', Decimal('1.60'))
+        """
+        options = {**kwargs, "tools": to_tools(tools)} if tools else kwargs
+        request = self._make_request(messages, options, stream=None)
+        return estimate_request_cost(request, self, output_tokens=output_tokens, prices=prices)
 
     def locate(self, image: object, what: str, **options: "Unpack[LocateOptions]") -> "Grounding":
         """Find things in an image: boxes and points in pixels of the image as you have it.
