@@ -11,7 +11,9 @@ from decimal import Decimal
 from typing import Annotated, Literal, NotRequired, TypeAlias
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict
+from typing_extensions import (
+    TypedDict,
+)  # Of pydantic, which refuses that of `typing` in Python 3.11.
 
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.specs.batch_chat import BATCH_MODELS
