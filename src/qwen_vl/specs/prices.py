@@ -8,12 +8,13 @@ sources that disagree. Promotions are left out. Check the console before billing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Literal, NotRequired, TypeAlias
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from typing_extensions import (
-    TypedDict,
-)  # Of pydantic, which refuses that of `typing` in Python 3.11.
+
+# pydantic, which depends on it, refuses that of `typing` in Python 3.11.
+from typing_extensions import TypedDict
 
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.specs.batch_chat import BATCH_MODELS
@@ -86,7 +87,11 @@ class Price(TypedDict):
 Prices: TypeAlias = Price | Sequence[Price]
 """One price, or one for each tier."""
 
-_PRICES: TypeAdapter[Prices] = TypeAdapter(Prices)
+
+@cache
+def _prices_adapter() -> TypeAdapter[Prices]:
+    # Made at the first use: programs without prices of their own do not wait for it.
+    return TypeAdapter(Prices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -565,7 +570,7 @@ def check_prices(prices: Prices) -> Prices:
         ConfigurationError: They are not as `Price` says, or there is none.
     """
     try:
-        checked = _PRICES.validate_python(prices)
+        checked = _prices_adapter().validate_python(prices)
     except ValidationError as error:
         raise ConfigurationError(
             f"prices={prices!r} is not a price. Pass Price(input=…, output=…, currency=…) per "
