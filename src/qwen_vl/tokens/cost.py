@@ -71,7 +71,7 @@ class Cost:
 
     @property
     def tier(self) -> str | None:
-        """The tier that the price is of, in words; `None` where no price is known."""
+        """Description of the tier that applies; `None` where no price is known."""
         return self.price.tier if self.price else None
 
 
@@ -104,7 +104,7 @@ def estimate_cost(
             `count_text` and `model_family`.
 
     Raises:
-        ConfigurationError: `prices` are no prices, or `output_tokens` is negative.
+        ConfigurationError: `prices` are not valid, or `output_tokens` is negative.
         MediaError: An image or video cannot be read or is none.
 
     Example:
@@ -144,7 +144,7 @@ def estimate_request_cost(
         count_text: Counts the tokens of a text.
 
     Raises:
-        ConfigurationError: `prices` are no prices, or `output_tokens` is negative.
+        ConfigurationError: `prices` are not valid, or `output_tokens` is negative.
     """
     counted = count_tokens(
         request.turns,
@@ -190,7 +190,7 @@ def cost_of(
         cache: Kind of the context cache, if you know it.
 
     Raises:
-        ConfigurationError: `prices` are no prices.
+        ConfigurationError: `prices` are not valid.
 
     Example:
         >>> usage = Usage(input_tokens=2_000, output_tokens=100, total_tokens=2_100)
@@ -278,7 +278,7 @@ def _charge(
         return None, False, "Text has another price than images, and is not counted apart."
     if price.output is None and usage.output_tokens:
         return None, False, "The price of output is not known."
-    # Batch Chat has no prices of cached input (Batch-Chat page, 2026-10).
+    # Batch Chat does not discount cached input (Batch-Chat page, 2026-10).
     hits = 0 if is_batch else usage.cached_tokens or 0
     created = 0 if is_batch else usage.cache_creation_tokens or 0
     creation_prices = {one for one in (price.creation, price.creation_1h) if one is not None}
