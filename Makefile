@@ -1,6 +1,6 @@
 # On a fresh machine with Python 3.11+ and make, any of these sets up all that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help bench soak fuzz reliability demo test test-slow check format format-check lint types imports live has-key version dist constraints clean
+.PHONY: help bench soak fuzz reliability models demo test test-slow check format format-check lint types imports live has-key version dist constraints clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -97,6 +97,9 @@ bench: .venv-bench-openai2/.ready .venv-bench-openai3/.ready ## Measure speed an
 constraints: UV = $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
 reliability: $(READY) ## Write the table of docs/reliability.md.
 	WRITE_RELIABILITY=1 $(BIN)/python -m pytest tests/core/transport/test_reliability.py -k rows
+
+models: $(READY) ## Write the tables of docs/models.md.
+	WRITE_MODELS=1 $(BIN)/python -m pytest -n 0 tests/core/test_prices.py -k page
 
 soak: $(READY) ## Ask 20,000 times while the server misbehaves and calls are cancelled.
 	PYTHONPATH=tests $(BIN)/python -m soak

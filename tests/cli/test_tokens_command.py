@@ -184,7 +184,10 @@ def test_size_that_cannot_be_read_counts_as_the_largest(tmp_path: Path, run: Run
     cut_off = tmp_path / "cut.mp4"
     cut_off.write_bytes(BIG_BUCK_BUNNY.read_bytes()[:2_000])
 
-    assert _rows(run(cut_off))[1][1:] == ["video/mp4", "?", "?", "120", "≤", "38,402"]
+    rows = _rows(run(cut_off))
+    assert rows[1][1:] == ["video/mp4", "?", "?", "120", "≤", "38,402"]
+    # 38,402 tokens at 1.5 yuan a million.
+    assert "In one request: at most 0.0576 CNY (list price, Beijing)." in _joined(rows)
 
 
 def test_address_of_a_file_is_read(run: Run) -> None:

@@ -200,6 +200,13 @@ def test_own_prices_count_before_the_table() -> None:
     assert half.amount == Decimal("0.25")
 
 
+def test_own_price_may_be_nothing() -> None:
+    free_hits = Price(input=1, currency="USD", cache_hit=0)
+    cost = cost_of(use(1_000_000, cached_tokens=1_000_000), "own", prices=free_hits)
+
+    assert (cost.amount, cost.reason) == (0, "")
+
+
 def test_own_prices_may_have_tiers_in_any_order() -> None:
     tiers = [
         Price(input=3, currency="CNY", max_input_tokens=200),
@@ -245,6 +252,9 @@ def test_estimate_counts_the_input() -> None:
     # The input only.
     assert estimate_cost(CAT, "qwen3-vl-plus").amount == Decimal("0.000128")
     assert estimate_cost(CAT, "my-own-model").amount is None
+    embedding = estimate_cost(CAT, "tongyi-embedding-vision-plus")
+    assert embedding.amount is None
+    assert "gives no answers" in embedding.reason
     with pytest.raises(ConfigurationError, match="below 0"):
         estimate_cost(CAT, "qwen3-vl-plus", output_tokens=-1)
 

@@ -8,9 +8,12 @@ sources that disagree. Promotions are left out. Check the console before billing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Literal, NotRequired, TypeAlias
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+
+# pydantic, which depends on it, refuses that of `typing` in Python 3.11.
 from typing_extensions import TypedDict
 
 from qwen_vl.errors import ConfigurationError
@@ -57,7 +60,7 @@ OWN_SOURCE = "your own prices"
 
 @with_config(ConfigDict(extra="forbid"))
 class Price(TypedDict):
-    """A price of your own, for a contract, a gateway or a model that the table lacks.
+    """Your own price, for a contract, a gateway or a model that the table lacks.
 
     Args:
         input: Of a million tokens of input.
@@ -66,7 +69,8 @@ class Price(TypedDict):
         cache_hit: Of a million tokens of input that are read from the context cache; without it,
             they cost what other input costs.
         cache_creation: Of a million tokens of input that are written to it, likewise.
-        max_input_tokens: For the price of a tier: most tokens of input of one request.
+        max_input_tokens: For the price of a tier: maximum number of tokens of input of one
+            request.
 
     Example:
         >>> Price(input=2.5, output=7.5, currency="USD")
@@ -84,7 +88,11 @@ class Price(TypedDict):
 Prices: TypeAlias = Price | Sequence[Price]
 """One price, or one for each tier."""
 
-_PRICES: TypeAdapter[Prices] = TypeAdapter(Prices)
+
+@cache
+def _prices_adapter() -> TypeAdapter[Prices]:
+    # Made at the first use: programs that do not set prices do not wait for it.
+    return TypeAdapter(Prices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +104,7 @@ class ListPrice:
         scope: Price list; `None` for the user's own prices.
         currency: Currency of all amounts.
         over: The row is for requests with more tokens of input than this.
-        up_to: Most tokens of input of one request; `None` for no limit.
+        up_to: Maximum number of tokens of input of one request; `None` for no limit.
         input: Of input; images and videos cost what text costs, except as `text_input` says.
         text_input: Of text in the input, where it costs something else; else `None`.
         output: Of output, reasoning included; `None` where there is none or it is unknown.
@@ -129,7 +137,7 @@ class ListPrice:
 
     @property
     def tier(self) -> str:
-        """The requests that the row is for, in words."""
+        """Description of the requests that the row is for."""
         if self.up_to is None:
             return f"over {self.over:,} tokens" if self.over else "all"
         return (
@@ -149,7 +157,7 @@ def _price(
     unsure: Literal["all", "cache"] | None = None,
     **others: str,
 ) -> ListPrice:
-    """Make a row; `prices` is that of input, and after a stroke that of output."""
+    """Build a row; `prices` is that of input, and after a slash that of output."""
     input_price, _, output = prices.partition("/")
     return ListPrice(
         model=model,
@@ -563,14 +571,14 @@ def check_prices(prices: Prices) -> Prices:
         ConfigurationError: They are not as `Price` says, or there is none.
     """
     try:
-        checked = _PRICES.validate_python(prices)
+        checked = _prices_adapter().validate_python(prices)
     except ValidationError as error:
         raise ConfigurationError(
             f"prices={prices!r} is not a price. Pass Price(input=…, output=…, currency=…) per "
             "million tokens, or a list of those with max_input_tokens."
         ) from error
     if not checked:
-        raise ConfigurationError("prices=[] has no price. Pass None for the price table.")
+        raise ConfigurationError("prices=[] is empty. Pass None for the price table.")
     return checked
 
 

@@ -1,7 +1,7 @@
 """What a request costs: of a conversation before it is sent, and of the usage of an answer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
@@ -71,7 +71,7 @@ class Cost:
 
     @property
     def tier(self) -> str | None:
-        """The tier that the price is of, in words; `None` where no price is known."""
+        """Description of the tier that applies; `None` where no price is known."""
         return self.price.tier if self.price else None
 
 
@@ -104,7 +104,7 @@ def estimate_cost(
             `count_text` and `model_family`.
 
     Raises:
-        ConfigurationError: `prices` are no prices, or `output_tokens` is negative.
+        ConfigurationError: `prices` are not valid, or `output_tokens` is negative.
         MediaError: An image or video cannot be read or is none.
 
     Example:
@@ -116,7 +116,7 @@ def estimate_cost(
         (Decimal('0.010128'), 'CNY', 128)
     """
     counted = count_tokens(what, model, server=server, **counting)
-    return _find_cost(
+    return _estimate(
         model,
         _to_usage(counted, output_tokens),
         region=region,
@@ -144,7 +144,7 @@ def estimate_request_cost(
         count_text: Counts the tokens of a text.
 
     Raises:
-        ConfigurationError: `prices` are no prices, or `output_tokens` is negative.
+        ConfigurationError: `prices` are not valid, or `output_tokens` is negative.
     """
     counted = count_tokens(
         request.turns,
@@ -155,7 +155,7 @@ def estimate_request_cost(
         server=request.server,
         model_family=request.model_family,
     )
-    return _find_cost(
+    return _estimate(
         request.known_model,
         _to_usage(counted, output_tokens),
         region=find_service_region(settings),
@@ -190,7 +190,7 @@ def cost_of(
         cache: Kind of the context cache, if you know it.
 
     Raises:
-        ConfigurationError: `prices` are no prices.
+        ConfigurationError: `prices` are not valid.
 
     Example:
         >>> usage = Usage(input_tokens=2_000, output_tokens=100, total_tokens=2_100)
@@ -218,16 +218,26 @@ def _to_usage(input_tokens: int, output_tokens: int) -> Usage:
     )
 
 
+class _Terms(TypedDict):
+    region: str | None
+    is_batch: bool
+    prices: Prices | None
+    server: Server
+
+
+def _estimate(model: str, usage: Usage, **terms: Unpack[_Terms]) -> Cost:
+    cost = _find_cost(model, usage, **terms)
+    if cost.price is None or cost.price.scope is None or cost.price.output is not None:
+        return cost
+    reason = f"{model!r} gives no answers, and how it counts its input is not known."
+    return replace(cost, amount=None, reason=reason)
+
+
 def _find_cost(
-    model: str,
-    usage: Usage,
-    *,
-    region: str | None,
-    is_batch: bool,
-    prices: Prices | None,
-    server: Server,
-    cache: CacheKind | None = None,
+    model: str, usage: Usage, *, cache: CacheKind | None = None, **terms: Unpack[_Terms]
 ) -> Cost:
+    region, prices, server = terms["region"], terms["prices"], terms["server"]
+    is_batch = terms["is_batch"]
     scope, price = find_price_scope(region), None
     if prices is not None:
         price = find_own_price(model, prices, usage.input_tokens)
@@ -268,7 +278,7 @@ def _charge(
         return None, False, "Text has another price than images, and is not counted apart."
     if price.output is None and usage.output_tokens:
         return None, False, "The price of output is not known."
-    # Batch Chat has no prices of cached input (Batch-Chat page, 2026-10).
+    # Batch Chat does not discount cached input (Batch-Chat page, 2026-10).
     hits = 0 if is_batch else usage.cached_tokens or 0
     created = 0 if is_batch else usage.cache_creation_tokens or 0
     creation_prices = {one for one in (price.creation, price.creation_1h) if one is not None}
@@ -280,7 +290,7 @@ def _charge(
         (usage.input_tokens - text - hits - created) * price.input
         + text * (price.text_input or 0)
         # A price that is not known is not above that of other input.
-        + hits * max(one or price.input for one in hit_prices)
+        + hits * max(price.input if one is None else one for one in hit_prices)
         + created * max(creation_prices, default=price.input)
         + usage.output_tokens * (price.output or 0)
     )
