@@ -312,6 +312,8 @@ def test_setting_is_kept() -> None:
 MANY = 1_500
 
 
+# 1,500 calls.
+@pytest.mark.slow
 async def test_many_calls_wait_at_once(sandbox: Sandbox) -> None:
     sandbox.fail(latency=4.0, times=MANY)
     model = make(ChatQwenVL, sandbox, enable_thinking=False, max_retries=0)

@@ -29,12 +29,16 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+# More than 5,000 forms.
+@pytest.mark.slow
 def test_no_file_outside_of_the_roots_is_opened(outcome: dict[str, Any]) -> None:
     n_tried, opened = outcome["roots"]
     assert n_tried > 5_000
     assert opened == []
 
 
+# As many forms.
+@pytest.mark.slow
 def test_without_roots_only_a_path_of_the_framework_s_own_class_is_opened(
     outcome: dict[str, Any],
 ) -> None:

@@ -131,6 +131,8 @@ def test_five_turns_with_tool_calls(
     assert len(set(issued)) == 2 * len(CITIES)
 
 
+# Each turn is a process.
+@pytest.mark.slow
 def test_agent_of_another_process_sends_them_back(
     protocol: str, qwen4: ChatQwenVL, qwen_vl_sandbox: Sandbox, tmp_path: Path
 ) -> None:

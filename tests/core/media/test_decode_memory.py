@@ -56,9 +56,12 @@ def gif(n_frames: int) -> bytes:
 
 
 def jpeg(mode: str, **options: Any) -> bytes:
+    """Write a small JPEG, whose header says that it is large."""
     buffer = io.BytesIO()
-    Pillow.new(mode, (SIDE, SIDE)).save(buffer, "JPEG", quality=10, **options)
-    return buffer.getvalue()
+    Pillow.new(mode, (64, 64)).save(buffer, "JPEG", **options)
+    data = buffer.getvalue()
+    frame = next(data.index(mark) for mark in (b"\xff\xc2", b"\xff\xc0") if mark in data)
+    return data[: frame + 5] + struct.pack(">HH", SIDE, SIDE) + data[frame + 9 :]
 
 
 def large_webp() -> bytes:

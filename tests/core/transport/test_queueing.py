@@ -117,6 +117,8 @@ def test_time_to_read_of_the_sdk_s_client(qwen_vl_sandbox: Sandbox) -> None:
     assert [timeout["read"] for timeout in timeouts.seen] == [37, 7]
 
 
+# The service lets it wait.
+@pytest.mark.slow
 @pytest.mark.parametrize("streamed", [False, True])
 def test_request_waits_in_place_of_a_429(
     streamed: bool, make_chat: MakeChat, qwen_vl_sandbox: Sandbox
