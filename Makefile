@@ -37,7 +37,7 @@ demo: $(DEMO_READY) ## Ask about images and a video: the sandbox, or the service
 # would compile all that it imports anew, which takes longer than the tests.
 test test-slow: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## Run the tests, documents and examples among them.
-	$(BIN)/python -m pytest -n 2 -m 'not slow'
+	$(BIN)/python -m pytest -n 2 -m 'not slow' --durations=20
 
 test-slow: $(READY) ## Run those that take longer, which `make test` leaves out.
 	$(BIN)/python -m pytest -n 2 -m slow
