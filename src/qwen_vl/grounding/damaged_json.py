@@ -31,7 +31,7 @@ _WORDS = {
     "True": True,
     "false": False,
     "False": False,
-    # What is no number in JSON is no coordinate.
+    # What JSON does not read as a number cannot be a coordinate.
     **dict.fromkeys(("null", "None", "NaN", "nan", "Infinity", "-Infinity", "inf", "-inf")),
 }
 _CLOSERS = {"[": "]", "{": "}", "(": ")"}
@@ -44,7 +44,7 @@ _ELEMENT_END = re.compile(
     r"""\s*+(?:[\])]|\Z|,\s*+(?:["'{}\[\]()\d-]|/[/*]|(?:true|false|null)\b|\Z))"""
 )
 _QUOTES = {sign: re.compile(rf"(?:[^{sign}\\]++|\\.)*+({sign})", re.DOTALL) for sign in "\"'"}
-# More quotes in one text are not a label's own. Each is looked at from each before it.
+# More quotes in one text are not a label's own. Each is compared with each before it.
 _MAX_INNER_QUOTES = 16
 _ESCAPE = re.compile(r"""\\u[0-9a-fA-F]{4}|\\["\\/bfnrt]|[\\"]""")
 _BRACKET = re.compile(r"[\[\]{}]")
@@ -350,7 +350,7 @@ class _Parser:
         return following.start()
 
     def _pass_list(self, top: _Open) -> None:
-        """Pass over a list of numbers that is itself an element of a list, or alone."""
+        """Pass over a list of numbers that is itself an element of a list, or stands by itself."""
         bracket = _BRACKET.search(self._text, self._at)
         end = bracket.start() if bracket else len(self._text)
         end += bracket is not None and bracket[0] == "]"
@@ -430,7 +430,7 @@ def _find_quote(text: str, start: int, quote: str, end: re.Pattern[str]) -> int 
 
 def _decode(inner: str, quote: str) -> str:
     inner = inner.replace("\\'", "'") if quote == "'" else inner
-    # Line breaks are taken as they are, and quotes and backslashes that stand alone.
+    # Line breaks are taken as they are, and so are single quotes and backslashes.
     escaped = _ESCAPE.sub(lambda found: found[0] if len(found[0]) > 1 else f"\\{found[0]}", inner)
     return str(json.loads(f'"{escaped}"', strict=False))
 

@@ -33,7 +33,7 @@ def find_marker(block: Mapping[str, Any], where: str) -> Mapping[str, Any] | Non
         where: The part's place, for errors.
 
     Returns:
-        What a part holds as `cache_control`; `None` where there is no marker.
+        What a part holds as `cache_control`; `None` without a marker.
 
     Raises:
         UnsupportedContentError: There are both forms.

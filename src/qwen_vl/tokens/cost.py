@@ -241,7 +241,7 @@ def _find_cost(
     scope, price = find_price_scope(region), None
     if prices is not None:
         price = find_own_price(model, prices, usage.input_tokens)
-        reason = f"No tier of your own prices takes {usage.input_tokens:,} tokens of input."
+        reason = f"No tier of prices=… takes {usage.input_tokens:,} tokens of input."
     elif server != DEFAULT_SERVER:
         reason = f"Only your own prices are known of server={server!r}: pass prices=…"
     elif scope is None:
