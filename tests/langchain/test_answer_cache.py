@@ -36,6 +36,9 @@ class SQLCache(BaseCache):
     def clear(self, **kwargs: Any) -> None:
         self._answers.clear()
 
+    def close(self) -> None:
+        self._database.close()
+
 
 def ask(sandbox: Sandbox, cache: BaseCache, **fields: Any) -> None:
     settings = {"base_url": sandbox.base_url, "api_key": KEYS[0], **fields}
@@ -85,7 +88,9 @@ async def test_async_calls_find_answers_of_sync_ones(qwen_vl_sandbox: Sandbox) -
 
 
 def test_key_is_not_in_the_cache(qwen_vl_sandbox: Sandbox, tmp_path: Path) -> None:
-    ask(qwen_vl_sandbox, SQLCache(tmp_path / "answers.db"), default_headers={"X-Key": KEYS[1]})
+    cache = SQLCache(tmp_path / "answers.db")
+    ask(qwen_vl_sandbox, cache, default_headers={"X-Key": KEYS[1]})
+    cache.close()
     written = (tmp_path / "answers.db").read_bytes()
     assert b"I am the qwen-vl sandbox" in written
     assert not any(key.encode() in written for key in KEYS)
