@@ -1,6 +1,7 @@
 """Work that a forked child does while a test waits, and a server that answers what it was asked."""
 
 import faulthandler
+import gc
 import json
 import os
 import select
@@ -123,6 +124,9 @@ def _fork(work: Callable[[], Any], fork: Callable[[], int], writing: int, stacks
         warnings.simplefilter("ignore", DeprecationWarning)
         # Libraries that guard their own state refuse two forks at the same moment.
         with _FORKING:
+            # What other tests have left, decoders for example, would be freed in the child, and
+            # wait there for threads and locks that only the parent has.
+            gc.collect()
             pid = fork()
     if pid == 0:
         faulthandler.enable(stacks)

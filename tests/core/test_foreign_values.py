@@ -106,7 +106,11 @@ NUMBERS: dict[str, list[Any]] = {
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
-@pytest.mark.parametrize("server", ["dashscope", "vllm", "ollama"])
+@pytest.mark.parametrize(
+    "server",
+    # All frames are taken again for each number there.
+    ["dashscope", "vllm", pytest.param("ollama", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_option_of_a_video_may_be_any_number(name: str, server: Any) -> None:
     for number in NUMBERS[name]:

@@ -441,6 +441,8 @@ def test_call_takes_precedence() -> None:
     assert "history_images" not in request.parameters
 
 
+# Pages of several megabytes are encoded again and again.
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PDF", "TIFF"])
 @pytest.mark.parametrize("is_from_tool", [False, True], ids=["user", "tool"])
 def test_tokens_follow_pages_that_are_made_smaller(kind: str, is_from_tool: bool) -> None:
