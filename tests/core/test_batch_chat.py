@@ -323,6 +323,8 @@ async def test_many_calls_wait_at_once(sandbox: Sandbox) -> None:
     assert sandbox.n_requests == MANY
 
 
+# Hundreds of threads.
+@pytest.mark.slow
 def test_many_threads_wait_at_once(sandbox: Sandbox) -> None:
     sandbox.fail(latency=1.0, times=200)
     model, texts = make(ChatQwenVL, sandbox, max_retries=0), []

@@ -102,6 +102,8 @@ def test_five_turns_with_tool_calls(
     assert len(set(issued)) == 2 * len(CITIES)
 
 
+# Agents of five turns, in eight ways.
+@pytest.mark.slow
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("workflow", [True, False])
 async def test_agent_with_a_memory_that_is_saved_as_json(

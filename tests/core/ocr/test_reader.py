@@ -213,6 +213,8 @@ async def test_so_many_pages_are_under_way_at_most(
     assert len(qwen_vl_sandbox.requests) <= most
 
 
+# Answers take a while.
+@pytest.mark.slow
 async def test_several_pages_are_read_at_the_same_time(
     make_reader: MakeReader, qwen_vl_sandbox: Sandbox, pdf: Path
 ) -> None:
