@@ -36,8 +36,9 @@ demo: $(DEMO_READY) ## Ask about images and a video: the sandbox, or the service
 # Where nothing may be left behind, each process of the tests, and each command that they run,
 # would compile all that it imports anew, which takes longer than the tests.
 test test-slow: export PYTHONDONTWRITEBYTECODE :=
+# Three processes, since some tests wait for servers and processes.
 test: $(READY) ## Run the tests, documents and examples among them.
-	$(BIN)/python -m pytest -n 2 -m 'not slow' --durations=20
+	$(BIN)/python -m pytest -n 3 -m 'not slow' --durations=20
 
 test-slow: $(READY) ## Run those that take longer, which `make test` leaves out.
 	$(BIN)/python -m pytest -n 2 -m slow
