@@ -9,7 +9,7 @@ from qwen_vl.specs.prices import PRICE_SOURCES, PRICE_TABLE, ListPrice, PriceSco
 
 def write_models() -> Iterator[str]:
     """Write a row for each current model: what it takes, and what it can do."""
-    yield from _start("model", "input tokens", "output tokens", "thinking", "also takes or gives")
+    yield from _start("model", "input tokens", "output tokens", "thinking", "also supports")
     for model in CURRENT_MODELS:
         spec = get_model_spec(model)
         abilities = {
