@@ -291,7 +291,7 @@ def test_tables_have_whole_rows(path: Path) -> None:
             assert len(widths) == 1, f"{_name(path)}:{token.map[0] + 1} has rows of {widths} bars"
 
 
-@pytest.mark.parametrize("name", ["docs/how-it-works.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", ["docs/how-it-works.md", "CONTRIBUTING.md", ".github/SECURITY.md"])
 def test_files_that_a_page_names_exist(name: str) -> None:
     named = set(re.findall(r"`(?:…/)?([\w/-]+\.py)`", (ROOT / name).read_text()))
     roots = [ROOT / name for name in ("src", "integrations", "tests")]
