@@ -251,3 +251,14 @@ def test_traces_and_cache_keys_hold_the_prepared_image(
     assert url.startswith("data:image/png;base64,iVBORw0K")
     with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as sent:
         assert sent.size == desk.size
+
+
+@pytest.mark.openai_wire
+async def test_async_calls_find_what_sync_calls_find(chat: ChatQwenVL, desk: Image.Image) -> None:
+    found = await chat.alocate(desk, "red things")
+    timeline = await chat.atimeline(BIG_BUCK_BUNNY, fps=1)
+
+    assert found == chat.locate(desk, "red things")
+    assert found.boxes[0].xyxy == RED
+    assert timeline == chat.timeline(BIG_BUCK_BUNNY, fps=1)
+    assert timeline.events

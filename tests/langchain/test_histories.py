@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, ToolMessage
 
 from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.errors import UnsupportedContentError
@@ -115,3 +115,33 @@ def test_text_that_is_no_unicode_is_refused(chat: ChatQwenVL, qwen_vl_sandbox: S
         chat.invoke([HumanMessage("Hello"), HumanMessage("half a pair: \ud83d")])
 
     assert not qwen_vl_sandbox.requests
+
+
+@pytest.mark.openai_wire
+@pytest.mark.parametrize(
+    ("role", "sent"),
+    [("developer", "system"), ("system", "system"), ("human", "user"), ("user", "user")],
+)
+def test_message_with_a_role_of_its_own(
+    role: str, sent: str, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
+) -> None:
+    chat.invoke([ChatMessage("Be brief.", role=role), HumanMessage("Hello")])
+
+    assert qwen_vl_sandbox.last_request.json["messages"] == [
+        {"role": sent, "content": "Be brief."},
+        {"role": "user", "content": "Hello"},
+    ]
+
+
+@pytest.mark.openai_wire
+def test_answer_of_a_role_and_refusal_are_sent_back(
+    chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
+) -> None:
+    refusal = AIMessage([{"type": "refusal", "refusal": "No."}])
+    said = ChatMessage("Hello.", role="assistant")
+    chat.invoke([HumanMessage("A"), refusal, HumanMessage("B"), said, HumanMessage("C")])
+
+    assert qwen_vl_sandbox.last_request.json["messages"][1::2] == [
+        {"role": "assistant", "content": "No."},
+        {"role": "assistant", "content": "Hello."},
+    ]

@@ -20,9 +20,11 @@ from langchain_core.runnables import RunnableLambda
 from PIL import Image
 
 from langchain_qwen_vl import ChatQwenVL
+from langchain_qwen_vl.blocks import InlineBlock, ReplacedBlock
 from langchain_qwen_vl.messages import to_turns
 from qwen_vl import content
-from qwen_vl.errors import ConfigurationError, MediaAccessError
+from qwen_vl.content import Inline, Unsupported
+from qwen_vl.errors import ConfigurationError, MediaAccessError, MediaFormatError
 from qwen_vl.request.build import build_connection, build_media_policy
 from qwen_vl.samples import CHELSEA, COFFEE, ROCKET
 from qwen_vl_sandbox import Sandbox
@@ -311,3 +313,16 @@ def test_bytes_are_spelt_only_for_whoever_reads_them(
     assert len(seen) == 3
     assert all(text in shown for shown in seen)
     assert len({repr(request.json["messages"]) for request in qwen_vl_sandbox.requests}) == 1
+
+
+def test_model_is_validated_as_it_is(chat: ChatQwenVL) -> None:
+    assert ChatQwenVL.model_validate(chat) is chat
+
+
+def test_pickled_blocks_are_plain_dicts() -> None:
+    text = {"type": "text", "text": "a note"}
+    part = Unsupported(error=MediaFormatError("No image."))
+    for block in (InlineBlock(text, Inline(b"abc")), ReplacedBlock(text, part)):
+        restored = pickle.loads(pickle.dumps(block))
+        assert type(restored) is dict
+        assert restored == text

@@ -298,3 +298,11 @@ def test_structured_model_stands_in_a_chain(make_chat: MakeChat) -> None:
     chain = RunnableLambda(lambda _: [IMAGE]) | structured | (lambda animal: animal.legs)
 
     assert isinstance(chain.invoke({}), int)
+
+
+def test_parser_is_one_of_langchain_s_own(chat: ChatQwenVL) -> None:
+    parser = chat.with_structured_output(Animal, method="json_mode").last  # type: ignore[attr-defined]
+
+    assert parser.OutputType is Animal
+    assert parser.asdict()["_type"] == "pydantic"
+    assert parser.parse('{"name": "fox", "legs": 4}') == Animal(name="fox", legs=4)

@@ -261,6 +261,11 @@ TEXTS: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "resource", "resource": {"uri": "demo://a", "blob": b64(b"Hello.")}},
         "File demo://a:\nHello.",
     ),
+    "plain text": ({"type": "text-plain", "text": "Hello."}, "Hello."),
+    "link of an image that only the tool's server can read": (
+        {"type": "resource_link", "uri": "screen://1", "name": "1", "mimeType": "image/png"},
+        "Link to 1: screen://1 (image/png)",
+    ),
     "plain text, Base64": (
         {"type": "text-plain", "base64": b64(b"Hello."), "mime_type": "text/plain"},
         "File (text/plain):\nHello.",
@@ -533,3 +538,17 @@ async def test_thread_goes_on_after_a_bad_result(
         sent = qwen_vl_sandbox.last_request.json["messages"]
         assert [m["content"] for m in sent if m["role"] == "tool"] == [expected]
         assert sent[-1]["content"] == (words if words != "Look." else expected)
+
+
+@pytest.mark.openai_wire
+def test_link_of_an_image_is_sent_as_an_image(chat: ChatQwenVL, qwen_vl_sandbox: Sandbox) -> None:
+    link = {
+        "type": "resource_link",
+        "uri": "https://example.com/a.png",
+        "name": "a",
+        "mimeType": "image/png",
+    }
+    chat.invoke(history(link))
+
+    sent = qwen_vl_sandbox.last_request.json["messages"][-1]["content"]
+    assert {"type": "image_url", "image_url": {"url": link["uri"]}} in sent

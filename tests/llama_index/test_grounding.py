@@ -174,3 +174,14 @@ def test_events_show_the_prepared_image(
     sent = qwen_vl_sandbox.last_request.json["messages"][0]["content"][0]["image_url"]["url"]
     assert (shown[0]["block_type"], "part" in shown[0]) == ("image", False)
     assert f"data:{shown[0]['image_mimetype']};base64,{shown[0]['image'].decode()}" == sent
+
+
+@pytest.mark.openai_wire
+async def test_async_calls_find_what_sync_calls_find(llm: QwenVL, desk: Image.Image) -> None:
+    found = await llm.alocate(desk, "red things")
+    timeline = await llm.atimeline(BIG_BUCK_BUNNY, fps=1)
+
+    assert found == llm.locate(desk, "red things")
+    assert found.boxes[0].xyxy == RED
+    assert timeline == llm.timeline(BIG_BUCK_BUNNY, fps=1)
+    assert timeline.events

@@ -153,6 +153,10 @@ async def test_agent_sees_what_an_mcp_server_returns(
             VideoBlock(video=blob(BIG_BUCK_BUNNY).encode(), video_mimetype="video/mp4"),
         ),
         (
+            resource(uri="sound://1", blob="UklGRg==", mime_type="audio/wav"),
+            AudioBlock(audio=b"UklGRg==", format="wav"),
+        ),
+        (
             resource(uri="file:///a.pdf", blob="JVBERi0=", mime_type="application/pdf"),
             DocumentBlock(
                 data=b"JVBERi0=", document_mimetype="application/pdf", title="file:///a.pdf"
@@ -167,6 +171,16 @@ async def test_each_kind_of_content_is_a_block(item: Any, block: Any) -> None:
     assert output.blocks == [block]
     assert output.tool_name == "look"
     assert not output.is_error
+
+
+async def test_content_of_an_unknown_kind_is_text() -> None:
+    async def look() -> dict[str, Any]:
+        return {"content": [{"type": "smell", "data": "roses"}], "isError": False}
+
+    [tool] = keep_mcp_media([FunctionTool.from_defaults(async_fn=look)])
+    output = await tool.acall()
+
+    assert output.blocks == [TextBlock(text="{'type': 'smell', 'data': 'roses'}")]
 
 
 async def test_structured_content_without_text_is_json() -> None:

@@ -208,3 +208,19 @@ def test_programs_of_core(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
     )
     assert old(place="wood").name == "fox"  # type: ignore[attr-defined]  # It is an Animal.
     assert qwen_vl_sandbox.last_request.json["messages"][0]["content"][0]["type"] == "image_url"
+
+
+async def test_program_in_words_is_streamed_and_asynchronous(
+    make_llm: MakeLlm, qwen_vl_sandbox: Sandbox
+) -> None:
+    by_words = make_llm(pydantic_program_mode=PydanticProgramMode.LLM)
+    qwen_vl_sandbox.script(*['{"name": "fox", "legs": 4}'] * 3)
+
+    made = await by_words.astructured_predict(Animal, PROMPT, place="wood")
+    streamed = list(by_words.stream_structured_predict(Animal, PROMPT, place="wood"))
+    responses = await by_words.astream_structured_predict(Animal, PROMPT, place="wood")
+    later = [partial async for partial in responses]
+
+    fox = Animal(name="fox", legs=4)
+    assert (made, streamed[-1], later[-1]) == (fox, fox, fox)
+    assert all("tools" not in request.json for request in qwen_vl_sandbox.requests)

@@ -248,3 +248,41 @@ def test_storyboard_wants_a_video(film: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="200"):
         draw_timeline(film, many)
     assert draw_timeline(film, Timeline(events=(), seconds=6)).width == 340
+
+
+@pytest.mark.parametrize(
+    ("anchor", "image", "place"),
+    [
+        # A plate as wide as the image fits nowhere whole but at its left end.
+        ((10, 50, 90, 90), (100, 100), (0, 30, 100, 50)),
+        ((10, 5, 90, 8), (100, 12), (0, 0, 100, 20)),
+        ((10, 5, 90, 8), (80, 100), (0, 0, 100, 20)),
+        ((-30, 60, 20, 200), (99, 70), (0, 40, 100, 60)),
+    ],
+)
+def test_label_that_fits_nowhere_stays_in_the_image(
+    anchor: tuple[int, int, int, int], image: tuple[int, int], place: tuple[int, int, int, int]
+) -> None:
+    assert place_label((100, 20), anchor, image, []) == place
+
+
+@pytest.mark.parametrize(("n_events", "columns"), [(1, 1), (4, 4), (5, 3), (6, 3), (8, 4), (9, 3)])
+def test_events_stand_in_rows_of_like_length(n_events: int, columns: int) -> None:
+    frames = [Image.new("RGB", (64, 48), "white")] * 10
+    events = tuple(Event(start=n, end=n + 1, text="x") for n in range(n_events))
+    board = draw_timeline(frames, Timeline(events=events, seconds=10), fps=1)
+
+    # 300 pixels a frame, 16 between two, 20 at either side.
+    assert board.width == 40 + columns * 300 + (columns - 1) * 16
+
+
+def test_label_of_a_point_stands_clear_of_it() -> None:
+    image = Image.new("RGB", (400, 300), GREY)
+    bare = np.asarray(draw_grounding(image, found(Point(x=200, y=150, label=""))))
+    drawn = np.asarray(draw_grounding(image, found(Point(x=200, y=150, label="eye"))))
+
+    changed = np.argwhere((bare != drawn).any(axis=2))
+    mark = np.argwhere((bare != GREY).any(axis=2))
+    assert changed[:, 0].max() < mark[:, 0].min()
+    assert changed[:, 1].min() <= mark[:, 1].min()
+    assert mark[:, 0].min() - changed[:, 0].max() <= 5
