@@ -170,7 +170,14 @@ _QWEN4 = replace(
     # unsure: pixel limits, tokens of an image, the longest list of frames (a gateway has 80) and
     # coordinates are found nowhere; those of Qwen3.8 are taken.
 )
-_QWEN38_OPEN = replace(_QWEN38, preserves_thinking=False, max_images=256, accepts_json_schema=False)
+_QWEN38_OPEN = replace(
+    _QWEN38,
+    preserves_thinking=False,
+    max_images=256,
+    accepts_json_schema=False,
+    # OpenAI-Chat page, 2026-10.
+    max_output_tokens=65_536,
+)
 _QWEN37 = ModelSpec(family="Qwen3.7", accepts_json_schema=True, accepts_json_while_thinking=True)
 _QWEN36 = ModelSpec(family="Qwen3.6")
 _QWEN35 = ModelSpec(family="Qwen3.5")
@@ -180,7 +187,6 @@ _OMNI = ModelSpec(
     image_max_pixels=1_310_720,
     total_pixels_limit=184_549_376,
     max_images=2_048,
-    accepts_reasoning_effort=True,
     accepts_audio=True,
     context_window=None,
     max_input_tokens=None,
@@ -261,6 +267,8 @@ _OCR = ModelSpec(
 # The first pattern found in the id counts, so the special cases stand before their families.
 _ROWS: tuple[tuple[str, ModelSpec], ...] = (
     (r"ocr", _OCR),
+    # Native-API page, 2026-09: of the omni models it is this one that reads reasoning_effort.
+    (r"qwen3\.8-omni", replace(_OMNI, accepts_reasoning_effort=True)),
     (r"omni", _OMNI),
     (r"qvq", _QVQ),
     # What is newer than the newest is taken for it: "qwen5-max", "qwen3.9-flash", "qwen4.1-max".
@@ -285,6 +293,8 @@ _ROWS: tuple[tuple[str, ModelSpec], ...] = (
     (r"qwen2[._]5[-_.]?vl", _QWEN25_VL),
     (r"qwen2[-_.]?vl", _QWEN2_VL),
     (r"qwen-vl-(max|plus)(-latest|-2025-08-1[35]|-2025-07-10|-0813|-0815|-0710)?$", _QWEN_VL),
+    # The snapshots of early 2025 are Qwen2.5-VL.
+    (r"qwen-vl-(max|plus)-(2025|0)", _QWEN25_VL),
     (r"qwen-vl", _QWEN2_VL),
 )
 NEWEST = _QWEN4
