@@ -11,7 +11,7 @@ from qwen_vl.content import Image, Text, Turn, Url, Video
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.request.build import build_connection, build_media_policy, build_request
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.specs.endpoints import resolve_base_url
+from qwen_vl.specs.endpoints import find_url_region, resolve_base_url
 
 BEIJING = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 SINGAPORE = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
@@ -279,3 +279,56 @@ def test_rates_beyond_the_service_s_are_other_servers_own() -> None:
     assert QwenVLSettings(server="ollama", fps=0.05).fps == 0.05
     with pytest.raises(ValidationError, match=r"fps must be from 0\.1 to 10 at the hosted service"):
         QwenVLSettings(fps=24)
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "outside"),
+    [
+        # OpenAI-Chat page, 2026-10; Native-API page, 2026-09.
+        ("temperature", (0, 1.999), (-0.001, 2)),
+        ("top_p", (0.001, 1), (0, 1.001)),
+        ("top_k", (0, 101), (-1,)),
+        ("seed", (0, 2**31 - 1), (-1,)),
+        ("presence_penalty", (-2, 2), (-2.001, 2.001)),
+        ("repetition_penalty", (0.001,), (0,)),
+        ("top_logprobs", (0, 5), (-1, 6)),
+        ("max_tokens", (1,), (0,)),
+        ("max_completion_tokens", (1,), (0,)),
+        ("thinking_budget", (1,), (0,)),
+        ("min_pixels", (1,), (0,)),
+        ("max_pixels", (1,), (0,)),
+        ("total_pixels", (1,), (0,)),
+        ("max_inline_bytes", (1,), (0,)),
+        ("max_total_inline_bytes", (1,), (0,)),
+        ("max_decode_memory", (1,), (0,)),
+        ("pdf_dpi", (20, 600), (19.9, 600.1)),
+        ("pdf_max_pages", (1,), (0,)),
+        ("max_retries", (0,), (-1,)),
+    ],
+)
+def test_range_of_a_setting(
+    name: str, inside: tuple[float, ...], outside: tuple[float, ...]
+) -> None:
+    for value in inside:
+        assert getattr(QwenVLSettings(**{name: value}), name) == value
+    for value in outside:
+        with pytest.raises(ValidationError, match=name):
+            QwenVLSettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("url", "region"),
+    [
+        ("https://dashscope.aliyuncs.com/compatible-mode/v1", "cn-beijing"),
+        ("https://dashscope-intl.aliyuncs.com/api/v1", "ap-southeast-1"),
+        ("https://batch.dashscope.aliyuncs.com/compatible-mode/v1", "cn-beijing"),
+        ("https://ws1.eu-central-1.maas.aliyuncs.com/api/v1", "eu-central-1"),
+        ("https://ws1.mars-1.maas.aliyuncs.com/api/v1", None),
+        ("https://eu-central-1/v1", None),
+        ("https://ws1.eu-central-1.maas.aliyuncs.com.example.com/v1", None),
+        ("http://localhost:8000/v1", None),
+        ("", None),
+    ],
+)
+def test_region_of_a_url(url: str, region: str | None) -> None:
+    assert find_url_region(url) == region

@@ -33,8 +33,8 @@ from qwen_vl.grounding.grounder import Grounder
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl_sandbox import Sandbox, ScriptedAnswer
 
-# By three ways, and with videos that are made here. The frameworks' own tests are quick.
-pytestmark = pytest.mark.slow
+# The frameworks' own tests are quick.
+_slow = pytest.mark.slow
 
 Ask = Callable[..., Any]
 
@@ -59,7 +59,13 @@ def make_picture(size: tuple[int, int]) -> tuple[Image.Image, dict[str, tuple[in
     return image, boxes
 
 
-@pytest.fixture(params=["core", "langchain", "llama_index"])
+@pytest.fixture(
+    params=[
+        "core",
+        pytest.param("langchain", marks=_slow),
+        pytest.param("llama_index", marks=_slow),
+    ]
+)
 def make_asker(
     request: pytest.FixtureRequest, qwen_vl_sandbox: Sandbox, speaking: dict[str, Any]
 ) -> Callable[..., Any]:
@@ -73,7 +79,6 @@ def make_asker(
     return make[request.param]
 
 
-_slow = pytest.mark.slow
 # The quick tests have one that the model enlarges; all are a minute's work.
 SIZES = [
     (200, 150),
@@ -383,6 +388,7 @@ def test_scenes_of_a_list_of_frames(make_asker: Ask, fps: int) -> None:
     check_scenes(timeline, CHANGES, end=LENGTH, interval=1 / fps)
 
 
+@_slow
 @pytest.mark.openai_wire
 @pytest.mark.parametrize(
     ("seconds", "max_frames"), [(45, 4), (60, 4), (60, 5), (80, 6), (120, 4), (120, 8), (600, 12)]

@@ -368,3 +368,24 @@ async def test_ocr_reads_pages_of_a_pillow_image_at_the_same_time(
     assert [page.n_pages for page in pages] == [3, 3, 3]
     for page, (width, height) in zip(pages, SIZES, strict=True):
         assert f"{width}x{height}" in page.result.text
+
+
+@pytest.mark.parametrize(
+    ("tags", "is_page"),
+    [
+        ({254: 0}, True),
+        ({254: 1}, False),
+        ({254: 2}, True),
+        ({254: 4}, False),
+        # Of SubfileType, which came before (TIFF 6.0, page 40).
+        ({255: 1}, True),
+        ({255: 2}, False),
+        ({255: 3}, True),
+    ],
+)
+def test_subfile_types(tags: dict[int, int], *, is_page: bool) -> None:
+    first = PillowImage.new("RGB", (64, 48), "red")
+    second = PillowImage.new("RGB", (64, 48), "green")
+    parts = prepared(Image(source=Inline(marked((first, {}), (second, tags), (first, {})))))
+
+    assert len(shown(parts)) == (3 if is_page else 2)

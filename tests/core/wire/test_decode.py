@@ -8,6 +8,7 @@ import pytest
 from qwen_vl import errors
 from qwen_vl.content import ToolCall
 from qwen_vl.transport.retries import is_retryable
+from qwen_vl.wire import native
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.openai import decode_reply
 
@@ -452,3 +453,24 @@ def test_numeric_code_of_an_error_in_a_stream_is_its_status() -> None:
 
     assert isinstance(error, errors.RateLimitError)
     assert error.status == 429
+
+
+@pytest.mark.parametrize(
+    ("choice", "text", "reason"),
+    [
+        ({"message": {"content": [{"text": "A cat."}]}}, "A cat.", None),
+        ({"finish_reason": "stop"}, "", "stop"),
+    ],
+    ids=["no reason", "no message"],
+)
+def test_native_answer_is_read_as_far_as_it_goes(
+    choice: Any, text: str, reason: str | None
+) -> None:
+    reply = native.decode_reply(orjson.dumps({"output": {"choices": [choice]}}), {})
+    assert (reply.text, reply.finish_reason) == (text, reason)
+
+
+def test_native_answer_without_either_is_an_error() -> None:
+    body = orjson.dumps({"output": {"choices": [{"finish_reason": "null", "message": {}}]}})
+    with pytest.raises(errors.ServiceError):
+        native.decode_reply(body, {})

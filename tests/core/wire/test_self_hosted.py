@@ -276,11 +276,11 @@ LARGE = Pillow.effect_noise((1_200, 900), 40)
 
 @row(
     "`max_pixels` of a local image",
-    dashscope=("shrunk here", (960, 704)),
+    dashscope=("downscaled here", (960, 704)),
     vllm=("sent to the server", (1_200, 900)),
-    sglang=("shrunk here", (960, 704)),
-    llamacpp=("shrunk here", (960, 704)),
-    ollama=("shrunk here", (960, 704)),
+    sglang=("downscaled here", (960, 704)),
+    llamacpp=("downscaled here", (960, 704)),
+    ollama=("downscaled here", (960, 704)),
 )
 def _shrunk(subject: Subject, wanted: Any) -> None:
     file = io.BytesIO()
@@ -390,7 +390,7 @@ def _frames(subject: Subject, wanted: Any) -> None:
     vllm=("`media_io_kwargs`, once for all", {"media_io_kwargs": {"video": {"fps": 1}}}),
     sglang=("warns", Warns("fps")),
     llamacpp=("warns", Warns("fps")),
-    ollama=("by the frames taken here", {}),
+    ollama=("by the frames sampled here", {}),
 )
 def _fps(subject: Subject, wanted: Any) -> None:
     video = Video(source=WHOLE.source, fps=1)
@@ -412,7 +412,7 @@ def _fps(subject: Subject, wanted: Any) -> None:
     ),
     sglang=("warns", Warns("total_pixels")),
     llamacpp=("warns", Warns("total_pixels")),
-    ollama=("by the frames taken here", {}),
+    ollama=("by the frames sampled here", {}),
 )
 def _total_pixels(subject: Subject, wanted: Any) -> None:
     video = Video(source=WHOLE.source, total_pixels=1_048_576)
@@ -496,11 +496,11 @@ ONE = {"tools": TOOLS[1:], "tool_choice": "required"}
 
 
 @row(
-    "a tool that is forced by name",
+    "a tool forced by name",
     dashscope=("yes, thinking is turned off", {"tool_choice": NAMED}),
     vllm=("yes", {"tool_choice": NAMED}),
     sglang=("yes", {"tool_choice": NAMED}),
-    llamacpp=('only it is offered, `"required"`', ONE),
+    llamacpp=('the only tool sent, `"required"`', ONE),
     ollama=("warns", Warns("tool_choice")),
 )
 def _forced(subject: Subject, wanted: Any) -> None:
@@ -579,7 +579,7 @@ def _queue(subject: Subject, wanted: Any) -> None:
 
 
 @row(
-    "an answer that is begun for the model",
+    "prefilled answer",
     dashscope=("`partial`, thinking off", {}),
     vllm=(
         "`continue_final_message`",
@@ -645,8 +645,8 @@ def _sounds(subject: Subject, wanted: Any) -> None:
     dashscope=("the service's rule", 2 * 2 + 2),
     vllm=("transformers' rule", 64 + 2),
     sglang=("transformers' rule", 64 + 2),
-    llamacpp=("8 to 4,096 tokens an image", 3 * 3 + 2),
-    ollama=("at most 2,048 tokens an image (unsure)", 64 + 2),
+    llamacpp=("8 to 4,096 tokens per image", 3 * 3 + 2),
+    ollama=("at most 2,048 tokens per image (unsure)", 64 + 2),
 )
 def _counts(subject: Subject, wanted: Any) -> None:
     # 64x64 pixels: enlarged to 65,536 by transformers, as vLLM reported.
@@ -662,7 +662,6 @@ def subject(server: str) -> Iterator[Subject]:
         yield Subject(name, sandbox)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("server", IMITATED)
 @pytest.mark.parametrize("name", ROWS)
 def test_cell(name: str, server: str, subject: Subject) -> None:
@@ -986,3 +985,13 @@ def test_limits_of_the_service_do_not_bind_other_servers(vllm: Subject) -> None:
     vllm.ask(Video(source=Frames((Inline(JPEG),) * 2)))
     vllm.ask(Image(source=Inline(PNG), max_pixels=5_000))
     assert vllm.body["mm_processor_kwargs"] == {"images_kwargs": _size(65_536, 5_000)}
+
+
+@pytest.mark.parametrize("server", ["vllm", "sglang", "llamacpp", "ollama"])
+@pytest.mark.usefixtures("server")
+def test_texts_of_an_earlier_answer_are_joined(subject: Subject) -> None:
+    hello = Turn(role="user", parts=(Text(text="Hello"),))
+    said = Turn(role="assistant", parts=(Text(text="A cat"), Text(text=", I think.")))
+    subject.ask(before=(hello, said))
+
+    assert subject.body["messages"][1] == {"role": "assistant", "content": "A cat, I think."}
