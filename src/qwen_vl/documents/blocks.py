@@ -94,7 +94,7 @@ class Block:
         return self.text
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields that are set, as JSON values.
+        """Return the fields that differ from their defaults, and `page`, as JSON values.
 
         Example:
             >>> Block(kind="image", box=(0, 0, 9, 9)).to_dict()
@@ -103,9 +103,8 @@ class Block:
         found: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is None or value is False or value == "":
-                continue
-            found[field.name] = _to_json(value)
+            if field.name == "page" or value != field.default:
+                found[field.name] = _to_json(value)
         return found
 
     @classmethod

@@ -1,6 +1,7 @@
 """Pages that are done, on disk: a run that is started again goes on where it ended."""
 
 import hashlib
+import json
 import os
 import tempfile
 import warnings
@@ -8,8 +9,6 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from qwen_vl.content import Inline, Pixels, Url
 from qwen_vl.documents.results import ParsedPage
@@ -50,10 +49,10 @@ class PageLedger:
         """
         path = self._path(key)
         try:
-            return ParsedPage.from_dict(orjson.loads(path.read_bytes()))
+            return ParsedPage.from_dict(json.loads(path.read_bytes()))
         except FileNotFoundError:
             return None
-        except (OSError, orjson.JSONDecodeError, AnswerFormatError) as error:
+        except (OSError, ValueError, RecursionError, AnswerFormatError) as error:
             warnings.warn(
                 f"ledger: {path} cannot be read ({type(error).__name__}), and its page is parsed "
                 "again.",
@@ -72,7 +71,7 @@ class PageLedger:
         Raises:
             ConfigurationError: It cannot be written.
         """
-        data = orjson.dumps(page.to_dict())
+        data = json.dumps(page.to_dict()).encode()
         path = self._path(key)
         try:
             handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=self._folder)
@@ -118,8 +117,8 @@ def find_key(job: PageJob, asked: dict[str, Any]) -> str | None:
     if digest is None:
         return None
     facts = {"version": _VERSION, "bytes": digest.hex(), "page": job.page, **asked}
-    written = orjson.dumps(facts, default=str, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(written).hexdigest()
+    written = json.dumps(facts, default=str, sort_keys=True)
+    return hashlib.sha256(written.encode()).hexdigest()
 
 
 @lru_cache(maxsize=2)

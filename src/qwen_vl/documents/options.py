@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypedDict
 from qwen_vl.documents.blocks import DocumentForm
 from qwen_vl.documents.results import ParsedPage
 from qwen_vl.errors import ConfigurationError
+from qwen_vl.grounding.coordinates import SPACES
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.models import CoordinateSpace, ModelSpec, get_model_spec
 from qwen_vl.specs.servers import DEFAULT_SERVER
@@ -67,7 +68,7 @@ class ParserOptions(TypedDict, total=False):
 
 
 def check_parser_options(options: Mapping[str, Any]) -> None:
-    """Check the names of options, and the number of pages at a time.
+    """Check the names of options, the coordinate space, and the number of pages at a time.
 
     Args:
         options: As of `ParserOptions`.
@@ -88,6 +89,9 @@ Did you mean 'form'?
         close = difflib.get_close_matches(name, known, n=1)
         remedy = f"Did you mean {close[0]!r}?" if close else f"It takes {', '.join(known)}."
         raise ConfigurationError(f"{name!r} is not an option of document parsing. {remedy}")
+    space = options.get("space")
+    if space is not None and space not in SPACES:
+        raise ConfigurationError(f"space is {space!r}; it must be one of {', '.join(SPACES)}.")
     most = options.get("max_concurrency", DEFAULT_CONCURRENCY)
     if most < 1:
         raise ConfigurationError(

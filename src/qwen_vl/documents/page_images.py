@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from qwen_vl.content import DataUrl, Document, Image, Inline, to_value
 from qwen_vl.errors import MediaFormatError
-from qwen_vl.grounding.drawing.opened import open_upright
 from qwen_vl.media.data_url import read_data_url
 from qwen_vl.media.page_jobs import PageJob, find_page_jobs
 from qwen_vl.media.pdf.document import render_pages
@@ -62,6 +61,8 @@ class PageOrigin:
 
 
 def _decode(job: PageJob, policy: MediaPolicy) -> "PillowImage":
+    from qwen_vl.grounding.drawing.opened import open_upright  # noqa: PLC0415 - with Pillow
+
     held: Any = job.held
     if isinstance(held, Document):
         (*_, held) = render_pages(held, policy)

@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -126,13 +126,15 @@ class DocumentParser:
             ConfigurationError: The key is missing, or an option is wrong.
             ServiceError: The endpoint refuses every page; with `raise_errors`, any of them.
         """
-        return _to_single(list(self.parse_pages([source])))
+        pages = [self._finish(job, self._parse_job(job)) for job in self._find_own_jobs(source)]
+        return ParsedDocument(source=pages[0].source, pages=tuple(pages))
 
     async def aparse(self, source: object) -> ParsedDocument:
         """Parse one document or image, several pages at the same time; see `parse`."""
-        pages: Any = self.aparse_pages([source])
-        async with Owned(pages) as owned:
-            return _to_single([page async for page in owned])
+        found: Any = self._aparse_jobs(self._find_own_jobs(source))
+        async with Owned(found) as owned:
+            pages = [page async for page in owned]
+        return ParsedDocument(source=pages[0].source, pages=tuple(pages))
 
     def parse_pages(self, sources: Iterable[object]) -> Iterator[ParsedPage]:
         """Parse one page after the other, each when it is wanted.
@@ -155,10 +157,10 @@ class DocumentParser:
         Args:
             sources: As of `parse_pages`.
         """
-        found: Any = map_in_order(self._aparse_job, self._find_jobs(sources), self._max_concurrency)
+        found: Any = self._aparse_jobs(self._find_jobs(sources))
         async with Owned(found) as pages:
-            async for job, page in pages:
-                yield self._finish(job, page)
+            async for page in pages:
+                yield page
 
     def parse_all(self, sources: Iterable[object]) -> list[ParsedDocument]:
         """Parse several documents; see `parse_pages`.
@@ -184,6 +186,16 @@ class DocumentParser:
             QwenVLError: With `raise_errors`, a file cannot be opened.
         """
         return sum(1 for _ in self._find_jobs(sources))
+
+    async def _aparse_jobs(self, jobs: Iterator[PageJob | _Unopened]) -> AsyncIterator[ParsedPage]:
+        found: Any = map_in_order(self._aparse_job, jobs, self._max_concurrency)
+        async with Owned(found) as pages:
+            async for job, page in pages:
+                yield self._finish(job, page)
+
+    def _find_own_jobs(self, source: object) -> Iterator[PageJob]:
+        """Find the pages of a single document, which must be there."""
+        return find_page_jobs([source], self._policy, pages=self._pages, dpi=self._dpi)
 
     def _find_jobs(self, sources: Iterable[object]) -> Generator[PageJob | _Unopened, None, None]:
         for index, value in enumerate(sources):
@@ -342,13 +354,6 @@ def _fail(job: PageJob | _Unopened, error: QwenVLError) -> ParsedPage:
     if isinstance(job, _Unopened):
         return ParsedPage(source=job.source, page=0, n_pages=0, error=kept)
     return ParsedPage(source=job.source, page=job.page, n_pages=job.n_pages, error=kept)
-
-
-def _to_single(pages: Sequence[ParsedPage]) -> ParsedDocument:
-    first = pages[0]
-    if first.page == 0 and first.error and first.error.error:
-        raise first.error.error
-    return ParsedDocument(source=first.source, pages=tuple(pages))
 
 
 def _group(pages: Iterable[ParsedPage]) -> list[ParsedDocument]:

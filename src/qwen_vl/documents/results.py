@@ -1,10 +1,10 @@
 """What a parser returns: documents and their pages."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from qwen_vl.documents import convert
 from qwen_vl.documents.blocks import FIGURE_KINDS, Block, BlockProblem, DocumentForm
@@ -147,6 +147,14 @@ class ParsedPage:
                 min(y2 + margin, image.height),
             )
         )
+
+    def draw(
+        self, source: object = None, *, font: str | Path | None = None, legend: bool = True
+    ) -> "PillowImage":
+        """Draw the blocks on the page; see `qwen_vl.documents.drawing.draw_layout`."""
+        from qwen_vl.documents.drawing import draw_layout  # noqa: PLC0415 - with Pillow
+
+        return draw_layout(self.open_image(source), self.blocks, font=font, legend=legend)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields but `origin` as JSON values."""
@@ -300,7 +308,8 @@ class ParsedDocument:
 
     def to_json(self) -> str:
         """Write the document as JSON, from which `from_json` makes an equal one."""
-        return orjson.dumps(self.to_dict(), option=orjson.OPT_INDENT_2).decode()
+        # Answers may hold half of a surrogate pair, which orjson does not write.
+        return json.dumps(self.to_dict(), indent=2)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ParsedDocument":
@@ -329,8 +338,8 @@ class ParsedDocument:
             AnswerFormatError: It is not that of a document.
         """
         try:
-            return cls.from_dict(orjson.loads(text))
-        except orjson.JSONDecodeError as error:
+            return cls.from_dict(json.loads(text))
+        except (ValueError, RecursionError) as error:
             shown = text if isinstance(text, str) else repr(text)
             raise AnswerFormatError(f"This is not JSON: {error}.", text=shown) from error
 
