@@ -176,6 +176,7 @@ class _Builder:
         self._root = Element("", {}, 0, 0)
         self._stack = [self._root]
         self._written = 0
+        self._endless: set[str] = set()
 
     def build(self) -> Tree:
         text, at, partial = self._text, 0, ""
@@ -225,9 +226,12 @@ class _Builder:
         return found.end()
 
     def _skip_raw(self, element: Element) -> int:
-        closing = re.compile(rf"</{element.name}\s*+>", re.IGNORECASE).search(
-            self._text, element.inner
-        )
+        closing = None
+        if element.name not in self._endless:
+            ends = re.compile(rf"</{element.name}\s*+>", re.IGNORECASE)
+            closing = ends.search(self._text, element.inner)
+        if closing is None:
+            self._endless.add(element.name)
         # Without an end it ends at the next tag, so that it does not take all that follows.
         following = closing or re.compile(r"<[A-Za-z]").search(self._text, element.inner)
         end = len(self._text) if following is None else following.start()
