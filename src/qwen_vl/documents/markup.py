@@ -102,10 +102,12 @@ class Element:
         return (child for child in self.children if isinstance(child, Element))
 
     def walk(self) -> Iterator["Element"]:
-        """Return all elements within it."""
-        for child in self.elements:
-            yield child
-            yield from child.walk()
+        """Return all elements within it, in the order of their tags."""
+        rest = list(self.elements)[::-1]
+        while rest:
+            element = rest.pop()
+            yield element
+            rest += list(element.elements)[::-1]
 
 
 Node: TypeAlias = Element | Words

@@ -150,6 +150,10 @@ def _find_pixels(settings: QwenVLSettings, spec: ModelSpec) -> dict[str, int]:
     if settings.vl_high_resolution_images:
         return {}
     token = spec.factor**2
-    least = settings.min_pixels or _MIN_VISUAL_TOKENS * token
-    most = settings.max_pixels or _MAX_VISUAL_TOKENS * token
-    return {"min_pixels": min(least, most), "max_pixels": max(least, most)}
+    least, most = _MIN_VISUAL_TOKENS * token, _MAX_VISUAL_TOKENS * token
+    # What the caller says moves the other limit where they would cross.
+    if settings.max_pixels is not None:
+        most, least = settings.max_pixels, min(least, settings.max_pixels)
+    if settings.min_pixels is not None:
+        least, most = settings.min_pixels, max(most, settings.min_pixels)
+    return {"min_pixels": least, "max_pixels": most}

@@ -145,6 +145,30 @@ def test_settings_take_precedence(
 
 
 @pytest.mark.openai_wire
+@pytest.mark.parametrize(
+    ("fields", "least", "most"),
+    [
+        ({"max_pixels": 300_000}, 300_000, 300_000),
+        ({"max_pixels": 4_608 * 32 * 32}, 512 * 32 * 32, 4_608 * 32 * 32),
+        ({"min_pixels": 3_000_000}, 3_000_000, 3_000_000),
+        ({"min_pixels": 70_000, "max_pixels": 80_000}, 70_000, 80_000),
+        ({"vl_high_resolution_images": True}, None, None),
+    ],
+)
+def test_pixels_of_the_settings(
+    make_parser: MakeParser,
+    qwen_vl_sandbox: Sandbox,
+    fields: dict[str, Any],
+    least: int | None,
+    most: int | None,
+) -> None:
+    make_parser(fields).parse(CHELSEA)
+    image = qwen_vl_sandbox.last_request.json["messages"][0]["content"][0]
+
+    assert (image.get("min_pixels"), image.get("max_pixels")) == (least, most)
+
+
+@pytest.mark.openai_wire
 def test_model_that_always_thinks_is_asked_as_it_is(
     make_parser: MakeParser, qwen_vl_sandbox: Sandbox
 ) -> None:
