@@ -41,8 +41,8 @@ class Block:
             `"formula"`, `"music_sheet"`, `"chemical_formula"`, `"caption"`, `"header"`,
             `"footer"`, `"code"`, `"blockquote"`, or the model's own name for anything else.
         text: Plain text; of a table its cells, of an image its caption or the text in it.
-        html: HTML, without boxes: of tables and charts of the HTML form, and of text with markup of
-            its own, such as `<sup>`.
+        html: HTML, without boxes: of tables and charts of the HTML form, and of text with inline
+            markup, such as `<sup>`.
         latex: LaTeX: of formulas, without their dollar signs, and of tables of the Markdown form.
         box: In pixels of the page; `None` for the reason that `no_box_reason` gives.
         no_box_reason: Why there is no box.

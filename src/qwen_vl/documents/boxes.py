@@ -75,7 +75,7 @@ def read_box(written: str | None, frame: CoordinateFrame | None) -> ReadBox:
 def read_polygon(
     written: str | None, frame: CoordinateFrame | None
 ) -> tuple[tuple[int, int], ...] | None:
-    """Read corners as models write them: pairs of numbers; `None` where they are no polygon.
+    """Read corners as models write them: pairs of numbers; `None` if they are not a polygon.
 
     Args:
         written: Without the quotes around it.
@@ -101,7 +101,7 @@ def _read_numbers(written: str) -> list[float] | None:
     at = 0
     for found in _NUMBER.finditer(written):
         between = written[at : found.start()]
-        # Two numbers need something between them: "1-2" is no pair.
+        # Two numbers need something between them: "1-2" is not a pair.
         if (numbers and not between) or not _BETWEEN.fullmatch(between):
             return None
         numbers.append(float(found[0]))

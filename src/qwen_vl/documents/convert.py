@@ -73,7 +73,7 @@ def to_html(blocks: Iterable[Block], link: Link | None = None) -> str:
             lines.append("</li>")
         while depth < level:
             names.append("ol" if block.marker and block.marker[0].isdigit() else "ul")
-            # A level that has no item of its own stands in an empty one.
+            # A level without an item is nested in an empty one.
             lines.append(f"<{names[-1]}>" + ("<li>" if depth + 1 < level else ""))
             depth += 1
         lines.append(_to_html(block, link))
@@ -113,7 +113,7 @@ def _to_figure(block: Block, link: Link | None) -> str:
 
 
 def _announce(block: Block) -> str:
-    """Return a comment in place of what has no text."""
+    """Return a comment in place of a block without text."""
     place = f" ({', '.join(map(str, block.box))})" if block.box else ""
     return f"<!-- {block.kind}{place} -->"
 

@@ -39,11 +39,11 @@ def draw_layout(
     """Draw the blocks of a page on it.
 
     Each box has the color of its kind and the number of its block, from 1 on, in reading order. The
-    legend below the page has the kinds, with the number of their blocks, and how many blocks have
-    no box.
+    legend below the page has the kinds, with the number of their blocks, and how many blocks
+    lack a box.
 
     Args:
-        source: The page as an image of the size that boxes count in: a `pathlib.Path`, bytes, an
+        source: The page at the size that boxes refer to: a `pathlib.Path`, bytes, an
             open file, a `PIL.Image` or an array. It stays as it is.
         blocks: Of this page.
         font: File of a font for the labels, or its name.
@@ -131,23 +131,23 @@ def _add_legend(
         if count
     ]
     gap = letters
-    places: list[tuple[int, int]] = []
+    corners: list[tuple[int, int]] = []
     x, y, height = gap, gap, labels[0][0].size[1]
     for label, _ in labels:
         if x > gap and x + label.size[0] + gap > image.width:
             x, y = gap, y + height + gap // 2
-        places.append((x, y))
+        corners.append((x, y))
         x += label.size[0] + gap
     n_unboxed = sum(block.box is None for block in blocks)
     y += height + gap // 2
-    words = lettering.make(f"{n_unboxed} of {len(blocks)} blocks have no box", image.width)
+    words = lettering.make(f"{n_unboxed} of {len(blocks)} blocks lack a box", image.width)
     whole = Image.new(
         "RGB",
         (image.width, image.height + y + (height + gap // 2 if n_unboxed else gap // 2)),
         _GROUND,
     )
     whole.paste(image, (0, 0))
-    for (label, color), (left, top) in zip(labels, places, strict=True):
+    for (label, color), (left, top) in zip(labels, corners, strict=True):
         above = image.height + top
         place = (left, above, left + label.size[0], above + label.size[1])
         draw_label(whole, label, place, color)

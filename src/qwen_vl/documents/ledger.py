@@ -116,8 +116,8 @@ def find_key(job: PageJob, asked: dict[str, Any]) -> str | None:
             digest = None
     if digest is None:
         return None
-    facts = {"version": _VERSION, "bytes": digest.hex(), "page": job.page, **asked}
-    written = json.dumps(facts, default=str, sort_keys=True)
+    identity = {"version": _VERSION, "bytes": digest.hex(), "page": job.page, **asked}
+    written = json.dumps(identity, default=str, sort_keys=True)
     return hashlib.sha256(written.encode()).hexdigest()
 
 

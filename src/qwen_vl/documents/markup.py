@@ -33,7 +33,7 @@ KNOWN = (
     | _names("body caption col colgroup dd dt head html math summary svg tbody tfoot thead title")
 )
 _UNSAFE = RAW | _names("embed head iframe link meta object template title")
-# What a program may show in a page of its own. Links and addresses of images are no content.
+# What a program may embed in its pages. Links and image URLs are not content.
 _SHOWN = (INLINE | _PARAGRAPH_ENDS | _names("br caption col colgroup dd dt tbody tfoot thead")) - (
     _names("a font form")
 )

@@ -39,7 +39,7 @@ class ParserOptions(TypedDict, total=False):
         form: `"html"`, in which every block has a box, or `"markdown"`, in which only tables and
             images have; Qwen2.5-VL knows `"html"` only.
         pages: Which pages of each PDF or TIFF: `[1, 2, 7]` or `"1-2,7"`; all of them if `None`.
-        dpi: Dots per inch at which they are rendered; `pdf_dpi` if `None`. Boxes count in pixels
+        dpi: Dots per inch at which they are rendered; `pdf_dpi` if `None`. Boxes are in pixels
             of the page at this resolution, up to 16.7 megapixels.
         max_tokens: Maximum number of tokens of a page's answer; those of the settings, or 16,384,
             if `None`.

@@ -37,7 +37,7 @@ class PageOrigin:
         """Decode the page, upright and in RGB.
 
         Args:
-            size: Width and height that boxes count in.
+            size: Width and height that boxes refer to.
 
         Raises:
             MediaError: It cannot be read, or is of another size: another file.

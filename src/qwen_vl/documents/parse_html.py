@@ -253,7 +253,7 @@ class _Reader:
         index = len(self.blocks)
         if element.is_open and not self.is_cut:
             self.problems.append(
-                BlockProblem(reason="the element has no end", text=block.text[:80], block=index)
+                BlockProblem(reason="the element is not closed", text=block.text[:80], block=index)
             )
         self.blocks.append(self._with_box(block, element, index))
 
@@ -277,7 +277,7 @@ class _Reader:
         return self.is_cut and element.is_open
 
     def _inline_html(self, nodes: Iterable[Node]) -> str | None:
-        """Return the HTML of text that has markup of its own; `None` where it is only text."""
+        """Return the HTML of text with inline markup; `None` for plain text."""
         listed = [node for node in nodes if isinstance(node, Words) or node.name not in _SKIPPED]
         is_marked = any(
             inner.name in INLINE

@@ -111,7 +111,7 @@ class _Reader:
                 self.at += 1
         self._end_paragraph()
         if self.is_cut and self.announced is not None:
-            # What it announces has not come yet.
+            # The announced block is still missing.
             self.blocks[self.announced] = replace(self.blocks[self.announced], is_cut=True)
         self._end_announced()
 
@@ -140,7 +140,7 @@ class _Reader:
         return True
 
     def _read_environment(self, line: str) -> bool:
-        """Read what has a beginning and an end of its own."""
+        """Read a block with an explicit end."""
         stripped = line.lstrip()
         begins = _BEGIN.match(line)
         if fence := _FENCE.fullmatch(line):
@@ -278,7 +278,7 @@ class _Reader:
             reason = {"no_box_reason": NO_BOX} if "box" not in values else {}
             self._append(Block(kind=kind, page=self.page, **{**reason, **values}))
         if not is_whole and not (self.is_cut and self.at >= len(self.lines)):
-            self._report("the block has no end", values["text"][:80], block=index)
+            self._report("the block is not closed", values["text"][:80], block=index)
 
     def _end_announced(self) -> None:
         index, self.announced = self.announced, None
@@ -321,7 +321,7 @@ def _split_partial(text: str) -> tuple[str, str]:
 
 
 def _split_lines(text: str) -> list[str]:
-    """Split text into lines, so that each comment stands in a line of its own."""
+    """Split text into lines, so that each comment is on a separate line."""
     lines: list[str] = []
     for line in text.splitlines():
         at = 0

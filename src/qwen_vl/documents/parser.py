@@ -54,7 +54,7 @@ class _Unopened:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """The request about one page, and what its answer's boxes count in."""
+    """The request about one page, and the coordinate space of its answer."""
 
     request: Request
     frame: CoordinateFrame | None
@@ -117,7 +117,7 @@ class DocumentParser:
 
         Args:
             source: An image, PDF or TIFF: a path, bytes, an open file, a decoded image, or the URL
-                of an image, whose blocks have no boxes. Text is a URL or else a path, which counts
+                of an image, whose blocks lack boxes. Text is a URL or else a path, which counts
                 as the program's own word; `media_roots` still applies.
 
         Raises:
@@ -336,8 +336,8 @@ class DocumentParser:
         return (self._dpi or self._policy.pdf_dpi) if is_rendered else None
 
     def _origin_of(self, job: PageJob) -> PageOrigin:
-        is_named = isinstance(job.given, str | Path)
-        source = job.given if is_named else _bytes_of(job.held)
+        is_named = isinstance(job.origin, str | Path)
+        source = job.origin if is_named else _bytes_of(job.held)
         return PageOrigin(source=source, page=job.page, dpi=self._dpi, policy=self._policy)
 
 
@@ -361,7 +361,7 @@ def _group(pages: Iterable[ParsedPage]) -> list[ParsedDocument]:
     documents: list[list[ParsedPage]] = []
     for page in pages:
         last = documents[-1][-1] if documents else None
-        # Images without a name are documents of their own, as is a file that is given twice.
+        # Images without a name are separate documents, as is a file that is passed twice.
         is_next = last and last.source == page.source and page.n_pages == last.n_pages > 1
         if is_next and last and page.page not in {other.page for other in documents[-1]}:
             documents[-1].append(page)

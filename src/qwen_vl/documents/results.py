@@ -43,7 +43,7 @@ class ParsedPage:
         source: Where it is from: a path or a URL, or what kind of thing it was.
         page: Number of the page, from 1 on; 0 where the document could not be opened.
         n_pages: Pages of the whole document, those that were not asked for too.
-        size: Width and height in pixels that boxes count in: of the upright image, or of the PDF
+        size: Width and height in pixels that boxes refer to: of the upright image, or of the PDF
             page at `dpi`; `None` of an image behind a URL.
         dpi: Dots per inch of a PDF page.
         blocks: In reading order.
@@ -97,7 +97,7 @@ class ParsedPage:
         return tuple(block for block in self.blocks if block.is_figure)
 
     def open_image(self, source: object = None) -> "PillowImage":
-        """Decode the page at the size that its boxes count in, upright and in RGB.
+        """Decode the page at the size that its boxes refer to, upright and in RGB.
 
         Args:
             source: The file, for pages that were read from JSON.
@@ -127,12 +127,11 @@ class ParsedPage:
 
         Raises:
             MediaError: The file cannot be read, or is another one.
-            ConfigurationError: The block has no box, or is of another page.
+            ConfigurationError: The block lacks a box, or is of another page.
         """
         if block.box is None:
-            raise ConfigurationError(
-                f"The block has no box to cut out: {block.no_box_reason or 'it was given none'}."
-            )
+            reason = block.no_box_reason or "none was set"
+            raise ConfigurationError(f"The block cannot be cropped, as it lacks a box: {reason}.")
         if block.page != self.page:
             raise ConfigurationError(
                 f"The block is of page {block.page}, and this is page {self.page}."
@@ -295,11 +294,11 @@ class ParsedDocument:
 
         Raises:
             MediaError: The file cannot be read, or is another one.
-            ConfigurationError: The block has no box, or its page is not in this document.
+            ConfigurationError: The block lacks a box, or its page is not in this document.
         """
         page = next((page for page in self.pages if page.page == block.page), None)
         if page is None:
-            raise ConfigurationError(f"The document has no page {block.page} here.")
+            raise ConfigurationError(f"Page {block.page} is not in this document.")
         return page.crop(block, source, margin=margin)
 
     def to_dict(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class PageJob:
         source: Where it is from: a path or a URL, or what kind of thing it was.
         page: Number of the page, from 1 on; 1 for an image.
         n_pages: Pages of the whole document, those that were not asked for too.
-        given: The source as the caller gave it.
+        origin: The source as the caller passed it.
         held: The image, or the document of which this one page is wanted.
         size: Width and height of a page in pixels, before any downscaling; `None` for an image.
     """
@@ -46,7 +46,7 @@ class PageJob:
     source: str
     page: int
     n_pages: int
-    given: object = field(repr=False)
+    origin: object = field(repr=False)
     held: Image | Document
     size: tuple[int, int] | None = None
 
@@ -89,7 +89,7 @@ def find_page_jobs(
         if isinstance(sizes, Image):
             # Its pages are chosen of documents only.
             image = replace(sizes, pages=None)
-            yield PageJob(source=name, page=1, n_pages=1, given=value, held=image)
+            yield PageJob(source=name, page=1, n_pages=1, origin=value, held=image)
             continue
         for page in sizes:
             one = replace(held, pages=[page.number])
@@ -97,7 +97,7 @@ def find_page_jobs(
                 source=name,
                 page=page.number,
                 n_pages=page.total,
-                given=value,
+                origin=value,
                 held=one,
                 size=page.size,
             )

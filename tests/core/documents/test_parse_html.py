@@ -395,7 +395,7 @@ def test_element_without_an_end_in_a_finished_answer_is_reported() -> None:
     found = parse_html('<p data-bbox="1 1 2 2">One', FRAME, is_cut_off=False)
 
     assert [(made.text, made.is_cut) for made in found.blocks] == [("One", False)]
-    assert [problem.reason for problem in found.problems] == ["the element has no end"]
+    assert [problem.reason for problem in found.problems] == ["the element is not closed"]
 
 
 def test_text_around_the_fence_is_reported() -> None:

@@ -226,7 +226,7 @@ def test_table_without_an_end_ends_at_the_next_block() -> None:
         ("heading", "Next"),
         ("paragraph", "Text"),
     ]
-    assert [problem.reason for problem in found.problems] == ["the block has no end"]
+    assert [problem.reason for problem in found.problems] == ["the block is not closed"]
 
 
 def test_comments_that_name_no_block_are_reported() -> None:

@@ -265,7 +265,7 @@ def test_url_is_left_to_the_service_and_has_no_boxes(make_parser: MakeParser) ->
     assert document.source == url
     assert document.pages[0].size is None
     assert [block.box for block in document.blocks] == [None]
-    with pytest.raises(ConfigurationError, match="no box"):
+    with pytest.raises(ConfigurationError, match="lacks a box"):
         document.crop(document.blocks[0])
 
 
