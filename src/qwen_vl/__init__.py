@@ -27,6 +27,12 @@ if TYPE_CHECKING:
         Url,
         Video,
     )
+    from qwen_vl.documents.blocks import Block, BlockProblem, ParsedBlocks
+    from qwen_vl.documents.drawing import draw_layout
+    from qwen_vl.documents.parse_html import parse_html
+    from qwen_vl.documents.parse_markdown import parse_markdown
+    from qwen_vl.documents.parser import DocumentParser
+    from qwen_vl.documents.results import PageError, ParsedDocument, ParsedPage
     from qwen_vl.errors import (
         ConfigurationError,
         ContentError,
@@ -57,6 +63,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncQwenVLClient",
     "Audio",
+    "Block",
+    "BlockProblem",
     "Box",
     "ConfigurationError",
     "Connection",
@@ -65,6 +73,7 @@ __all__ = [
     "Cost",
     "Delta",
     "Document",
+    "DocumentParser",
     "Event",
     "Frames",
     "Grounder",
@@ -80,6 +89,10 @@ __all__ = [
     "OcrResult",
     "OcrWord",
     "OpenFile",
+    "PageError",
+    "ParsedBlocks",
+    "ParsedDocument",
+    "ParsedPage",
     "Pixels",
     "Point",
     "Price",
@@ -107,11 +120,14 @@ __all__ = [
     "count_tokens",
     "count_video_tokens",
     "draw_grounding",
+    "draw_layout",
     "draw_timeline",
     "estimate_cost",
     "find_frame",
     "get_model_spec",
     "ground_ocr_result",
+    "parse_html",
+    "parse_markdown",
     "read_grounding",
     "read_ocr_result",
     "read_timeline",
@@ -124,6 +140,12 @@ _NAMES_BY_MODULE = {
         "Audio Document Frames Image Inline LocalFile OpenFile Pixels Reasoning Text ToolCall "
         "ToolResult Turn Url Video"
     ),
+    "documents.blocks": "Block BlockProblem ParsedBlocks",
+    "documents.drawing": "draw_layout",
+    "documents.parse_html": "parse_html",
+    "documents.parse_markdown": "parse_markdown",
+    "documents.parser": "DocumentParser",
+    "documents.results": "PageError ParsedDocument ParsedPage",
     "grounding.coordinates": "CoordinateFrame find_frame",
     "tokens.conversation": "count_tokens",
     "tokens.cost": "Cost cost_of estimate_cost",

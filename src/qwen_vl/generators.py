@@ -1,12 +1,15 @@
-"""Asynchronous generators that read from one another."""
+"""Asynchronous generators: some that read from one another, and work that is done in order."""
 
+import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Generator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 _T = TypeVar("_T")
+_Job = TypeVar("_Job")
 _Step_co = TypeVar("_Step_co", covariant=True)
 
 
@@ -57,6 +60,64 @@ class Owned(AsyncIterator[_T]):
         with _unknown_to_the_loop():
             step = self._steps.__anext__()
         return _FirstStep(step) if self._with_inner else step
+
+
+async def map_in_order(
+    work: Callable[[_Job], Coroutine[Any, Any, _T]], jobs: Iterator[_Job], max_concurrency: int
+) -> AsyncIterator[_T]:
+    """Do several jobs at the same time, and give their results in the order of the jobs.
+
+    At most `max_concurrency` are under way or wait to be taken. Jobs are found in a thread. A
+    caller that stops early cancels the jobs that are under way. What finding a job raises comes
+    behind the results of the jobs before it.
+
+    Args:
+        work: Does one job.
+        jobs: Are found one by one, each when there is room for it.
+        max_concurrency: Maximum number of jobs at the same time.
+
+    Example:
+        >>> async def double(number):
+        ...     return 2 * number
+        >>> async def collect():
+        ...     return [number async for number in map_in_order(double, iter([1, 2]), 4)]
+        >>> asyncio.run(collect())
+        [2, 4]
+    """
+    running: deque[asyncio.Future[_T]] = deque()
+    is_over = False
+    try:
+        while running or not is_over:
+            while not is_over and len(running) < max_concurrency:
+                try:
+                    following = await asyncio.to_thread(_take_next, jobs)
+                except Exception as error:  # noqa: BLE001 - it is raised in its turn
+                    is_over = True
+                    running.append(_failed(error))
+                    break
+                if following is None:
+                    is_over = True
+                else:
+                    running.append(asyncio.ensure_future(work(following[0])))
+            if running:
+                yield await running.popleft()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def _take_next(jobs: Iterator[_Job]) -> tuple[_Job] | None:
+    # A future cannot hold a StopIteration.
+    for job in jobs:
+        return (job,)
+    return None
+
+
+def _failed(error: Exception) -> asyncio.Future[_T]:
+    future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future
 
 
 class _FirstStep(Generic[_T]):

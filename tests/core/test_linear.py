@@ -10,6 +10,12 @@ from PIL import ImageFont
 
 from linear import TEXTS, Read, check_growth
 from qwen_vl.content import Inline, LocalFile, Url, to_source
+from qwen_vl.documents.blocks import ParsedBlocks
+from qwen_vl.documents.boxes import read_box, read_polygon
+from qwen_vl.documents.convert import to_html, to_markdown, to_text
+from qwen_vl.documents.latex import read_cells
+from qwen_vl.documents.parse_html import parse_html
+from qwen_vl.documents.parse_markdown import parse_markdown
 from qwen_vl.grounding.coordinates import CoordinateFrame
 from qwen_vl.grounding.damaged_json import read_damaged_json
 from qwen_vl.grounding.drawing.fonts import find_font
@@ -49,6 +55,11 @@ def write_subtitles(text: str) -> None:
         write()
 
 
+def write_blocks(found: ParsedBlocks) -> None:
+    for write in (to_markdown, to_html, to_text):
+        write(found.blocks)
+
+
 def letter(text: str) -> None:
     Lettering(16).make(text, 400)
 
@@ -86,6 +97,10 @@ READERS: dict[str, Read] = {
     "span": lambda text: read_timeline(write_answer(time_range=text, event=text)),
     "range": read_range,
     "seconds": read_seconds,
+    "blocks in HTML": lambda text: write_blocks(parse_html(text, FRAME)),
+    "blocks in Markdown": lambda text: write_blocks(parse_markdown(text, FRAME)),
+    "box of a block": lambda text: (read_box(text, FRAME), read_polygon(text, FRAME)),
+    "cells in LaTeX": read_cells,
     "tables": lambda text: read_ocr_result("table_parsing", text),
     "lines": lambda text: read_ocr_result("advanced_recognition", text),
     "subtitles": write_subtitles,

@@ -22,6 +22,11 @@ from fuzz.strategies import changed, shaped
 from langchain_qwen_vl.messages import to_turns as langchain_turns
 from llama_index.llms.qwen_vl.messages import to_turns as llama_index_turns
 from qwen_vl.content import Document, Image, Inline, Turn, Video
+from qwen_vl.documents.blocks import Block
+from qwen_vl.documents.convert import to_html, to_markdown, to_text
+from qwen_vl.documents.drawing import draw_layout
+from qwen_vl.documents.parse_html import parse_html
+from qwen_vl.documents.parse_markdown import parse_markdown
 from qwen_vl.errors import QwenVLError
 from qwen_vl.grounding.coordinates import CoordinateFrame
 from qwen_vl.grounding.parse_boxes import read_grounding
@@ -82,6 +87,22 @@ LEAVE = {
     }
 }
 FRAME = CoordinateFrame(space="normalized", image=(640, 480), scale=(1000, 1000))
+PAGE = Pillow.new("RGB", FRAME.image, "white")
+DOCUMENT_ANSWERS = (
+    (
+        b'```html\n<html><body>\n<h1 data-bbox="1 2 300 40">A &amp; b</h1><ol data-bbox="1 1 9 9">'
+        b'<li data-bbox="1 50 99 60">One<ul><li data-bbox="1 2 3 4">in</li></ul></li></ol>\n'
+        b'<style>t</style><table data-bbox="1 70 99 90" class="table1"><tr><td>x</td></tr></table>'
+        b'<div class="formula" data-bbox="1 2 3 4"><img data-bbox="1 2 3 4" /><p>$$x$$</p></div>'
+        b"<p data-polygon='1 2 3 4 5 6'>x<sup>2</sup><script>x</script></p></body></html>\n```"
+    ),
+    (
+        b"```markdown\n# A\n\n<!-- Table (1, 2, 300, 40) -->\n\\begin{tabular}{l}a & b \\\\\n"
+        b"\\end{tabular}\n\n<!-- Image (1, 2, 3, 4) -->\nFigure 1: b\n\n- c\n  1. d\n$$\ne\n$$\n"
+        b"| f |\n|---|\n```x\ng\n```\n<table><tr><td>h</td></tr></table>\n> i\n```"
+    ),
+    b"<think>Hm.</think><div data-bbox='1 2 3 4'><p>a<p>b</div><x-y data-bbox='1,2,3,4'>c",
+)
 MODEL_ANSWERS = (
     b'```json\n[{"bbox_2d": [1, 2, 30, 40], "label": "cat"}]\n```',
     b'<think>Hm.</think>{"total": 12.5, "lines": [{"text": "a", "n": 1}]}',
@@ -175,6 +196,29 @@ def read_model_answer(raw: bytes) -> None:
     for read in readers:
         with suppress(QwenVLError):
             read()
+
+
+def read_document_answer(drawn: tuple[bytes, bool]) -> None:
+    raw, is_cut_off = drawn
+    text = raw.decode(errors="replace").replace("\u2028", "\ud83d")
+    width, height = FRAME.image
+    for found in (
+        parse_html(text, FRAME),
+        parse_html(text, FRAME, is_cut_off=is_cut_off),
+        parse_markdown(text, FRAME, is_cut_off=is_cut_off),
+    ):
+        for block in found.blocks:
+            x1, y1, x2, y2 = block.box or (0, 0, 1, 1)
+            assert 0 <= x1 < x2 <= width
+            assert 0 <= y1 < y2 <= height
+            assert block.box or block.no_box_reason
+            assert Block.from_dict(block.to_dict()) == block
+        about = [problem.block for problem in found.problems if problem.block is not None]
+        assert all(index < len(found.blocks) for index in about)
+        assert "<script" not in to_html(found.blocks).lower()
+        to_markdown(found.blocks)
+        to_text(found.blocks)
+        draw_layout(PAGE, found.blocks, legend=is_cut_off)
 
 
 def read_leave(body: Any) -> None:
@@ -353,6 +397,9 @@ TARGETS: dict[str, Target] = {
         read_stream,
     ),
     "model-answers": Target(lambda: changed(MODEL_ANSWERS), read_model_answer),
+    "parsed-pages": Target(
+        lambda: st.tuples(changed(DOCUMENT_ANSWERS), st.booleans()), read_document_answer
+    ),
     "upload-policies": Target(
         lambda: st.one_of(shaped(LEAVE), changed([orjson.dumps(LEAVE)])), read_leave
     ),

@@ -9,7 +9,11 @@ from langchain_qwen_vl.chat_models import ChatQwenVL, __version__
 from langchain_qwen_vl.messages import get_usage
 
 if TYPE_CHECKING:
-    from langchain_qwen_vl.document_loaders import QwenVLOCRLoader, to_ocr_result
+    from langchain_qwen_vl.document_loaders import (
+        QwenVLDocumentLoader,
+        QwenVLOCRLoader,
+        to_ocr_result,
+    )
     from langchain_qwen_vl.errors import (
         QwenVLAPIError,
         QwenVLAuthenticationError,
@@ -34,6 +38,7 @@ __all__ = [
     "QwenVLConnectionError",
     "QwenVLContentModerationError",
     "QwenVLContextOverflowError",
+    "QwenVLDocumentLoader",
     "QwenVLInvalidRequestError",
     "QwenVLNotFoundError",
     "QwenVLOCRLoader",
@@ -56,6 +61,7 @@ block_translator.register()
 
 
 _HOMES = {
+    "QwenVLDocumentLoader": "document_loaders",
     "QwenVLOCRLoader": "document_loaders",
     "to_ocr_result": "document_loaders",
     "locate_tool": "grounding",

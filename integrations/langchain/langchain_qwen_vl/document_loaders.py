@@ -1,8 +1,8 @@
-"""The tasks of the OCR models: their results typed, and a document loader that reads by them."""
+"""Document loaders: by the tasks of the OCR models, and by document parsing with boxes."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
@@ -10,6 +10,9 @@ from langchain_core.messages import AIMessage
 from typing_extensions import override
 
 from langchain_qwen_vl.chat_models import ChatQwenVL, langchain_errors
+from qwen_vl.documents.options import ParserOptions
+from qwen_vl.documents.parser import DocumentParser
+from qwen_vl.documents.records import RecordMode, check_mode, to_records
 from qwen_vl.generators import Owned
 from qwen_vl.ocr.reader import DEFAULT_CONCURRENCY, OcrPage, OcrReader
 from qwen_vl.ocr.results import OcrResult, read_ocr_result
@@ -113,3 +116,71 @@ class QwenVLOCRLoader(BaseLoader):
 
 def _to_document(page: OcrPage) -> Document:
     return Document(page_content=page.result.text, metadata=page.to_metadata())
+
+
+class QwenVLDocumentLoader(BaseLoader):
+    """Loads images and PDF files as documents, one for each block, with its box in pixels.
+
+    `page_content` is the text of a block, LaTeX of a formula, or a table as HTML (LaTeX in the
+    Markdown form). `metadata` has `source`, `page` (from 1 on), `total_pages`, `kind`, `box`
+    (`[x1, y1, x2, y2]`), `block` (its index on the page), `page_width`, `page_height`, and what
+    else is known of the block. With `mode="page"` a document is a page as Markdown, with its
+    `blocks` in the metadata.
+
+    Args:
+        file_path: Images, PDF and TIFF files, one or several: paths, or URLs of images.
+        model: The model to ask, with all that is set there: key, region, protocol, `pdf_dpi`,
+            `pdf_max_pages`, `media_roots`; `ChatQwenVL()` if `None`.
+        mode: Whether a document is a block or a page.
+        **options: As of `qwen_vl.DocumentParser`: `form`, `pages`, `dpi`, `max_tokens`,
+            `max_concurrency`, `ledger`, `on_page` and others. Errors of pages are raised here,
+            unless `raise_errors=False`: pages that fail are left out with a warning then.
+
+    Raises:
+        ConfigurationError: An option is wrong, or the model does not know the form.
+
+    Example:
+        >>> from qwen_vl.samples import CHELSEA
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> with Sandbox() as sandbox:
+        ...     model = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox")
+        ...     document, *_ = QwenVLDocumentLoader(CHELSEA, model).load()
+        >>> document.metadata["kind"], document.metadata["box"]
+        ('paragraph', [0, 0, 451, 300])
+    """
+
+    def __init__(
+        self,
+        file_path: FilePath | Iterable[FilePath],
+        model: ChatQwenVL | None = None,
+        *,
+        mode: RecordMode = "block",
+        **options: Unpack[ParserOptions],
+    ) -> None:
+        check_mode(mode)
+        self._sources = [file_path] if isinstance(file_path, str | Path) else list(file_path)
+        self._mode: RecordMode = mode
+        options.setdefault("raise_errors", True)
+        self._parser = DocumentParser(model or ChatQwenVL(), **options)
+
+    @override
+    def lazy_load(self) -> Iterator[Document]:
+        """Load one page after the other, each when it is wanted.
+
+        Raises:
+            MediaError: A file cannot be read, or is neither image nor PDF.
+            QwenVLServiceError: The endpoint answered with an error, or not at all.
+        """
+        with langchain_errors():
+            for page in self._parser.parse_pages(self._sources):
+                for record in to_records(page, self._mode):
+                    yield Document(page_content=record.text, metadata=record.metadata)
+
+    @override
+    async def alazy_load(self) -> AsyncIterator[Document]:
+        """Load several pages at the same time, and give them in order; see `lazy_load`."""
+        pages: Any = self._parser.aparse_pages(self._sources)
+        async with langchain_errors(), Owned(pages) as owned:
+            async for page in owned:
+                for record in to_records(page, self._mode):
+                    yield Document(page_content=record.text, metadata=record.metadata)

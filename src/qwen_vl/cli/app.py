@@ -1,4 +1,4 @@
-"""The command line: `qwen-vl ask | demo | locate | models | sandbox | timeline | tokens`.
+"""The command line: `qwen-vl ask | demo | locate | models | parse | sandbox | timeline | tokens`.
 
 Exit codes: 0 answered; 2 wrong usage; 3 an image, video or document cannot be sent; 4 a setting is
 missing or wrong; 5 the service refused; 6 the service failed for now, another try may succeed; 7
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qwen_vl.cli.ask import ask
+from qwen_vl.cli.documents import parse
 from qwen_vl.cli.endpoint import load_sandbox, open_endpoint
 from qwen_vl.cli.grounding import locate, timeline
 from qwen_vl.cli.reporting import CommandGroup
@@ -124,7 +125,7 @@ def sandbox(
         raise ConfigurationError(error.strerror or str(error)) from error
 
 
-for command in (ask, demo, locate, models, sandbox, timeline, tokens):
+for command in (ask, demo, locate, models, parse, sandbox, timeline, tokens):
     app.command()(command)
 
 

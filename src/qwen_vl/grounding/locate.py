@@ -81,18 +81,27 @@ def locate_task(
     original = size or getattr(ready.source, "original_size", None)
     if original is None:
         _refuse_unknown_size()
-    frame = _find_frame(request, ready, original, space)
+    frame = find_request_frame(request, ready, original, space)
     return GroundingTask(
         part=ready, prompt=words, options=options, read=lambda reply: _read(reply, frame)
     )
 
 
+def with_reported_size(frame: CoordinateFrame, reply: Reply) -> CoordinateFrame:
+    """Return a frame with the size at which the model saw the image, where the reply reports it.
+
+    Args:
+        frame: By the rules of the service.
+        reply: Has `image_hw` with `vl_enable_image_hw_output`.
+    """
+    if not reply.image_hw or frame.space != "resized":
+        return frame
+    height, width = reply.image_hw[-1]
+    return replace(frame, scale=(width, height))
+
+
 def _read(reply: Reply, frame: CoordinateFrame) -> Grounding:
-    if reply.image_hw and frame.space == "resized":
-        # The service says at which size the model saw the image (`vl_enable_image_hw_output`).
-        height, width = reply.image_hw[-1]
-        frame = replace(frame, scale=(width, height))
-    found = read_grounding(reply.text, frame)
+    found = read_grounding(reply.text, with_reported_size(frame, reply))
     return replace(found, is_cut_off=True) if reply.finish_reason == "length" else found
 
 
@@ -126,9 +135,17 @@ def _find_image(request: Request) -> Image:
     return next(part for part in parts if isinstance(part, Image))
 
 
-def _find_frame(
-    request: Request, ready: Image, original: Size, space: CoordinateSpace | None
+def find_request_frame(
+    request: Request, ready: Image, original: Size, space: CoordinateSpace | None = None
 ) -> CoordinateFrame:
+    """Find the coordinate space of the answer to a request about one image.
+
+    Args:
+        request: Brings the model, its parameters and the server.
+        ready: The image as it is sent.
+        original: Width and height of the image as its owner has it.
+        space: The model's coordinate space, if it is not that of its family.
+    """
     # What is sent has been shrunk where the model would shrink it, and is sent to other servers,
     # with other limits, too: so that which is sent is measured.
     sent = measure_image(ready.source, request.policy, WHERE) or original

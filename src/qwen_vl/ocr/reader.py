@@ -2,36 +2,16 @@
 
 import asyncio
 import warnings
-from collections import deque
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from qwen_vl.client import ClientCache
-from qwen_vl.content import (
-    DataUrl,
-    Document,
-    Image,
-    Inline,
-    LocalFile,
-    OpenFile,
-    Pixels,
-    Source,
-    Turn,
-    Url,
-    is_remote,
-    to_source,
-)
-from qwen_vl.errors import ConfigurationError, MediaFormatError, QwenVLError
-from qwen_vl.media.downscale import MAX_FILE_BYTES
-from qwen_vl.media.load import load
-from qwen_vl.media.measure import measure_pages
-from qwen_vl.media.pdf.document import PDF_TYPE
+from qwen_vl.content import Image, Turn
+from qwen_vl.errors import ConfigurationError
+from qwen_vl.generators import Owned, map_in_order
+from qwen_vl.media.page_jobs import PageJob, find_page_jobs, page_noted
 from qwen_vl.media.prepare import prepare_page
-from qwen_vl.media.sniff import sniff
-from qwen_vl.media.tiff import TIFF_TYPE, is_paged, write_pages
 from qwen_vl.ocr.results import OcrResult, read_ocr_result
 from qwen_vl.reply import Reply
 from qwen_vl.request.build import build_connection, build_media_policy, build_request
@@ -41,8 +21,6 @@ from qwen_vl.settings import QwenVLSettings
 
 DEFAULT_CONCURRENCY = 4
 """Pages that an asynchronous reader asks about at the same time."""
-
-_MAX_SHOWN_URL = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +49,6 @@ class OcrPage:
         """
         place = {"source": self.source, "page": self.page, "total_pages": self.n_pages}
         return {**place, **self.result.to_metadata()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PageJob:
-    """One page or image that is yet to be read."""
-
-    source: str
-    page: int
-    n_pages: int
-    held: Image | Document
 
 
 class OcrReader:
@@ -154,8 +122,8 @@ class OcrReader:
             ServiceError: The endpoint answered with an error, or not at all. A note on any of
                 these names the page.
         """
-        for job in self._find_sheets(sources):
-            with _noted(job):
+        for job in self._find_jobs(sources):
+            with page_noted(job):
                 request = self._prepare(job)
                 reply = self._clients.sync(build_connection(self._settings)).ask(request)
                 page = self._to_page(job, reply)
@@ -170,70 +138,22 @@ class OcrReader:
         Args:
             sources: As of `read`.
         """
-        sheets = self._find_sheets(sources)
-        running: deque[asyncio.Future[OcrPage]] = deque()
-        is_over = False
-        try:
-            while running or not is_over:
-                while not is_over and len(running) < self._max_concurrency:
-                    following = await _find_next(sheets)
-                    if following is None:
-                        is_over = True
-                    elif isinstance(following, QwenVLError):
-                        # What was found before it comes first, as it does in `read`.
-                        is_over = True
-                        running.append(_failed(following))
-                    else:
-                        running.append(asyncio.ensure_future(self._aread_page(following)))
-                if running:
-                    yield await running.popleft()
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+        found: Any = map_in_order(self._aread_page, self._find_jobs(sources), self._max_concurrency)
+        async with Owned(found) as pages:
+            async for page in pages:
+                yield page
 
-    async def _aread_page(self, job: _PageJob) -> OcrPage:
-        with _noted(job):
+    async def _aread_page(self, job: PageJob) -> OcrPage:
+        with page_noted(job):
             request = await asyncio.to_thread(self._prepare, job)
             client = self._clients.asynchronous(build_connection(self._settings))
             return self._to_page(job, await client.ask(request))
 
-    def _find_sheets(self, sources: Iterable[object]) -> Generator[_PageJob, None, None]:
-        for index, value in enumerate(sources):
-            where = f"sources[{index}]"
-            source = _to_source(value, where)
-            name = _name(source)
-            held = self._open(source, where)
-            pages = measure_pages(held, build_media_policy(self._settings))
-            if isinstance(pages, Image):
-                # Its pages are chosen of documents only.
-                held = replace(pages, pages=None)
-                yield _PageJob(source=name, page=1, n_pages=1, held=held)
-                continue
-            for page in pages:
-                one = replace(held, pages=[page.number])
-                yield _PageJob(source=name, page=page.number, n_pages=page.total, held=one)
-
-    def _open(self, source: Source, where: str) -> Image | Document:
-        """Read a source, to distinguish images from documents; URLs are never fetched here."""
-        document = Document(source=source, pages=self._pages, dpi=self._dpi, where=where)
-        if isinstance(source, Pixels):
-            if is_paged(source.image):
-                # Threads prepare pages at the same time, and an image stands at one of them.
-                data = write_pages(source.image, where)
-                return replace(document, source=Inline(data, TIFF_TYPE))
-            return Image(source=source, where=where)
-        if isinstance(source, Url) and is_remote(source.url):
-            is_pdf = source.url.partition("?")[0].lower().endswith(".pdf")
-            return document if is_pdf else Image(source=source, where=where)
+    def _find_jobs(self, sources: Iterable[object]) -> Generator[PageJob, None, None]:
         policy = build_media_policy(self._settings)
-        longest = max(policy.max_inline_bytes, MAX_FILE_BYTES)
-        data = load(source, replace(policy, max_inline_bytes=longest), where).data
-        if sniff(data) in {PDF_TYPE, TIFF_TYPE}:
-            return replace(document, source=Inline(data))
-        return Image(source=Inline(data), where=where)
+        return find_page_jobs(sources, policy, pages=self._pages, dpi=self._dpi)
 
-    def _prepare(self, job: _PageJob) -> Request:
+    def _prepare(self, job: PageJob) -> Request:
         """Create the request of one page, which is rendered now."""
         request = self._make_request(Turn(role="user", parts=(job.held,)))
         held: Any = request.turns[0].parts[0]
@@ -252,7 +172,7 @@ class OcrReader:
             result_schema=self._schema,
         )
 
-    def _to_page(self, job: _PageJob, reply: Reply) -> OcrPage:
+    def _to_page(self, job: PageJob, reply: Reply) -> OcrPage:
         if reply.finish_reason == "length":
             warnings.warn(
                 f"Page {job.page} of {job.source} holds more than the model may write in one "
@@ -262,57 +182,3 @@ class OcrReader:
             )
         result = read_ocr_result(self._task, reply.text, reply.ocr_result)
         return OcrPage(source=job.source, page=job.page, n_pages=job.n_pages, result=result)
-
-
-async def _find_next(sheets: Generator[_PageJob, None, None]) -> _PageJob | QwenVLError | None:
-    try:
-        return await asyncio.to_thread(next, sheets, None)
-    except QwenVLError as error:
-        return error
-
-
-def _failed(error: QwenVLError) -> asyncio.Future[OcrPage]:
-    future: asyncio.Future[OcrPage] = asyncio.get_running_loop().create_future()
-    future.set_exception(error)
-    return future
-
-
-@contextmanager
-def _noted(job: _PageJob) -> Iterator[None]:
-    try:
-        yield
-    except QwenVLError as error:
-        error.add_note(f"Page {job.page} of {job.n_pages} of {job.source}.")
-        raise
-
-
-def _to_source(value: object, where: str) -> Source:
-    source = to_source(value)
-    if isinstance(value, str) and not isinstance(source, Url):
-        # Not text of a message: the caller of a reader names files, and Base64 is not a file name.
-        path = source.path if isinstance(source, LocalFile) else Path(value)
-        return LocalFile(path, is_trusted=True)
-    if source is None:
-        raise MediaFormatError(
-            f"A {type(value).__name__} is nothing to read.",
-            where=where,
-            value=type(value).__name__,
-            remedy="Pass paths, URLs, bytes, open files or decoded images.",
-        )
-    return source
-
-
-def _name(source: Source) -> str:
-    match source:
-        case LocalFile():
-            return str(source.path)
-        case Url():
-            url = source.url
-            return url if len(url) <= _MAX_SHOWN_URL else f"{url[:60]}…"
-        case OpenFile():
-            name = getattr(source.file, "name", None)
-            return name if isinstance(name, str) else "an open file"
-        case Inline() | DataUrl():
-            return "bytes"
-        case Pixels():
-            return "a decoded image"

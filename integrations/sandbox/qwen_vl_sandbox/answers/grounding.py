@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from qwen_vl_sandbox.answers.pages import write_page
 from qwen_vl_sandbox.media.colors import Place
 from qwen_vl_sandbox.media.hosted import InspectedMedia, MediaReport
 from qwen_vl_sandbox.media.scenes import Scene
@@ -21,6 +22,8 @@ def write_findings(conversation: Conversation, report: MediaReport) -> str | Non
     question = find_question(conversation)
     if question is None:
         return None
+    if question.kind == "page":
+        return write_page(question.form, conversation, report)
     entries = _boxes(question, conversation, report)
     if question.kind == "events":
         entries = _events(report)

@@ -218,7 +218,7 @@ class _Viewer:
 
     def _find_boxes(self, content: Content) -> tuple[Place, ...] | None:
         question = self._question
-        if question is None or question.kind != "places":
+        if question is None or not question.wants_boxes:
             return None
         return find_boxes(content, question.colors)
 

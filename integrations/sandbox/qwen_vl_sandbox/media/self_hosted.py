@@ -109,7 +109,7 @@ class _Viewer:
         color = f", mean color {mean_color(image)}"
         size = (image.width, image.height)
         question = self._question
-        wants_boxes = question is not None and question.kind == "places"
+        wants_boxes = question is not None and question.wants_boxes
         return InspectedMedia(
             "image",
             f"{image.format} {size[0]}x{size[1]}{color}, {tokens} tokens",

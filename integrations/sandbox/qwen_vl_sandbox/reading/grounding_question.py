@@ -1,4 +1,4 @@
-"""Questions for places in an image and for events in a video, as the guides put them.
+"""Questions for places in an image, events in a video and whole pages, as the guides put them.
 
 What is looked for are colors: they are all that the sandbox can find. Words that the questions
 are known by are those of the object location and video pages (2025-2026).
@@ -18,6 +18,8 @@ _POINTS = re.compile(
     r"point_2d|\bpoint coordinates?\b|point\s*(?:的)?\s*坐标|点的形式", re.IGNORECASE
 )
 _PIXELS = re.compile(r"\bpixels\b|像素", re.IGNORECASE)
+# The prompts of the Vision page (2026-08), and that of Qwen2.5-VL's cookbook; nothing else.
+_PAGES = re.compile(r"\s*qwenvl (html|markdown)\s*", re.IGNORECASE)
 _TIMES = re.compile(r"start_time.*end_time", re.IGNORECASE | re.DOTALL)
 
 COLORS = {
@@ -43,20 +45,27 @@ class Question:
     """What is asked for.
 
     Args:
-        kind: Places in an image, or events in a video.
+        kind: Places in an image, events in a video, or all that is on a page.
         colors: What is looked for: each color's name, and the word that was said for it.
         wants_points: Whether a place is a point, and not a box.
         in_pixels: Whether pixels of the image as it came were asked for.
     """
 
-    kind: Literal["places", "events"]
+    kind: Literal["places", "events", "page"]
     colors: tuple[tuple[str, str], ...] = ()
     wants_points: bool = False
     in_pixels: bool = False
+    form: Literal["html", "markdown"] = "html"
+    """Of a page."""
+
+    @property
+    def wants_boxes(self) -> bool:
+        """Whether images are searched for colors."""
+        return self.kind != "events"
 
 
 def find_question(conversation: Conversation) -> Question | None:
-    """Return whether the last user message asks for places or events.
+    """Return whether the last user message asks for places, events or a whole page.
 
     Example:
         >>> from qwen_vl_sandbox.reading.conversation import Message, Options, Text
@@ -68,6 +77,9 @@ def find_question(conversation: Conversation) -> Question | None:
     """
     users = (message for message in reversed(conversation.messages) if message.role == "user")
     text = next((message.text for message in users), "")
+    if page := _PAGES.fullmatch(text):
+        every = tuple((name, name) for name in COLORS)
+        return Question("page", every, form="markdown" if page[1].lower() == "markdown" else "html")
     if _TIMES.search(text):
         return Question("events")
     if not _BOXES.search(text):

@@ -199,10 +199,7 @@ def _render(
     width, height = _size_of(points, dpi)
     check_size(width, height, where)
     sent = resize and find_sent_size(width, height, resize)
-    scaled_width, scaled_height = sent or (width, height)
-    if scaled_width * scaled_height > _MOST_PIXELS:
-        downscale = (_MOST_PIXELS / (scaled_width * scaled_height)) ** 0.5
-        scaled_width, scaled_height = int(scaled_width * downscale), int(scaled_height * downscale)
+    scaled_width, scaled_height = limit_page_size(*(sent or (width, height)))
     scale = max(scaled_width / points[0], scaled_height / points[1])
     image = opened.render(index, scale)
     if image.size != (scaled_width, scaled_height):
@@ -210,6 +207,23 @@ def _render(
     media_type, data = encode_compact(image)
     made = to_data_url(media_type, MediaBytes(data), image.size)
     return replace(made, original_size=image.size)
+
+
+def limit_page_size(width: int, height: int) -> tuple[int, int]:
+    """Return the size at which a page is rendered, which is at most 16.7 megapixels.
+
+    Args:
+        width: Pixels, as `dpi` says.
+        height: Pixels.
+
+    Example:
+        >>> limit_page_size(1240, 1754), limit_page_size(8192, 8192)
+        ((1240, 1754), (4096, 4096))
+    """
+    if width * height <= _MOST_PIXELS:
+        return width, height
+    downscale = (_MOST_PIXELS / (width * height)) ** 0.5
+    return int(width * downscale), int(height * downscale)
 
 
 def _size_of(points: tuple[float, float], dpi: float) -> tuple[int, int]:

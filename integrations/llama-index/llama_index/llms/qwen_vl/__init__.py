@@ -12,7 +12,11 @@ from llama_index.llms.qwen_vl.block_builders import (
     video_block,
 )
 from llama_index.llms.qwen_vl.nodes.postprocessor import QwenMediaPostprocessor
-from llama_index.llms.qwen_vl.readers import QwenVLOCRReader, to_ocr_result
+from llama_index.llms.qwen_vl.readers import (
+    QwenVLDocumentReader,
+    QwenVLOCRReader,
+    to_ocr_result,
+)
 from llama_index.llms.qwen_vl.responses import get_usage
 
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ __version__ = version("llama-index-llms-qwen-vl")
 __all__ = [
     "QwenMediaPostprocessor",
     "QwenVL",
+    "QwenVLDocumentReader",
     "QwenVLOCRReader",
     "__version__",
     "document_block",

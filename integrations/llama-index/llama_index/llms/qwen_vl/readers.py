@@ -1,9 +1,9 @@
-"""The tasks of the OCR models: their results typed, and a reader that reads files by them."""
+"""Readers of files: by the tasks of the OCR models, and by document parsing with boxes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import PurePath
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 from llama_index.core.base.llms.types import ChatResponse
 from llama_index.core.readers.base import BaseReader
@@ -11,6 +11,10 @@ from llama_index.core.schema import Document
 from typing_extensions import override
 
 from llama_index.llms.qwen_vl.base import QwenVL
+from qwen_vl.documents.options import ParserOptions
+from qwen_vl.documents.parser import DocumentParser
+from qwen_vl.documents.records import PROGRAM_KEYS, RecordMode, check_mode, to_records
+from qwen_vl.documents.results import ParsedPage
 from qwen_vl.generators import Owned
 from qwen_vl.ocr.reader import DEFAULT_CONCURRENCY, OcrPage, OcrReader
 from qwen_vl.ocr.results import OcrResult, read_ocr_result
@@ -138,6 +142,114 @@ class QwenVLOCRReader(BaseReader):
         pages: Any = self._reader.aread(_open_each(file, fs))
         async with Owned(pages) as owned:
             return [_to_document(page, extra_info) async for page in owned]
+
+
+class QwenVLDocumentReader(BaseReader):
+    """Reads images and PDF files into documents, one for each block, with its box in pixels.
+
+    The text is that of a block, LaTeX of a formula, or a table as HTML (LaTeX in the Markdown
+    form). The metadata has `source`, `page` (from 1 on), `total_pages`, `kind`, `box`
+    (`[x1, y1, x2, y2]`), `block` (its index on the page), `page_width`, `page_height`, and what
+    else is known of the block; all but `source`, `page`, `kind` and `notation` are shown neither
+    to language nor to embedding models. With `mode="page"` a document is a page as Markdown, with
+    its `blocks` in the metadata.
+
+    Args:
+        llm: The model to ask, with all that is set there: key, region, protocol, `pdf_dpi`,
+            `pdf_max_pages`, `media_roots`; `QwenVL()` if `None`.
+        mode: Whether a document is a block or a page.
+        **options: As of `qwen_vl.DocumentParser`: `form`, `pages`, `dpi`, `max_tokens`,
+            `max_concurrency`, `ledger`, `on_page` and others. Errors of pages are raised here,
+            unless `raise_errors=False`: pages that fail are left out with a warning then.
+
+    Raises:
+        ConfigurationError: An option is wrong, or the model does not know the form.
+
+    Example:
+        >>> from qwen_vl.samples import CHELSEA
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> with Sandbox() as sandbox:
+        ...     llm = QwenVL(api_base=sandbox.base_url, api_key="sk-sandbox")
+        ...     document, *_ = QwenVLDocumentReader(llm).load_data(CHELSEA)
+        >>> document.metadata["kind"], document.metadata["box"]
+        ('paragraph', [0, 0, 451, 300])
+    """
+
+    def __init__(
+        self,
+        llm: QwenVL | None = None,
+        *,
+        mode: RecordMode = "block",
+        **options: Unpack[ParserOptions],
+    ) -> None:
+        check_mode(mode)
+        self._mode: RecordMode = mode
+        options.setdefault("raise_errors", True)
+        self._parser = DocumentParser(llm or QwenVL(), **options)
+
+    @override
+    def lazy_load_data(
+        self,
+        file: File | Iterable[File],
+        extra_info: Mapping[str, Any] | None = None,
+        fs: Any = None,
+    ) -> Iterator[Document]:
+        """Read one page after the other, each when it is wanted.
+
+        `load_data` takes the same and gives a list, so that `SimpleDirectoryReader` can use it.
+
+        Args:
+            file: Images, PDF and TIFF files, one or several: paths, or URLs of images.
+            extra_info: Put into the metadata of each document; the reader's own keys take
+                precedence.
+            fs: The `fsspec` file system that they are in, if it is not this machine's.
+
+        Raises:
+            MediaError: A file cannot be read, or is neither image nor PDF.
+            ServiceError: The endpoint answered with an error, or not at all.
+        """
+        for page in self._parser.parse_pages(_open_each(file, fs)):
+            yield from self._to_documents(page, extra_info)
+
+    @override
+    async def alazy_load_data(
+        self,
+        file: File | Iterable[File],
+        extra_info: Mapping[str, Any] | None = None,
+        fs: Any = None,
+    ) -> Iterable[Document]:
+        """Read several pages at the same time; see `lazy_load_data`.
+
+        All pages are there when it returns: LlamaIndex goes over them without waiting.
+        """
+        return await self.aload_data(file, extra_info, fs)
+
+    @override
+    async def aload_data(
+        self,
+        file: File | Iterable[File],
+        extra_info: Mapping[str, Any] | None = None,
+        fs: Any = None,
+    ) -> list[Document]:
+        """Read several pages at the same time; see `lazy_load_data`."""
+        pages: Any = self._parser.aparse_pages(_open_each(file, fs))
+        async with Owned(pages) as owned:
+            return [
+                document
+                async for page in owned
+                for document in self._to_documents(page, extra_info)
+            ]
+
+    def _to_documents(
+        self, page: ParsedPage, extra_info: Mapping[str, Any] | None
+    ) -> Iterator[Document]:
+        for record in to_records(page, self._mode):
+            yield Document(
+                text=record.text,
+                metadata={**(extra_info or {}), **record.metadata},
+                excluded_embed_metadata_keys=list(PROGRAM_KEYS),
+                excluded_llm_metadata_keys=list(PROGRAM_KEYS),
+            )
 
 
 class _NamedBytes(BytesIO):
