@@ -11,7 +11,7 @@ from qwen_vl.content import Image, Text, Turn, Url, Video
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.request.build import build_connection, build_media_policy, build_request
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.specs.endpoints import find_url_region, resolve_base_url
+from qwen_vl.specs.endpoints import explain_refused_key, find_url_region, resolve_base_url
 
 BEIJING = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 SINGAPORE = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
@@ -332,3 +332,26 @@ def test_range_of_a_setting(
 )
 def test_region_of_a_url(url: str, region: str | None) -> None:
     assert find_url_region(url) == region
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        (
+            BEIJING,
+            "This host accepts only keys of the region cn-beijing: pass region=… for another.",
+        ),
+        (
+            "https://ws1.eu-central-1.maas.aliyuncs.com/compatible-mode/v1",
+            "This host accepts only keys of the workspace ws1 in eu-central-1: pass region=… and "
+            "workspace=… for another.",
+        ),
+        (
+            "https://proxy.example.com/compatible-mode/v1",
+            "Keys belong to a region: check that it is that of the URL.",
+        ),
+        ("http://localhost:8000/v1", ""),
+    ],
+)
+def test_why_a_host_refuses_a_key(url: str, why: str) -> None:
+    assert explain_refused_key(url) == why

@@ -204,3 +204,23 @@ def test_nothing_is_read_at_construction(monkeypatch: pytest.MonkeyPatch) -> Non
     assert build_connection(llm).require_api_key() == "sk-later-4321"
     again = pickle.loads(pickle.dumps(llm))
     assert build_connection(again).require_api_key() == "sk-later-4321"
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "window", "output"),
+    [
+        ("qwen3-vl-plus", {}, 262_144, 32_768),
+        ("qwen3-vl-plus", {"max_tokens": 500}, 262_144, 500),
+        # At most a quarter of the window is left to the answer.
+        ("qwen3-vl-plus", {"context_window": 10_000}, 10_000, 2_500),
+        ("qwen3-vl-plus", {"context_window": 3}, 3, 1),
+        ("qwen-vl-ocr", {}, 38_192, 8_192),
+        # Of the omni models no page gives figures.
+        ("qwen3.8-omni-flash", {}, 262_144, 32_768),
+    ],
+)
+def test_window_and_output_of_the_metadata(
+    model: str, fields: dict[str, int], window: int, output: int
+) -> None:
+    metadata = QwenVL(model, **fields).metadata
+    assert (metadata.context_window, metadata.num_output) == (window, output)

@@ -78,3 +78,7 @@ if not TYPE_CHECKING:
             module = _HOMES.get(name, "errors")
             return getattr(import_module(f"langchain_qwen_vl.{module}"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -252,7 +252,7 @@ def explain_refused_key(base_url: str) -> str:
 
     Example:
         >>> explain_refused_key("https://dashscope-intl.aliyuncs.com/compatible-mode/v1")
-        'This host takes keys of the region ap-southeast-1 alone: pass region=… for another.'
+        'This host accepts only keys of the region ap-southeast-1: pass region=… for another.'
     """
     if to_native_url(base_url) is None:
         return ""
@@ -261,11 +261,11 @@ def explain_refused_key(base_url: str) -> str:
         (name for name, url in SHARED_HOSTS.items() if urlsplit(url).hostname == host), ""
     )
     if region:
-        return f"This host takes keys of the region {region} alone: pass region=… for another."
+        return f"This host accepts only keys of the region {region}: pass region=… for another."
     if host.endswith(_WORKSPACE_DOMAIN):
         workspace, region = host.removesuffix(_WORKSPACE_DOMAIN).split(".", 1)
         return (
-            f"This host takes keys of the workspace {workspace} in {region} alone: pass region=… "
+            f"This host accepts only keys of the workspace {workspace} in {region}: pass region=… "
             "and workspace=… for another."
         )
     return "Keys belong to a region: check that it is that of the URL."
