@@ -171,8 +171,10 @@ def to_audio_link(audio: Audio) -> Audio | File:
     """
     if not (isinstance(audio.source, Url) and is_link(audio.source.url)):
         return audio
-    named = name_audio_format(audio.format) or find_named_format(audio.source.url)
-    media_type = f"audio/{named}" if named else "audio"
+    media_type = audio.format
+    if "/" not in media_type:
+        named = name_audio_format(media_type) or find_named_format(audio.source.url)
+        media_type = f"audio/{named}" if named else "audio"
     return File(source=audio.source, media_type=media_type, where=audio.where)
 
 

@@ -67,9 +67,9 @@ class NativePartReader(PartReader):
             case "video":
                 return self._film(part, path)
             case "audio":
-                if not self._spec.hears:
+                if self._spec.audio is None:
                     reject(f"{path}: the model does not support audio input.")
-                return Audio(path, _url(part, kind, path), "audio")
+                return Audio(path, _url(part, kind, path), "")
             case _:
                 return self._text(part, path)
 
@@ -266,8 +266,8 @@ def _usage(reply: Reply, output: int) -> dict[str, Any]:
     report, answer = reply.report, reply.answer
     media = {
         f"{kind}_tokens": report.tokens(kind)
-        for kind in ("image", "video")
-        if any(inspected.kind == kind for inspected in report.sights)
+        for kind in ("image", "video", "audio")
+        if report.tokens(kind) or any(inspected.kind == kind for inspected in report.sights)
     }
     reasoning = min(output, answer.reasoning_tokens)
     return {

@@ -45,10 +45,10 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """An audio file's URL or data; the sandbox does not listen to it."""
+    """An audio file's URL, with its format where the protocol has a place for it."""
 
     path: str
-    data: str
+    url: str
     format: str
 
 
