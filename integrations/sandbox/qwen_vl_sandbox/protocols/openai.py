@@ -88,7 +88,11 @@ def _audio(part: dict[str, Any], path: str) -> Audio:
     return Audio(path, data, kind)
 
 
-KNOWN = SHARED_FIELDS | {"model", "messages", "stream", "stream_options", "modalities", "audio"}
+KNOWN = SHARED_FIELDS | {
+    *("model", "messages", "stream", "stream_options"),
+    # Of the omni models.
+    *("modalities", "audio", "use_multichannel"),
+}
 """Documented fields; others are ignored and recorded."""
 
 
