@@ -20,7 +20,12 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from audio_samples import encode_audio, make_wav
 from langchain_qwen_vl import ChatQwenVL
-from qwen_vl.errors import MediaAccessError, MediaFormatError, UnsupportedContentError
+from qwen_vl.errors import (
+    ConfigurationError,
+    MediaAccessError,
+    MediaFormatError,
+    UnsupportedContentError,
+)
 from qwen_vl_sandbox import Sandbox
 
 OMNI = "qwen3.8-omni-flash"
@@ -192,6 +197,15 @@ def test_url_whose_format_nothing_shows_is_refused(make_chat: MakeChat) -> None:
     block = {"type": "audio", "url": "https://example.com/call"}
     with pytest.raises(MediaFormatError, match="format of the audio"):
         make_chat(model=OMNI).invoke([HumanMessage([block])])
+
+
+@pytest.mark.parametrize("given", ["extra_body", "model_kwargs"])
+def test_speech_is_refused_since_it_would_be_lost(given: str, make_chat: MakeChat) -> None:
+    chat = make_chat(model=OMNI, **{given: {"modalities": ["text", "audio"]}})
+    with pytest.raises(ConfigurationError, match="speech would be lost"):
+        chat.invoke("Hello")
+    text = {given: {"modalities": ["text"]}}
+    assert make_chat(model=OMNI, **text).invoke("Hello").text
 
 
 def history(*blocks: dict[str, Any]) -> list[Any]:
