@@ -233,6 +233,7 @@ _OMNI_TURBO = replace(
     image_max_pixels=1_003_520,
     image_pixels_limit=1_003_520,
     frame_min_pixels=3_136,
+    frame_pixels_limit=602_112,
     frame_default_min_pixels=50_176,
     frame_default_max_pixels=602_112,
     total_pixels_limit=12_845_056,

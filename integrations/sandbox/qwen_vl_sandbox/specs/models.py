@@ -132,13 +132,16 @@ _OMNI_VIDEO = VideoSpec(_NEW_FRAMES, 184_549_376, 2_048, 2_048, 2 * HOUR, 2 * GI
 _OMNI35_VIDEO = replace(_OMNI_VIDEO, max_seconds=HOUR)
 _OMNI3_VIDEO = replace(
     _OMNI_VIDEO,
+    pixels=replace(_NEW_FRAMES, default_max=786_432),
     total_pixels=16_777_216,
     max_frames=128,
     longest_list=128,
     max_seconds=150.0,
     max_bytes=256 * MIB,
 )
-_TURBO_VIDEO = VideoSpec(_OLD_FRAMES, 12_845_056, 80, 80, 40.0, 150 * MIB)
+_TURBO_VIDEO = VideoSpec(
+    replace(_OLD_FRAMES, default_max=602_112), 12_845_056, 80, 80, 40.0, 150 * MIB
+)
 _LONG_AUDIO = AudioSpec(3 * HOUR, 2 * GIB, 2_048, 250, 7)
 _OMNI3_AUDIO = AudioSpec(HOUR / 3, 100 * MIB, 1, 1, 12.5)
 _TURBO_AUDIO = AudioSpec(HOUR / 20, 10 * MIB, 1, 1, 25)
@@ -180,11 +183,8 @@ _OMNI = replace(
     video=_OMNI_VIDEO,
     audio=_LONG_AUDIO,
     max_image_urls=2048,
-    takes_effort=True,
 )
-_OMNI35 = replace(
-    _OMNI, video=_OMNI35_VIDEO, thinking="never", streams_only=True, takes_effort=False
-)
+_OMNI35 = replace(_OMNI, video=_OMNI35_VIDEO, thinking="never", streams_only=True)
 _OMNI3 = replace(
     _OMNI35,
     image=replace(_OMNI_IMAGE, lowest=4_096, default_min=4_096, highest=1_310_720),
@@ -198,7 +198,7 @@ _OMNI3 = replace(
 _OMNI_TURBO = replace(
     _OMNI3,
     patch=28,
-    image=_OLD_IMAGE,
+    image=replace(_OLD_IMAGE, highest=1_003_520),
     video=_TURBO_VIDEO,
     audio=_TURBO_AUDIO,
     thinking="never",
@@ -251,6 +251,7 @@ _OCR = replace(
 _TEXT = replace(_G36, sees=False, video=None, thinking="default_off", is_on_text_path=True)
 
 _TABLE: tuple[tuple[str, ModelSpec], ...] = (
+    (r"qwen3\.8-omni.*", replace(_OMNI, takes_effort=True)),
     (r"qwen3\.5-omni.*", _OMNI35),
     (r"qwen3-omni.*", _OMNI3),
     (r"qwen-omni.*|qwen2\.5-omni.*", _OMNI_TURBO),
