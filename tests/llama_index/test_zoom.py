@@ -8,7 +8,7 @@ import pytest
 from llama_index.core.agent.workflow import FunctionAgent, ToolCallResult
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
 from llama_index.core.llms import MockLLM
-from llama_index.core.memory import Memory
+from llama_index.core.memory import ChatMemoryBuffer
 from PIL import Image
 
 from llama_index.llms.qwen_vl import QwenVL, image_block, zoom_tool
@@ -86,7 +86,10 @@ async def test_mistakes_come_back_in_words(llm: QwenVL, qwen_vl_sandbox: Sandbox
 
 
 async def test_memory_of_an_agent_counts_on(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
-    agent, memory = FunctionAgent(llm=llm, tools=[zoom_tool(llm)]), Memory.from_defaults()
+    agent, memory = (
+        FunctionAgent(llm=llm, tools=[zoom_tool(llm)]),
+        ChatMemoryBuffer.from_defaults(token_limit=100_000),
+    )
     await run(agent, ChatMessage([image_block(CHELSEA), TextBlock(text="Hi")]), memory=memory)
     qwen_vl_sandbox.script(zooming(img_idx=1))
     question = ChatMessage([image_block(large()), TextBlock(text="Look closer at the second.")])
