@@ -50,6 +50,9 @@ def _to_part(part: dict[str, Any]) -> dict[str, Any]:
             return {"type": "video_url", "video_url": {"url": value}, **beside}
         case "video":
             return {"type": "video", "video": value, **beside}
+        case "audio":
+            # The format has no place in the native protocol.
+            return {"type": "input_audio", "input_audio": {"data": value}}
     raise AssertionError(kind)
 
 

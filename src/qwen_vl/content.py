@@ -248,12 +248,13 @@ class Audio:
 
     Args:
         source: Where it comes from.
-        format: `"mp3"`, `"wav"`, …
+        format: `"mp3"`, `"wav"`, …; a media type will do. Of bytes and files, what they are counts,
+            and of a URL the name if this is empty.
         where: The part's place in the caller's messages, for errors.
     """
 
     source: Source
-    format: str
+    format: str = ""
     where: str = field(default="", compare=False)
 
 
@@ -367,12 +368,12 @@ class Replacement:
     reason: str
 
 
-ToolPart: TypeAlias = Text | Image | Video | Document | File | Unsupported
+ToolPart: TypeAlias = Text | Image | Video | Audio | Document | File | Unsupported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
-    """What a tool gave back: text, and images or videos too.
+    """What a tool gave back: text, and images, videos or audio too.
 
     Args:
         tool_call_id: The call that this answers.

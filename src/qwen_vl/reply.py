@@ -65,6 +65,7 @@ class ResponseMetadata:
     has_ended: bool = False
     image_hw: tuple[tuple[int, int], ...] | None = None
     ocr_result: Mapping[str, Any] | None = None
+    search_info: Mapping[str, Any] | None = None
     replaced_content: tuple[Replacement, ...] = ()
 
 
@@ -122,6 +123,8 @@ class Reply:
         image_hw: Height and width of each image, in pixels, as the model processed it; on the
             native protocol with `vl_enable_image_hw_output` (Native-API page, 2026-09).
         ocr_result: What a task of the OCR models found, on the native protocol (OCR page, 2026).
+        search_info: Sources of an answer with `enable_search`, as the service gives them: on the
+            native protocol with `search_options={"enable_source": True}` (Web-search page, 2026).
         replaced_content: Content from tools that could not be sent, so that the model got notes.
     """
 
@@ -139,6 +142,7 @@ class Reply:
     has_ended: bool = True
     image_hw: tuple[tuple[int, int], ...] | None = None
     ocr_result: Mapping[str, Any] | None = None
+    search_info: Mapping[str, Any] | None = None
     replaced_content: tuple[Replacement, ...] = ()
 
 
@@ -250,6 +254,7 @@ class ReplyBuilder:
         self._calls: dict[int, list[ToolCallDelta]] = {}
         self._logprobs: list[Any] = []
         self._spec: dict[str, Any] = {}
+        self._sources: list[Any] = []
 
     def add(self, delta: Delta) -> None:
         """Take in the next event."""
@@ -267,6 +272,12 @@ class ReplyBuilder:
             for name in _METADATA:
                 if value := getattr(delta.metadata, name):
                     self._spec[name] = value
+            if delta.metadata.search_info:
+                self._sources += delta.metadata.search_info.get("search_results") or ()
+                self._spec["search_info"] = {
+                    **delta.metadata.search_info,
+                    "search_results": list(self._sources),
+                }
 
     @property
     def text(self) -> str:

@@ -10,6 +10,7 @@ import pybase64
 import pytest
 from PIL import Image
 
+from audio_samples import make_wav
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl_sandbox import Sandbox
 
@@ -114,6 +115,28 @@ def test_pdf_behind_a_url_is_refused(run: Run) -> None:
 
     assert done.returncode == 3
     assert "The service fetches no documents." in done.stderr
+
+
+def test_audio_is_sent_and_counted(
+    ask: Run, run: Run, tmp_path: Path, qwen_vl_sandbox: Sandbox
+) -> None:
+    path = tmp_path / "call"
+    path.write_bytes(make_wav(2.0))
+    model = ("--model", "qwen3.8-omni-flash")
+    found = ask("What is said?", path, *model)
+    assert "14 audio" in found.stderr
+    data = f"data:;base64,{pybase64.b64encode(make_wav(2.0)).decode()}"
+    assert _content(qwen_vl_sandbox)[0] == {
+        "type": "input_audio",
+        "input_audio": {"data": data, "format": "wav"},
+    }
+
+    ask("What is said?", "https://example.com/call.mp3", *model)
+    assert _content(qwen_vl_sandbox)[0]["input_audio"]["format"] == "mp3"
+
+    counted = json.loads(run("tokens", path, *model, "--json").stdout.splitlines()[0])
+    assert (counted["type"], counted["seconds"], counted["tokens"]) == ("audio/wav", 2.0, 14)
+    assert "2.0 s" in run("tokens", path, *model).stdout
 
 
 def test_question_comes_from_standard_input(

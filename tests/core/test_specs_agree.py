@@ -12,7 +12,8 @@ MODELS = [
     "qwen3-vl-235b-a22b-thinking",
     "qwen3-vl-8b-instruct",
     "qwen3-vl-8b-thinking",
-    "qwen3.5-omni-plus",
+    "qwen3-omni-flash",
+    "qwen-omni-turbo",
     "qwen2.5-vl-72b-instruct",
     "qwen-vl-plus-2025-01-25",
     "qwen-vl-max-2025-08-13",
@@ -53,7 +54,7 @@ def test_what_is_accepted(model: str) -> None:
 
     assert THINKING[ours.thinking] == theirs.thinking
     assert ours.accepts_vision == theirs.sees
-    assert ours.accepts_audio == theirs.hears
+    assert ours.streams_only == theirs.streams_only
     assert ours.accepts_tools == theirs.tools
     assert ours.accepts_ocr_tasks == theirs.reads
     assert ours.accepts_json_schema == theirs.json_schema
@@ -68,13 +69,29 @@ def test_what_is_accepted(model: str) -> None:
         assert ours.accepts_json_while_thinking == theirs.json_while_thinking
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_audio(model: str) -> None:
+    ours, theirs = get_model_spec(model).audio, model_spec(model).audio
+
+    if ours is None or theirs is None:
+        assert ours is theirs is None
+        return
+    assert (ours.tokens_per_second, ours.max_seconds, ours.max_urls, ours.max_inline) == (
+        theirs.tokens_per_second,
+        theirs.max_seconds,
+        theirs.max_urls,
+        theirs.max_inline,
+    )
+
+
 # No page gives the lengths of the models that are gone, or of most open weights.
 @pytest.mark.parametrize("model", CURRENT_MODELS)
 def test_lengths_in_tokens(model: str) -> None:
     ours, theirs = get_model_spec(model), model_spec(model)
 
-    if theirs.hears:
-        assert ours.max_input_tokens is ours.max_output_tokens is ours.context_window is None
+    if theirs.audio is not None:
+        # No page gives them.
+        assert ours.max_input_tokens is None
         return
     assert ours.max_input_tokens == theirs.max_input
     assert ours.max_output_tokens == theirs.max_output
@@ -85,6 +102,9 @@ def test_lengths_in_tokens(model: str) -> None:
     [
         # OpenAI-Chat page, 2026-10; OCR page, 2026. 1M and 256K are not exact there.
         ("qwen3.8-max", 1_000_000),
+        # Omni page, 2026-09.
+        ("qwen3.8-omni-flash", 1_000_000),
+        ("qwen3-omni-flash", 65_536),
         ("qwen3-vl-plus", 262_144),
         ("qwen-vl-ocr", 38_192),
         ("qwen2.5-vl-72b-instruct", 131_072),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
+from audio_samples import make_wav
 from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.content import LocalFileUrl
 from qwen_vl.errors import MediaAccessError, MediaFormatError
@@ -20,7 +21,7 @@ MakeChat = Callable[..., ChatQwenVL]
 OMNI = "qwen3.8-omni-flash"
 KEY = b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU=\n"
 DER = b"\x30\x82\x04\xa4\x02\x01\x00\x00" * 40
-WAV = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00" + bytes(24)
+WAV = make_wav()
 
 pytestmark = pytest.mark.media_alone
 

@@ -1,5 +1,6 @@
 """LangChain's own integration tests for chat models, against the sandbox in its strict mode."""
 
+import base64
 import functools
 import io
 import operator
@@ -7,10 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from PIL import Image
 
+from audio_samples import make_wav
 from langchain_qwen_vl import ChatQwenVL
 from qwen_vl.samples import CHELSEA
 from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
@@ -18,12 +20,14 @@ from qwen_vl_sandbox import Sandbox, ScriptedAnswer, ToolCall
 
 @pytest.fixture(autouse=True)
 def _download_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The suite downloads an image and a PDF from the internet; these stand in for them.
+    # The suite downloads an image, a PDF and audio from the internet; these stand in for them.
     def get(url: str, **_: Any) -> httpx.Response:
-        content = written_pdf() if url.endswith(".pdf") else CHELSEA.read_bytes()
+        stand_ins = {".pdf": written_pdf, ".wav": make_wav}
+        content = stand_ins.get(url[-4:], CHELSEA.read_bytes)()
         return httpx.Response(200, content=content, request=httpx.Request("GET", url))
 
     monkeypatch.setattr(httpx, "get", get)
+    monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "tests of langchain-qwen-vl")
 
 
 def written_pdf() -> bytes:
@@ -105,7 +109,7 @@ class TestStandardIntegration(ChatModelIntegrationTests):
         usage = {**counted, "prompt_tokens_details": details}
         self._sandbox.script(ScriptedAnswer(text="So.", usage=usage))
 
-    def _ask(self, question: str, *, stream: bool, **options: Any) -> AIMessage:
+    def _ask(self, question: Any, *, stream: bool, **options: Any) -> AIMessage:
         model = ChatQwenVL(**{**self.chat_model_params, **options})
         if not stream:
             return model.invoke(question)
@@ -119,3 +123,24 @@ class TestStandardIntegration(ChatModelIntegrationTests):
     @property
     def supports_json_mode(self) -> bool:
         return True
+
+
+class TestStandardIntegrationOmni(TestStandardIntegration):
+    """The same tests with a model that takes audio and only streams."""
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {**super().chat_model_params, "model": "qwen3.5-omni-plus"}
+
+    @property
+    def supports_audio_inputs(self) -> bool:
+        return True
+
+    @property
+    def supported_usage_metadata_details(self) -> Any:
+        return {"invoke": ["audio_input"], "stream": ["audio_input"]}
+
+    def invoke_with_audio_input(self, *, stream: bool = False) -> AIMessage:
+        data = base64.b64encode(make_wav()).decode()
+        block = {"type": "audio", "base64": data, "mime_type": "audio/wav"}
+        return self._ask([HumanMessage([block])], stream=stream)

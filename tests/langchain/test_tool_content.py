@@ -125,7 +125,7 @@ NOTES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "audio": (
         {"type": "audio", "base64": b64(b"RIFF....WAVEfmt "), "mime_type": "audio/wav"},
-        "The audio cannot be shown: A tool's result cannot hold audio.",
+        "The audio cannot be shown: The model 'qwen3-vl-plus' takes no audio.",
     ),
     "file_id": (
         {"type": "image", "file_id": "file-1"},
@@ -327,7 +327,7 @@ class Content:
         (Content(type="image", data=b64(b"<svg/>"), mimeType="image/svg+xml"), SVG_NOTE),
         (
             Content(type="audio", data=b64(b"x"), mimeType="audio/wav"),
-            "The audio cannot be shown: A tool's result cannot hold audio.",
+            "The audio cannot be shown: The model 'qwen3-vl-plus' takes no audio.",
         ),
         (
             Content(type="resource_link", uri="https://e.org/a", name="a", mimeType="text/html"),

@@ -29,6 +29,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.memory import Memory
 from PIL import Image
 
+from audio_samples import make_wav
 from llama_index.llms.qwen_vl import QwenVL, document_block, frames_block, image_block, video_block
 from native_wire import as_sent_by
 from qwen_vl.errors import (
@@ -320,7 +321,7 @@ def test_citation_block_brings_its_source_along(llm: QwenVL, qwen_vl_sandbox: Sa
 def test_sound_goes_to_a_model_that_hears(
     make_llm: Callable[..., QwenVL], qwen_vl_sandbox: Sandbox
 ) -> None:
-    wav = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00" + bytes(40)
+    wav = make_wav()
     llm = make_llm("qwen3.8-omni-flash")
     part = send(llm, qwen_vl_sandbox, AudioBlock(audio=wav, format="wav"))[0]
     assert (part["type"], part["input_audio"]["format"]) == ("input_audio", "wav")

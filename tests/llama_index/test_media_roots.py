@@ -33,6 +33,7 @@ from llama_index.core.schema import (
     TextNode,
 )
 
+from audio_samples import make_wav
 from llama_index.llms.qwen_vl import QwenVL
 from llama_index.llms.qwen_vl.nodes.postprocessor import QwenMediaPostprocessor
 from qwen_vl.errors import MediaAccessError, MediaFormatError
@@ -43,7 +44,7 @@ MakeLlm = Callable[..., QwenVL]
 
 OMNI = "qwen3.8-omni-flash"
 KEY = b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU=\n"
-WAV = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00" + bytes(24)
+WAV = make_wav()
 
 pytestmark = pytest.mark.media_alone
 

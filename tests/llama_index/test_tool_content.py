@@ -99,7 +99,7 @@ NOTES: dict[str, tuple[ContentBlock, str]] = {
     ),
     "audio": (
         AudioBlock(audio=b"RIFF....WAVEfmt "),
-        "The audio cannot be shown: A tool's result cannot hold audio.",
+        "The audio cannot be shown: The model 'qwen3-vl-plus' takes no audio.",
     ),
     "thinking": (
         ThinkingBlock(content="Hm."),

@@ -25,6 +25,7 @@ from PIL import Image, ImageChops, ImageStat
 from sybil import Example
 from sybil.parsers.markdown import CodeBlockParser
 
+from audio_samples import make_wav
 from document_examples import (
     DOCUMENTS,
     FLAGS,
@@ -80,6 +81,7 @@ def desk(
     for name, sample in MEDIA.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(sample, tmp_path / name)
+    (tmp_path / "call.wav").write_bytes(make_wav(3.0))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DASHSCOPE_API_KEY", KEY)
     monkeypatch.setenv("DASHSCOPE_COMPATIBLE_BASE_URL", qwen_vl_sandbox.base_url)

@@ -243,7 +243,7 @@ def test_client_marks_what_to_cache(client: Client) -> None:
 def test_client_lists_models(client: Client) -> None:
     """A page of them, and one."""
     page = client.models.list(page_size=3)
-    assert [len(page.models), page.total_count] == [3, 12]
+    assert [len(page.models), page.total_count] == [3, 14]
     assert client.models.get(MODEL).model == MODEL
 
 

@@ -9,6 +9,7 @@ import pybase64
 import pytest
 from PIL import Image
 
+from audio_samples import make_wav
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, ROCKET
 from qwen_vl_sandbox import Sandbox
 
@@ -32,6 +33,7 @@ def drawn(width: int, height: int, kind: str = "PNG") -> str:
 
 
 SMALL = drawn(64, 64)
+WAV = f"data:;base64,{pybase64.b64encode(make_wav(0.1)).decode()}"
 CAT = CHELSEA.read_bytes()
 FILM = BIG_BUCK_BUNNY.read_bytes()
 
@@ -393,7 +395,7 @@ ACCEPTED = [
     ask(tools=[TOOL], tool_choice="required"),
     ask(tools=[TOOL], tool_choice=FORCED, model="qwen3.8-max", enable_thinking=False),
     ask(model="qwen3.8-max", response_format=SCHEMA),
-    ask({"type": "input_audio", "input_audio": {"data": "data:;base64,AAAA", "format": "mp3"}},
+    ask({"type": "input_audio", "input_audio": {"data": WAV, "format": "wav"}},
         model="qwen3.8-omni-flash"),
     talk(said("system", [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}]),
          said("user", "hi")),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         QwenVLTimeoutError,
     )
     from langchain_qwen_vl.grounding import locate_tool, timeline_tool
+    from langchain_qwen_vl.zoom import zoom_tool
 
 __all__ = [
     "ChatQwenVL",
@@ -55,6 +56,7 @@ __all__ = [
     "timeline_tool",
     "to_ocr_result",
     "video_block",
+    "zoom_tool",
 ]
 
 block_translator.register()
@@ -66,6 +68,7 @@ _HOMES = {
     "to_ocr_result": "document_loaders",
     "locate_tool": "grounding",
     "timeline_tool": "grounding",
+    "zoom_tool": "zoom",
 }
 
 

@@ -11,7 +11,7 @@ import mimetypes
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Never, TypeAlias
+from typing import Any, TypeAlias
 
 from qwen_vl.content import (
     Audio,
@@ -94,7 +94,7 @@ class ReplacedBlock(dict[str, Any]):
 # Base64 of the bytes that `sniff` reads.
 _PROBE_CHARS = 1_368
 
-_INNER_KEYS = ("image_url", "video_url", "image", "video")
+_INNER_KEYS = ("image_url", "video_url", "image", "video", "audio", "input_audio")
 
 # Keys that say where media comes from, or that LangChain itself adds; the rest is not sent.
 _SOURCE_KEYS = frozenset(
@@ -191,12 +191,12 @@ def _read_tool_block(block: object, where: str) -> ToolPart:
         if reader:
             return reader(block, where)
     part = to_part(block, where)
-    if isinstance(part, Text | Image | Video | Document):
+    if isinstance(part, Text | Image | Video | Audio | Document):
         return part
     raise UnsupportedContentError(
         f"A tool's result cannot hold {_KINDS.get(type(part), 'a tool call')}.",
         where=where,
-        remedy="Return text, images, videos and PDF documents from tools.",
+        remedy="Return text, images, videos, audio and PDF documents from tools.",
     )
 
 
@@ -206,7 +206,7 @@ _NAMES: Mapping[str, str] = {
     **dict.fromkeys(("audio", "input_audio"), "audio"),
     **dict.fromkeys(("file", "media", "document", "resource"), "file"),
 }
-_KINDS: Mapping[type[Any], str] = {Audio: "audio", Reasoning: "a reasoning"}
+_KINDS: Mapping[type[Any], str] = {Reasoning: "a reasoning"}
 
 
 def kind_of(block: Block) -> Any:
@@ -304,12 +304,14 @@ def _read_frames(frames: Sequence[object], where: str) -> Iterator[Source]:
 def _read_audio(block: Block, where: str) -> Audio:
     held = block.get("input_audio") or block.get("audio")
     inner: Block = held if isinstance(held, Mapping) else block
-    value = inner.get("data") or _find_media(block, "audio")
-    mime_type = str(block.get("mime_type") or "")
+    data = inner.get("data")
+    value = _promised_base64(data) if _is_set(data) else _find_media(block, "audio")
+    if isinstance(value, Inline) and isinstance(value.data, str) and is_remote(value.data):
+        # In the place of OpenAI's Base64, the service takes a URL. LangChain calls it Base64.
+        value = value.data
+    stated = _find(block, "format") or _mime_type_of(block)
     return Audio(
-        source=_require(value, block, where, "audio"),
-        format=str(inner.get("format") or mime_type.partition("/")[2] or "wav"),
-        where=where,
+        source=_require(value, block, where, "audio"), format=str(stated or ""), where=where
     )
 
 
@@ -377,7 +379,7 @@ def _read_tool_file(block: Block, where: str) -> ToolPart:
     if mime_type == PDF_TYPE:
         return _read_document(inner, value, where)
     if family == "audio":
-        _refuse_audio(where)
+        return _read_media_file(block, where)
     if inner.get("file_data") is value:
         value = _promised_base64(value)
     return _to_file(inner, _require(value, inner, where, "file"), mime_type, where)
@@ -385,7 +387,7 @@ def _read_tool_file(block: Block, where: str) -> ToolPart:
 
 def _read_media_file(block: Block, where: str) -> ToolPart:
     part: Any = _read_file(block, where)
-    return part  # type: ignore[no-any-return]  # Of such a type it is an image or a video.
+    return part  # type: ignore[no-any-return]  # Of such a type it is media.
 
 
 def _is_link(value: object) -> bool:
@@ -444,21 +446,6 @@ def _read_tool_text(block: Block, where: str) -> ToolPart:
     return _read_tool_file(block, where)
 
 
-def _read_tool_audio(block: Block, where: str) -> ToolPart:
-    value = _find_media(block, "audio")
-    if not _is_link(value):
-        _refuse_audio(where)
-    return _to_file(block, Url(str(value)), _mime_type_of(block) or "audio", where)
-
-
-def _refuse_audio(where: str) -> Never:
-    raise UnsupportedContentError(
-        "A tool's result cannot hold audio.",
-        where=where,
-        remedy="Return text, images, videos and PDF documents from tools.",
-    )
-
-
 def _mime_type_of(block: Block) -> str:
     return str(next((block[key] for key in _TYPE_KEYS if block.get(key)), ""))
 
@@ -470,8 +457,6 @@ _TOOL_READERS: Mapping[str, Callable[[Block, str], ToolPart]] = {
     "file": _read_tool_file,
     "media": _read_tool_file,
     "document": _read_tool_file,
-    "audio": _read_tool_audio,
-    "input_audio": _read_tool_audio,
     "resource_link": _read_resource_link,
     "resource": _read_resource,
     "json": _read_json,

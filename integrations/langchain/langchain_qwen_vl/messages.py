@@ -347,6 +347,7 @@ def to_metadata(
             is_truncated=metadata.is_truncated or None,
             image_hw=metadata.image_hw and [list(size) for size in metadata.image_hw],
             ocr_result=metadata.ocr_result and dict(metadata.ocr_result),
+            search_info=metadata.search_info and dict(metadata.search_info),
             replaced_content=to_dicts(metadata.replaced_content) or None,
         ),
     }

@@ -237,8 +237,8 @@ class _Safety:
 
     def _text_of(self, value: Any, key: str) -> str:
         source = None if isinstance(value, io.TextIOBase) else to_source(value)
-        if self.kind == "file" and isinstance(source, OpenFile):
-            # It may hold anything too, and is read once.
+        if self.kind in {"file", "audio"} and isinstance(source, OpenFile):
+            # It is read once; a file may hold anything too.
             value = read_whole(source, self.where)
         is_bytes = isinstance(value, bytes | bytearray | memoryview)
         is_held = is_bytes or isinstance(value, DataUrl) or is_pixels(value)
@@ -251,7 +251,9 @@ class _Safety:
         found = media_type.partition("/")[0] if self.kind == "file" else self.kind
         is_file = self.kind == "file" and (media_type == PDF_TYPE or self.is_from_tool)
         if is_bytes and (found == "audio" or (is_file and found not in {"image", "video"})):
-            return base64.b64encode(value).decode()
+            encoded = base64.b64encode(value).decode()
+            is_known = found == "audio" and media_type.startswith(("audio/", "video/"))
+            return f"data:{media_type};base64,{encoded}" if is_known else encoded
         kind: Literal["image", "video"] = "video" if found == "video" else "image"
         text = to_json_safe(value, kind, self.where, self.policy)
         if text is None:

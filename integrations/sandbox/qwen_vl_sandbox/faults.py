@@ -33,6 +33,9 @@ class ScriptedAnswer:
         usage: The whole `usage` object, in place of the honest count.
         partial: Marks the answer as cut by the server's time limit, with the header
             `x-dashscope-partialresponse: true` (OpenAI-Chat page, 2026-10).
+        search_results: What a search found, each with `index`, `title`, `url`, `site_name` and
+            `icon`. The native protocol returns them to a request with `enable_search` and
+            `search_options={"enable_source": True}`, the other never (Web-search page, 2026).
 
     Example:
         >>> from qwen_vl_sandbox import ScriptedAnswer, ToolCall
@@ -45,6 +48,7 @@ class ScriptedAnswer:
     finish_reason: str | None = None
     usage: Mapping[str, Any] | None = None
     partial: bool = False
+    search_results: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

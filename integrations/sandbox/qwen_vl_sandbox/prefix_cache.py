@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from qwen_vl_sandbox.media.hosted import CacheUse, MediaReport, frame_tokens, tool_tokens
+from qwen_vl_sandbox.media.hosted import (
+    CacheUse,
+    InspectedMedia,
+    MediaReport,
+    frame_tokens,
+    tool_tokens,
+)
 from qwen_vl_sandbox.media.hosted_tokens import text_tokens
 from qwen_vl_sandbox.reading.conversation import Conversation, Part, Text
 
@@ -77,10 +83,14 @@ def _blocks(conversation: Conversation, report: MediaReport) -> Iterator[_Block]
         tokens += frame_tokens(message)
         for at, part in enumerate(message.parts):
             digest.update(_identity(part))
-            tokens += text_tokens(part.text) if isinstance(part, Text) else next(sights).tokens
+            tokens += text_tokens(part.text) if isinstance(part, Text) else _count(next(sights))
             yield _Block(digest.hexdigest(), tokens, message.cache_marks.get(at))
 
 
 def _identity(part: Part) -> bytes:
     # The position of a part does not matter by itself: one more turn before it changes the prefix.
     return repr(part if isinstance(part, Text) else replace(part, path="")).encode()
+
+
+def _count(inspected: InspectedMedia) -> int:
+    return inspected.tokens + inspected.audio_tokens

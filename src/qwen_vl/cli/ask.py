@@ -1,4 +1,4 @@
-"""The command `qwen-vl ask`: a question about images, videos and documents."""
+"""The command `qwen-vl ask`: a question about images, videos, audio and documents."""
 
 from dataclasses import asdict, replace
 from typing import Annotated, Any
@@ -30,7 +30,7 @@ def ask(
         list[str] | None,
         typer.Argument(
             metavar="FILE_OR_URL…",
-            help="Images, videos, PDF and TIFF documents; '-' reads one from standard input.",
+            help="Images, videos, audio, PDF and TIFF; '-' reads one from standard input.",
         ),
     ] = None,
     *,
@@ -87,7 +87,7 @@ def ask(
     as_json: options.AsJson = False,
     sandbox: options.UseSandbox = False,
 ) -> None:
-    """Ask about images, videos and documents; the answer is printed as it comes."""
+    """Ask about images, videos, audio and documents; the answer is printed as it comes."""
     check_standard_input([question, *(media or ()), *(video or ()), schema])
     words = read_question(question)
     parts = [
@@ -140,7 +140,11 @@ def describe_usage(usage: Usage | None) -> str:
     """
     if usage is None:
         return "no token counts"
-    kinds = {"image": usage.image_tokens, "video": usage.video_tokens}
+    kinds = {
+        "image": usage.image_tokens,
+        "video": usage.video_tokens,
+        "audio": usage.audio_tokens,
+    }
     details = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
     thought = f", {usage.reasoning_tokens:,} of them reasoning" if usage.reasoning_tokens else ""
     media = f" ({details})" if details else ""

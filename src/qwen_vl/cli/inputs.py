@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import typer
 
 from qwen_vl.content import (
+    Audio,
     Document,
     Image,
     Inline,
@@ -22,6 +23,7 @@ from qwen_vl.errors import ConfigurationError, MediaNotFoundError, MediaTooLarge
 from qwen_vl.media import sniff
 from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.media.tiff import TIFF_TYPE
+from qwen_vl.specs.audio import AUDIO_SUFFIXES
 
 STANDARD_INPUT = "-"
 _STDIN_NAME = "standard input"
@@ -78,7 +80,7 @@ def read_text_input() -> str:
 
 def to_part(
     value: str, *, is_video: bool = False, pages: str | None = None
-) -> Image | Video | Document:
+) -> Image | Video | Audio | Document:
     """Return the part that a file, a URL or standard input stands for.
 
     Args:
@@ -95,6 +97,9 @@ def to_part(
     media_type = "video/" if is_video else _find_type(value, source, path)
     if media_type.startswith("video/"):
         return Video(source=source, where=where)
+    if media_type.startswith("audio/"):
+        # What its bytes are counts, and of a URL its name.
+        return Audio(source=source, where=where)
     if media_type == PDF_TYPE:
         return Document(source=source, pages=pages, where=where)
     return Image(source=source, pages=pages if media_type == TIFF_TYPE else None, where=where)
@@ -184,8 +189,8 @@ def _find_type(value: str, source: Source, path: Path | None) -> str:
         return value[5:].partition(",")[0].partition(";")[0].lower()
     if path is None:
         suffix = Path(urlsplit(value).path).suffix.lower()
-        is_video = suffix in _VIDEO_SUFFIXES
-        return PDF_TYPE if suffix == ".pdf" else "video/" if is_video else ""
+        families = {"video/": _VIDEO_SUFFIXES, "audio/": AUDIO_SUFFIXES, PDF_TYPE: {".pdf"}}
+        return next((name for name, known in families.items() if suffix in known), "")
     # A pipe would wait for its other end; reading reports what is not a file.
     if path.exists() and not path.is_file():
         return ""

@@ -1,4 +1,4 @@
-"""The command `qwen-vl tokens`: what images, videos and documents cost, offline."""
+"""The command `qwen-vl tokens`: what images, videos, audio and documents cost, offline."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from rich.table import Table
 from qwen_vl.cli import options
 from qwen_vl.cli.inputs import STANDARD_INPUT, check_standard_input, find_source, name_input
 from qwen_vl.cli.reporting import print_json
-from qwen_vl.content import Document, Image, Inline, LocalFile, Source, Url, Video
+from qwen_vl.content import Audio, Document, Image, Inline, LocalFile, Source, Url, Video
 from qwen_vl.errors import MediaNotFoundError, MissingExtraError
 from qwen_vl.media.image import check_size
 from qwen_vl.media.limits import check_part
@@ -24,12 +24,13 @@ from qwen_vl.media.sniff import sniff
 from qwen_vl.media.tiff import TIFF_TYPE
 from qwen_vl.media.video.container import has_av
 from qwen_vl.reply import Usage
-from qwen_vl.request.types import MediaPolicy
+from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.specs.endpoints import DEFAULT_REGION
 from qwen_vl.specs.models import DEFAULT_MODEL, get_model_spec, is_service_model
 from qwen_vl.specs.processors import family_of
 from qwen_vl.specs.servers import DEFAULT_SERVER, Server, get_server_spec
-from qwen_vl.tokens.conversation import TokenCounter
+from qwen_vl.tokens.audio import count_audio
+from qwen_vl.tokens.conversation import ASSUMED_VIDEO_SECONDS, TokenCounter
 from qwen_vl.tokens.cost import Cost, cost_of
 from qwen_vl.tokens.media import MediaCount
 
@@ -53,6 +54,7 @@ class FileCount:
         resized: Size that the model processes; `None` where it is not known, or pages differ.
         frames: Number of frames of a video that the model processes.
         pages: Number of pages of a document that are sent.
+        seconds: Length of audio.
         tokens: Markers included, and the labels of pages.
         is_at_most: Whether the size could not be read, so that `tokens` is an upper limit.
     """
@@ -63,6 +65,7 @@ class FileCount:
     resized: Size | None
     frames: int | None = None
     pages: int | None = None
+    seconds: float | None = None
     tokens: int
     is_at_most: bool = False
 
@@ -72,7 +75,7 @@ def tokens(
         list[str],
         typer.Argument(
             metavar="FILE…",
-            help="Images, videos, PDF and TIFF documents; '-' reads one from standard input.",
+            help="Images, videos, audio, PDF and TIFF; '-' reads one from standard input.",
         ),
     ],
     *,
@@ -118,6 +121,8 @@ def _count_file(
     if media_type.startswith("video/"):
         video = Video(source=source, fps=fps, max_pixels=max_pixels, where=where)
         return _count_video(counter, video, source, media_type)
+    if media_type.startswith("audio/"):
+        return _count_audio(counter, Audio(source=source, where=where), media_type)
     image = Image(source=source, max_pixels=max_pixels, where=where)
     if media_type == TIFF_TYPE:
         return _count_document(counter, image, media_type)
@@ -170,6 +175,23 @@ def _count_video(counter: TokenCounter, video: Video, source: Source, media_type
         frames=count.n_frames,
         tokens=count.tokens,
         is_at_most=count.is_assumed,
+    )
+
+
+def _count_audio(counter: TokenCounter, audio: Audio, media_type: str) -> FileCount:
+    check_part(audio, counter.model, counter.server)
+    if media_type != "audio/wav" and not has_av():
+        raise MissingExtraError("Counting the tokens of audio other than WAV", extra="video")
+    request = Request(model=counter.model, turns=(), policy=_POLICY, server=counter.server)
+    count = count_audio(audio, request, ASSUMED_VIDEO_SECONDS)
+    return FileCount(
+        file=audio.where,
+        type=media_type,
+        size=None,
+        resized=None,
+        seconds=count.seconds,
+        tokens=count.max_tokens,
+        is_at_most=count.seconds is None,
     )
 
 
@@ -313,6 +335,8 @@ def _encode(size: Size | None) -> str:
 def _format_length(count: FileCount) -> str:
     if count.pages is not None:
         return f"{count.pages} pages"
+    if count.seconds is not None:
+        return f"{count.seconds:,.1f} s"
     return "–" if count.frames is None else f"{count.frames:,}"
 
 

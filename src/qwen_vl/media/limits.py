@@ -17,6 +17,7 @@ from qwen_vl.errors import (
     UnsupportedContentError,
 )
 from qwen_vl.specs.models import (
+    AUDIO_MODELS,
     MAX_FPS,
     MAX_INLINE_IMAGES,
     MAX_VIDEOS,
@@ -29,6 +30,7 @@ from qwen_vl.specs.processors import FRAMES_PER_STEP, PROCESSORS, Family
 from qwen_vl.specs.servers import DEFAULT_SERVER, Server
 
 _OTHER_MODEL = "Choose a model that takes it: qwen3-vl-plus, for instance."
+_AUDIO_MODEL = f"Choose an omni model: {', '.join(AUDIO_MODELS)}."
 _SEVERAL = "Spread them over several requests."
 
 
@@ -58,7 +60,7 @@ def check_part(part: Media, model: str, server: Server = DEFAULT_SERVER) -> None
 
 
 def check_counts(parts: Sequence[Media], model: str, server: Server = DEFAULT_SERVER) -> None:
-    """Check how many images and videos a request has.
+    """Check how many images, videos and audio files a request has.
 
     Args:
         parts: Every image, video and audio of a request, in order.
@@ -66,7 +68,7 @@ def check_counts(parts: Sequence[Media], model: str, server: Server = DEFAULT_SE
         server: Which server is asked: self-hosted servers have other limits.
 
     Raises:
-        RequestTooLargeError: Too many images or videos.
+        RequestTooLargeError: Too many of a kind.
     """
     if server != DEFAULT_SERVER:
         return
@@ -79,6 +81,11 @@ def check_counts(parts: Sequence[Media], model: str, server: Server = DEFAULT_SE
     fewer = f"{_SEVERAL} Or give URLs, or set history_images=… for an agent."
     _check_count(inline, MAX_INLINE_IMAGES, "inline images", fewer)
     _check_count(videos, MAX_VIDEOS, "videos", _SEVERAL)
+    if spec.audio is not None:
+        audio = [part for part in parts if isinstance(part, Audio)]
+        held = [part for part in audio if not is_remote_source(part.source)]
+        _check_count(audio, spec.audio.max_urls, "audio files", _SEVERAL)
+        _check_count(held, spec.audio.max_inline, "inline audio files", f"{_SEVERAL} Or give URLs.")
 
 
 def is_remote_source(source: object) -> bool:
@@ -180,7 +187,7 @@ def _check_accepted(part: Media, spec: ModelSpec, model: str) -> None:
         case Audio():
             kind, is_accepted = "audio", spec.accepts_audio
     if not is_accepted:
-        remedy = "Choose an omni model." if isinstance(part, Audio) else _OTHER_MODEL
+        remedy = _AUDIO_MODEL if isinstance(part, Audio) else _OTHER_MODEL
         raise UnsupportedContentError(
             f"The model {model!r} takes no {kind}.", where=part.where, remedy=remedy
         )

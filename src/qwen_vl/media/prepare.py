@@ -32,6 +32,7 @@ from qwen_vl.errors import (
     MediaTooLargeError,
     RequestTooLargeError,
 )
+from qwen_vl.media.audio import prepare_audio
 from qwen_vl.media.decoding import decoding_limited
 from qwen_vl.media.downscale import Resize, find_resize
 from qwen_vl.media.history import LEVELS, ImageBlur, find_newest_turn, forget_images
@@ -51,8 +52,8 @@ from qwen_vl.media.part import (
 )
 from qwen_vl.media.pdf.document import measure_pdf_pages, render_pages
 from qwen_vl.media.slots import Content, Slot, Step, UploadJob, is_same, plan_slots
-from qwen_vl.media.streams import prepare_audio, prepare_video
-from qwen_vl.media.tool_content import ToolNotes, is_link
+from qwen_vl.media.streams import prepare_video
+from qwen_vl.media.tool_content import ToolNotes, is_link, to_audio_link
 from qwen_vl.media.upload.storage import TemporaryStorage, check_upload, upload_video
 from qwen_vl.media.video.container import has_av
 from qwen_vl.media.video.cut import SamplingJob, cut_video
@@ -145,11 +146,11 @@ def find_note(part: ToolPart, request: Request, *, is_earlier: bool = False) -> 
         'image/svg+xml cannot be shown: Expected an image, but this looks like an SVG drawing.'
     """
     notes = ToolNotes(request.policy, is_logged=False)
+    preparation = _Preparation(request, None, notes)
     if not is_earlier:
-        known = notes.read(part, request.policy)
+        known = preparation.read(part)
         if known is not part:
             return getattr(known, "text", None)
-    preparation = _Preparation(request, None, notes)
     try:
         if isinstance(part, Document):
             measured = measure_pdf_pages(part, request.policy)
@@ -293,7 +294,7 @@ class _Preparation:
         # What stands in tool results as files, links or unsupported content becomes text.
         for slot in slots:
             if slot.is_from_tool:
-                slot.apply(lambda part: self._notes.read(part, self._policy), self._notes)
+                slot.apply(self.read, self._notes)
         self._run(self.render, slots)
         self._run(self.check, slots)
         self._check_counts(slots)
@@ -306,6 +307,12 @@ class _Preparation:
         self._n_left = sum(isinstance(held, SamplingJob) for slot in slots for held in slot.content)
         self._run(self._cut, slots)
         self._run(self._upload, slots)
+
+    def read(self, part: Any) -> Any:
+        """Put text in the place of files, links and unsupported content from a tool."""
+        if isinstance(part, Audio) and not self._request.takes_audio:
+            part = to_audio_link(part)
+        return self._notes.read(part, self._policy)
 
     def _check_counts(self, slots: list[Slot]) -> None:
         media = list(_find_media(slots))
@@ -361,6 +368,8 @@ class _Preparation:
                 made = self._prepare(part)
                 if isinstance(made, SamplingJob) and has_av():
                     self._probe(made)
+            case Audio():
+                self._prepare(part)
 
     def _probe(self, job: SamplingJob) -> None:
         try:
@@ -424,8 +433,7 @@ class _Preparation:
                 pages = prepare_image_part(part, self._policy, self.options_of(part))
                 return list(pages) if isinstance(pages, list) else pages
             case Audio():
-                ready = prepare_audio(part.source, self._policy, part.where, part.format)
-                return _with_source(part, ready)
+                return prepare_audio(part, self._request)
             case Video(source=Frames() as frames):
                 return self._prepare_frames(part, frames)
             case Video(source=source) if not isinstance(source, Frames):

@@ -1,15 +1,15 @@
-"""One video file or audio: from any source to one that can be sent."""
+"""One video file: from any source to one that can be sent."""
 
 from collections.abc import Callable
 from typing import Never
 
-from qwen_vl.content import DataUrl, LocalFile, Pixels, Source, Url, is_remote
+from qwen_vl.content import DataUrl, Pixels, Source, Url, is_remote
 from qwen_vl.errors import MediaFormatError
 from qwen_vl.media.data_url import MediaBytes, to_data_url
 from qwen_vl.media.encode import encode_animation
 from qwen_vl.media.load import check_remote, load
 from qwen_vl.media.pixels import has_animation
-from qwen_vl.media.sniff import UNKNOWN, describe, sniff
+from qwen_vl.media.sniff import describe, sniff
 from qwen_vl.request.types import MediaPolicy
 
 VIDEO_TYPES = frozenset(
@@ -29,8 +29,6 @@ VIDEO_TYPES = frozenset(
 
 ANIMATED_TYPES = frozenset({"image/avif", "image/gif", "image/png", "image/webp"})
 """Images that may be animated, and are sent as the frames of a video then."""
-
-_HEADERLESS = frozenset({"pcm", "pcm16", "raw"})
 
 
 def prepare_video(
@@ -117,49 +115,4 @@ def find_video_type(
         value=media_type,
         limit="MP4, AVI, MKV, MOV, FLV, WMV",
         remedy=remedy,
-    )
-
-
-def prepare_audio(
-    source: Source, policy: MediaPolicy, where: str, audio_format: str = ""
-) -> Url | DataUrl:
-    """Prepare audio.
-
-    Bytes that begin like no audio are refused: they may be anything, such as a key file. Bytes in
-    memory that the program itself calls `"pcm"` are the exception: PCM lacks a header. A
-    file is never sent on the strength of its name or stated format only.
-
-    Args:
-        source: Where it comes from.
-        policy: Which files may be read, and how much may be inlined.
-        where: The part, for errors.
-        audio_format: As stated: `"mp3"`, `"wav"`, `"pcm"`, ….
-
-    Raises:
-        MediaError: It cannot be sent.
-    """
-    if isinstance(source, DataUrl):
-        return source
-    if isinstance(source, Url) and is_remote(source.url):
-        check_remote(source.url, where)
-        return source
-    if isinstance(source, Pixels):
-        looks = "a decoded image"
-    else:
-        media = load(source, policy, where)
-        # Some encoders begin an MP3 file with zeros.
-        media_type = media.media_type or sniff(media.data) or sniff(media.data.lstrip(b"\0"))
-        looks = describe(media.data)
-        # Audio may be in a video's container.
-        is_audio = media_type is not None and media_type.startswith(("audio/", "video/"))
-        # unsure: no page lists a format without a header.
-        is_raw = audio_format in _HEADERLESS and looks == UNKNOWN
-        if is_audio or (is_raw and not isinstance(source, LocalFile)):
-            # The documented form bears no type: `format` stands beside it (Omni page, 2026-09).
-            return to_data_url("", media)
-    raise MediaFormatError(
-        f"Expected audio, but this looks like {looks}.",
-        where=where,
-        value=looks,
-        remedy="Pass audio as WAV, MP3, AAC, FLAC, OGG or AMR.",
     )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Never
 
 from qwen_vl.content import (
+    Audio,
     Document,
     File,
     Image,
@@ -36,6 +37,7 @@ from qwen_vl.media.downscale import MAX_FILE_BYTES
 from qwen_vl.media.load import load
 from qwen_vl.media.sniff import SVG, describe, is_text, sniff
 from qwen_vl.request.types import MediaPolicy
+from qwen_vl.specs.audio import find_named_format, name_audio_format
 
 MAX_TEXT_CHARS = 50_000
 """Maximum number of characters of one text file; about 12,000 tokens of English."""
@@ -157,6 +159,25 @@ class ToolNotes:
             _logger.warning("Content from a tool was replaced: %s", logged)
 
 
+def to_audio_link(audio: Audio) -> Audio | File:
+    """Return the link to audio, for a model that takes no audio; other audio stays the same.
+
+    Args:
+        audio: Audio from a tool.
+
+    Example:
+        >>> to_audio_link(Audio(source=Url("https://example.com/a.mp3"))).media_type
+        'audio/mp3'
+    """
+    if not (isinstance(audio.source, Url) and is_link(audio.source.url)):
+        return audio
+    media_type = audio.format
+    if "/" not in media_type:
+        named = name_audio_format(media_type) or find_named_format(audio.source.url)
+        media_type = f"audio/{named}" if named else "audio"
+    return File(source=audio.source, media_type=media_type, where=audio.where)
+
+
 def is_link(url: str) -> bool:
     """Return whether a URL is a link, not the content itself."""
     return url[:5].lower() != "data:"
@@ -194,6 +215,8 @@ def _name_of(part: ToolPart, error: ContentError) -> str:
             return "The image"
         case Video():
             return "The video"
+        case Audio():
+            return "The audio"
         case Document():
             return "The PDF document"
         case File():
@@ -244,5 +267,5 @@ def _refuse_binary(looks: str, file: File) -> Never:
         f"It looks like {looks}, which the service does not take.",
         where=file.where,
         value=_base_of(file.media_type) or looks,
-        remedy="Return text, images, videos and PDF documents from tools.",
+        remedy="Return text, images, videos, audio and PDF documents from tools.",
     )

@@ -32,6 +32,7 @@ from qwen_vl.request.types import MediaOptions, MediaPolicy, Request, apply_medi
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.batch_chat import BATCH_TIMEOUT, check_batch
 from qwen_vl.specs.endpoints import find_url_region, split_credentials
+from qwen_vl.specs.models import get_model_spec
 from qwen_vl.specs.option_names import resolve_names
 from qwen_vl.specs.parameters import (
     CALL_PARAMETERS,
@@ -75,7 +76,8 @@ def build_request(
         settings: The instance's settings.
         turns: The conversation.
         stream: Whether the answer comes in pieces; `None` for what the service demands: models
-            that think are streamed (Native-API page, 2026-09). Batch Chat never streams.
+            that think are streamed (Native-API page, 2026-09), and those that do nothing else (Omni
+            page, 2026-09). Batch Chat never streams.
         response_schema: A JSON schema for the answer of JSON mode, put into the prompt.
         **call: Options of this call, by the names of the fields, and `tools`, `tool_choice`,
             `response_format`, `extra_headers` and the like. An unknown option goes into the body
@@ -117,7 +119,10 @@ def build_request(
         stream = False
     turns, parameters = _apply_ocr_task(settings, options, turns, parameters)
     if stream is None:
-        stream = settings.server == DEFAULT_SERVER and thinks(options.known_model, parameters)
+        stream = settings.server == DEFAULT_SERVER and (
+            get_model_spec(options.known_model).streams_only
+            or thinks(options.known_model, parameters)
+        )
     if stream and options.stream_usage:
         parameters = {"stream_options": {"include_usage": True}, **parameters}
     turns = ensure_json_instruction(turns, parameters, options.known_model, schema=response_schema)

@@ -25,6 +25,7 @@ from qwen_vl.specs.servers import (
     Protocol,
     Server,
     get_served_spec,
+    get_server_spec,
 )
 from qwen_vl.specs.upload_hosts import DEFAULT_UPLOAD_HOSTS
 
@@ -181,6 +182,13 @@ class Request:
     def spec(self) -> ModelSpec:
         """What the model accepts."""
         return get_served_spec(self.known_model, self.server, self.model_family)
+
+    @property
+    def takes_audio(self) -> bool:
+        """Whether audio may be sent; what model a self-hosted server has is not known."""
+        if self.server == DEFAULT_SERVER:
+            return self.spec.accepts_audio
+        return get_server_spec(self.server).audio is not None
 
     @property
     def processor(self) -> Family:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+from qwen_vl.specs.audio import LONG_AUDIO, QWEN3_AUDIO, TURBO_AUDIO, AudioSpec
 from qwen_vl.specs.processors import Family, family_of
 
 DEFAULT_MODEL = "qwen3-vl-plus"
@@ -66,7 +67,8 @@ class ModelSpec:
             `preserve_thinking` says otherwise.
         accepts_vision: Whether images and videos are taken at all.
         accepts_video: Whether videos are taken.
-        accepts_audio: Whether `input_audio` is taken.
+        audio: What it takes of audio; `None` for nothing.
+        streams_only: Whether it answers only in streams.
         accepts_tools: Whether tools can be called.
         accepts_json_schema: Whether `response_format` may carry a schema.
         accepts_json_while_thinking: Whether JSON mode goes with thinking.
@@ -103,7 +105,8 @@ class ModelSpec:
     preserves_thinking: bool = False
     accepts_vision: bool = True
     accepts_video: bool = True
-    accepts_audio: bool = False
+    audio: AudioSpec | None = None
+    streams_only: bool = False
     accepts_tools: bool = True
     accepts_json_schema: bool = False
     accepts_json_while_thinking: bool = False
@@ -118,6 +121,11 @@ class ModelSpec:
     context_window: int | None = 1_000_000
     max_input_tokens: int | None = 991_808
     max_output_tokens: int | None = 65_536
+
+    @property
+    def accepts_audio(self) -> bool:
+        """Whether audio is taken."""
+        return self.audio is not None
 
 
 MIN_FRAMES = 4
@@ -181,16 +189,60 @@ _QWEN38_OPEN = replace(
 _QWEN37 = ModelSpec(family="Qwen3.7", accepts_json_schema=True, accepts_json_while_thinking=True)
 _QWEN36 = ModelSpec(family="Qwen3.6")
 _QWEN35 = ModelSpec(family="Qwen3.5")
+# The omni models: Omni page, 2026-09.
 _OMNI = ModelSpec(
     family="Qwen omni",
     image_min_pixels=24_576,
     image_max_pixels=1_310_720,
     total_pixels_limit=184_549_376,
+    max_frames=2_048,
     max_images=2_048,
-    accepts_audio=True,
-    context_window=None,
+    audio=LONG_AUDIO,
+    context_window=1_000_000,
     max_input_tokens=None,
+    # unsure: from LiteLLM's page on its release.
+    max_output_tokens=131_072,
+)
+_QWEN35_OMNI = replace(
+    _OMNI,
+    family="Qwen3.5-Omni",
+    thinking="never",
+    streams_only=True,
+    context_window=None,
     max_output_tokens=None,
+)
+_QWEN3_OMNI = replace(
+    _QWEN35_OMNI,
+    family="Qwen3-Omni",
+    image_min_pixels=4_096,
+    image_pixels_limit=1_310_720,
+    frame_default_max_pixels=786_432,
+    total_pixels_limit=16_777_216,
+    max_frames=128,
+    thinking="off",
+    audio=QWEN3_AUDIO,
+    context_window=65_536,
+    max_input_tokens=49_152,
+    max_output_tokens=16_384,
+)
+_OMNI_TURBO = replace(
+    _QWEN3_OMNI,
+    family="Qwen-Omni-Turbo (no longer updated)",
+    factor=28,
+    image_min_pixels=3_136,
+    image_max_pixels=1_003_520,
+    image_pixels_limit=1_003_520,
+    frame_min_pixels=3_136,
+    frame_pixels_limit=602_112,
+    frame_default_min_pixels=50_176,
+    frame_default_max_pixels=602_112,
+    total_pixels_limit=12_845_056,
+    max_frames=80,
+    thinking="never",
+    audio=TURBO_AUDIO,
+    context_window=32_768,
+    max_input_tokens=30_720,
+    max_output_tokens=2_048,
 )
 _QWEN3_VL = ModelSpec(
     family="Qwen3-VL",
@@ -269,6 +321,9 @@ _ROWS: tuple[tuple[str, ModelSpec], ...] = (
     (r"ocr", _OCR),
     # Native-API page, 2026-09: of the omni models it is this one that reads reasoning_effort.
     (r"qwen3\.8-omni", replace(_OMNI, accepts_reasoning_effort=True)),
+    (r"qwen3\.5-omni", _QWEN35_OMNI),
+    (r"qwen3[-_.]?omni", _QWEN3_OMNI),
+    (r"qwen-omni|qwen2[._]5[-_.]?omni", _OMNI_TURBO),
     (r"omni", _OMNI),
     (r"qvq", _QVQ),
     # What is newer than the newest is taken for it: "qwen5-max", "qwen3.9-flash", "qwen4.1-max".
@@ -320,6 +375,8 @@ CURRENT_MODELS: tuple[str, ...] = (
     "qwen3.8-max",
     "qwen3.8-flash",
     "qwen3.8-omni-flash",
+    "qwen3.5-omni-plus",
+    "qwen3.5-omni-flash",
     "qwen3.8-27b",
     "qwen3.8-2.4t-a95b",
     "qwen3.7-max-2026-06-08",
@@ -340,6 +397,9 @@ CURRENT_MODELS: tuple[str, ...] = (
     "qwen3.5-ocr",
 )
 """Ids that the service offers as of 2026-11-28; any other id may be used just as well."""
+
+AUDIO_MODELS = tuple(name for name in CURRENT_MODELS if "omni" in name)
+"""Those of them that take audio."""
 
 
 _ROW_OF_FAMILY: dict[Family, str] = {"qwen2_5_vl": "qwen2.5-vl", "qwen3_vl": "qwen3-vl"}

@@ -211,11 +211,16 @@ def check_answer_count(parameters: Mapping[str, Any]) -> None:
         parameters: The body's parameters.
 
     Raises:
-        ConfigurationError: Several answers are wanted, or `stream` stands among them.
+        ConfigurationError: Several answers or speech are wanted, or `stream` stands among them.
     """
     if parameters.get("n", 1) != 1:
         raise ConfigurationError(
             f"n is {parameters['n']!r}, but a call gives one answer. Ask several times."
+        )
+    if "audio" in (parameters.get("modalities") or ()):
+        raise ConfigurationError(
+            f"modalities is {parameters['modalities']!r}, but answers are read as text only, and "
+            'speech would be lost. Leave it out, or set ["text"].'
         )
     if "stream" in parameters:
         raise ConfigurationError(

@@ -78,6 +78,9 @@ class ServerSpec:
         video: Part that a video file stands in; `None` where no video file is taken.
         frames: Form of a list of frames: a separate part, one `data:video/jpeg` URL of
             all, or an image each.
+        audio: Part that audio stands in: by its URL, or as Base64 with its format; `None` where no
+            audio is taken.
+        audio_formats: Formats that are taken; empty for any.
         takes_urls: Whether images and videos may be given by `http:` and `https:`.
         takes_detail: Whether `detail` stands beside an image's URL.
         renamed: Parameters that go by another name.
@@ -104,6 +107,8 @@ class ServerSpec:
     fps: Literal["part", "media_io_kwargs"] | None
     video: Literal["video_url", "input_video"] | None
     frames: Literal["video", "video/jpeg", "images"]
+    audio: Literal["audio_url", "input_audio"] | None = None
+    audio_formats: tuple[str, ...] = ()
     takes_urls: bool = True
     takes_detail: bool = False
     renamed: Mapping[str, str]
@@ -150,6 +155,8 @@ _SERVICE_ONLY = frozenset(
         "vl_high_resolution_images",
     }
 )
+# Of OpenAI's API.
+_OPENAI_AUDIO = ("wav", "mp3")
 # The templates of the open Qwen3.8 models read these (model cards, 2026-10).
 _TEMPLATE = ("enable_thinking", "preserve_thinking")
 
@@ -163,6 +170,8 @@ SERVERS: Mapping[Server, ServerSpec] = {
         fps="part",
         video="video_url",
         frames="video",
+        # With a data URL in the place of bare Base64 (Omni page, 2026-09).
+        audio="input_audio",
         takes_detail=True,
         renamed={},
         partial={},
@@ -181,6 +190,8 @@ SERVERS: Mapping[Server, ServerSpec] = {
         fps="media_io_kwargs",
         video="video_url",
         frames="video/jpeg",
+        # docs.vllm.ai, "Multimodal Inputs". unsure: not measured, no omni weights were served.
+        audio="audio_url",
         renamed={},
         unread=_SERVICE_ONLY,
         # Measured with vLLM 0.32: it decodes no frame of it.
@@ -201,6 +212,8 @@ SERVERS: Mapping[Server, ServerSpec] = {
         # unsure: the part's name in the released versions.
         video="video_url",
         frames="images",
+        # sgl-project/sglang, entrypoints/openai/protocol.py. unsure: not measured.
+        audio="audio_url",
         takes_detail=True,
         renamed={},
         unread=_SERVICE_ONLY,
@@ -218,6 +231,9 @@ SERVERS: Mapping[Server, ServerSpec] = {
         # unsure: only the newest README has videos.
         video="input_video",
         frames="images",
+        # ggml-org/llama.cpp, tools/server/server-common.cpp. unsure: not measured.
+        audio="input_audio",
+        audio_formats=_OPENAI_AUDIO,
         # unsure: from its README, not measured.
         renamed={"repetition_penalty": "repeat_penalty", "max_completion_tokens": "max_tokens"},
         unread=_SERVICE_ONLY,
@@ -269,6 +285,10 @@ SERVERS: Mapping[Server, ServerSpec] = {
         # unsure: not of OpenAI's API, but LiteLLM and OpenRouter pass it on to models with video.
         video="video_url",
         frames="images",
+        # unsure: OpenAI's form. A gateway that passes it on to the service as it is gets an error
+        # there, which wants a data URL.
+        audio="input_audio",
+        audio_formats=_OPENAI_AUDIO,
         takes_detail=True,
         renamed={},
         unread=_SERVICE_ONLY | {"preserve_thinking", "repetition_penalty", "top_k"},

@@ -39,12 +39,13 @@ from qwen_vl.media.video.container import has_av
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.specs.processors import Family
 from qwen_vl.specs.servers import DEFAULT_SERVER, Server, get_server_spec
+from qwen_vl.tokens.audio import count_audio
 from qwen_vl.tokens.media import MediaCount, ServiceRule, TransformersRule
 from qwen_vl.tokens.text import estimate_text_tokens
 from qwen_vl.wire.encode import encode_arguments, find_first_reasoned
 
 ASSUMED_VIDEO_SECONDS = 60.0
-"""Assumed length of a video that cannot be read.
+"""Assumed length of a video or audio file that cannot be read.
 
 What the models take at most, an hour or two, costs 131,074 to 800,002 tokens, half of what they
 read or most of it: one linked clip would make every conversation look full.
@@ -70,9 +71,8 @@ _CALL_TOKENS = 12
 _RESULT_TOKENS = 6
 # The words that stand in the tool's message, and in that which brings the media.
 _RESULT_MEDIA_TOKENS = 40
-# unsure: no page that was read says what audio costs; this is a minute at 25 tokens a second.
-_AUDIO_TOKENS = 1_500
 _SHOWN_PARTS = 3
+_AV_REMEDY = ' (pip install "qwen-vl[video]" measures it)'
 
 Countable: TypeAlias = Part | Sequence[Turn]
 
@@ -144,7 +144,7 @@ class TokenCounter:
             case Video():
                 return tally.count(part)
             case Audio():
-                return _AUDIO_TOKENS
+                return tally.count_audio(part, self._request(), self.video_seconds)
             case ToolCall():
                 arguments = encode_arguments(part.arguments)
                 return _CALL_TOKENS + self.count_text(f"{part.name} {arguments}")
@@ -240,7 +240,7 @@ class TokenCounter:
 
     def _as_sent_again(self, part: Part) -> Part:
         """Return the note that is sent instead of a part of an earlier turn, else the part."""
-        if not isinstance(part, Image | Video | Document | Unsupported):
+        if not isinstance(part, Image | Video | Audio | Document | Unsupported):
             return part
         note = find_note(part, self._request(), is_earlier=True)
         return part if note is None else Text(text=note, where=part.where)
@@ -299,13 +299,32 @@ class _Tally:
             )
         return found.tokens + (self._count_text(found.label) if found.label else 0)
 
+    def count_audio(self, part: Audio, request: Request, assumed_seconds: float) -> int:
+        """Count one audio file.
+
+        Args:
+            part: The audio.
+            request: What holds for it.
+            assumed_seconds: Its length, where it cannot be measured.
+        """
+        found = count_audio(part, request, assumed_seconds)
+        if found.seconds is None:
+            is_file = not is_remote_source(part.source)
+            remedy = _AV_REMEDY if is_file and not has_av() else ""
+            self._assumed.append(
+                f"{part.where or 'audio'}: the audio cannot be measured{remedy}; {found.tokens:,} "
+                f"tokens are counted, it may cost from {found.min_tokens:,} to "
+                f"{found.max_tokens:,}"
+            )
+        return found.tokens
+
     def _describe(self, part: Image | Video, found: MediaCount) -> str:
         kind, remedy = "image", ""
         if isinstance(part, Video):
             kind = "video"
             is_file = not isinstance(part.source, Frames) and not is_remote_source(part.source)
             if is_file and not has_av():
-                remedy = ' (pip install "qwen-vl[video]" measures it)'
+                remedy = _AV_REMEDY
         return (
             f"{part.where or kind}: the {kind} cannot be measured{remedy}; {found.tokens:,} tokens "
             f"are counted, it may cost from {found.min_tokens:,} to {found.max_tokens:,}"
@@ -336,11 +355,11 @@ def count_tokens(
 ) -> int:
     """Count the tokens of a conversation, or of one part of it, offline.
 
-    Images and videos count exactly, from their headers, by the rules of the server. Of
+    Images, videos and audio count exactly, from their headers, by the rules of the server. Of
     unknown size are those given by URL, videos where PyAV is not installed (`pip install
-    "qwen-vl[video]"`), and HEIC images without `pillow-heif`. Such an image counts as the
-    largest that the model processes, such a video as `video_seconds` of the largest frames. A
-    warning says how many tokens it may cost.
+    "qwen-vl[video]"`), audio likewise unless it is WAV, and HEIC images without `pillow-heif`. Such
+    an image counts as the largest that the model processes, such a video as `video_seconds` of the
+    largest frames, such audio as `video_seconds`. A warning says how many tokens it may cost.
 
     Text is estimated, see `qwen_vl.specs.vision.estimate_text_tokens`.
 
@@ -350,7 +369,7 @@ def count_tokens(
         parameters: The body's parameters: `vl_high_resolution_images`, `preserve_thinking` and
             `tools` are read.
         policy: Which files may be read; the default policy if `None`.
-        video_seconds: Assumed length of a video that cannot be read.
+        video_seconds: Assumed length of a video or audio file that cannot be read.
         count_text: Counts the tokens of a text, if you have a tokenizer.
         server: Which server will be asked; self-hosted servers count images and videos by
             another rule, see `qwen_vl.tokens.self_hosted`.

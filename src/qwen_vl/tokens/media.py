@@ -25,6 +25,7 @@ from qwen_vl.specs.vision import (
     resize_image,
     sample_frame_count,
 )
+from qwen_vl.tokens.audio import count_audio_tokens
 from qwen_vl.tokens.self_hosted import (
     MAX_SAMPLED_FRAMES,
     SelfHostedCount,
@@ -117,7 +118,24 @@ class ServiceRule:
             fewest = self._measure_clip(part, plan.size, MIN_FRAMES)
             return replace(count, min_tokens=fewest.tokens)
         n_frames = _sample(part, clip, cut, self.spec, self.video_seconds)
-        return self._measure_clip(part, (clip.width, clip.height) if clip else None, n_frames)
+        size = (clip.width, clip.height) if clip else None
+        return self._add_audio(self._measure_clip(part, size, n_frames), clip)
+
+    def _add_audio(self, count: MediaCount, clip: Clip | None) -> MediaCount:
+        """Add the audio of a video, which omni models count apart (Omni page, 2026-09)."""
+        audio = self.spec.audio
+        if audio is None or (clip is not None and not clip.has_audio):
+            return count
+        seconds = clip.seconds if clip else self.video_seconds
+        tokens = count_audio_tokens(seconds, audio)
+        # What is not known may have none.
+        return replace(
+            count,
+            tokens=count.tokens + tokens,
+            min_tokens=count.min_tokens + (tokens if clip else 0),
+            max_tokens=count.max_tokens
+            + (tokens if clip else count_audio_tokens(audio.max_seconds, audio)),
+        )
 
     def _measure_image(self, part: Image) -> MediaCount:
         size = measure_image(part.source, self.policy, part.where)

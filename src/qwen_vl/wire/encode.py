@@ -16,6 +16,7 @@ from qwen_vl.content import (
     File,
     Frames,
     Image,
+    Media,
     Part,
     Reasoning,
     Source,
@@ -276,17 +277,27 @@ def _encode_tool_result(result: Part, encoder: PartEncoder) -> tuple[Json, list[
         if isinstance(part, Document | File | Unsupported):
             raise TypeError(f"Media was not made ready: {type(part).__name__}")
     texts = [part.text for part in result.parts if isinstance(part, Text)]
-    shown = [part for part in result.parts if isinstance(part, Image | Video)]
+    shown = [part for part in result.parts if isinstance(part, Image | Video | Audio)]
     note = f"The pictures or videos of this result follow in the next message ({len(shown)})."
+    if any(isinstance(part, Audio) for part in shown):
+        note = f"The media of this result, with audio, follows in the next message ({len(shown)})."
     content = _to_unicode("\n".join([*texts, *([note] if shown else [])]))
     message = {"role": "tool", "tool_call_id": result.tool_call_id, "content": content}
     if not shown:
         return message, []
     label = encoder.text(Text(text=f"From tool call {result.tool_call_id}:"))
-    media = (
-        [encoder.image(part)] if isinstance(part, Image) else encoder.video(part) for part in shown
-    )
+    media = (_encode_media(part, encoder) for part in shown)
     return message, [label, *(part for parts in media for part in parts)]
+
+
+def _encode_media(part: Media, encoder: PartEncoder) -> Sequence[Json]:
+    match part:
+        case Image():
+            return (encoder.image(part),)
+        case Video():
+            return encoder.video(part)
+        case Audio():
+            return (encoder.audio(part),)
 
 
 def _to_unicode(text: str) -> str:
@@ -299,12 +310,8 @@ def _encode_part(part: Part, turn: Turn, encoder: PartEncoder) -> Sequence[Json]
     match part:
         case Text():
             return (encoder.text(part),)
-        case Image() if turn.role == "user":
-            return (encoder.image(part),)
-        case Video() if turn.role == "user":
-            return encoder.video(part)
-        case Audio() if turn.role == "user":
-            return (encoder.audio(part),)
+        case Image() | Video() | Audio() if turn.role == "user":
+            return _encode_media(part, encoder)
         case Image() | Video() | Audio() | Reasoning() | ToolCall() | ToolResult():
             raise _misplaced(part, turn)
         case Document() | Unsupported():

@@ -130,6 +130,17 @@ def decode_reasoning(message: Json) -> str:
     return decode_text(message.get("reasoning_content")) or decode_text(message.get("reasoning"))
 
 
+def decode_search_info(*places: Json) -> Json | None:
+    """Read the sources of an answer; `None` where none came.
+
+    Args:
+        *places: Where they may stand.
+    """
+    found = (as_object(place.get("search_info")) for place in places)
+    # Events of a stream that have no news hold empty lists (Web-search page, 2026).
+    return next((info for info in found if any(info.values())), None)
+
+
 def decode_encrypted(message: Json) -> str:
     """Read the encrypted reasoning (Thinking-summary page, 2026-11); empty where there is none."""
     return as_text(message.get("encrypted_content")) or ""

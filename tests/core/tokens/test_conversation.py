@@ -19,7 +19,6 @@ from pydantic import SecretStr
 from qwen_vl.client import QwenVLClient
 from qwen_vl.connection import Connection
 from qwen_vl.content import (
-    Audio,
     Frames,
     Image,
     Inline,
@@ -341,12 +340,6 @@ def test_tools_count() -> None:
     with_tool = count_tokens([], PLUS, parameters={"tools": [tool]})
 
     assert with_tool > count_tokens([], PLUS) + 200
-
-
-def test_sound_counts_something() -> None:
-    sound = Audio(source=Url("https://example.com/a.mp3"), format="mp3")
-
-    assert count_tokens(sound, "qwen3.8-omni-flash") == 1_500
 
 
 def test_tokenizer_of_the_caller_is_used() -> None:

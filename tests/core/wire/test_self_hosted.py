@@ -17,6 +17,7 @@ from typing import Any, cast
 import pytest
 from PIL import Image as Pillow
 
+from audio_samples import make_wav
 from qwen_vl.client import QwenVLClient
 from qwen_vl.content import (
     Audio,
@@ -90,6 +91,7 @@ JPEG_URL = "data:image/jpeg;base64," + JPEG_TEXT
 MP4_TEXT = base64.b64encode(BIG_BUCK_BUNNY.read_bytes()).decode()
 WHOLE = Video(source=LocalFile(BIG_BUCK_BUNNY, is_trusted=True), where="messages[0].content[0]")
 FRAMES = Frames((Inline(JPEG),) * 4)
+WAV = base64.b64encode(make_wav(0.1)).decode()
 
 
 def _page() -> bytes:
@@ -628,16 +630,17 @@ def _sampling(subject: Subject, wanted: Any) -> None:
 
 @row(
     "audio",
-    dashscope=("omni models", None),
-    vllm=("raises", Raises("vLLM takes no audio")),
-    sglang=("raises", Raises("SGLang takes no audio")),
-    llamacpp=("raises", Raises("llama.cpp takes no audio")),
+    dashscope=("omni models", {"input_audio": {"data": f"data:;base64,{WAV}", "format": "wav"}}),
+    vllm=("`audio_url` (unsure)", {"audio_url": {"url": f"data:audio/wav;base64,{WAV}"}}),
+    sglang=("`audio_url` (unsure)", {"audio_url": {"url": f"data:audio/wav;base64,{WAV}"}}),
+    llamacpp=("WAV and MP3 (unsure)", {"input_audio": {"data": WAV, "format": "wav"}}),
     ollama=("raises", Raises("Ollama takes no audio")),
 )
-def _sounds(subject: Subject, wanted: Any) -> None:
-    sound = Audio(source=Url("https://example.com/a.mp3"), format="mp3")
-    if outcome(subject, wanted, lambda: subject.ask(sound, model="qwen3.8-omni-flash")):
-        assert subject.parts[0]["type"] == "input_audio"
+def _audio(subject: Subject, wanted: Any) -> None:
+    audio = Audio(source=Inline(make_wav(0.1)))
+    if outcome(subject, wanted, lambda: subject.ask(audio, model="qwen3.8-omni-flash")):
+        (kind,) = wanted
+        assert subject.parts[0] == {"type": kind, **wanted}
 
 
 @row(

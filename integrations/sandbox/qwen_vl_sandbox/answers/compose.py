@@ -5,6 +5,7 @@ Deterministic, and never a guess at what a model would say.
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +38,8 @@ class Answer:
     """What a task of the text-reading models found, as values."""
     encrypted: str = ""
     """The whole reasoning, encrypted, where `reasoning` is its summary."""
+    search_results: tuple[Mapping[str, Any], ...] = ()
+    """What a search found; only a test knows."""
     summarized: str | None = None
     """The whole reasoning, which is paid for, where `reasoning` is its summary."""
 

@@ -125,4 +125,5 @@ def _as_answer(scripted: ScriptedAnswer) -> Answer:
         finish_reason=scripted.finish_reason or finish,
         text_chunks=text if isinstance(text, tuple) else None,
         reasoning_chunks=reasoning if isinstance(reasoning, tuple) else None,
+        search_results=scripted.search_results,
     )

@@ -8,6 +8,7 @@ Other links are taken as unseen, and the answer says so.
 import http.client
 import ipaddress
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +22,7 @@ from qwen_vl_sandbox.reading.conversation import Conversation
 from qwen_vl_sandbox.specs.models import MIB
 from qwen_vl_sandbox.storage import Storage, StoredFile
 
-Kind = Literal["image", "video"]
+Kind = Literal["image", "video", "audio"]
 
 MAX_BODY_BYTES = 64 * MIB
 """Largest body (Rate-limit page, newest copy, 2026-11); above it the gateway says 413."""
@@ -30,7 +31,7 @@ MAX_DECODED_BYTES = 16 * MIB
 """Largest sum of all data URLs once decoded (the same page)."""
 
 MAX_INLINE_VIDEO_CHARS = 10 * MIB
-"""Longest Base64 text of a video (Vision page, 2026-08)."""
+"""Longest Base64 text of a video (Vision page, 2026-08), and of audio (Omni page, 2026-09)."""
 
 MAX_INLINE_IMAGES = 250
 """Most images sent as data URLs (Vision page, 2026-08)."""
@@ -84,6 +85,7 @@ class Loader:
         self._decoded_bytes = 0
         self._inline_images = 0
         self._linked_images = 0
+        self._audio_files: Counter[bool] = Counter()
 
     def load_image(self, url: str) -> Content | Unfetched:
         """Get the bytes of an image.
@@ -105,6 +107,23 @@ class Loader:
         """
         found = self._find_stored(url, "video")
         return self._load(url, "video") if found is None else found
+
+    def load_audio(self, url: str) -> Content | FileContent | Unfetched:
+        """Get the bytes of audio; of an uploaded one its file.
+
+        Raises:
+            ApiError: The URL is not one the service takes, or its content is too large.
+        """
+        spec = self._spec.audio
+        if spec is not None:
+            self._audio_files[url.startswith("data:")] += 1
+            # unsure: the wording; no page prints it.
+            if self._audio_files[True] > spec.max_inline:
+                reject(f"At most {spec.max_inline} audio files by Base64 are supported.")
+            if self._audio_files.total() > spec.max_urls:
+                reject(f"At most {spec.max_urls} audio files are supported.")
+        found = self._find_stored(url, "audio")
+        return self._load(url, "audio") if found is None else found
 
     def _load(self, url: str, kind: Kind) -> Content | Unfetched:
         if url.startswith("data:"):
@@ -143,8 +162,7 @@ class Loader:
         return FileContent(found.path, found.media_type)
 
     def _check_stored(self, found: StoredFile, kind: Kind) -> None:
-        if not found.media_type.startswith(f"{kind}/"):
-            reject(f"{ALGO}Wrong Content-Type of multimodal url")
+        _check_type(found.media_type, kind)
         limit = self._largest_file(kind)
         if kind == "image" and self._conversation.strict:
             # unsure: the page gives this limit for a local path, which only the official SDK
@@ -157,7 +175,7 @@ class Loader:
         head = _DATA_URL.match(url)
         if head is None:
             reject(BAD_URL)
-        limit = MAX_INLINE_VIDEO_CHARS if kind == "video" else self._spec.max_image_bytes
+        limit = self._spec.max_image_bytes if kind == "image" else MAX_INLINE_VIDEO_CHARS
         if len(url) > limit:
             reject(f"{ALGO}Exceeded limit on max bytes per data-uri item : {limit}")
         try:
@@ -178,6 +196,8 @@ class Loader:
     def _largest_file(self, kind: Kind) -> int:
         if kind == "video" and self._spec.video is not None:
             return self._spec.video.max_bytes
+        if kind == "audio" and self._spec.audio is not None:
+            return self._spec.audio.max_bytes
         return self._spec.max_image_bytes
 
 
@@ -221,6 +241,12 @@ def _fetch(parts: SplitResult, kind: Kind, limit: int) -> Content:
             status=500,
         )
     media_type = found.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if not media_type.startswith(f"{kind}/"):
-        reject(f"{ALGO}Wrong Content-Type of multimodal url")
+    _check_type(media_type, kind)
     return Content(found.data, media_type)
+
+
+def _check_type(media_type: str, kind: Kind) -> None:
+    # 3GP and MP4 files with nothing but audio are often called videos.
+    families = ("audio/", "video/") if kind == "audio" else (f"{kind}/",)
+    if not media_type.startswith(families):
+        reject(f"{ALGO}Wrong Content-Type of multimodal url")

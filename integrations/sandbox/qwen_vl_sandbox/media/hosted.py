@@ -14,6 +14,7 @@ from qwen_vl_sandbox.media.fetch import Content, Loader, Unfetched
 from qwen_vl_sandbox.media.hosted_tokens import (
     Budget,
     Clip,
+    audio_tokens,
     image_tokens,
     resized,
     sampled_frames,
@@ -21,6 +22,7 @@ from qwen_vl_sandbox.media.hosted_tokens import (
     video_tokens,
 )
 from qwen_vl_sandbox.media.inspect import InspectedImage, inspect_image, see_video
+from qwen_vl_sandbox.media.listen import hear_audio
 from qwen_vl_sandbox.media.scenes import (
     Scene,
     find_scenes_of_file,
@@ -70,6 +72,8 @@ class InspectedMedia:
     """What was found in an image, where places were asked for."""
     scenes: tuple[Scene, ...] | None = None
     """What was found in a video, where events were asked for."""
+    audio_tokens: int = 0
+    """Of a video's audio, which omni models process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +97,16 @@ class MediaReport:
 
     def tokens(self, kind: str) -> int:
         """Tokens of one kind of media."""
-        return sum(inspected.tokens for inspected in self.sights if inspected.kind == kind)
+        found = sum(inspected.tokens for inspected in self.sights if inspected.kind == kind)
+        if kind == "audio":
+            found += sum(inspected.audio_tokens for inspected in self.sights)
+        return found
 
     @property
     def total(self) -> int:
         """Tokens of the whole prompt."""
-        return self.text_tokens + sum(inspected.tokens for inspected in self.sights)
+        media = (inspected.tokens + inspected.audio_tokens for inspected in self.sights)
+        return self.text_tokens + sum(media)
 
 
 def receive(conversation: Conversation, storage: Storage) -> MediaReport:
@@ -125,7 +133,7 @@ def receive(conversation: Conversation, storage: Storage) -> MediaReport:
 def has_media(conversation: Conversation) -> bool:
     """Return whether looking at the conversation takes more than a moment."""
     return any(
-        isinstance(part, ImagePart | Video)
+        isinstance(part, ImagePart | Video | Audio)
         for message in conversation.messages
         for part in message.parts
     )
@@ -192,7 +200,7 @@ class _Viewer:
                 case Video(source=tuple(urls)):
                     yield self._see_frames(part, urls)
                 case Audio():
-                    yield InspectedMedia("audio", f"{part.format} not listened to", 0)
+                    yield self._hear(part)
 
     def _inspect_image(self, part: ImagePart) -> InspectedMedia:
         content = self._loader.load_image(part.url)
@@ -243,7 +251,21 @@ class _Viewer:
         if self._wants_events():
             numbers = spread_numbers(frames, clip.frames)
             scenes = find_scenes_of_file(content, numbers, clip.seconds)
-        return InspectedMedia("video", description, tokens, scenes=scenes)
+        heard = 0
+        if self._spec.audio is not None and seen.has_audio:
+            heard = audio_tokens(clip.seconds, self._spec.audio.tokens_per_second)
+            description += f", {heard} more of its audio"
+        return InspectedMedia("video", description, tokens, scenes=scenes, audio_tokens=heard)
+
+    def _hear(self, part: Audio) -> InspectedMedia:
+        spec = self._spec.audio or reject("The model does not support audio input.")
+        content = self._loader.load_audio(part.url)
+        if isinstance(content, Unfetched):
+            return InspectedMedia("audio", f"not fetched, {shown_url(content.url)}, 0 tokens", 0)
+        heard = hear_audio(content, part.format, spec, strict=self._strict)
+        tokens = audio_tokens(heard.seconds, spec.tokens_per_second)
+        shown = f"{(part.format or heard.format).upper()} of {heard.seconds:.1f} s, {tokens} tokens"
+        return InspectedMedia("audio", shown, tokens)
 
     def _see_frames(self, part: Video, urls: tuple[str, ...]) -> InspectedMedia:
         contents = [self._loader.load_image(url) for url in urls]

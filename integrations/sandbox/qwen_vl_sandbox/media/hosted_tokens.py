@@ -105,6 +105,17 @@ def video_tokens(clip: Clip, frames: int, budget: Budget, total_pixels: int) -> 
     return math.ceil(frames / 2) * _patches(clip.width, clip.height, frame) + MARKERS
 
 
+def audio_tokens(seconds: float, per_second: float) -> int:
+    """Count the tokens of audio; less than a second counts as one (Omni page, 2026-09).
+
+    Example:
+        >>> audio_tokens(10.0, 7), audio_tokens(0.3, 12.5)
+        (70, 13)
+    """
+    # unsure: the page does not say how it rounds.
+    return math.ceil(max(seconds, 1.0) * per_second)
+
+
 def pieces(text: str) -> list[str]:
     """Cut a text into what the sandbox calls tokens.
 

@@ -81,6 +81,7 @@ class SeenVideo:
     fps: float
     color: Color
     """Mean color of the first frame."""
+    has_audio: bool = False
 
 
 def inspect_image(content: Content, *, strict: bool) -> InspectedImage:
@@ -202,7 +203,8 @@ def open_video(content: Content | FileContent) -> SeenVideo:
         # PyAV's stub leaves this method untyped.
         color = mean_color(frame.to_image())
         clip = Clip(frame.width, frame.height, seconds, stream.frames or _count_frames(source))
-        return SeenVideo(_container_name(container.format.name, content), clip, rate, color)
+        name = _container_name(container.format.name, content)
+        return SeenVideo(name, clip, rate, color, bool(container.streams.audio))
 
 
 def _count_frames(source: str | io.BytesIO) -> int:

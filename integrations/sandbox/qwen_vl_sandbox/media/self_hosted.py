@@ -22,6 +22,7 @@ from qwen_vl_sandbox.media.download import TooLongError, UnreachableError, downl
 from qwen_vl_sandbox.media.fetch import MAX_BODY_BYTES, Content, Unfetched, is_loopback
 from qwen_vl_sandbox.media.hosted import InspectedMedia, MediaReport, count_text, shown_url
 from qwen_vl_sandbox.media.inspect import mean_color, open_video
+from qwen_vl_sandbox.media.listen import listen
 from qwen_vl_sandbox.media.scenes import find_scenes_of_file, find_scenes_of_list
 from qwen_vl_sandbox.media.self_hosted_tokens import (
     MARKERS,
@@ -34,7 +35,13 @@ from qwen_vl_sandbox.media.self_hosted_tokens import (
     scaled_size,
     video_tokens,
 )
-from qwen_vl_sandbox.reading.conversation import Conversation, ImagePart, Message, Video
+from qwen_vl_sandbox.reading.conversation import (
+    Audio,
+    Conversation,
+    ImagePart,
+    Message,
+    Video,
+)
 from qwen_vl_sandbox.reading.grounding_question import find_question
 from qwen_vl_sandbox.reading.self_hosted_parameters import LONGEST_CONTEXT
 from qwen_vl_sandbox.specs.servers import Server
@@ -92,6 +99,8 @@ class _Viewer:
                     yield self._see_video(part, url)
                 case Video(source=tuple(urls)):
                     yield self._see_frames(part, urls)
+                case Audio():
+                    yield self._hear(part)
 
     def _inspect_image(self, part: ImagePart) -> InspectedMedia:
         content = self._load(part.url)
@@ -118,6 +127,14 @@ class _Viewer:
             scaled=scaled_size(*size, self._processor.factor, limits),
             boxes=find_boxes(content, question.colors) if question and wants_boxes else None,
         )
+
+    def _hear(self, part: Audio) -> InspectedMedia:
+        # unsure: the tokens of it; no omni weights were served.
+        content = self._load(part.url)
+        if isinstance(content, Unfetched):
+            return InspectedMedia("audio", f"not fetched, {shown_url(part.url)}, 0 tokens", 0)
+        heard = listen(content)
+        return InspectedMedia("audio", f"{heard.format} of {heard.seconds:.1f} s, 0 tokens", 0)
 
     def _check_sides(self, image: Image.Image) -> None:
         least = self._server.small_sides.get(self._family, 0)

@@ -67,9 +67,9 @@ class NativePartReader(PartReader):
             case "video":
                 return self._film(part, path)
             case "audio":
-                if not self._spec.hears:
+                if self._spec.audio is None:
                     reject(f"{path}: the model does not support audio input.")
-                return Audio(path, _url(part, kind, path), "audio")
+                return Audio(path, _url(part, kind, path), "")
             case _:
                 return self._text(part, path)
 
@@ -167,7 +167,8 @@ class NativeProtocol:
             whole_call(call, at, reply.request_id) for at, call in enumerate(answer.tool_calls)
         ]
         shown = _Shown(answer.text, answer.reasoning, calls, answer.encrypted)
-        return orjson.dumps(_body(reply, shown, answer.completion_tokens, is_last=True))
+        tokens = answer.completion_tokens
+        return orjson.dumps(_body(reply, shown, tokens, is_last=True, is_first=True))
 
     def events(self, reply: Reply) -> Iterator[bytes]:
         """Shape a stream: increments, or each time everything so far."""
@@ -176,10 +177,12 @@ class NativeProtocol:
             tokens = min(tokens + step.tokens, reply.answer.completion_tokens)
             so_far = so_far.joined(step)
             shown = step if reply.exchange.incremental else so_far
-            yield _event(number, _body(reply, shown, tokens, is_last=False))
+            body = _body(reply, shown, tokens, is_last=False, is_first=number == 1)
+            yield _event(number, body)
         last = _Shown() if reply.exchange.incremental else so_far
         total = reply.answer.completion_tokens
-        yield _event(number + 1, _body(reply, last, total, is_last=True))
+        body = _body(reply, last, total, is_last=True, is_first=number == 0)
+        yield _event(number + 1, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +233,9 @@ def _steps(reply: Reply) -> Iterator[_Shown]:
             yield _Shown(calls=[piece])
 
 
-def _body(reply: Reply, shown: _Shown, tokens: int, *, is_last: bool) -> dict[str, Any]:
+def _body(
+    reply: Reply, shown: _Shown, tokens: int, *, is_last: bool, is_first: bool = False
+) -> dict[str, Any]:
     finish_reason = reply.answer.finish_reason if is_last else UNFINISHED
     choice: dict[str, Any] = {
         "finish_reason": finish_reason,
@@ -240,7 +245,15 @@ def _body(reply: Reply, shown: _Shown, tokens: int, *, is_last: bool) -> dict[st
     if content is not None:
         choice["logprobs"] = {"content": content}
     usage = _usage(reply, tokens) if reply.usage is None else reply.usage
-    return {"output": {"choices": [choice]}, "usage": usage, "request_id": reply.request_id}
+    output: dict[str, Any] = {"choices": [choice]}
+    options, results = reply.exchange.conversation.options, reply.answer.search_results
+    if options.searches and options.returns_sources and results:
+        # The first event of a stream has them, the others empty lists (Web-search page, 2026).
+        listed = list(results) if is_first else []
+        output["search_info"] = {"extra_tool_info": [], "search_results": listed}
+    if options.searches and results:
+        usage = {**usage, "plugins": {"search": {"count": 1}}}
+    return {"output": output, "usage": usage, "request_id": reply.request_id}
 
 
 def _message(reply: Reply, shown: _Shown, *, is_last: bool) -> dict[str, Any]:
@@ -266,8 +279,8 @@ def _usage(reply: Reply, output: int) -> dict[str, Any]:
     report, answer = reply.report, reply.answer
     media = {
         f"{kind}_tokens": report.tokens(kind)
-        for kind in ("image", "video")
-        if any(inspected.kind == kind for inspected in report.sights)
+        for kind in ("image", "video", "audio")
+        if report.tokens(kind) or any(inspected.kind == kind for inspected in report.sights)
     }
     reasoning = min(output, answer.reasoning_tokens)
     return {
@@ -338,10 +351,21 @@ def read_parameters(
         replace(
             options,
             image_sizes=fields.boolean("vl_enable_image_hw_output"),
+            searches=fields.boolean("enable_search"),
+            returns_sources=_returns_sources(fields),
             ocr=_read_task(fields.get("ocr_options"), spec, strict=strict),
         ),
         incremental,
     )
+
+
+def _returns_sources(fields: Fields) -> bool:
+    options = fields.get("search_options")
+    if options is None:
+        return False
+    if not isinstance(options, dict):
+        reject("search_options must be an object.")
+    return Fields(options, "search_options").boolean("enable_source")
 
 
 def _check_unsettled(values: Mapping[str, Any], options: Options) -> None:

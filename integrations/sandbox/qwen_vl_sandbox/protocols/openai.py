@@ -54,7 +54,7 @@ class OpenAIPartReader(PartReader):
             reject(f"{NOT_A_PART} - '{path}'")
         kind = part["type"]
         known = isinstance(kind, str) and kind in PART_FIELDS
-        if not known or (kind == "input_audio" and not self._spec.hears):
+        if not known or (kind == "input_audio" and self._spec.audio is None):
             reject(f"{path}.type {kind!r} is not supported by the model.")
         self._check_place(part, path, kind, role)
         match kind:
@@ -88,7 +88,11 @@ def _audio(part: dict[str, Any], path: str) -> Audio:
     return Audio(path, data, kind)
 
 
-KNOWN = SHARED_FIELDS | {"model", "messages", "stream", "stream_options", "modalities", "audio"}
+KNOWN = SHARED_FIELDS | {
+    *("model", "messages", "stream", "stream_options"),
+    # Of the omni models.
+    *("modalities", "audio", "use_multichannel"),
+}
 """Documented fields; others are ignored and recorded."""
 
 
@@ -130,7 +134,7 @@ class OpenAIProtocol:
         if self._is_batch:
             check_batch(body["model"], stream=stream, strict=strict)
             # Nothing streams there, reasoning models among it.
-            spec = replace(spec, thinks_only_in_streams=False)
+            spec = replace(spec, thinks_only_in_streams=False, streams_only=False)
         options = read_options(body, spec, stream=stream, strict=strict)
         parts = OpenAIPartReader(spec, strict=strict)
         messages = read_messages(body.get("messages"), spec, parts)
@@ -231,7 +235,7 @@ def usage_of(answer: Answer, report: MediaReport) -> dict[str, Any]:
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {
-            "audio_tokens": None,
+            "audio_tokens": report.tokens("audio") or None,
             **cache_details(report),
             "image_tokens": report.tokens("image") or None,
             "text_tokens": report.text_tokens,

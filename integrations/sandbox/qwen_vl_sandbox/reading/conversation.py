@@ -45,10 +45,10 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """An audio file's URL or data; the sandbox does not listen to it."""
+    """An audio file's URL, with its format where the protocol has a place for it."""
 
     path: str
-    data: str
+    url: str
     format: str
 
 
@@ -136,6 +136,10 @@ class Options:
     ocr: OcrTask | None = None
     cuts_calls: bool = False
     """Whether a call longer than the limit comes as text, cut."""
+    searches: bool = False
+    """Whether the web may be searched."""
+    returns_sources: bool = False
+    """Whether the answer lists what a search found."""
     exact: str | None = None
     """The whole text of the answer, where the request leaves no other."""
 

@@ -190,6 +190,8 @@ def _read_thinking(
     }[spec.thinking]
     if effort == 0:
         thinking = False
+    if spec.streams_only and not stream:
+        reject(ALGO + NEEDS_STREAM)
     if thinking and spec.thinks_only_in_streams and not stream:
         if spec.thinking == "always":
             reject(ALGO + NEEDS_STREAM)

@@ -12,6 +12,7 @@ import orjson
 
 from qwen_vl_sandbox.errors.api_error import reject
 from qwen_vl_sandbox.reading.conversation import (
+    Audio,
     ImagePart,
     Message,
     Part,
@@ -33,7 +34,7 @@ _ROLES: dict[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
-_MEDIA_TYPES = ("image_url", "video_url", "input_video")
+_MEDIA_TYPES = ("image_url", "video_url", "input_video", "audio_url", "input_audio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +160,14 @@ class _Reader:
         return self._medium(part, kind, path)
 
     def _medium(self, part: dict[str, Any], kind: str, path: str) -> Part:
+        if kind == "input_audio":
+            return self._audio(part, path)
         url = self._url(part, kind, path)
         media = self._media
         if kind == "image_url":
             return ImagePart(path, url, *media.image)
+        if kind == "audio_url":
+            return Audio(path, url, "")
         source: str | tuple[str, ...] = url
         if self._server.frame_lists and (head := JPEG_LIST.match(url)):
             frames = url[head.end() :].split(",")
@@ -170,6 +175,17 @@ class _Reader:
             source = tuple(f"data:image/jpeg;base64,{frame}" for frame in seen)
         fps = media.fps or (2.0 if isinstance(source, str) else 1.0)
         return Video(path, source, fps, *media.video)
+
+    def _audio(self, part: dict[str, Any], path: str) -> Audio:
+        """Read bare Base64 (ggml-org/llama.cpp, tools/server/server-common.cpp)."""
+        inner = part.get("input_audio")
+        held = inner if isinstance(inner, dict) else {}
+        data, kind = held.get("data"), held.get("format")
+        if kind not in {"wav", "mp3"}:
+            reject("input_audio.format must be either 'wav' or 'mp3'")
+        if not isinstance(data, str):
+            self._refuse_shape(f"{path}.input_audio.data must be a string.")
+        return Audio(path, f"data:audio/{kind};base64,{data}", kind)
 
     def _url(self, part: dict[str, Any], kind: str, path: str) -> str:
         inner = part.get(kind)

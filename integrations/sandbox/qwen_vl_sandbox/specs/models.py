@@ -54,6 +54,18 @@ class VideoSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioSpec:
+    """What a model takes in the way of audio (Omni page, 2026-09)."""
+
+    max_seconds: float
+    max_bytes: int
+    """Largest file behind a link."""
+    max_urls: int
+    max_inline: int
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What one model accepts."""
 
@@ -66,7 +78,9 @@ class ModelSpec:
     max_image_urls: int = 256
     sees: bool = True
     """Whether the model takes anything but text."""
-    hears: bool = False
+    audio: AudioSpec | None = None
+    streams_only: bool = False
+    """Whether requests must ask for a stream (Omni page, 2026-09)."""
     reads: bool = False
     """Whether it is one of the text-reading models, with `ocr_options`."""
     streams_increments: bool = False
@@ -113,8 +127,24 @@ _VL_PLUS_VIDEO = VideoSpec(_MIDDLE_FRAMES, 67_108_864, 512, 512, HOUR / 6, GIB)
 # unsure: max_frames of the 28 px family is not printed; the frame list's limit is taken.
 _VL25_VIDEO = VideoSpec(_OLD_FRAMES, 51_380_224, 512, 512, HOUR / 6, GIB)
 _OLDEST_VIDEO = VideoSpec(_OLD_FRAMES, 51_380_224, 80, 80, 40.0, 150 * MIB)
-# unsure: length and frame limits of the omni models; those of 3.5 to 3.8 are taken.
-_OMNI_VIDEO = replace(_NEW_VIDEO, total_pixels=184_549_376)
+# Omni page, 2026-09.
+_OMNI_VIDEO = VideoSpec(_NEW_FRAMES, 184_549_376, 2_048, 2_048, 2 * HOUR, 2 * GIB)
+_OMNI35_VIDEO = replace(_OMNI_VIDEO, max_seconds=HOUR)
+_OMNI3_VIDEO = replace(
+    _OMNI_VIDEO,
+    pixels=replace(_NEW_FRAMES, default_max=786_432),
+    total_pixels=16_777_216,
+    max_frames=128,
+    longest_list=128,
+    max_seconds=150.0,
+    max_bytes=256 * MIB,
+)
+_TURBO_VIDEO = VideoSpec(
+    replace(_OLD_FRAMES, default_max=602_112), 12_845_056, 80, 80, 40.0, 150 * MIB
+)
+_LONG_AUDIO = AudioSpec(3 * HOUR, 2 * GIB, 2_048, 250, 7)
+_OMNI3_AUDIO = AudioSpec(HOUR / 3, 100 * MIB, 1, 1, 12.5)
+_TURBO_AUDIO = AudioSpec(HOUR / 20, 10 * MIB, 1, 1, 25)
 
 _G38 = ModelSpec(
     patch=32,
@@ -147,7 +177,34 @@ _G37_PLUS = replace(_G37, max_image_urls=2048)
 _G36 = replace(_G37, json_while_thinking=False, json_schema=False, max_thinking_tokens=131_072)
 _G35 = replace(_G36, max_thinking_tokens=81_920)
 _OPEN_38 = replace(_G38, json_schema=False, max_image_urls=256, max_output=65_536)
-_OMNI = replace(_G35, image=_OMNI_IMAGE, video=_OMNI_VIDEO, hears=True, max_image_urls=2048)
+_OMNI = replace(
+    _G35,
+    image=_OMNI_IMAGE,
+    video=_OMNI_VIDEO,
+    audio=_LONG_AUDIO,
+    max_image_urls=2048,
+)
+_OMNI35 = replace(_OMNI, video=_OMNI35_VIDEO, thinking="never", streams_only=True)
+_OMNI3 = replace(
+    _OMNI35,
+    image=replace(_OMNI_IMAGE, lowest=4_096, default_min=4_096, highest=1_310_720),
+    video=_OMNI3_VIDEO,
+    audio=_OMNI3_AUDIO,
+    thinking="default_off",
+    max_input=49_152,
+    max_input_thinking=16_384,
+    max_output=16_384,
+)
+_OMNI_TURBO = replace(
+    _OMNI3,
+    patch=28,
+    image=replace(_OLD_IMAGE, highest=1_003_520),
+    video=_TURBO_VIDEO,
+    audio=_TURBO_AUDIO,
+    thinking="never",
+    max_input=30_720,
+    max_output=2_048,
+)
 
 _VL3 = replace(
     _G35,
@@ -195,6 +252,9 @@ _TEXT = replace(_G36, sees=False, video=None, thinking="default_off", is_on_text
 
 _TABLE: tuple[tuple[str, ModelSpec], ...] = (
     (r"qwen3\.8-omni.*", replace(_OMNI, takes_effort=True)),
+    (r"qwen3\.5-omni.*", _OMNI35),
+    (r"qwen3-omni.*", _OMNI3),
+    (r"qwen-omni.*|qwen2\.5-omni.*", _OMNI_TURBO),
     (r".*omni.*", _OMNI),
     (r"qwen4.*", NEWEST),
     (r"qwen3\.8-(max|flash).*", _G38),
@@ -245,6 +305,8 @@ LISTED = (
     "qwen3.8-max",
     "qwen3.8-flash",
     "qwen3.8-omni-flash",
+    "qwen3.5-omni-plus",
+    "qwen3.5-omni-flash",
     "qwen3.7-plus",
     "qwen3.7-flash",
     "qwen3.6-plus",

@@ -195,7 +195,13 @@ _VLLM = Server(
     name="vllm",
     errors=VLLM,
     fields=_VLLM_FIELDS,
-    parts={"text": frozenset(), "image_url": _MEDIA_URL, "video_url": _URL},
+    parts={
+        "text": frozenset(),
+        "image_url": _MEDIA_URL,
+        "video_url": _URL,
+        # unsure: docs.vllm.ai, "Multimodal Inputs"; not measured.
+        "audio_url": _URL,
+    },
     urls=frozenset({"http", "data"}),
     details=frozenset({"auto", "low", "high"}),
     bad_url="The URL must be either a HTTP, data or file URL.",
@@ -227,7 +233,13 @@ _SGLANG = Server(
     errors=SGLANG,
     fields=_SGLANG_FIELDS,
     # unsure: the video part; an older stored version has none, the documents show one.
-    parts={"text": frozenset(), "image_url": _MEDIA_URL, "video_url": _URL},
+    parts={
+        "text": frozenset(),
+        "image_url": _MEDIA_URL,
+        "video_url": _URL,
+        # unsure: its entrypoints/openai/protocol.py; not measured.
+        "audio_url": _URL,
+    },
     urls=frozenset({"http", "data", "path"}),
     details=frozenset({"auto", "low", "high"}),
     unknown_kind="Input tag {kind!r} found using 'type' does not match any of the expected tags.",
@@ -243,7 +255,12 @@ _LLAMACPP = Server(
     errors=LLAMACPP,
     fields=_LLAMACPP_FIELDS,
     # unsure: the video part stands in the newest document, maybe in no release.
-    parts={"text": frozenset(), "image_url": _URL, "input_video": frozenset({"url", "data"})},
+    parts={
+        "text": frozenset(),
+        "image_url": _URL,
+        "input_video": frozenset({"url", "data"}),
+        "input_audio": frozenset({"data", "format"}),
+    },
     urls=frozenset({"http", "data", "base64"}),
     details=None,
     unknown_kind="unsupported content[].type",

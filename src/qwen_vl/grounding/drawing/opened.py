@@ -28,10 +28,24 @@ def open_upright(image: object, policy: MediaPolicy, where: str = "image") -> Im
         MediaError: It cannot be read, is not an image, or is given by URL, which is never
             fetched here.
     """
-    source = require_source(image, where)
+    return open_source(require_source(image, where), policy, where)
+
+
+def open_source(source: Source, policy: MediaPolicy, where: str) -> Image.Image:
+    """Decode an image that is part of a conversation; see `open_upright`.
+
+    Args:
+        source: Where it comes from.
+        policy: Which files may be read.
+        where: What it is, for errors.
+
+    Raises:
+        MediaError: It cannot be read, is not an image, or is given by URL, which is never
+            fetched here.
+    """
     if isinstance(source, Url) and is_remote(source.url):
         raise MediaFormatError(
-            "Images given by URL are never fetched, so that nothing can be drawn on them.",
+            "Images given by URL are never fetched, so that they cannot be opened here.",
             where=where,
             value=source.url,
             remedy="Download it, and pass its path or its bytes.",

@@ -16,9 +16,7 @@ HEAD_BYTES = 1_024
 MAX_FRAME_PIXELS = 8_192 * 4_320
 """Largest frame that is decoded: 8K. One of them takes 53 MB, and a decoder holds several."""
 
-# FFmpeg's name for each container. Given, because FFmpeg guesses from the content otherwise, and
-# some of what it may guess (playlists) has it open other files and URLs.
-_CONTAINERS = {
+CONTAINERS = {
     "video/3gpp": "mov",
     "video/mp4": "mov",
     "video/quicktime": "mov",
@@ -28,6 +26,8 @@ _CONTAINERS = {
     "video/x-ms-wmv": "asf",
     "video/x-msvideo": "avi",
 }
+"""FFmpeg's name for each container. Given, because FFmpeg guesses from the content otherwise, and
+some of what it may guess (playlists) has it open other files and URLs."""
 _MPEG_HEADS = {b"\x00\x00\x01\xba": "mpeg", b"\x00\x00\x01\xb3": "mpegvideo"}
 
 _REMEDY = "Check that it plays, or write it again: ffmpeg -i in.mp4 -c:v libx264 out.mp4"
@@ -63,7 +63,7 @@ def find_container(head: bytes, where: str) -> str:
         'mov'
     """
     media_type = find_video_type(head, where)
-    return _CONTAINERS.get(media_type) or _MPEG_HEADS.get(head[:4], "mpegts")
+    return CONTAINERS.get(media_type) or _MPEG_HEADS.get(head[:4], "mpegts")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from qwen_vl.media.video.reader import FrameReader
 from qwen_vl.media.video.sampling import Schedule, make_schedule
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.specs.models import MAX_FPS, MAX_INLINE_IMAGES, MIN_FPS
-from qwen_vl.specs.servers import get_server_spec
+from qwen_vl.specs.servers import DEFAULT_SERVER, get_server_spec
 from qwen_vl.specs.vision import DEFAULT_FPS
 
 if TYPE_CHECKING:
@@ -150,6 +150,8 @@ def cut_video(job: SamplingJob, request: Request, limit: int) -> CutVideo:
         _warn_many(n_frames, plan.n_wanted, part.where)
     if buffer.every > 1:
         _warn_thinned(buffer, n_frames, limit, part.where)
+    if clip.has_audio and request.server == DEFAULT_SERVER and request.spec.accepts_audio:
+        _warn_no_audio(job)
     return _to_frames(part, buffer, plan.schedule, request)
 
 
@@ -252,6 +254,15 @@ def _within_limits(fps: float, times: Sequence[float], where: str, *, is_scaled:
         stacklevel=2,
     )
     return sent
+
+
+def _warn_no_audio(job: SamplingJob) -> None:
+    warnings.warn(
+        f"{job.part.where}: only frames of the video are sent, without its audio, since "
+        f'{job.reason}. Give a URL, set video_mode="upload", or pass the audio beside it.',
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def _warn_many(n_frames: int, wanted: int, where: str) -> None:

@@ -28,6 +28,7 @@ class Clip:
         n_frames: How many frames it has.
         stated_rate: Frames per second as the header states it, which those of a video whose
             frames come unevenly do not have; `None` where it states none.
+        has_audio: Whether it has an audio stream.
     """
 
     width: int
@@ -35,6 +36,7 @@ class Clip:
     seconds: float
     n_frames: int
     stated_rate: float | None = field(default=None, repr=False, compare=False)
+    has_audio: bool = field(default=False, repr=False, compare=False)
 
     @property
     def rate(self) -> float:
@@ -86,7 +88,8 @@ def probe(file: BinaryIO, where: str) -> Clip:
                 value=0,
                 remedy="Check that it plays; it may have been cut off at its beginning.",
             )
-        return Clip(codec.width, codec.height, seconds, n_frames, rate)
+        has_audio = bool(container.streams.audio)
+        return Clip(codec.width, codec.height, seconds, n_frames, rate, has_audio)
 
 
 def find_clip(file: BinaryIO, where: str) -> Clip | None:

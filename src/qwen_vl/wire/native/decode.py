@@ -12,6 +12,7 @@ from qwen_vl.wire.json import (
     decode_finish_reason,
     decode_logprobs,
     decode_reasoning,
+    decode_search_info,
     decode_text,
     find_request_id,
     first_count,
@@ -58,6 +59,7 @@ def decode_reply(body: bytes, headers: Mapping[str, str], *, model: str | None =
         is_truncated=is_truncated(headers),
         image_hw=decode_image_sizes(message.get("content")),
         ocr_result=decode_ocr_result(message.get("content")),
+        search_info=decode_search_info(as_object(data.get("output"))),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from qwen_vl.content import Replacement
-from qwen_vl.reply import Delta, Reply
+from qwen_vl.reply import Delta, Reply, ResponseMetadata
 from qwen_vl.wire.events import EventDecoder
 from qwen_vl.wire.json import (
     Json,
@@ -19,6 +19,7 @@ from qwen_vl.wire.json import (
     decode_finish_reason,
     decode_logprobs,
     decode_reasoning,
+    decode_search_info,
     decode_text,
 )
 from qwen_vl.wire.native.decode import (
@@ -64,6 +65,7 @@ class StreamDecoder(EventDecoder):
         super().__init__(headers, calls, replaced=replaced, max_event_bytes=max_event_bytes)
         self._model = model
         self._so_far = None if is_incremental else _SoFar()
+        self._sources: list[object] = []
 
     def is_error(self, event: Json) -> bool:
         """Check whether an event is an error."""
@@ -95,6 +97,9 @@ class StreamDecoder(EventDecoder):
             image_hw=decode_image_sizes(content),
             ocr_result=decode_ocr_result(content),
         )
+        sources = self._take_sources(decode_search_info(as_object(event.get("output"))))
+        if sources:
+            metadata = replace(metadata or ResponseMetadata(), search_info=sources)
         delta = Delta(
             text=decode_text(content),
             reasoning=decode_reasoning(message),
@@ -106,6 +111,19 @@ class StreamDecoder(EventDecoder):
         if self._so_far:
             delta = self._so_far.tell_new(delta)
         return self.track_usage(delta, decode_usage(event.get("usage")))
+
+    def _take_sources(self, info: Json | None) -> Json | None:
+        """Return what is new of the sources, since chunks are added up.
+
+        The page shows them in the first event; a search in several steps may find more later.
+        """
+        found = (info or {}).get("search_results")
+        new = [source for source in found or () if source not in self._sources]
+        is_first = not self._sources
+        self._sources += new
+        if info is None or not (new or is_first):
+            return None
+        return {**info, "search_results": new} if is_first else {"search_results": new}
 
 
 class _SoFar:

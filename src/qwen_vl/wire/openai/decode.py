@@ -13,6 +13,7 @@ from qwen_vl.wire.json import (
     decode_finish_reason,
     decode_logprobs,
     decode_reasoning,
+    decode_search_info,
     decode_text,
     find_request_id,
     first_count,
@@ -75,6 +76,8 @@ def decode_reply(body: bytes, headers: Mapping[str, str]) -> Reply:
         request_id=find_request_id(data, headers),
         logprobs=decode_logprobs(choice.get("logprobs")),
         is_truncated=is_truncated(headers),
+        # unsure: this protocol returns no sources, by the Web-search page (2026).
+        search_info=decode_search_info(data, choice, message),
     )
 
 

@@ -120,8 +120,24 @@ class SelfHostedEncoder(PartEncoder):
                 )
 
     def audio(self, audio: Audio) -> Json:
-        """Raise for audio: no self-hosted server was found to accept the service's form."""
-        raise self._refusal("no audio in the service's form", audio.where, "Leave it out.")
+        """Encode audio, by its URL or as Base64 with its format."""
+        spec = self._spec
+        if spec.audio is None:
+            raise self._refusal("no audio", audio.where, "Leave it out.")
+        url = self._url(audio.source, "audio", audio.where)
+        if spec.audio == "audio_url":
+            return {"type": "audio_url", "audio_url": {"url": url}}
+        if not isinstance(url, Attachment):
+            raise self._refusal(
+                "no audio by URL", audio.where, "Download it, and give its bytes or a pathlib.Path."
+            )
+        if spec.audio_formats and audio.format not in spec.audio_formats:
+            wanted = " and ".join(name.upper() for name in spec.audio_formats)
+            raise self._refusal(
+                f"audio as {wanted} only", audio.where, f"Convert this {audio.format.upper()} file."
+            )
+        data = Attachment(url.url, is_bare=True)
+        return {"type": "input_audio", "input_audio": {"data": data, "format": audio.format}}
 
     def user_content(self, parts: list[Json]) -> str | list[Json]:
         """Encode the content of a system or user message: text alone becomes a string."""

@@ -18,6 +18,7 @@ from qwen_vl.wire.json import (
     decode_finish_reason,
     decode_logprobs,
     decode_reasoning,
+    decode_search_info,
     decode_text,
 )
 from qwen_vl.wire.openai.decode import (
@@ -105,11 +106,14 @@ class StreamDecoder(EventDecoder):
         return {} if self.calls else message
 
     def _find_metadata(self, event: Json, finish_reason: str | None) -> ResponseMetadata | None:
-        if finish_reason is None and self.reported.keys() >= _REPEATED:
+        # unsure: this protocol returns no sources, by the Web-search page (2026).
+        sources = decode_search_info(event, find_choice(event)) if "search_info" in event else None
+        if finish_reason is None and sources is None and self.reported.keys() >= _REPEATED:
             return None
         return self.new_metadata(
             finish_reason,
             model=as_text(event.get("model")),
             id=as_text(event.get("id")),
             request_id=as_text(event.get("request_id")) or self._request_id,
+            search_info=sources,
         )

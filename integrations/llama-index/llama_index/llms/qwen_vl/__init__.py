@@ -22,6 +22,7 @@ from llama_index.llms.qwen_vl.responses import get_usage
 if TYPE_CHECKING:
     from llama_index.llms.qwen_vl.grounding import locate_tool, timeline_tool
     from llama_index.llms.qwen_vl.mcp import keep_mcp_media
+    from llama_index.llms.qwen_vl.zoom import zoom_tool
 
 __version__ = version("llama-index-llms-qwen-vl")
 
@@ -40,10 +41,16 @@ __all__ = [
     "timeline_tool",
     "to_ocr_result",
     "video_block",
+    "zoom_tool",
 ]
 
 # For those who give tools to agents.
-_LAZY = {"keep_mcp_media": "mcp", "locate_tool": "grounding", "timeline_tool": "grounding"}
+_LAZY = {
+    "keep_mcp_media": "mcp",
+    "locate_tool": "grounding",
+    "timeline_tool": "grounding",
+    "zoom_tool": "zoom",
+}
 
 
 if not TYPE_CHECKING:

@@ -70,7 +70,7 @@ _URLS = (b"data:", b"http:", b"https:", b"oss:", b"file:")
 _NO_TITLE = "input_document"
 _SERVED = ("http:", "https:", "oss:")
 _NAMED = frozenset({"image", "video", "audio", "document"})
-_KINDS: Mapping[type[Any], str] = {Audio: "audio", Reasoning: "a reasoning"}
+_KINDS: Mapping[type[Any], str] = {Reasoning: "a reasoning"}
 _IMAGE_OPTIONS = {"min_pixels", "max_pixels", "pages"}
 _PROBE_CHARS = 1_368
 """Base64 of the bytes that `sniff` reads."""
@@ -143,14 +143,12 @@ def _add_tool_parts(parts: list[Any], block: BaseContentBlock, where: str) -> No
 
 def _require_tool_part(part: Part) -> ToolPart:
     match part:
-        case Text() | Image() | Video() | Document():
+        case Text() | Image() | Video() | Audio() | Document():
             return part
-        case Audio(source=Url(url=url)) if is_link(url):
-            return File(source=part.source, media_type=f"audio/{part.format}", where=part.where)
     raise UnsupportedContentError(
         f"A tool's result cannot hold {_KINDS.get(type(part), 'a tool call')}.",
         where=part.where,
-        remedy="Return text, images, videos and PDF documents from tools.",
+        remedy="Return text, images, videos, audio and PDF documents from tools.",
     )
 
 
@@ -174,11 +172,7 @@ def _to_tool_document(block: DocumentBlock, where: str) -> ToolPart:
         case "video", _:
             return Video(source=source, where=where)
         case "audio", _:
-            raise UnsupportedContentError(
-                "A tool's result cannot hold audio.",
-                where=where,
-                remedy="Return text, images, videos and PDF documents from tools.",
-            )
+            return Audio(source=source, format=media_type, where=where)
     return File(source=source, media_type=media_type, title=title, where=where)
 
 
@@ -253,13 +247,13 @@ def _to_media(block: BaseContentBlock, where: str) -> Part:
             source = _find_source(block, "audio", where)
             if isinstance(source, Url):
                 source = to_source(source.url) or source
-            return Audio(source=source, format=block.format or "wav", where=where)
+            return Audio(source=source, format=block.format or "", where=where)
         case DocumentBlock():
             return _to_document(block, where)
     raise UnsupportedContentError(
         f"A {type(block).__name__} is not supported by Qwen VL.",
         where=where,
-        remedy="Pass text, images, videos and PDF documents.",
+        remedy="Pass text, images, videos, audio and PDF documents.",
     )
 
 

@@ -270,6 +270,7 @@ def _to_response(reply: Reply, logprobs: list[list[LogProb]] | None) -> ChatResp
                 "is_truncated": reply.is_truncated or None,
                 "image_hw": reply.image_hw and [list(size) for size in reply.image_hw],
                 "ocr_result": reply.ocr_result and dict(reply.ocr_result),
+                "search_info": reply.search_info and dict(reply.search_info),
                 "replaced_content": to_dicts(reply.replaced_content) or None,
             }
         ),

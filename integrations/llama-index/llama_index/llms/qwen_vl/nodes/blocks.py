@@ -18,8 +18,9 @@ from llama_index.llms.qwen_vl.nodes.read import Media
 from qwen_vl.content import Audio, Frames, Image, LocalFile, Source, Url, Video
 from qwen_vl.errors import MediaAccessError, MediaNotFoundError
 from qwen_vl.media.data_url import decode_data_url
-from qwen_vl.request.types import MediaPolicy
-from qwen_vl.tokens.conversation import TokenCounter
+from qwen_vl.request.types import MediaPolicy, Request
+from qwen_vl.tokens.audio import count_audio
+from qwen_vl.tokens.conversation import ASSUMED_VIDEO_SECONDS, TokenCounter
 
 _Part: TypeAlias = Image | Video | Audio
 
@@ -69,8 +70,10 @@ class _NodeBlock(BaseContentBlock):
 
 def _measure(part: _Part, model: str, policy: MediaPolicy) -> int:
     # An estimate for budgets: no warning for each node whose size is unknown.
-    counter = TokenCounter(model=model, parameters={}, policy=policy)
-    return counter.count_part(part) if isinstance(part, Audio) else counter.measure(part).tokens
+    if isinstance(part, Audio):
+        request = Request(model=model, turns=(), policy=policy)
+        return count_audio(part, request, ASSUMED_VIDEO_SECONDS).tokens
+    return TokenCounter(model=model, parameters={}, policy=policy).measure(part).tokens
 
 
 class NodeImage(_NodeBlock, ImageBlock):
