@@ -216,7 +216,7 @@ def test_nothing_is_read_at_construction(monkeypatch: pytest.MonkeyPatch) -> Non
         ("qwen3-vl-plus", {"context_window": 3}, 3, 1),
         ("qwen-vl-ocr", {}, 38_192, 8_192),
         # Of the omni models no page gives figures.
-        ("qwen3.8-omni-flash", {}, 262_144, 32_768),
+        ("qwen3.5-omni-plus", {}, 262_144, 32_768),
     ],
 )
 def test_window_and_output_of_the_metadata(

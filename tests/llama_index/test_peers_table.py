@@ -68,7 +68,7 @@ def bench(qwen_vl_sandbox: Sandbox, make_llm: Any) -> SimpleNamespace:
 
 
 def test_page_shows_every_row() -> None:
-    table = PAGE.read_text(encoding="utf-8").partition("## Compared")[2]
+    table = PAGE.read_text(encoding="utf-8").partition("## Comparison")[2]
     shown = re.findall(r"^\| ([^|]+?) \|", table, flags=re.MULTILINE)
     assert [name for name in shown if name not in {"Feature", "---"}] == list(ROWS)
 
