@@ -187,7 +187,7 @@ async def row_14(bench: SimpleNamespace) -> None:
         assert sent.get("reasoning_content") == ("Hm." if keep else None)
 
 
-@row("Thinking that comes back")
+@row("Thinking in answers")
 async def row_15(bench: SimpleNamespace) -> None:
     bench.sandbox.script(ScriptedAnswer(reasoning="Hm.", text="Hi."))
     response = bench.make("qwen3.8-flash").chat([ChatMessage("Hello")])
@@ -255,7 +255,7 @@ async def row_21(bench: SimpleNamespace) -> None:
     assert [call.tool_id for call in bench.llm.get_tool_calls_from_response(last)] == ["a", "b"]
 
 
-@row("`FunctionAgent` whose tool shows an image")
+@row("`FunctionAgent` whose tool returns an image")
 async def row_22(bench: SimpleNamespace) -> None:
     def look() -> list[Any]:
         """Look."""
@@ -319,7 +319,7 @@ async def row_26(bench: SimpleNamespace) -> None:
         bench.make(timeout=0.1, max_retries=0).chat([ChatMessage("Hello")])
 
 
-@row("Stream that is cut")
+@row("Truncated stream")
 async def row_27(bench: SimpleNamespace) -> None:
     bench.sandbox.fail(cut_after_chunks=3)
     with pytest.raises(errors.PartialResponseError):
@@ -377,7 +377,7 @@ async def row_33(bench: SimpleNamespace) -> None:
     assert (body["vl_high_resolution_images"], body["top_k"]) == (True, 20)
 
 
-@row("`chat_history` is left alone")
+@row("`chat_history` is not modified")
 async def row_34(bench: SimpleNamespace) -> None:
     history = [QUESTION]
     bench.llm.chat_with_tools([TOOL], user_msg="And?", chat_history=history)
