@@ -4,12 +4,15 @@ import math
 
 import pytest
 
-from qwen_vl.errors import ConfigurationError
+from qwen_vl.content import Image, Inline
+from qwen_vl.errors import ConfigurationError, MediaFormatError
 from qwen_vl.grounding.coordinates import find_frame
+from qwen_vl.grounding.locate import WHERE, locate_task
 from qwen_vl.grounding.parse_boxes import ground_ocr_result
 from qwen_vl.grounding.prompts import BOXES_PROMPT, EVENTS_SCHEMA, POINTS_SCHEMA, write_prompt
 from qwen_vl.grounding.task import check_measures
 from qwen_vl.ocr.results import OcrResult, OcrWord
+from qwen_vl.settings import QwenVLSettings
 
 CORNERS = ((10.0, 10.0), (50.0, 10.0), (50.0, 30.0), (10.0, 30.0))
 
@@ -74,3 +77,11 @@ def test_measures_are_numbers_above_zero(measures: tuple[object, ...]) -> None:
 
 def test_measures_may_be_small() -> None:
     check_measures("seconds", 0.5, measures=(0.5,), wanted="seconds")
+
+
+@pytest.mark.parametrize(("where", "named"), [("album[3]", "album[3]"), ("", WHERE)])
+def test_image_that_cannot_be_located_in_is_named(where: str, named: str) -> None:
+    image = Image(source=Inline(b"no image"), where=where)
+    with pytest.raises(MediaFormatError) as caught:
+        locate_task(QwenVLSettings(), image, "cats")
+    assert caught.value.where == named

@@ -390,6 +390,17 @@ def test_least_pixels_above_most_pixels_are_refused(kind: Any) -> None:
         _prepared(kind(source=HTTPS, min_pixels=70_001, max_pixels=70_000))
 
 
+def test_least_pixels_above_most_pixels_are_refused_for_other_servers_too() -> None:
+    for server in ("vllm", "sglang", "llamacpp"):
+        equal = Image(source=HTTPS, min_pixels=70_000, max_pixels=70_000)
+        prepare_media(replace(_request(equal), server=server))
+        crossed = replace(equal, min_pixels=70_001, where=WHERE)
+        with pytest.raises(MediaOptionError) as caught:
+            prepare_media(replace(_request(crossed), server=server))
+        assert (caught.value.where, caught.value.value) == (WHERE, 70_001)
+        assert "at most max_pixels, which is 70000" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("kind", "model", "name", "lowest", "highest"),
     [
