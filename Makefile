@@ -41,7 +41,7 @@ test: $(READY) ## Run the tests, documents and examples among them.
 	$(BIN)/python -m pytest -n 3 -m 'not slow' --durations=20
 
 test-slow: $(READY) ## Run those that take longer, which `make test` leaves out.
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 3 -m slow
 
 check: format-check lint types imports test test-slow ## Everything that must hold before a change lands.
 
