@@ -286,3 +286,66 @@ def test_label_of_a_point_stands_clear_of_it() -> None:
     assert changed[:, 0].max() < mark[:, 0].min()
     assert changed[:, 1].min() <= mark[:, 1].min()
     assert mark[:, 0].min() - changed[:, 0].max() <= 5
+
+
+def _extent(pixels: np.ndarray, color: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Left, top, and the column and row behind the last, of what has just this color."""
+    rows, columns = np.nonzero((pixels == color).all(axis=2))
+    return (
+        int(columns.min()),
+        int(rows.min()),
+        int(columns.max()) + 1,
+        int(rows.max()) + 1,
+    )
+
+
+def test_storyboard_is_laid_out_to_the_pixel() -> None:
+    colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    frames = [Image.new("RGB", (600, 400), color) for color in colors]
+    events = (Event(start=0, end=2), Event(start=2, end=4), Event(start=6, end=6))
+    drawn = draw_timeline(frames, Timeline(events=events, seconds=6), fps=0.5)
+    pixels = np.asarray(drawn)
+
+    # Margins of 20, a bar of 18 rows, two lines of 13, a gap of 16, and cards of 300 x 212.
+    assert drawn.size == (20 + 3 * 300 + 2 * 16 + 20, 20 + 18 + 26 + 16 + 212 + 20)
+    for number, color in enumerate(colors):
+        left = 20 + 316 * number
+        card = pixels[80:292, left : left + 300]
+        x1, y1, x2, y2 = _extent(card, color)
+        assert (x1, y1, x2, y2) == (0, 0, 300, 200)
+        # A line of 4 rows in the event's color, then the plate.
+        assert (card[200:204] == PALETTE[number]).all()
+        assert (card[204:212, 8:-8] == 255).all()
+        # The times stand in a label 8 pixels from the corner.
+        assert (card[8:20, 9] != color).any()
+        assert (card[:8] == color).all()
+    bar = pixels[20:38, 20:952]
+    assert (pixels[:20] == (247, 247, 245)).all()
+    assert (pixels[38:42, 20:952] == (247, 247, 245)).all()
+    # The bar has six seconds on 932 pixels. What lies at its end has no room left.
+    assert (bar[9, 1:311] == PALETTE[0]).all()
+    assert (bar[9, 312:621] == PALETTE[1]).all()
+    assert (bar[9, 622:932] == (225, 225, 221)).all()
+
+
+def test_moment_is_five_pixels_of_the_bar() -> None:
+    frames = [Image.new("RGB", (64, 48), "white")]
+    moment = Timeline(events=(Event(start=3, end=3),), seconds=6)
+    pixels = np.asarray(draw_timeline(frames, moment, fps=1))
+
+    row = (pixels[29] == PALETTE[0]).all(axis=1)
+    # Its first column is a line that parts it from the event before.
+    assert np.flatnonzero(row).tolist() == [171, 172, 173, 174]
+
+
+def test_caption_has_at_most_four_lines() -> None:
+    frames = [Image.new("RGB", (600, 400), "red")]
+    heights = [
+        draw_timeline(frames, Timeline(events=(Event(start=0, end=1, text=text),)), fps=1).height
+        for text in ("", "word", "word " * 100, "word " * 1_000, "很" * 15, "很" * 500)
+    ]
+
+    one = heights[1] - heights[0]
+    assert one > 10
+    assert heights[2] == heights[3] == heights[0] + 4 * one
+    assert heights[5] - heights[0] == 4 * (heights[4] - heights[0])
