@@ -21,6 +21,7 @@ from PIL import Image as Pillow
 from qwen_vl.content import Image, Inline, Turn, Video
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
 from qwen_vl.media import prepare_media
+from qwen_vl.media.decoding import check_decodable, decoding_limited
 from qwen_vl.media.image import open_image
 from qwen_vl.media.pixels import upright
 from qwen_vl.media.video.sample_tables import check_sample_tables
@@ -224,6 +225,7 @@ import base64, json, resource, sys, warnings
 from qwen_vl.content import Image, Inline, LocalFile, Turn, Video
 from qwen_vl.errors import QwenVLError
 from qwen_vl.media import prepare_media
+from qwen_vl.media.decoding import check_decodable, decoding_limited
 from qwen_vl.request.types import Request
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA
 from qwen_vl.tokens.conversation import count_tokens
@@ -367,3 +369,46 @@ def test_box_of_an_odd_length_ends_the_search(size: int) -> None:
 def test_compressed_header_is_an_error() -> None:
     with pytest.raises(MediaFormatError, match="compressed"):
         check_sample_tables(io.BytesIO(compressed_header()), "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "options", "bytes_per_pixel"),
+    [
+        # As measured with Pillow 12: the pixels, and what the decoder keeps besides.
+        ("PNG", "1", {}, 6),
+        ("PNG", "P", {}, 6),
+        ("PNG", "L", {}, 3),
+        ("PNG", "RGB", {}, 6),
+        ("PNG", "RGBA", {}, 12),
+        ("PNG", "LA", {}, 12),
+        ("PNG", "I;16", {}, 16),
+        ("PNG", "P", {"transparency": 0}, 12),
+        ("JPEG", "RGB", {}, 6),
+        ("JPEG", "CMYK", {}, 14),
+        ("JPEG", "RGB", {"progressive": True}, 12),
+        ("GIF", "P", {}, 8),
+        ("TIFF", "RGB", {}, 10),
+        ("TIFF", "LAB", {}, 18),
+        ("WEBP", "RGB", {}, 16),
+        ("WEBP", "RGBA", {}, 22),
+        ("JPEG2000", "RGB", {}, 22),
+        ("AVIF", "RGB", {}, 14),
+    ],
+)
+def test_estimate_is_exact(
+    kind: str, mode: str, options: dict[str, Any], bytes_per_pixel: int
+) -> None:
+    file = io.BytesIO()
+    Pillow.new(mode, (50, 40)).save(file, kind, **options)
+    n_bytes = 50 * 40 * bytes_per_pixel
+
+    with decoding_limited(n_bytes), Pillow.open(file) as image:
+        check_decodable(image, "content[0]")
+    with (
+        decoding_limited(n_bytes - 1),
+        Pillow.open(file) as image,
+        pytest.raises(MediaTooLargeError, match="The image of 50 x 40 pixels") as caught,
+    ):
+        check_decodable(image, "content[0]")
+    assert (caught.value.value, caught.value.limit) == (n_bytes, n_bytes - 1)
+    assert caught.value.where == "content[0]"
