@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # The machine's uv, that of .venv, or one in the environment that is made.
 UV = $(or $(shell command -v uv 2>/dev/null),$(wildcard $(BIN)/uv),$(@D)/bin/uv)
-PROJECTS := -e '.[cli,sandbox,numpy,pdf,subtitles,upload]' -e integrations/sandbox -e integrations/langchain \
+PROJECTS := -e '.[cli,sandbox-ocr,numpy,pdf,subtitles,upload]' -e integrations/sandbox -e integrations/langchain \
 	-e integrations/llama-index -e integrations/llama-index-vision-tests
 READY := $(VENV)/.ready
 PYPROJECTS := pyproject.toml $(wildcard integrations/*/pyproject.toml)

@@ -200,16 +200,24 @@ def test_module_runs_until_interrupted() -> None:
 
 
 def test_command_line_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--lenient` is `strict=False`; `--server` is the server."""
+    """`--lenient` is `strict=False`, `--ocr` is `reads=True`; `--server` is the server."""
     calls: list[Any] = []
     monkeypatch.setattr(server, "serve", lambda *args, **kwargs: calls.append((args, kwargs)))
-    command.main(["--port", "81", "--host", "127.0.0.2", "--lenient"])
+    command.main(["--port", "81", "--host", "127.0.0.2", "--lenient", "--ocr"])
     command.main(["--server", "vllm", "--allow-host", "a.test", "--allow-host", "b.test"])
     assert calls == [
-        ((81, "127.0.0.2"), {"strict": False, "server": "dashscope", "allowed_hosts": []}),
+        (
+            (81, "127.0.0.2"),
+            {"strict": False, "server": "dashscope", "allowed_hosts": [], "reads": True},
+        ),
         (
             (8000, "127.0.0.1"),
-            {"strict": True, "server": "vllm", "allowed_hosts": ["a.test", "b.test"]},
+            {
+                "strict": True,
+                "server": "vllm",
+                "allowed_hosts": ["a.test", "b.test"],
+                "reads": False,
+            },
         ),
     ]
     assert callable(serve)

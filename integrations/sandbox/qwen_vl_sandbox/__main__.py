@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="NAME",
         help="host name that requests may be sent to, beside localhost; can be given several times",
     )
+    parser.add_argument(
+        "--ocr", action="store_true", help="read the text in images; needs the extra sandbox-ocr"
+    )
     options = parser.parse_args(arguments)
     try:
         serve(
@@ -48,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             strict=not options.lenient,
             server=options.server,
             allowed_hosts=options.allow_host,
+            reads=options.ocr,
         )
+    except ImportError as error:
+        sys.exit(f"Error: {error}")
     except OSError as error:
         sys.exit(f"Error: {error.strerror or error}")
 

@@ -5,7 +5,8 @@ Text values are the honest hint they are given; numbers are the smallest allowed
 
 import math
 import re
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from qwen_vl_sandbox.errors.api_error import reject
 
@@ -114,13 +115,36 @@ _FORMATS = {
 }
 
 
-def value_for(schema: Any, hint: str, *, root: Any = None) -> Any:
+class FieldValues(Protocol):
+    """Values that are known for some fields of a schema."""
+
+    def find(self, names: Sequence[str], schema: Mapping[str, Any]) -> Any | None:
+        """Return the value of a field that is no object and no list, in the schema's type.
+
+        Args:
+            names: What it may be called, the most specific name first.
+            schema: Of the field.
+        """
+
+    def rows(self, name: str, fields: Sequence[str]) -> Sequence["FieldValues"]:
+        """Return the values of each entry of a list.
+
+        Args:
+            name: What the list is called.
+            fields: What the fields of an entry are called; none if it is no object.
+        """
+
+
+def value_for(
+    schema: Any, hint: str, *, root: Any = None, values: FieldValues | None = None
+) -> Any:
     """Create a value that a schema allows.
 
     Args:
         schema: A JSON schema.
         hint: The words for texts without a specific rule.
         root: Where `$ref` starts from, if not at `schema`.
+        values: What is known of its fields.
 
     Raises:
         ApiError: The schema is not a JSON schema.
@@ -131,36 +155,47 @@ def value_for(schema: Any, hint: str, *, root: Any = None) -> Any:
         {'n': 2}
     """
     try:
-        return _Maker(schema if root is None else root, hint).make(schema, 0)
+        return _Maker(schema if root is None else root, hint, values).make(schema, 0)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         reject("The JSON schema is not valid, or no finite value fits it.")
 
 
 class _Maker:
-    def __init__(self, root: Any, hint: str) -> None:
+    def __init__(self, root: Any, hint: str, values: FieldValues | None = None) -> None:
         self._root = root
         self._hint = hint
+        self._values = values
 
-    def make(self, schema: Any, depth: int) -> Any:
+    def make(self, schema: Any, depth: int, path: tuple[str, ...] = ()) -> Any:
         if not isinstance(schema, dict):
             return self._hint
         schema = self._resolved(schema)
         if "const" in schema:
             return schema["const"]
+        known = self._find_known(schema, path)
+        if known is not None:
+            return known
         if schema.get("enum"):
             return schema["enum"][0]
         options = schema.get("anyOf") or schema.get("oneOf")
         if options:
             beside = {name: rule for name, rule in schema.items() if name not in _CHOICES}
-            return self.make({"allOf": [self._pick(options, depth), beside]}, depth)
-        return self._of_kind(schema, depth)
+            return self.make({"allOf": [self._pick(options, depth), beside]}, depth, path)
+        return self._of_kind(schema, depth, path)
 
-    def _of_kind(self, schema: dict[str, Any], depth: int) -> Any:
+    def _find_known(self, schema: dict[str, Any], path: tuple[str, ...]) -> Any | None:
+        is_simple = not _CHOICES & schema.keys() and _kind(schema) not in {"object", "array"}
+        if self._values is None or not path or not is_simple:
+            return None
+        names = (" ".join(path[-2:]), path[-1], str(schema.get("title", "")))
+        return self._values.find(names, schema)
+
+    def _of_kind(self, schema: dict[str, Any], depth: int, path: tuple[str, ...]) -> Any:
         match _kind(schema):
             case "object":
-                return self._object(schema, depth + 1)
+                return self._object(schema, depth + 1, path)
             case "array":
-                return self._array(schema, depth + 1)
+                return self._rows(schema, depth + 1, path) or self._array(schema, depth + 1)
             case "integer" | "number" as kind:
                 return _number(schema, whole=kind == "integer")
             case "boolean":
@@ -202,17 +237,28 @@ class _Maker:
             options[0],
         )
 
-    def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
+    def _object(self, schema: dict[str, Any], depth: int, path: tuple[str, ...]) -> dict[str, Any]:
         required = schema.get("required", [])
         properties = schema.get("properties", {})
         names = properties if depth <= _SHALLOW else [n for n in properties if n in required]
         if depth > _DEEPEST:
             return {}
-        made = {name: self.make(properties[name], depth) for name in names}
+        made = {name: self.make(properties[name], depth, (*path, name)) for name in names}
         for name in required:
             if name not in made:
                 made[name] = self.make(schema.get("additionalProperties"), depth)
         return made
+
+    def _rows(self, schema: dict[str, Any], depth: int, path: tuple[str, ...]) -> list[Any]:
+        """Make an entry of each row that is known, if the schema allows their number."""
+        items = schema.get("items")
+        if self._values is None or not path or not isinstance(items, dict):
+            return []
+        fields = list(self._resolved(items).get("properties", {}))
+        rows = self._values.rows(path[-1], fields)[: schema.get("maxItems")]
+        if len(rows) < schema.get("minItems", 0):
+            return []
+        return [_Maker(self._root, self._hint, row).make(items, depth, path) for row in rows]
 
     def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
         first = schema.get("prefixItems") or []

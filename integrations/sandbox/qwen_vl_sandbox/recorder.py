@@ -60,11 +60,13 @@ class Recorder:
         keep_alive: bool,
         needs_key: bool = True,
         batch: bool = False,
+        reads: bool = False,
         max_recorded_bytes: int = MAX_RECORDED_BYTES,
     ) -> None:
         self.strict = strict
         self.keep_alive = keep_alive
         self.batch = batch
+        self.reads = reads
         self.requests: deque[RecordedRequest] = deque()
         self.n_requests = 0
         self._recorded_bytes = 0

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from qwen_vl_sandbox.faults import Fault, FaultSettings, RawAnswer, ScriptedAnswer
 from qwen_vl_sandbox.http.app import HostGuard, build_app
 from qwen_vl_sandbox.http.log import RequestLog
+from qwen_vl_sandbox.ocr.engine import HOW_TO_INSTALL, is_installed
 from qwen_vl_sandbox.recorder import MAX_RECORDED_BYTES, RecordedRequest, Recorder
 from qwen_vl_sandbox.specs.servers import SERVERS, ServerName
 from qwen_vl_sandbox.storage import Upload
@@ -40,12 +41,16 @@ class SandboxLimits(TypedDict, total=False):
             are answered with 403.
         max_recorded_bytes: Maximum number of bytes of the bodies that `requests` holds, 64 MiB by
             default; the oldest requests are dropped, never the newest.
+        reads: Whether to read the text in images with OCR, for which the extra `sandbox-ocr` must
+            be installed. With `None` it reads if the extra is installed; otherwise its answers say
+            how to install it.
         batch: Whether to imitate the service's host of Batch Chat, which answers calls of the
             OpenAI-compatible protocol whole, by the models that it has.
     """
 
     allowed_hosts: Collection[str]
     max_recorded_bytes: int
+    reads: bool | None
     batch: bool
 
 
@@ -54,7 +59,7 @@ class Sandbox:
 
     It decodes the media it is sent, counts their tokens, refuses what the service
     refuses, and answers by saying what it received: an honest double, never a model.
-    It contacts loopback addresses only.
+    It contacts loopback addresses only. With `reads=True` it reads the text in images.
 
     Args:
         port: Port to listen on; 0 takes a free one.
@@ -111,6 +116,9 @@ class Sandbox:
                 trusts_kwargs=trust_request_mm_kwargs,
                 served=dict(served_models or {}),
             )
+        reads = limits.get("reads", False)
+        if reads and not is_installed():
+            raise ImportError(f"The sandbox cannot read text. {HOW_TO_INSTALL}", name="rapidocr")
         is_open = self._server is not None and not self._server.checks_keys
         self._ledger = Recorder(
             api_keys=None if is_open else api_keys,
@@ -119,6 +127,7 @@ class Sandbox:
             keep_alive=keep_alive and self._server is None,
             needs_key=self._server is None,
             batch=batch,
+            reads=reads is not False,
             max_recorded_bytes=limits.get("max_recorded_bytes", MAX_RECORDED_BYTES),
         )
         self._allowed_hosts = (host, *limits.get("allowed_hosts", ()))
@@ -366,6 +375,7 @@ def serve(
     strict: bool = True,
     server: ServerName = "dashscope",
     allowed_hosts: Collection[str] = (),
+    reads: bool | None = False,
 ) -> None:
     """Run the sandbox until Ctrl-C, with a line on standard error for each request.
 
@@ -375,12 +385,19 @@ def serve(
         strict: Whether to reject what the documentation leaves open, as in `Sandbox`.
         server: Server to imitate, as in `Sandbox`.
         allowed_hosts: Host names that requests may be sent to, as in `SandboxLimits`.
+        reads: Whether to read the text in images with OCR, as in `SandboxLimits`.
 
     Raises:
+        ImportError: Text is to be read, and the extra `sandbox-ocr` is not installed.
         OSError: The port is in use, or the host is not one of this machine.
     """
     made = Sandbox(
-        port, host=host, strict=strict, server=server, allowed_hosts=tuple(allowed_hosts)
+        port,
+        host=host,
+        strict=strict,
+        server=server,
+        allowed_hosts=tuple(allowed_hosts),
+        reads=reads,
     )
     made.log_requests(sys.stderr)
     with contextlib.suppress(KeyboardInterrupt), made as sandbox:

@@ -21,7 +21,7 @@ from qwen_vl.cli.grounding import locate, timeline
 from qwen_vl.cli.reporting import CommandGroup
 from qwen_vl.cli.tokens import tokens
 from qwen_vl.connection import API_KEY_VARIABLE
-from qwen_vl.errors import ConfigurationError
+from qwen_vl.errors import ConfigurationError, MissingExtraError
 from qwen_vl.specs.models import CURRENT_MODELS, get_model_spec
 
 app = typer.Typer(
@@ -117,10 +117,15 @@ def sandbox(
         Literal["dashscope", "vllm", "sglang", "llamacpp", "ollama"],
         typer.Option(help="Server to imitate."),
     ] = "dashscope",
+    ocr: Annotated[
+        bool, typer.Option("--ocr", help="Read the text in images; needs qwen-vl\\[sandbox-ocr].")
+    ] = False,
 ) -> None:
     """Run a local endpoint that checks requests, says what it received, and logs them."""
     try:
-        load_sandbox().serve(port, server=server)
+        load_sandbox().serve(port, server=server, reads=ocr)
+    except ImportError as error:
+        raise MissingExtraError("Reading text in the sandbox", extra="sandbox-ocr") from error
     except OSError as error:
         raise ConfigurationError(error.strerror or str(error)) from error
 

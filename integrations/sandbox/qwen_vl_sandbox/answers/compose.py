@@ -13,10 +13,12 @@ import orjson
 
 from qwen_vl_sandbox.answers.grounding import write_findings
 from qwen_vl_sandbox.answers.ocr import find_task, read_text
+from qwen_vl_sandbox.answers.page_fields import find_fields
 from qwen_vl_sandbox.answers.tools import choose_calls
 from qwen_vl_sandbox.json_schema import value_for
 from qwen_vl_sandbox.media.hosted import InspectedMedia, MediaReport, arguments_text
 from qwen_vl_sandbox.media.hosted_tokens import pieces, text_tokens
+from qwen_vl_sandbox.ocr.layout import page_text
 from qwen_vl_sandbox.reading.conversation import Conversation, Message, Options, Text, ToolCall
 
 LONGEST_QUOTE = 2_000
@@ -73,7 +75,7 @@ def _compose(conversation: Conversation, report: MediaReport) -> Answer:
     if reported is not None:
         return limited(Answer(read_text(reported, report).text), options)
     reasoning = _reasoning(conversation, report) if options.thinking else ""
-    calls = choose_calls(conversation)
+    calls = choose_calls(conversation, find_fields(report))
     if calls:
         called = Answer("", reasoning, calls, "tool_calls")
         return _cut_calls(called, options.max_completion_tokens) if options.cuts_calls else called
@@ -139,7 +141,8 @@ def _formatted(conversation: Conversation, report: MediaReport) -> str:
     schema = options.schema or schema_in_words(conversation.messages)
     if schema is not None:
         seen = describe(report.sights) or "no media"
-        value = value_for(schema, f"sandbox, not a model; received {seen}")
+        hint = f"sandbox, not a model; received {seen}"
+        value = value_for(schema, hint, values=find_fields(report))
     else:
         value = _as_object(conversation, report)
     return orjson.dumps(value).decode()
@@ -177,6 +180,7 @@ def _as_object(conversation: Conversation, report: MediaReport) -> dict[str, Any
             for inspected in report.sights
         ],
         "text": _quoted(last_user_text(conversation.messages)),
+        **_texts_by_ocr(report),
     }
 
 
@@ -189,7 +193,27 @@ def _prose(conversation: Conversation, report: MediaReport) -> str:
     asked, tools = _last_question(conversation.messages)
     text = f'the text: "{_quoted(asked)}"'
     media = f"{media}; the last from the tool {tools}" if tools else media
-    return f"{opening} I received {f'{media}; and ' if media else ''}{text}."
+    read = _describe_texts(report)
+    return f"{opening} I received {f'{media}; and ' if media else ''}{text}.{read}"
+
+
+def _describe_texts(report: MediaReport) -> str:
+    """Return what was read in the images, where the sandbox reads."""
+    images = [seen for seen in report.sights if seen.kind == "image"]
+    described = ""
+    for number, seen in enumerate(images, 1):
+        name = f"image {number}" if len(images) > 1 else "the image"
+        if seen.lines:
+            described += f' With OCR I read in {name}: "{_quoted(page_text(seen.lines))}".'
+        elif seen.lines is not None:
+            described += f" With OCR I found no text in {name}."
+    whys = dict.fromkeys(seen.unread for seen in images if seen.unread)
+    return described + "".join(f" {why}." for why in whys)
+
+
+def _texts_by_ocr(report: MediaReport) -> dict[str, Any]:
+    texts = [page_text(seen.lines) for seen in report.sights if seen.lines is not None]
+    return {"read_by_ocr": [_quoted(text) for text in texts]} if texts else {}
 
 
 def _tool_results(messages: tuple[Message, ...]) -> list[str]:

@@ -1,6 +1,6 @@
 """What was measured, as a model writes it: places in its own coordinates, times of a clock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -9,6 +9,7 @@ from qwen_vl_sandbox.answers.pages import write_page
 from qwen_vl_sandbox.media.colors import Place
 from qwen_vl_sandbox.media.hosted import InspectedMedia, MediaReport
 from qwen_vl_sandbox.media.scenes import Scene
+from qwen_vl_sandbox.ocr.find import find_text
 from qwen_vl_sandbox.reading.conversation import Conversation
 from qwen_vl_sandbox.reading.grounding_question import Question, find_question
 from qwen_vl_sandbox.specs.models import coordinates_of
@@ -49,7 +50,14 @@ def _boxes(
     if seen is None or seen.boxes is None or seen.size is None:
         return None
     scale = _scale(question, conversation, seen, seen.size)
-    return [_entry(place, scale, wants_points=question.wants_points) for place in seen.boxes]
+    places = [*seen.boxes, *_find_texts(question, seen)]
+    return [_entry(place, scale, wants_points=question.wants_points) for place in places]
+
+
+def _find_texts(question: Question, seen: InspectedMedia) -> Iterator[Place]:
+    for text in question.texts:
+        for box in find_text(text, seen.lines or ()):
+            yield Place(text, box)
 
 
 def _scale(

@@ -1,7 +1,8 @@
 """The tasks of the text-reading models, answered with what can be measured.
 
-The sandbox reads no text. Where a task asks for words it gives its own, with the whole
-image as their place; where it asks for values, the same words for each.
+Where the sandbox reads text, the answer is what stands in the image. Elsewhere it gives its own
+words where a task asks for words, with the whole image as their place; where it asks for values,
+the same words for each.
 Shapes are those of the OCR page (2026).
 """
 
@@ -11,7 +12,12 @@ from typing import Any
 
 import orjson
 
+from qwen_vl_sandbox.answers.page_contents import own_words
+from qwen_vl_sandbox.answers.pages import to_html_table, to_latex, to_latex_table
 from qwen_vl_sandbox.media.hosted import InspectedMedia, MediaReport
+from qwen_vl_sandbox.ocr.layout import TextBlock, find_blocks, page_text
+from qwen_vl_sandbox.ocr.lines import TextLine, group_rows
+from qwen_vl_sandbox.ocr.values import PageValues, fill_template
 from qwen_vl_sandbox.reading.conversation import Conversation, OcrTask
 
 WORDS, VALUES = "advanced_recognition", "key_information_extraction"
@@ -76,7 +82,9 @@ def read_text(task: OcrTask, report: MediaReport) -> Reading:
     seen = next(
         (inspected for inspected in reversed(report.sights) if inspected.kind == "image"), None
     )
-    words = f"sandbox, not a model; received {seen.description if seen else 'no image'}"
+    if seen is not None and seen.lines is not None:
+        return _read(task, seen, seen.lines)
+    words = own_words(seen)
     match task.task:
         case "advanced_recognition":
             return _words(words, seen)
@@ -91,6 +99,57 @@ def read_text(task: OcrTask, report: MediaReport) -> Reading:
             return Reading(_fenced(rf"\text{{{words}}}", "latex"))
         case _:
             return Reading(words)
+
+
+def _read(task: OcrTask, seen: InspectedMedia, lines: tuple[TextLine, ...]) -> Reading:
+    """Answer a task with the text of an image."""
+    match task.task:
+        case "advanced_recognition":
+            return _lines(lines, seen.size or (1, 1))
+        case "key_information_extraction":
+            page = PageValues(lines)
+            schema = task.result_schema
+            values = page.all_pairs() if schema is None else fill_template(schema, page)
+            return Reading(_fenced(orjson.dumps(values).decode(), "json"), {"kv_result": values})
+        case "table_parsing":
+            tables = [each.text for each in find_blocks(lines) if each.kind == "table"]
+            # A page without a table has no other form.
+            return Reading(_fenced("\n".join(map(to_html_table, tables)), "html"))
+        case "document_parsing":
+            written = "\n\n".join(map(_to_latex, find_blocks(lines)))
+            return Reading(_fenced(written, "latex"))
+        case "formula_recognition":
+            return Reading(_fenced(rf"\text{{{to_latex(page_text(lines))}}}", "latex"))
+        case _:
+            return Reading(page_text(lines))
+
+
+def _lines(lines: tuple[TextLine, ...], size: tuple[int, int]) -> Reading:
+    found, shown = [], []
+    for line in (line for row in group_rows(lines) for line in row):
+        x, y, width, height, angle = line.rotate_rect
+        found.append(
+            {
+                "text": line.text,
+                "location": [round(edge) for point in line.corners for edge in point],
+                "rotate_rect": [round(x), round(y), round(width), round(height), round(angle)],
+            }
+        )
+        # As below: thousandths.
+        across, down = _THOUSANDTHS / size[0], _THOUSANDTHS / size[1]
+        scaled = (x * across, y * down, width * across, height * down, angle)
+        shown.append({"rotate_rect": [round(value) for value in scaled], "text": line.text})
+    return Reading(_fenced(orjson.dumps(shown).decode(), "json"), {"words_info": found})
+
+
+def _to_latex(block: TextBlock) -> str:
+    match block.kind:
+        case "heading":
+            return rf"\section*{{{to_latex(block.text)}}}"
+        case "table":
+            return to_latex_table(block.text)
+        case _:
+            return to_latex(block.text)
 
 
 def _words(words: str, seen: InspectedMedia | None) -> Reading:

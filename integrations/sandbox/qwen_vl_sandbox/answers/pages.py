@@ -4,6 +4,7 @@ HTML is written as in the Qwen2.5-VL technical report (2025-02), Markdown as in 
 parsing cookbook (2025-10); the Vision page (2026-08) names the prompts.
 """
 
+import re
 from html import escape
 from typing import Literal
 
@@ -13,6 +14,7 @@ from qwen_vl_sandbox.reading.conversation import Conversation
 from qwen_vl_sandbox.specs.models import coordinates_of
 
 _THOUSANDTHS = 1_000
+_SPECIAL = re.compile(r"[&%$#_{}]")
 
 Box = tuple[int, int, int, int]
 
@@ -58,12 +60,41 @@ def _to_html(element: PageElement, box: Box) -> str:
         case "heading":
             return f"<h2 {bbox}>{words}</h2>"
         case "table":
-            rows = (
-                "".join(f"<td>{cell}</td>" for cell in row.split("\t")) for row in words.split("\n")
-            )
-            return f"<table {bbox}>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+            return to_html_table(element.text, f" {bbox}")
         case _:
             return f"<p {bbox}>{words}</p>"
+
+
+def to_html_table(text: str, attributes: str = "") -> str:
+    r"""Write the cells of a table, between tabs and line breaks, as HTML.
+
+    Example:
+        >>> to_html_table("a\tb")
+        '<table><tr><td>a</td><td>b</td></tr></table>'
+    """
+    rows = (
+        "".join(f"<td>{cell}</td>" for cell in row.split("\t"))
+        for row in escape(text, quote=False).split("\n")
+    )
+    return f"<table{attributes}>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+
+def to_latex_table(text: str) -> str:
+    """Write the cells of a table, between tabs and line breaks, as LaTeX."""
+    rows = [row.split("\t") for row in text.split("\n")]
+    columns = "l" * max(map(len, rows))
+    cells = " \\\\\n".join(" & ".join(map(to_latex, row)) for row in rows)
+    return f"\\begin{{tabular}}{{{columns}}}\n{cells} \\\\\n\\end{{tabular}}"
+
+
+def to_latex(text: str) -> str:
+    r"""Escape what is special in LaTeX.
+
+    Example:
+        >>> to_latex("R&D: 5 % of $10")
+        'R\\&D: 5 \\% of \\$10'
+    """
+    return _SPECIAL.sub(lambda found: f"\\{found[0]}", text)
 
 
 def _to_markdown(element: PageElement, box: Box) -> str:
@@ -74,10 +105,6 @@ def _to_markdown(element: PageElement, box: Box) -> str:
         case "heading":
             return f"## {element.text}"
         case "table":
-            rows = [row.split("\t") for row in element.text.split("\n")]
-            columns = "l" * max(map(len, rows))
-            cells = " \\\\\n".join(" & ".join(row) for row in rows)
-            table = f"\\begin{{tabular}}{{{columns}}}\n{cells} \\\\\n\\end{{tabular}}"
-            return f"<!-- Table {place} -->\n{table}"
+            return f"<!-- Table {place} -->\n{to_latex_table(element.text)}"
         case _:
             return element.text

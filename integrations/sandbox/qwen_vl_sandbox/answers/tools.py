@@ -5,27 +5,35 @@ taken from that text where it gives them, else from the tool's schema.
 """
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from qwen_vl_sandbox.json_schema import value_for
+from qwen_vl_sandbox.json_schema import FieldValues, value_for
 from qwen_vl_sandbox.reading.conversation import Conversation, Tool, ToolCall
+from qwen_vl_sandbox.reading.grounding_question import QUOTED
 
 _VALUE = r'("(?:[^"\\]|\\.)*"|\'[^\']*\'|\[[^\]]*\]|\{[^}]*\}|[^\s,;)]+)'
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\w)")
-_QUOTED = re.compile(r"\"([^\"]+)\"|'([^']+)'|“([^”]+)”|「([^」]+)」")
 
 
-def choose_calls(conversation: Conversation) -> tuple[ToolCall, ...]:
-    """Decide which tools to call, if any."""
+def choose_calls(
+    conversation: Conversation, fields: FieldValues | None = None
+) -> tuple[ToolCall, ...]:
+    """Decide which tools to call, if any.
+
+    Args:
+        conversation: The request.
+        fields: What was read in its images, for the arguments of a tool that must be called.
+    """
     options = conversation.options
     choice = options.tool_choice
     if not options.tools or choice == "none":
         return ()
     text = next((m.text for m in reversed(conversation.messages) if m.role == "user"), "")
     if isinstance(choice, Tool):
-        return (ToolCall(choice.name, find_arguments(choice, text)),)
+        return (ToolCall(choice.name, _arguments_of(choice, text, fields)),)
     named = _named(options.tools, text)
     if choice == "required":
         named = named or list(options.tools[:1])
@@ -61,6 +69,20 @@ def find_arguments(tool: Tool, text: str) -> dict[str, Any]:
         if name not in found and name in properties:
             found[name], rest = _by_type(properties[name], rest, tool)
     return {name: found[name] for name in properties if name in found}
+
+
+def _arguments_of(tool: Tool, text: str, fields: FieldValues | None) -> dict[str, Any]:
+    """Return the arguments that a text names; of the others those that were read in images."""
+    if fields is None:
+        return find_arguments(tool, text)
+    made = value_for(tool.parameters, _hint(tool), values=fields)
+    named = find_arguments(_without_required(tool), text)
+    return {**(made if isinstance(made, dict) else {}), **named}
+
+
+def _without_required(tool: Tool) -> Tool:
+    """Return a tool of which only the arguments count that a text names."""
+    return replace(tool, parameters={**tool.parameters, "required": []})
 
 
 def _named(tools: tuple[Tool, ...], text: str) -> list[Tool]:
@@ -106,8 +128,11 @@ def _by_type(schema: Any, text: str, tool: Tool) -> tuple[Any, str]:
             value = _typed(match[0], schema)
             if value is not None:
                 return value, text[: match.start()] + " " + text[match.end() :]
-    if kind == "string" and "enum" not in schema and (quote := _QUOTED.search(text)):
+    if kind == "string" and "enum" not in schema and (quote := QUOTED.search(text)):
         word = next(group for group in quote.groups() if group)
         return word, text[: quote.start()] + " " + text[quote.end() :]
-    hint = f"from the qwen-vl sandbox for {tool.name}"
-    return value_for(schema, hint, root=tool.parameters), text
+    return value_for(schema, _hint(tool), root=tool.parameters), text
+
+
+def _hint(tool: Tool) -> str:
+    return f"from the qwen-vl sandbox for {tool.name}"

@@ -22,6 +22,7 @@ from qwen_vl_sandbox.http.responses import (
     whole_answer,
 )
 from qwen_vl_sandbox.media.hosted import MediaReport, has_media
+from qwen_vl_sandbox.media.text import read_images
 from qwen_vl_sandbox.protocols.base import ChatProtocol, Reply
 from qwen_vl_sandbox.reading.conversation import Conversation
 from qwen_vl_sandbox.reading.validation import read_wait
@@ -72,9 +73,10 @@ class ChatEndpoint:
             return Response(scripted.body, scripted.status, {**headers, **scripted.headers})
         if scripted is not None and scripted.partial:
             headers["x-dashscope-partialresponse"] = "true"
-        answer = (
-            compose(exchange.conversation, report) if scripted is None else _as_answer(scripted)
-        )
+        if scripted is None:
+            answer, report = await self._compose(exchange.conversation, report)
+        else:
+            answer = _as_answer(scripted)
         answer = self._ledger.sealed.seal(answer, exchange.conversation)
         usage: Any = None if scripted is None else scripted.usage
         reply = Reply(exchange, report, answer, request_id, int(time.time()), usage)
@@ -91,6 +93,13 @@ class ChatEndpoint:
         else:
             report = self._protocol.receive(conversation, storage)
         return replace(report, cache=self._ledger.cache.use(conversation, report))
+
+    async def _compose(
+        self, conversation: Conversation, report: MediaReport
+    ) -> tuple[Answer, MediaReport]:
+        if self._ledger.reads:
+            report = await asyncio.to_thread(read_images, report)
+        return compose(conversation, report), report
 
     def _stream(self, reply: Reply, fault: Fault, headers: dict[str, str]) -> Response:
         protocol = self._protocol

@@ -4,7 +4,7 @@ Knows no protocol: it reads `conversation` values and refuses with `ApiError`.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -29,6 +29,7 @@ from qwen_vl_sandbox.media.scenes import (
     find_scenes_of_list,
     spread_numbers,
 )
+from qwen_vl_sandbox.ocr.lines import TextLine
 from qwen_vl_sandbox.reading.conversation import (
     Audio,
     Conversation,
@@ -74,6 +75,12 @@ class InspectedMedia:
     """What was found in a video, where events were asked for."""
     audio_tokens: int = 0
     """Of a video's audio, which omni models process."""
+    content: Content | None = field(default=None, repr=False)
+    """The bytes of an image."""
+    lines: tuple[TextLine, ...] | None = None
+    """The text of an image, where it was read."""
+    unread: str = ""
+    """Why it was not, where it should have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +229,7 @@ class _Viewer:
             size=(seen.width, seen.height),
             scaled=resized(seen.width, seen.height, budget),
             boxes=self._find_boxes(content) if seen.color else None,
+            content=content,
         )
 
     def _find_boxes(self, content: Content) -> tuple[Place, ...] | None:

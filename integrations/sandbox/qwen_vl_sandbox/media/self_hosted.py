@@ -126,6 +126,7 @@ class _Viewer:
             size=size,
             scaled=scaled_size(*size, self._processor.factor, limits),
             boxes=find_boxes(content, question.colors) if question and wants_boxes else None,
+            content=content,
         )
 
     def _hear(self, part: Audio) -> InspectedMedia:

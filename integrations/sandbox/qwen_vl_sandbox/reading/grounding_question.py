@@ -1,7 +1,7 @@
 """Questions for places in an image, events in a video and whole pages, as the guides put them.
 
-What is looked for are colors: they are all that the sandbox can find. Words that the questions
-are known by are those of the object location and video pages (2025-2026).
+What is looked for are colors, and texts where the sandbox reads: it can find nothing else. Words
+that the questions are known by are those of the object location and video pages (2025-2026).
 """
 
 import re
@@ -20,6 +20,12 @@ _POINTS = re.compile(
 _PIXELS = re.compile(r"\bpixels\b|像素", re.IGNORECASE)
 # The prompts of the Vision page (2026-08), and that of Qwen2.5-VL's cookbook; nothing else.
 _PAGES = re.compile(r"\s*qwenvl (html|markdown)\s*", re.IGNORECASE)
+# What the guides' prompts look for.
+_WHAT = re.compile(
+    r"\b(?:detect|locate) all (.+?) in the image\b|图中所有(.+?)(?:并以JSON|，以JSON)",
+    re.IGNORECASE | re.DOTALL,
+)
+QUOTED = re.compile(r"\"([^\"]+)\"|'([^']+)'|“([^”]+)”|「([^」]+)」")
 _TIMES = re.compile(r"start_time.*end_time", re.IGNORECASE | re.DOTALL)
 
 COLORS = {
@@ -49,6 +55,7 @@ class Question:
         colors: What is looked for: each color's name, and the word that was said for it.
         wants_points: Whether a place is a point, and not a box.
         in_pixels: Whether pixels of the image as it came were asked for.
+        texts: Texts to look for: those that are quoted, or else all that a guide's prompt names.
     """
 
     kind: Literal["places", "events", "page"]
@@ -57,6 +64,7 @@ class Question:
     in_pixels: bool = False
     form: Literal["html", "markdown"] = "html"
     """Of a page."""
+    texts: tuple[str, ...] = ()
 
     @property
     def wants_boxes(self) -> bool:
@@ -90,4 +98,17 @@ def find_question(conversation: Conversation) -> Question | None:
         tuple(said.items()),
         wants_points=_POINTS.search(text) is not None,
         in_pixels=_PIXELS.search(text) is not None,
+        texts=_find_texts(text),
     )
+
+
+def _find_texts(text: str) -> tuple[str, ...]:
+    """Return the texts to look for.
+
+    Example:
+        >>> _find_texts('Detect all "Total" and "Date" in the image and output their bbox')
+        ('Total', 'Date')
+    """
+    found = QUOTED.findall(text) or _WHAT.findall(text)
+    words = (next(filter(None, groups), "") for groups in found)
+    return tuple(dict.fromkeys(filter(None, map(str.strip, words))))
