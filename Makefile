@@ -29,7 +29,7 @@ demo: $(DEMO_READY) ## Ask about images and a video: the sandbox, or the service
 .venv-demo/.ready: $(PYPROJECTS)
 	@echo "Installing what the demo needs into $(@D); this takes up to a minute, once."
 	$(make_venv)
-	@$(UV) pip install --quiet --python $(@D)/bin/python -e '.[cli,sandbox]' -e integrations/sandbox \
+	@$(UV) pip install --quiet --python $(@D)/bin/python -e '.[cli,sandbox-ocr]' -e integrations/sandbox \
 		-e integrations/langchain -e integrations/llama-index
 	@touch $@
 

@@ -3,11 +3,13 @@
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import warnings
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -159,18 +161,34 @@ def test_demo_asks_the_sandbox_and_says_so(run_afresh: Run, tmp_path: Path) -> N
     assert "call_" not in done.stdout
     assert done.stdout.count("; the last from the tool zoom") == 2
     assert done.stdout.count("1280 x 720") == 4
+    _check_reading(done.stdout, tmp_path / "drawn")
     for name, size in {"boxes": (451, 300), "timeline": (340, 304)}.items():
         for framework in ("langchain", "llama-index"):
             path = tmp_path / "drawn" / f"{name}-{framework}.png"
             assert f"Saved     {path}" in done.stdout
             with Image.open(path) as drawn:
                 assert drawn.size == size
-    names = "boxes-langchain.png, boxes-llama-index.png, timeline-langchain.png"
-    assert f"{tmp_path / 'drawn'}: {names}, timeline-llama-index.png" in done.stdout
+    names = sorted(path.name for path in (tmp_path / "drawn").iterdir())
+    assert f"{tmp_path / 'drawn'}: {', '.join(names)}" in done.stdout
     # The command as it can be run here, whether the environment is activated or not.
     command, _, rest = done.stdout.splitlines()[-1].partition(":")[2].strip().partition(" ")
     assert rest == "ask --help"
     assert shutil.which(command) is not None
+
+
+def _check_reading(shown: str, folder: Path) -> None:
+    """Check the last part: an invoice that is read, or how to have it read."""
+    if find_spec("rapidocr") is None:
+        assert 'A sandbox that reads text needs: pip install "qwen-vl[sandbox-ocr]"' in shown
+        return
+    assert "Object    Invoice(invoice_number='2026-0117', due_date=datetime.date(2026, 12, 30)" in (
+        shown
+    )
+    assert "Item(description='Brush set', quantity=2, amount=25.9)], total=92.5)" in shown
+    assert "Parsed    6 blocks: 1 heading, 3 paragraphs, 2 tables" in shown
+    assert re.search(r"Found     Total: EUR 92\.50 at \(58\d, 48\d, 7[56]\d, 50\d\)", shown)
+    for name in ("invoice.png", "invoice-layout.png", "invoice-total.png"):
+        assert f"Saved     {folder / name}" in shown
 
 
 def test_demo_refuses_a_folder_that_cannot_be_made(run: Run, tmp_path: Path) -> None:
@@ -214,11 +232,24 @@ def test_demo_asks_the_service_where_there_is_a_key(
     assert "Asking the service" in done.stdout
     assert "Calls     zoom(left=200" in done.stdout
     # Each framework's questions, and one that is asked again with what the tool has seen.
-    assert len(qwen_vl_sandbox.requests) == (5 + 2) + (4 + 2)
+    assert len(qwen_vl_sandbox.requests) == (5 + 2) + (4 + 2) + 3
     by_langchain, by_llama_index = qwen_vl_sandbox.requests[0], qwen_vl_sandbox.requests[7]
     assert by_langchain.body == by_llama_index.body
     # Where no folder is named, a new one is made.
-    assert len(list(tmp_path.glob("qwen-vl-demo-*/*.png"))) == 4
+    assert len(list(tmp_path.glob("qwen-vl-demo-*/*.png"))) == 7
+
+
+def test_sandbox_that_cannot_read_names_the_extra(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = import_module("qwen_vl_sandbox.ocr.engine")
+    monkeypatch.setattr(engine, "find_spec", lambda _name: None)
+    done = run("sandbox", "--ocr", "--port", "0")
+
+    assert done.returncode == 4
+    assert done.stderr == (
+        'Error: A sandbox that reads text needs: pip install "qwen-vl[sandbox-ocr]"\n'
+    )
 
 
 def test_models_are_listed_with_what_they_can(run_afresh: Run) -> None:

@@ -257,11 +257,15 @@ def test_quoted_text_is_located(
     assert box.label == "Northwind books"
     top = page.blocks[3].box
     # The second of two lines.
-    assert overlap(box.xyxy, (top[0], 337, top[2], top[3])) > 0.8
+    line = (top[0], 337, top[2], top[3])
+    assert 0.5 < overlap(box.xyxy, line) < 1
+    # All of its letters are inside.
+    assert box.xyxy[0] <= line[0]
+    assert box.xyxy[3] >= line[3]
     (word,) = chat.locate(path, "Total").boxes
     total = page.blocks[5].box
     # The word, not the line; `Subtotal` would be no match.
-    assert total[0] - 3 < word.xyxy[0] < word.xyxy[2] < (total[0] + total[2]) / 2
+    assert total[0] - 10 < word.xyxy[0] < word.xyxy[2] < (total[0] + total[2]) / 2
     assert chat.locate(path, '"Nobody"').boxes == ()
 
 

@@ -1,15 +1,22 @@
-"""`qwen-vl demo` through LangChain: images, a video, boxes, a timeline, and a tool that zooms."""
+"""`qwen-vl demo` through LangChain: images, a video, boxes, a timeline, and a tool that zooms.
+
+Where the model reads, or the sandbox does, an invoice too.
+"""
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.tools import tool
+from pydantic import BaseModel
 from rich.console import Console
 
 from langchain_qwen_vl.chat_models import ChatQwenVL
+from qwen_vl import Block, DocumentParser, QwenVLSettings
 from qwen_vl.cli import demo
 
 QUESTIONS: Sequence[tuple[str, str, Sequence[Path]]] = (
@@ -52,6 +59,53 @@ def run(console: Console, folder: Path, **settings: Any) -> None:
 
     console.rule(f"LangChain {_N_QUESTIONS} of {_N_QUESTIONS}")
     _look_closer(console, model)
+
+
+class Item(BaseModel):
+    """A row of an invoice."""
+
+    description: str
+    quantity: int
+    amount: float
+
+
+class Invoice(BaseModel):
+    """What is wanted of an invoice."""
+
+    invoice_number: str
+    due_date: date
+    items: list[Item]
+    total: float
+
+
+def read_invoice(console: Console, folder: Path, **settings: Any) -> None:
+    """Turn an image of an invoice into an object and a drawn page, and find a text in it.
+
+    Args:
+        console: Where to print.
+        folder: Where to save what is drawn.
+        **settings: Of `ChatQwenVL`, and of a document parser.
+    """
+    console.rule("LangChain: read an invoice")
+    file = demo.save_invoice(console, folder)
+    model = ChatQwenVL(**settings)
+    demo.print_question(console, demo.INVOICE_QUESTION, [file], model.model)
+    asked = HumanMessage([{"type": "image", "image": file}, demo.INVOICE_QUESTION])
+    invoice = model.with_structured_output(Invoice).invoke([asked])
+    console.print("[bold]Object[/bold]    ", end="")
+    demo.print_text(console, repr(invoice))
+    document = DocumentParser(QwenVLSettings(**settings)).parse(file)
+    page = document.pages[0]
+    console.print("[bold]Parsed[/bold]    ", end="")
+    demo.print_text(console, f"{len(page.blocks)} blocks: {_count_kinds(page.blocks)}")
+    demo.save_image(console, page.draw(), folder / "invoice-layout.png")
+    found = model.locate(file, demo.INVOICE_WHAT)
+    demo.show_boxes(console, found, folder / "invoice-total.png", image=file)
+
+
+def _count_kinds(blocks: Sequence[Block]) -> str:
+    kinds = Counter(block.kind for block in blocks)
+    return ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in kinds.items())
 
 
 @tool

@@ -8,6 +8,7 @@ the answer cannot be read: it is not the JSON, the boxes or the times that were 
 import os
 from collections.abc import Callable
 from importlib.metadata import entry_points, version
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -16,7 +17,7 @@ from rich.table import Table
 
 from qwen_vl.cli.ask import ask
 from qwen_vl.cli.documents import parse
-from qwen_vl.cli.endpoint import load_sandbox, open_endpoint
+from qwen_vl.cli.endpoint import load_sandbox, open_endpoint, reading_required
 from qwen_vl.cli.grounding import locate, timeline
 from qwen_vl.cli.reporting import CommandGroup
 from qwen_vl.cli.tokens import tokens
@@ -79,8 +80,20 @@ def demo(
         for entry in demos:
             run: Callable[..., None] = entry.load()
             run(_out, folder, **endpoint)
+    _demonstrate_reading(folder, has_key=has_key)
     saved = sorted(set(folder.iterdir()) - earlier)
     print_next_steps(_out, folder, [file.name for file in saved], has_key=has_key)
+
+
+def _demonstrate_reading(folder: Path, *, has_key: bool) -> None:
+    try:
+        with open_endpoint(sandbox=not has_key, reads=True) as endpoint:
+            for entry in entry_points(group="qwen_vl.demo_reading"):
+                run: Callable[..., None] = entry.load()
+                run(_out, folder, **endpoint)
+    except MissingExtraError as error:
+        _out.rule("Read an invoice")
+        _out.print(f"{error}\n", markup=False)
 
 
 def models() -> None:
@@ -123,9 +136,8 @@ def sandbox(
 ) -> None:
     """Run a local endpoint that checks requests, says what it received, and logs them."""
     try:
-        load_sandbox().serve(port, server=server, reads=ocr)
-    except ImportError as error:
-        raise MissingExtraError("Reading text in the sandbox", extra="sandbox-ocr") from error
+        with reading_required():
+            load_sandbox().serve(port, server=server, reads=ocr)
     except OSError as error:
         raise ConfigurationError(error.strerror or str(error)) from error
 

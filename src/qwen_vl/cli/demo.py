@@ -1,7 +1,8 @@
 """What the demos of the frameworks have in common: the questions, and what they show of each.
 
 Each framework's package has a function `run(console, folder, **settings)` and names it in the
-entry-point group `qwen_vl.demo`.
+entry-point group `qwen_vl.demo`; one that needs a model or a sandbox that reads is in
+`qwen_vl.demo_reading`.
 """
 
 import io
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image as PillowImage
+from PIL import ImageDraw, ImageFont
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -44,6 +46,32 @@ AGENT_QUESTION = (
     "What stands beside the rocket? Use zoom, first with left=200, top=100, right=440, bottom=420."
 )
 AGENT_IMAGE = ROCKET
+
+INVOICE_QUESTION = "Which items are on this invoice, and what do they cost?"
+INVOICE_WHAT = '"Total: EUR 92.50"'
+_INVOICE: Sequence[tuple[int, int, int, str]] = (
+    (70, 60, 44, "INVOICE"),
+    *((560, 70 + 30 * at, 20, text) for at, text in enumerate(("Lakeside Paper Ltd.", "Bristol"))),
+    *((70, 160 + 36 * at, 20, text) for at, text in enumerate(("Invoice number:", "Due date:"))),
+    *((260, 160 + 36 * at, 20, text) for at, text in enumerate(("2026-0117", "30 December 2026"))),
+    *(
+        (x, 290 + 40 * row, 20, text)
+        for row, texts in enumerate(
+            (
+                ("Description", "Quantity", "Unit price", "Amount"),
+                ("Drawing paper A3", "10", "4.50", "45.00"),
+                ("Ink, black", "3", "7.20", "21.60"),
+                ("Brush set", "2", "12.95", "25.90"),
+            )
+        )
+        for x, text in zip((80, 440, 590, 750), texts, strict=True)
+    ),
+    (590, 480, 22, "Total: EUR 92.50"),
+    (70, 560, 20, "Payment within 30 days. Please name the number of the invoice."),
+)
+"""What stands on the invoice: x, y, size of the font, text."""
+_INVOICE_RULES = tuple(280 + 40 * row for row in range(5))
+_INVOICE_SIZE = (900, 640)
 
 _POLICY = MediaPolicy()
 _HEAD_BYTES = 1_024
@@ -116,20 +144,39 @@ def print_text(console: Console, text: str, *, end: str = "\n") -> None:
     console.print(text, end=end, markup=False, highlight=False, soft_wrap=True)
 
 
-def show_boxes(console: Console, found: Grounding, file: Path) -> None:
-    """Print the boxes that were found in `BOXES_IMAGE`, and save them drawn on it.
+def save_invoice(console: Console, folder: Path) -> Path:
+    """Draw an invoice, and save it.
+
+    Args:
+        console: Where to print.
+        folder: Where to save.
+    """
+    image = PillowImage.new("RGB", _INVOICE_SIZE, "white")
+    draw = ImageDraw.Draw(image)
+    for y in _INVOICE_RULES:
+        draw.line((70, y, _INVOICE_SIZE[0] - 70, y), "gray")
+    for x, y, size, text in _INVOICE:
+        draw.text((x, y), text, "black", ImageFont.load_default(size))
+    return save_image(console, image, folder / "invoice.png")
+
+
+def show_boxes(
+    console: Console, found: Grounding, file: Path, *, image: Path = BOXES_IMAGE
+) -> None:
+    """Print the boxes that were found in an image, and save them drawn on it.
 
     Args:
         console: Where to print.
         found: The boxes.
         file: Where to save, unless the file exists.
+        image: The image.
     """
     boxes = [
         f"{box.label} at ({', '.join(f'{value:.0f}' for value in box.xyxy)})" for box in found.boxes
     ]
     console.print("[bold]Found[/bold]     ", end="")
     print_text(console, "; ".join(boxes) or "nothing")
-    _save(console, draw_grounding(BOXES_IMAGE, found), file)
+    save_image(console, draw_grounding(image, found), file)
 
 
 def show_timeline(console: Console, found: Timeline, file: Path) -> None:
@@ -145,7 +192,7 @@ def show_timeline(console: Console, found: Timeline, file: Path) -> None:
     ]
     console.print("[bold]Found[/bold]     ", end="")
     print_text(console, "; ".join(events) or "nothing")
-    _save(console, draw_timeline(VIDEO, found), file)
+    save_image(console, draw_timeline(VIDEO, found), file)
 
 
 def print_next_steps(
@@ -197,7 +244,17 @@ def cut_out(left: int, top: int, right: int, bottom: int) -> bytes:
     return _to_png(part.resize((part.width * 2, part.height * 2)))
 
 
-def _save(console: Console, image: PillowImage.Image, file: Path) -> None:
+def save_image(console: Console, image: PillowImage.Image, file: Path) -> Path:
+    """Save an image, and print where.
+
+    Args:
+        console: Where to print.
+        image: The image.
+        file: Where to save; if it exists, beside it.
+
+    Returns:
+        The file that was written.
+    """
     data, number = _to_png(image), 1
     place = file
     while True:
@@ -212,6 +269,7 @@ def _save(console: Console, image: PillowImage.Image, file: Path) -> None:
             break
     console.print("[bold]Saved[/bold]     ", end="")
     print_text(console, f"{place}\n")
+    return place
 
 
 def _to_png(image: PillowImage.Image) -> bytes:

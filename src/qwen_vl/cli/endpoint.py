@@ -42,7 +42,11 @@ def _name_option(place: tuple[int | str, ...]) -> str:
 
 @contextmanager
 def open_endpoint(
-    *, sandbox: bool, server: Server = DEFAULT_SERVER, base_url: str | None = None
+    *,
+    sandbox: bool,
+    server: Server = DEFAULT_SERVER,
+    base_url: str | None = None,
+    reads: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Start the sandbox if it is wanted, and give the settings that reach the endpoint.
 
@@ -50,10 +54,11 @@ def open_endpoint(
         sandbox: Whether to ask a sandbox.
         server: Server to ask, or to imitate.
         base_url: Base URL that the user gave.
+        reads: Whether a sandbox should read the text in images.
 
     Raises:
         ConfigurationError: There is a base URL too.
-        MissingExtraError: The sandbox is not installed.
+        MissingExtraError: The sandbox is not installed, or what it needs to read.
     """
     if not sandbox:
         yield {"server": server, "base_url": base_url}
@@ -61,8 +66,23 @@ def open_endpoint(
     if base_url is not None:
         raise ConfigurationError("--sandbox and --base-url exclude each other. Pass one of them.")
     imitated = DEFAULT_SERVER if server == _GATEWAY else server
-    with load_sandbox().Sandbox(server=imitated) as running:
+    with reading_required():
+        made = load_sandbox().Sandbox(server=imitated, reads=reads)
+    with made as running:
         yield {"server": server, "base_url": running.base_url, "api_key": _SANDBOX_KEY}
+
+
+@contextmanager
+def reading_required() -> Iterator[None]:
+    """Start a sandbox that may have to read text.
+
+    Raises:
+        MissingExtraError: What it needs for that is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError("A sandbox that reads text", extra="sandbox-ocr") from error
 
 
 def load_sandbox() -> Any:

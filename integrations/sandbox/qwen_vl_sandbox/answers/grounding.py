@@ -16,6 +16,8 @@ from qwen_vl_sandbox.specs.models import coordinates_of
 
 _THOUSANDTHS = 1_000
 _SIXTY = 60
+_MARGIN = 0.3
+"""Around a text that is located, in heights of its letters."""
 
 
 def write_findings(conversation: Conversation, report: MediaReport) -> str | None:
@@ -55,9 +57,13 @@ def _boxes(
 
 
 def _find_texts(question: Question, seen: InspectedMedia) -> Iterator[Place]:
+    width, height = seen.size or (0, 0)
     for text in question.texts:
-        for box in find_text(text, seen.lines or ()):
-            yield Place(text, box)
+        for left, top, right, bottom in find_text(text, seen.lines or ()):
+            # A frame that is drawn along the letters would hide them.
+            margin = round(_MARGIN * (bottom - top))
+            edges = max(left - margin, 0), max(top - margin, 0)
+            yield Place(text, (*edges, min(right + margin, width), min(bottom + margin, height)))
 
 
 def _scale(
