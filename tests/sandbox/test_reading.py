@@ -1,8 +1,10 @@
 """The sandbox that reads: character error rates and overlaps of boxes on pages that are drawn."""
 
+import asyncio
 import datetime as dt
 import statistics
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from langchain_qwen_vl import ChatQwenVL, QwenVLDocumentLoader, to_ocr_result
 from llama_index.llms.qwen_vl import QwenVL, QwenVLDocumentReader
 from qwen_vl import DocumentParser, QwenVLSettings
 from qwen_vl_sandbox import Sandbox
+from qwen_vl_sandbox.ocr import engine
 
 pytestmark = pytest.mark.skipif(
     find_spec("rapidocr") is None, reason='needs: pip install "qwen-vl[sandbox-ocr]"'
@@ -285,6 +288,39 @@ def test_plain_questions_are_answered_with_the_text(
 
     sandbox.script("A bookshop.")
     assert chat.invoke([HumanMessage([image, "Who pays?"])]).text == "A bookshop."
+
+
+@pytest.mark.slow
+def test_nothing_is_downloaded(
+    slip: tuple[DrawnPage, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RapidOCR would fetch what it is not given, weights or fonts."""
+    asked: list[object] = []
+    found = import_module("rapidocr.utils.download_file").DownloadFile
+    monkeypatch.setattr(found, "run", lambda *args: asked.append(args))
+    lines = engine._Reader().read(slip[1].read_bytes())
+
+    assert [line.text for line in lines] == ["Receipt", "Total: 12.50"]
+    assert asked == []
+
+
+@pytest.mark.slow
+async def test_other_requests_are_answered_while_a_page_is_read(
+    sandbox: Sandbox, settings: dict[str, str]
+) -> None:
+    page = draw_report()
+    page.write(60, 900, ["Never read before"])
+    chat = ChatQwenVL(**settings)
+    n_before = sandbox.n_requests
+    image = {"type": "image", "image": page.image}
+    reading = asyncio.create_task(chat.ainvoke([HumanMessage([image, "What is this?"])]))
+    while sandbox.n_requests == n_before:  # noqa: ASYNC110 - of another thread, without events.
+        await asyncio.sleep(0.001)
+    answer = await chat.ainvoke("Hello")
+
+    assert answer.text.endswith('"Hello".')
+    assert not reading.done()
+    assert "Never read before" in (await reading).text
 
 
 @pytest.mark.slow

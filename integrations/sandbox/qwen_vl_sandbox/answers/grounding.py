@@ -52,8 +52,8 @@ def _boxes(
     if seen is None or seen.boxes is None or seen.size is None:
         return None
     scale = _scale(question, conversation, seen, seen.size)
-    places = [*seen.boxes, *_find_texts(question, seen)]
-    return [_entry(place, scale, wants_points=question.wants_points) for place in places]
+    found = [*seen.boxes, *_find_texts(question, seen)]
+    return [_entry(place, scale, wants_points=question.wants_points) for place in found]
 
 
 def _find_texts(question: Question, seen: InspectedMedia) -> Iterator[Place]:

@@ -89,8 +89,8 @@ def _columns(rows: Sequence[Row]) -> list[Interval] | None:
         else:
             columns.append((left, right))
     for row in rows:
-        places = [_place(line, columns) for line in row]
-        if len(set(places)) < len(places):
+        taken = [_place(line, columns) for line in row]
+        if len(set(taken)) < len(taken):
             return None
     return columns if len(columns) >= _MIN_SIZE else None
 
@@ -114,7 +114,7 @@ def _to_table(rows: Sequence[Row]) -> Table | None:
             place = _place(line, columns)
             if place is None:
                 return None
-            # A line alone goes on with the cell above it.
+            # A single line continues the cell above it.
             cells[-1][place].append(line.text)
     written = [tuple(join_texts(cell) for cell in row) for row in cells]
     lengths = [len(text) for row in written for text in row if text]

@@ -124,8 +124,8 @@ def _find_colons(rows: Sequence[Sequence[TextLine]]) -> Iterator[_Pair]:
                 continue
             label, value = split_words(found[1]), found[2].strip()
             if not value:
-                places = [*row[at + 1 : at + 2], _find_below(line, lines)]
-                texts = [each.text for each in places if each and not _LABELED.match(each.text)]
+                near = [*row[at + 1 : at + 2], _find_below(line, lines)]
+                texts = [each.text for each in near if each and not _LABELED.match(each.text)]
                 value = texts[0] if texts else ""
             if value and 0 < len(label) <= _LONGEST_LABEL:
                 yield _Pair(label, found[1], value)
@@ -145,11 +145,11 @@ def _find_below(label: TextLine, lines: Sequence[TextLine]) -> TextLine | None:
 
 def _behind(words: tuple[str, ...], text: str) -> str | None:
     """Return what a line has behind its first words, if that is a number or a code."""
-    places = list(_WORD.finditer(text))
-    said = tuple(_SHORT.get(place[0].casefold(), place[0].casefold()) for place in places)
+    matches = list(_WORD.finditer(text))
+    said = tuple(_SHORT.get(match[0].casefold(), match[0].casefold()) for match in matches)
     if len(said) <= len(words) or said[: len(words)] != words:
         return None
-    rest = text[places[len(words) - 1].end() :].strip(" .:：#")
+    rest = text[matches[len(words) - 1].end() :].strip(" .:：#")
     return rest if re.search(r"\d", rest.split(" ")[0]) else None
 
 
@@ -172,9 +172,9 @@ def _match_header(table: Table, names: Sequence[str]) -> Mapping[str, int]:
             for at, label in enumerate(header)
             if words and label and (words < set(label) or set(label) < words)
         ]
-        places = [at for at in (*exact, *near) if at not in found.values()]
-        if places:
-            found[name] = places[0]
+        free = [at for at in (*exact, *near) if at not in found.values()]
+        if free:
+            found[name] = free[0]
     return found
 
 
