@@ -1,0 +1,130 @@
+"""Items made ready to be sent: images loaded, checked and downscaled, videos checked."""
+
+import os
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qwen_vl.content import Image, Text, Url, Video, is_remote
+from qwen_vl.embedding.items import Item, ItemPart
+from qwen_vl.errors import MediaTooLargeError, UnsupportedContentError
+from qwen_vl.media.limits import check_part
+from qwen_vl.media.prepare import prepare_single
+from qwen_vl.media.video.file import open_file
+from qwen_vl.request.build import build_media_policy
+from qwen_vl.request.types import Request
+from qwen_vl.settings import QwenVLSettings
+from qwen_vl.specs.servers import DEFAULT_SERVER
+from qwen_vl.tokens.text import estimate_text_tokens
+
+# The open embedding and rerank models are built on Qwen3-VL, whose processor they have.
+_CHAT_MODEL = "qwen3-vl-plus"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaLimits:
+    """What one part of an item may be.
+
+    Args:
+        max_pixels: Pixels beyond which an image is downscaled.
+        max_image_bytes: Maximum number of bytes of an image.
+        max_video_bytes: Maximum number of bytes of a video.
+        max_text_tokens: Tokens beyond which a text is not read to its end.
+    """
+
+    max_pixels: int
+    max_image_bytes: int
+    max_video_bytes: int
+    max_text_tokens: int
+
+
+def make_request(model: str, settings: QwenVLSettings, limits: MediaLimits) -> Request:
+    """Create a request without content, which says how media is prepared and sent.
+
+    Args:
+        model: Id of the model.
+        settings: How the endpoint is reached, and which files may be read.
+        limits: What one part may be.
+    """
+    policy = build_media_policy(settings)
+    policy = replace(
+        policy,
+        # Larger ones cost the time to send them, and the model sees no more of them.
+        downscale_images=policy.downscale_images is not False,
+        max_inline_bytes=min(policy.max_inline_bytes, limits.max_image_bytes),
+    )
+    seconds = settings.queue_seconds
+    return Request(
+        model=model,
+        turns=(),
+        headers={} if seconds is None else {"X-DashScope-Wait-Timeout": str(seconds)},
+        base_model=_CHAT_MODEL,
+        server=settings.server,
+        policy=policy,
+        deadline=settings.deadline,
+        queue_seconds=seconds or 0,
+    )
+
+
+def prepare_item(item: Item, request: Request, limits: MediaLimits) -> Item:
+    """Prepare the images of an item, and check its other parts.
+
+    Args:
+        item: Any item.
+        request: From `make_request`.
+        limits: What one part may be.
+
+    Raises:
+        MediaError: An image or video cannot be sent.
+        UnsupportedContentError: A video is not by URL, and is not to be uploaded.
+    """
+    parts = tuple(_prepare(part, request, limits) for part in item.parts)
+    return replace(item, parts=parts)
+
+
+def _prepare(part: ItemPart, request: Request, limits: MediaLimits) -> ItemPart:
+    match part:
+        case Text():
+            n_tokens = estimate_text_tokens(part.text)
+            if n_tokens > limits.max_text_tokens:
+                warnings.warn(
+                    f"{part.where}: The text has about {n_tokens:,} tokens; {request.model} reads "
+                    f"{limits.max_text_tokens:,}, and the service cuts the rest off. Divide it.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            return part
+        case Image():
+            most = min(part.max_pixels or limits.max_pixels, limits.max_pixels)
+            return prepare_single(replace(part, max_pixels=most), request)
+        case Video():
+            return _check_video(part, request, limits)
+
+
+def _check_video(part: Video, request: Request, limits: MediaLimits) -> Video:
+    source: Any = part.source
+    if isinstance(source, Url) and is_remote(source.url):
+        check_part(part, request.known_model, request.server)
+        return part
+    mode = part.video_mode or request.policy.video_mode
+    if mode != "upload" or request.server != DEFAULT_SERVER:
+        by_upload = ', or set video_mode="upload", which puts it into the temporary storage'
+        raise UnsupportedContentError(
+            "A video is taken by URL only.",
+            where=part.where,
+            remedy=(
+                "Put it where the server can fetch it and give its https:// URL"
+                f"{by_upload if request.server == DEFAULT_SERVER else ''}."
+            ),
+        )
+    with open_file(source, request.policy, part.where) as file:
+        n_bytes = file.seek(0, os.SEEK_END)
+    if n_bytes > limits.max_video_bytes:
+        raise MediaTooLargeError(
+            f"The video has {n_bytes:,} bytes; {request.model} takes {limits.max_video_bytes:,}.",
+            where=part.where,
+            value=n_bytes,
+            limit=limits.max_video_bytes,
+            remedy="Cut it, or encode it at a lower bit rate.",
+        )
+    return replace(part, video_mode="upload")
