@@ -6,10 +6,11 @@ import threading
 import warnings
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from qwen_vl.connection import Connection
 from qwen_vl.errors import ConfigurationError, ServiceError
@@ -26,7 +27,7 @@ from qwen_vl.process_local import (
     ProcessLocal,
     current_process,
 )
-from qwen_vl.reply import Delta, Reply, ReplyBuilder
+from qwen_vl.reply import Delta, Reply, ReplyBuilder, Usage
 from qwen_vl.request.types import Request
 from qwen_vl.specs.batch_chat import resolve_upload_url
 from qwen_vl.specs.endpoints import hide_password, to_native_url
@@ -47,10 +48,44 @@ from qwen_vl.transport.flow import Flow, arun, run
 from qwen_vl.transport.lifetime import Pool
 from qwen_vl.transport.limits import Deadline, abounded
 from qwen_vl.transport.logs import CallLog
+from qwen_vl.wire.body import Body
 from qwen_vl.wire.events import EventDecoder, to_delta
 from qwen_vl.wire.markup import warn_of_misplaced
 from qwen_vl.wire.openai.decode import find_model_root
 from qwen_vl.wire.protocols import find_wire
+
+
+class Reported(Protocol):
+    """What an answer reports beside its content, for logs."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the request cost."""
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's id of the request."""
+
+
+_Answered = TypeVar("_Answered", bound=Reported)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post(Generic[_Answered]):
+    """A request for something other than an answer of a chat model.
+
+    Args:
+        request: Its model and headers, limits of time, and media, which is prepared or to be
+            uploaded.
+        find_path: Returns where it goes, from the base URL of the endpoint.
+        encode: Writes its body, once all media can be sent.
+        decode: Reads the body and headers of the answer.
+    """
+
+    request: Request
+    find_path: Callable[[str], str]
+    encode: Callable[[Request], Body]
+    decode: Callable[[bytes, Mapping[str, str]], _Answered]
 
 
 class _BaseClient(ABC):
@@ -94,6 +129,36 @@ class _BaseClient(ABC):
             except ServiceError as error:
                 log.log_error(error)
                 asked.find_remedy(error)
+
+    def _post(self, post: Post[_Answered]) -> Flow[_Answered]:
+        deadline = Deadline.start(post.request.deadline)
+        storage = yield partial(self._open_storage, post.request, deadline)
+        while True:
+            transport = yield self._transport
+            prepared = post.request
+            if wants_upload(prepared):
+                prepared = yield partial(self._prepare, prepared, storage, deadline)
+            outgoing = Outgoing(
+                post.find_path(transport.base_url),
+                post.encode(prepared),
+                find_wire("openai").headers(prepared),
+                timeout=prepared.timeout,
+                queue_seconds=prepared.queue_seconds,
+                deadline=deadline,
+            )
+            log = CallLog(self._url, prepared)
+            try:
+                log.log_request(outgoing)
+                with errors_translated(self._url):
+                    answer = yield partial(transport.send, outgoing)
+                answered = post.decode(answer.content, answer.headers)
+            except ServiceError as error:
+                log.log_error(error)
+                if storage is None or not storage.forgets(error):
+                    raise
+            else:
+                log.log_answer(answered.usage, answered.request_id)
+                return answered
 
     def _detect_family(self, model: str) -> Flow[Family]:
         transport = yield self._transport
@@ -165,6 +230,18 @@ class QwenVLClient(_BaseClient):
             ServiceError: The endpoint answered with an error, or not at all.
         """
         return run(self._ask(request))
+
+    def post(self, post: Post[_Answered]) -> _Answered:
+        """Send a request for something other than an answer of a chat model.
+
+        Args:
+            post: What to send, and how to read the answer.
+
+        Raises:
+            ContentError: A part cannot be sent; nothing was.
+            ServiceError: The endpoint answered with an error, or not at all.
+        """
+        return run(self._post(post))
 
     def detect_model_family(self, model: str) -> Family:
         """Ask the server which model it serves under a name, for `Request.model_family`.
@@ -304,6 +381,10 @@ class AsyncQwenVLClient(_BaseClient):
     async def ask(self, request: Request) -> Reply:
         """Get the whole answer; see `QwenVLClient.ask`."""
         return await arun(self._ask(request))
+
+    async def post(self, post: Post[_Answered]) -> _Answered:
+        """Send a request; see `QwenVLClient.post`."""
+        return await arun(self._post(post))
 
     async def detect_model_family(self, model: str) -> Family:
         """Ask the server for a model; see `QwenVLClient.detect_model_family`."""

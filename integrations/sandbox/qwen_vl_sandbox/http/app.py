@@ -19,8 +19,10 @@ from qwen_vl_sandbox.http.chat import ChatEndpoint
 from qwen_vl_sandbox.http.models import ModelEndpoints
 from qwen_vl_sandbox.http.requests import check_key, parsed, read_body, record
 from qwen_vl_sandbox.http.responses import error_answer, json_answer
+from qwen_vl_sandbox.http.service import ServiceEndpoint
 from qwen_vl_sandbox.http.uploads import POLICY_PATH, STORAGE_PATH, UploadEndpoints
 from qwen_vl_sandbox.protocols.base import ChatProtocol
+from qwen_vl_sandbox.protocols.embeddings import embedding_service
 from qwen_vl_sandbox.protocols.native import WRONG_PATH, NativeProtocol
 from qwen_vl_sandbox.protocols.openai import OpenAIProtocol
 from qwen_vl_sandbox.protocols.self_hosted import SERVED, SelfHostedProtocol
@@ -88,6 +90,7 @@ MODELS_PATH = "/compatible-mode/v1/models"
 NATIVE_PATH = "/api/v1/services/aigc/multimodal-generation/generation"
 NATIVE_TEXT_PATH = "/api/v1/services/aigc/text-generation/generation"
 NATIVE_MODELS_PATH = "/api/v1/models"
+EMBEDDING_PATH = "/api/v1/services/embeddings/multimodal-embedding/multimodal-embedding"
 OTHER_ENDPOINTS = ("/compatible-mode/", "/api/v1/", "/api/v2/", "/apps/")
 """Paths of the service's endpoints that the sandbox lacks."""
 
@@ -100,6 +103,7 @@ def build_app(recorder: Recorder, server: Server | None = None) -> Starlette:
 def _service(recorder: Recorder) -> Starlette:
     native, compatible = NativeProtocol(), OpenAIProtocol(is_batch=recorder.batch)
     elsewhere = _Elsewhere(recorder, native, compatible)
+    embeddings = ServiceEndpoint(recorder, embedding_service(recorder))
     models, uploads = ModelEndpoints(recorder), UploadEndpoints(recorder)
     routes = [
         Route(CHAT_PATH, ChatEndpoint(recorder, compatible).answer, methods=["POST"]),
@@ -107,6 +111,7 @@ def _service(recorder: Recorder) -> Starlette:
         Route(NATIVE_PATH, ChatEndpoint(recorder, native).answer, methods=["POST"]),
         Route(NATIVE_TEXT_PATH, elsewhere.text_generation, methods=["POST"]),
         Route(NATIVE_MODELS_PATH, models.native, methods=["GET"]),
+        Route(EMBEDDING_PATH, embeddings.answer, methods=["POST"]),
         Route(POLICY_PATH, uploads.policy, methods=["GET"]),
         Route(STORAGE_PATH, uploads.store, methods=["POST"]),
     ]

@@ -1,0 +1,273 @@
+"""Vectors of texts, images and videos: many items in few requests."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from qwen_vl.client import ClientCache, Post
+from qwen_vl.content import Turn
+from qwen_vl.embedding.encode import NATIVE_PATH, encode_native, find_native_url
+from qwen_vl.embedding.items import to_items
+from qwen_vl.embedding.packing import Pack, PackLimits, pack_items
+from qwen_vl.embedding.preparing import MediaLimits, make_request, prepare_item
+from qwen_vl.embedding.results import (
+    DecodedVectors,
+    Embeddings,
+    Vector,
+    add_usage,
+    decode_vectors,
+    scale_to_length_one,
+)
+from qwen_vl.errors import AnswerFormatError, ConfigurationError
+from qwen_vl.generators import Owned, map_in_order
+from qwen_vl.request.build import build_connection
+from qwen_vl.settings import QwenVLSettings
+from qwen_vl.specs.embedding import (
+    DEFAULT_EMBEDDING_MODEL,
+    EMBEDDING_MODELS,
+    get_embedding_spec,
+)
+from qwen_vl.specs.servers import DEFAULT_SERVER
+
+DEFAULT_CONCURRENCY = 4
+"""Requests that an asynchronous embedder has under way at the same time."""
+
+# An example of the open models' own (QwenLM/Qwen3-VL-Embedding, 2026-01).
+QUERY_INSTRUCTION = "Retrieve images or text relevant to the user's query."
+"""What queries are for. Documents have the model's own default."""
+
+_RESERVED = {
+    "dimension": "dimensions",
+    "instruct": "query_instruction and document_instruction",
+    "enable_fusion": "an item of several parts",
+    "output_type": "nothing, as all vectors are dense",
+}
+
+
+class Embedder:
+    """Turns texts, images and videos into vectors that can be compared with each other.
+
+    Items are packed into as few requests as the limits of the model allow. Vectors come back in
+    the order of the items, each of its own item, or an error says which item lacks one.
+
+    Args:
+        settings: The model, `qwen3-vl-embedding` where none is set; how to reach the endpoint; and
+            how media is read: `media_roots`, `max_inline_bytes`, `video_mode`. Parameters of chat
+            models among them are not sent.
+        dimensions: Length of the vectors; the model's default if `None`.
+        query_instruction: What queries are for, in English; `None` for the model's default.
+        document_instruction: What all else is for; `None` for the model's default.
+        normalize: Whether vectors are scaled to length 1. No page says whether the service does.
+        batch_size: Maximum number of elements of a request; the model's limit if `None`.
+        max_concurrency: Maximum number of requests at the same time, of the asynchronous methods.
+        parameters: Further parameters by the service's names, as `{"res_level": 2}`. `fps` is a
+            share of the frames here, from 0 to 1, not a number a second as in chat.
+
+    Raises:
+        ConfigurationError: The model does not have vectors of this length, or the server does not
+            embed images.
+
+    Example:
+        >>> from qwen_vl.samples import CHELSEA
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> with Sandbox() as sandbox:
+        ...     settings = QwenVLSettings(base_url=sandbox.base_url, api_key="sk-sandbox")
+        ...     embedder = Embedder(settings, dimensions=512)
+        ...     embeddings = embedder.embed(["A cat.", CHELSEA, ("A cat.", CHELSEA)])
+        >>> len(embeddings), embeddings.dimensions, embeddings.usage.image_tokens
+        (3, 512, 252)
+    """
+
+    def __init__(
+        self,
+        settings: QwenVLSettings,
+        *,
+        dimensions: int | None = None,
+        query_instruction: str | None = QUERY_INSTRUCTION,
+        document_instruction: str | None = None,
+        normalize: bool = False,
+        batch_size: int | None = None,
+        max_concurrency: int = DEFAULT_CONCURRENCY,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        if settings.server != DEFAULT_SERVER:
+            raise ConfigurationError(
+                f"server {settings.server!r} is not supported by Embedder, which asks the hosted "
+                "service."
+            )
+        for name, count in (("batch_size", batch_size), ("max_concurrency", max_concurrency)):
+            if count is not None and count < 1:
+                raise ConfigurationError(f"{name} is {count}; it must be 1 or more.")
+        self._settings = settings
+        # The default of the settings is a chat model.
+        is_set = "model" in settings.model_fields_set
+        self.model = settings.model if is_set else DEFAULT_EMBEDDING_MODEL
+        self._spec = get_embedding_spec(self.model)
+        self._spec.check_dimensions(dimensions, self.model)
+        self._dimensions = dimensions
+        self._query_instruction = query_instruction
+        self._document_instruction = document_instruction
+        self._normalize = normalize
+        self._max_concurrency = max_concurrency
+        self._parameters = _check_parameters(parameters or {})
+        self._media_limits = MediaLimits(
+            max_pixels=self._spec.max_pixels,
+            max_image_bytes=self._spec.max_image_bytes,
+            max_video_bytes=self._spec.max_video_bytes,
+            max_text_tokens=self._spec.max_text_tokens,
+        )
+        self._request = make_request(self.model, settings, self._media_limits)
+        self._pack_limits = PackLimits(
+            spec=self._spec,
+            max_elements=batch_size or self._spec.max_elements,
+            max_bytes=settings.max_total_inline_bytes,
+        )
+        self._clients = ClientCache()
+
+    def embed(self, items: Iterable[object]) -> Embeddings:
+        """Embed documents: what is searched.
+
+        Args:
+            items: Texts, images, videos, or several of them together, in each form that `to_items`
+                names. A text is never read as a path or URL.
+
+        Raises:
+            ContentError: An item cannot be sent; the message names it. Requests before it were.
+            AnswerFormatError: An answer lacks a vector, or has one that cannot be used.
+            ServiceError: The endpoint answered with an error, or not at all.
+        """
+        return self._embed(items, self._document_instruction)
+
+    def embed_queries(self, items: Iterable[object]) -> Embeddings:
+        """Embed queries: what is searched for, with the instruction for queries; see `embed`.
+
+        Args:
+            items: As of `embed`.
+        """
+        return self._embed(items, self._query_instruction)
+
+    async def aembed(self, items: Iterable[object]) -> Embeddings:
+        """Embed documents, with several requests at the same time; see `embed`.
+
+        Files are read and images encoded in a thread, no sooner than they are needed.
+
+        Args:
+            items: As of `embed`.
+        """
+        return await self._aembed(items, self._document_instruction)
+
+    async def aembed_queries(self, items: Iterable[object]) -> Embeddings:
+        """Embed queries, with several requests at the same time; see `embed_queries`.
+
+        Args:
+            items: As of `embed`.
+        """
+        return await self._aembed(items, self._query_instruction)
+
+    def _embed(self, items: Iterable[object], instruction: str | None) -> Embeddings:
+        packs = self._find_packs(items)
+        collected = _Collected()
+        for pack in packs:
+            client = self._clients.sync(build_connection(self._settings))
+            collected.add(pack, client.post(self._to_post(pack, instruction)))
+        return collected.to_embeddings(self.model, normalize=self._normalize)
+
+    async def _aembed(self, items: Iterable[object], instruction: str | None) -> Embeddings:
+        async def ask(pack: Pack) -> tuple[Pack, DecodedVectors]:
+            client = self._clients.asynchronous(build_connection(self._settings))
+            return pack, await client.post(self._to_post(pack, instruction))
+
+        collected = _Collected()
+        found: AsyncIterator[tuple[Pack, DecodedVectors]]
+        found = map_in_order(ask, self._find_packs(items), self._max_concurrency)
+        steps: Any = found
+        async with Owned[tuple[Pack, DecodedVectors]](steps) as answers:
+            async for pack, decoded in answers:
+                collected.add(pack, decoded)
+        return collected.to_embeddings(self.model, normalize=self._normalize)
+
+    def _find_packs(self, items: Iterable[object]) -> Iterator[Pack]:
+        prepared = (
+            prepare_item(item, self._request, self._media_limits) for item in to_items(items)
+        )
+        return pack_items(prepared, self._pack_limits)
+
+    def _to_post(self, pack: Pack, instruction: str | None) -> Post[DecodedVectors]:
+        parameters: dict[str, Any] = {}
+        if self._dimensions is not None and not self._spec.has_fixed_dimension:
+            parameters["dimension"] = self._dimensions
+        if instruction is not None:
+            parameters["instruct"] = instruction
+        if pack.is_fused and self._spec.fusion == "flag":
+            parameters["enable_fusion"] = True
+        turns = tuple(Turn(role="user", parts=item.parts) for item in pack.items)
+        return Post(
+            request=replace(
+                self._request, turns=turns, parameters={**parameters, **self._parameters}
+            ),
+            find_path=partial(find_native_url, path=NATIVE_PATH),
+            encode=partial(encode_native, joins_parts=self._spec.fusion in {"object", "none"}),
+            decode=partial(decode_vectors, items=pack.items, dimensions=self._find_dimensions()),
+        )
+
+    def _find_dimensions(self) -> int | None:
+        if self._dimensions is not None:
+            return self._dimensions
+        # The default of a model that is not known is not known either.
+        is_known = self.model.lower() in EMBEDDING_MODELS
+        return self._spec.dimensions[0] if is_known else None
+
+
+@dataclass(slots=True)
+class _Found:
+    vector: Vector
+    where: str
+
+
+class _Collected:
+    """The vectors of all requests so far."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, _Found] = {}
+        self._answers: list[DecodedVectors] = []
+
+    def add(self, pack: Pack, decoded: DecodedVectors) -> None:
+        """Add the vectors of one request."""
+        self._answers.append(decoded)
+        for position, item, vector in zip(pack.positions, pack.items, decoded.vectors, strict=True):
+            self._found[position] = _Found(vector, item.where)
+
+    def to_embeddings(self, model: str, *, normalize: bool) -> Embeddings:
+        """Return all vectors, in the order of the items.
+
+        Raises:
+            AnswerFormatError: They differ in length, or one cannot be normalized.
+        """
+        found = [self._found[position] for position in sorted(self._found)]
+        for one in found:
+            if len(one.vector) != len(found[0].vector):
+                raise AnswerFormatError(
+                    f"{one.where}: The vector has {len(one.vector)} numbers; that of "
+                    f"{found[0].where} has {len(found[0].vector)}.",
+                    text="",
+                )
+        return Embeddings(
+            vectors=tuple(
+                scale_to_length_one(one.vector, one.where) if normalize else one.vector
+                for one in found
+            ),
+            model=model,
+            usage=add_usage(answer.usage for answer in self._answers),
+            request_ids=tuple(answer.request_id for answer in self._answers if answer.request_id),
+        )
+
+
+def _check_parameters(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name in parameters:
+        if name in _RESERVED:
+            raise ConfigurationError(
+                f"parameters has {name!r}, which is set by the embedder itself: pass "
+                f"{_RESERVED[name]}."
+            )
+    return dict(parameters)
