@@ -106,8 +106,6 @@ def test_thin_modules_have_more_than_one_importer(graph: dict[str, set[str]]) ->
         "qwen_vl_sandbox.media.text",
         # Geometry, apart from how a model writes it.
         "qwen_vl_sandbox.ocr.find",
-        # Facts of one page, where all facts are.
-        "qwen_vl_sandbox.specs.retrieval",
         # Of videos, for the drawing of timelines.
         "qwen_vl.media.video.thumbnails",
         # How a connection is kept; the transport's other modules know nothing of streams.

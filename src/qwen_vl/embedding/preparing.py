@@ -29,13 +29,16 @@ class MediaLimits:
         max_pixels: Pixels beyond which an image is downscaled.
         max_image_bytes: Maximum number of bytes of an image.
         max_video_bytes: Maximum number of bytes of a video.
-        max_text_tokens: Tokens beyond which a text is not read to its end.
+        max_text_tokens: Tokens beyond which a text is not read to its end; `None` where the server
+            says so itself.
+        uploads: Whether local videos can be put into the temporary storage.
     """
 
     max_pixels: int
     max_image_bytes: int
     max_video_bytes: int
-    max_text_tokens: int
+    max_text_tokens: int | None
+    uploads: bool = True
 
 
 def make_request(model: str, settings: QwenVLSettings, limits: MediaLimits) -> Request:
@@ -85,14 +88,7 @@ def prepare_item(item: Item, request: Request, limits: MediaLimits) -> Item:
 def _prepare(part: ItemPart, request: Request, limits: MediaLimits) -> ItemPart:
     match part:
         case Text():
-            n_tokens = estimate_text_tokens(part.text)
-            if n_tokens > limits.max_text_tokens:
-                warnings.warn(
-                    f"{part.where}: The text has about {n_tokens:,} tokens; {request.model} reads "
-                    f"{limits.max_text_tokens:,}, and the service cuts the rest off. Divide it.",
-                    UserWarning,
-                    stacklevel=2,
-                )
+            _warn_if_long(part, request.model, limits.max_text_tokens)
             return part
         case Image():
             most = min(part.max_pixels or limits.max_pixels, limits.max_pixels)
@@ -101,20 +97,32 @@ def _prepare(part: ItemPart, request: Request, limits: MediaLimits) -> ItemPart:
             return _check_video(part, request, limits)
 
 
+def _warn_if_long(part: Text, model: str, max_tokens: int | None) -> None:
+    n_tokens = 0 if max_tokens is None else estimate_text_tokens(part.text)
+    if max_tokens is not None and n_tokens > max_tokens:
+        warnings.warn(
+            f"{part.where}: The text has about {n_tokens:,} tokens; {model} reads {max_tokens:,}, "
+            "and the service cuts the rest off. Divide it.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
 def _check_video(part: Video, request: Request, limits: MediaLimits) -> Video:
     source: Any = part.source
     if isinstance(source, Url) and is_remote(source.url):
         check_part(part, request.known_model, request.server)
         return part
+    can_upload = limits.uploads and request.server == DEFAULT_SERVER
     mode = part.video_mode or request.policy.video_mode
-    if mode != "upload" or request.server != DEFAULT_SERVER:
+    if mode != "upload" or not can_upload:
         by_upload = ', or set video_mode="upload", which puts it into the temporary storage'
         raise UnsupportedContentError(
             "A video is taken by URL only.",
             where=part.where,
             remedy=(
                 "Put it where the server can fetch it and give its https:// URL"
-                f"{by_upload if request.server == DEFAULT_SERVER else ''}."
+                f"{by_upload if can_upload else ''}."
             ),
         )
     with open_file(source, request.policy, part.where) as file:

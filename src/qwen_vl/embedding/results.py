@@ -95,7 +95,7 @@ def decode_vectors(
         AnswerFormatError: A vector is missing, double, of an item that was not sent, of another
             length, or not of finite numbers. The message names the item.
     """
-    data = as_object(load_json(body) or _load_odd(body))
+    data = as_object(load_answer(body))
     output = data.get("output")
     found = data.get("data") if output is None else as_object(output).get("embeddings")
     if not isinstance(found, list):
@@ -122,8 +122,20 @@ def decode_vectors(
     )
 
 
-def _load_odd(body: bytes) -> Any:
-    """Read what Python's own writer makes of NaN and infinity, so that the item can be named."""
+def load_answer(body: bytes) -> Any:
+    """Read JSON, also what Python's own writer makes of NaN and infinity.
+
+    An item that has such a number can be named then.
+
+    Args:
+        body: The HTTP body.
+
+    Returns:
+        `None` where it is not JSON.
+    """
+    data = load_json(body)
+    if data is not None:
+        return data
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -159,23 +171,23 @@ def decode_usage(raw: object) -> Usage | None:
         (1290, 43, 1247)
     """
     counts = as_object(raw)
-    given = {name: as_count(value) for name, value in counts.items()}
+    counted = {name: as_count(value) for name, value in counts.items()}
     details: Json = as_object(counts.get("input_tokens_details"))
-    first = given.get("input_tokens")
+    first = counted.get("input_tokens")
     if first is None:
-        first = given.get("prompt_tokens")
-    total = given.get("total_tokens")
+        first = counted.get("prompt_tokens")
+    total = counted.get("total_tokens")
     if first is None and total is None:
         return None
-    if details or "output_tokens" in given or "prompt_tokens" in given:
+    if details or "output_tokens" in counted or "prompt_tokens" in counted:
         # `input_tokens` are all of the input there.
         n_input = first if first is not None else total or 0
         image, text = as_count(details.get("image_tokens")), as_count(details.get("text_tokens"))
     else:
-        image, text = given.get("image_tokens"), first
+        image, text = counted.get("image_tokens"), first
         # unsure: qwen2.5-vl-embedding gives no sum; its images are taken to come on top.
         n_input = total if total is not None else (text or 0) + (image or 0)
-    n_output = given.get("output_tokens") or 0
+    n_output = counted.get("output_tokens") or 0
     return Usage(
         input_tokens=n_input,
         output_tokens=n_output,

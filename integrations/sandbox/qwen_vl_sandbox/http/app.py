@@ -25,7 +25,9 @@ from qwen_vl_sandbox.protocols.base import ChatProtocol
 from qwen_vl_sandbox.protocols.embeddings import embedding_service
 from qwen_vl_sandbox.protocols.native import WRONG_PATH, NativeProtocol
 from qwen_vl_sandbox.protocols.openai import OpenAIProtocol
+from qwen_vl_sandbox.protocols.rerank import flat_rerank_service, rerank_service
 from qwen_vl_sandbox.protocols.self_hosted import SERVED, SelfHostedProtocol
+from qwen_vl_sandbox.protocols.self_hosted_rerank import find_rerank_service
 from qwen_vl_sandbox.recorder import Recorder
 from qwen_vl_sandbox.specs.models import admitted_spec
 from qwen_vl_sandbox.specs.servers import Server
@@ -33,6 +35,7 @@ from qwen_vl_sandbox.specs.servers import Server
 SELF_HOSTED_CHAT_PATH = "/v1/chat/completions"
 _WITH_ROOT = frozenset({"vllm", "sglang"})
 SELF_HOSTED_MODELS_PATH = "/v1/models"
+SELF_HOSTED_RERANK_PATH = "/v1/rerank"
 WRONG_METHOD = 405
 
 
@@ -44,6 +47,10 @@ def build_self_hosted_app(recorder: Recorder, server: Server) -> Starlette:
         Route(SELF_HOSTED_CHAT_PATH, ChatEndpoint(recorder, protocol).answer, methods=["POST"]),
         Route(SELF_HOSTED_MODELS_PATH, endpoints.models, methods=["GET"]),
     ]
+    rerank = find_rerank_service(recorder, server)
+    if rerank is not None:
+        answer = ServiceEndpoint(recorder, rerank).answer
+        routes.append(Route(SELF_HOSTED_RERANK_PATH, answer, methods=["POST"]))
     handlers = {HTTPException: endpoints.missing, Exception: endpoints.broken}
     return Starlette(routes=routes, exception_handlers=handlers)
 
@@ -91,6 +98,8 @@ NATIVE_PATH = "/api/v1/services/aigc/multimodal-generation/generation"
 NATIVE_TEXT_PATH = "/api/v1/services/aigc/text-generation/generation"
 NATIVE_MODELS_PATH = "/api/v1/models"
 EMBEDDING_PATH = "/api/v1/services/embeddings/multimodal-embedding/multimodal-embedding"
+RERANK_PATH = "/api/v1/services/rerank/text-rerank/text-rerank"
+FLAT_RERANK_PATH = "/compatible-api/v1/reranks"
 OTHER_ENDPOINTS = ("/compatible-mode/", "/api/v1/", "/api/v2/", "/apps/")
 """Paths of the service's endpoints that the sandbox lacks."""
 
@@ -104,6 +113,8 @@ def _service(recorder: Recorder) -> Starlette:
     native, compatible = NativeProtocol(), OpenAIProtocol(is_batch=recorder.batch)
     elsewhere = _Elsewhere(recorder, native, compatible)
     embeddings = ServiceEndpoint(recorder, embedding_service(recorder))
+    rerank = ServiceEndpoint(recorder, rerank_service(recorder))
+    flat_rerank = ServiceEndpoint(recorder, flat_rerank_service(recorder))
     models, uploads = ModelEndpoints(recorder), UploadEndpoints(recorder)
     routes = [
         Route(CHAT_PATH, ChatEndpoint(recorder, compatible).answer, methods=["POST"]),
@@ -112,6 +123,8 @@ def _service(recorder: Recorder) -> Starlette:
         Route(NATIVE_TEXT_PATH, elsewhere.text_generation, methods=["POST"]),
         Route(NATIVE_MODELS_PATH, models.native, methods=["GET"]),
         Route(EMBEDDING_PATH, embeddings.answer, methods=["POST"]),
+        Route(RERANK_PATH, rerank.answer, methods=["POST"]),
+        Route(FLAT_RERANK_PATH, flat_rerank.answer, methods=["POST"]),
         Route(POLICY_PATH, uploads.policy, methods=["GET"]),
         Route(STORAGE_PATH, uploads.store, methods=["POST"]),
     ]

@@ -1,4 +1,7 @@
-"""What the embedding models of the service accept (Multimodal-embedding page, 2026-11)."""
+"""What the embedding and rerank models of the service accept.
+
+Figures are those of the Multimodal-embedding page (2026-11) and the Rerank page (2026-10).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,3 +43,23 @@ EMBEDDING_MODELS: Mapping[str, EmbeddingModel] = {
 }
 MAX_SEQUENCE = 8
 """Images of one `multi_images` of the models without a date."""
+
+
+@dataclass(frozen=True, slots=True)
+class RerankModel:
+    """One rerank model."""
+
+    max_texts: int
+    max_images: int = 0
+    max_videos: int = 0
+    takes_instruction: bool = True
+    is_flat: bool = False
+    """Which of the two URLs it has: the flat form's, or the native service's."""
+
+
+RERANK_MODELS: Mapping[str, RerankModel] = {
+    "qwen3-vl-rerank": RerankModel(100, 40, 4),
+    # unsure: whether the native URL takes it too; the page shows the flat form only.
+    "qwen3-rerank": RerankModel(500, is_flat=True),
+    "gte-rerank-v2": RerankModel(500, takes_instruction=False),
+}
