@@ -86,3 +86,34 @@ def test_vectors_are_the_same_each_time(qwen_vl_sandbox: Sandbox) -> None:
     assert first == second
     one, other = (entry["embedding"] for entry in first["embeddings"])
     assert one != other
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"input": "a"}, "The sandbox reads messages"),
+        (
+            {"messages": [{"role": "user", "content": "a"}], "dimensions": 64},
+            'Model "m" does not support matryoshka representation',
+        ),
+        (
+            {"messages": [{"role": "user", "content": "a"}], "continue_final_message": True},
+            "the final message is not an assistant's",
+        ),
+        ({"messages": [{"role": "user", "content": [{"type": "sound"}]}]}, "must be a text"),
+        ({"messages": [[], []]}, "must be a list of messages"),
+    ],
+)
+def test_vllm_refuses_what_it_does_not_take(fields: dict[str, Any], message: str) -> None:
+    with Sandbox(server="vllm") as sandbox:
+        answer = httpx2.post(f"{sandbox.base_url}/embeddings", json={"model": "m", **fields})
+
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]["message"]
+
+
+def test_other_servers_have_no_vectors_of_images() -> None:
+    with Sandbox(server="ollama") as sandbox:
+        answer = httpx2.post(f"{sandbox.base_url}/embeddings", json={"model": "m"})
+
+    assert answer.status_code == 404

@@ -61,12 +61,14 @@ class Recorder:
         needs_key: bool = True,
         batch: bool = False,
         reads: bool = False,
+        matryoshka: bool = False,
         max_recorded_bytes: int = MAX_RECORDED_BYTES,
     ) -> None:
         self.strict = strict
         self.keep_alive = keep_alive
         self.batch = batch
         self.reads = reads
+        self.matryoshka = matryoshka
         self.requests: deque[RecordedRequest] = deque()
         self.n_requests = 0
         self._recorded_bytes = 0

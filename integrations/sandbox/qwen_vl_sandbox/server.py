@@ -46,12 +46,15 @@ class SandboxLimits(TypedDict, total=False):
             how to install it.
         batch: Whether to imitate the service's host of Batch Chat, which answers calls of the
             OpenAI-compatible protocol whole, by the models that it has.
+        matryoshka: Whether vLLM was told that its embedding model allows shorter vectors; without
+            it, as by default, it refuses `dimensions`.
     """
 
     allowed_hosts: Collection[str]
     max_recorded_bytes: int
     reads: bool | None
     batch: bool
+    matryoshka: bool
 
 
 class Sandbox:
@@ -128,6 +131,7 @@ class Sandbox:
             needs_key=self._server is None,
             batch=batch,
             reads=reads is not False,
+            matryoshka=limits.get("matryoshka", False),
             max_recorded_bytes=limits.get("max_recorded_bytes", MAX_RECORDED_BYTES),
         )
         self._allowed_hosts = (host, *limits.get("allowed_hosts", ()))

@@ -7,7 +7,12 @@ from typing import Any
 
 from qwen_vl.client import ClientCache, Post
 from qwen_vl.content import Turn
-from qwen_vl.embedding.encode import NATIVE_PATH, encode_native, find_native_url
+from qwen_vl.embedding.encode import (
+    NATIVE_PATH,
+    encode_native,
+    encode_vllm,
+    find_native_url,
+)
 from qwen_vl.embedding.items import to_items
 from qwen_vl.embedding.packing import Pack, PackLimits, pack_items
 from qwen_vl.embedding.preparing import MediaLimits, make_request, prepare_item
@@ -19,16 +24,19 @@ from qwen_vl.embedding.results import (
     decode_vectors,
     scale_to_length_one,
 )
-from qwen_vl.errors import AnswerFormatError, ConfigurationError
+from qwen_vl.errors import AnswerFormatError, ConfigurationError, InvalidRequestError
 from qwen_vl.generators import Owned, map_in_order
 from qwen_vl.request.build import build_connection
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.embedding import (
     DEFAULT_EMBEDDING_MODEL,
     EMBEDDING_MODELS,
+    SELF_HOSTED_EMBEDDING,
+    EmbeddingSpec,
     get_embedding_spec,
 )
 from qwen_vl.specs.servers import DEFAULT_SERVER
+from qwen_vl.transport.flow import Flow, arun, run
 
 DEFAULT_CONCURRENCY = 4
 """Requests that an asynchronous embedder has under way at the same time."""
@@ -39,8 +47,13 @@ QUERY_INSTRUCTION = "Retrieve images or text relevant to the user's query."
 
 _RESERVED = {
     "dimension": "dimensions",
+    "dimensions": "dimensions",
     "instruct": "query_instruction and document_instruction",
     "enable_fusion": "an item of several parts",
+    "encoding_format": "nothing, as numbers are sent as JSON",
+    "input": "items",
+    "messages": "items",
+    "model": "settings.model",
     "output_type": "nothing, as all vectors are dense",
 }
 
@@ -54,12 +67,14 @@ class Embedder:
     Args:
         settings: The model, `qwen3-vl-embedding` where none is set; how to reach the endpoint; and
             how media is read: `media_roots`, `max_inline_bytes`, `video_mode`. Parameters of chat
-            models among them are not sent.
-        dimensions: Length of the vectors; the model's default if `None`.
+            models among them are not sent. With `server="vllm"`, an open embedding model is asked.
+        dimensions: Length of the vectors; the model's default if `None`. Where vLLM refuses to
+            shorten them, they are cut here and scaled to length 1.
         query_instruction: What queries are for, in English; `None` for the model's default.
         document_instruction: What all else is for; `None` for the model's default.
         normalize: Whether vectors are scaled to length 1. No page says whether the service does.
-        batch_size: Maximum number of elements of a request; the model's limit if `None`.
+        batch_size: Maximum number of elements of a request; the model's limit if `None`. vLLM
+            takes more than 1 item from 0.32 on, and is sent 1 if `None`.
         max_concurrency: Maximum number of requests at the same time, of the asynchronous methods.
         parameters: Further parameters by the service's names, as `{"res_level": 2}`. `fps` is a
             share of the frames here, from 0 to 1, not a number a second as in chat.
@@ -91,11 +106,6 @@ class Embedder:
         max_concurrency: int = DEFAULT_CONCURRENCY,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        if settings.server != DEFAULT_SERVER:
-            raise ConfigurationError(
-                f"server {settings.server!r} is not supported by Embedder, which asks the hosted "
-                "service."
-            )
         for name, count in (("batch_size", batch_size), ("max_concurrency", max_concurrency)):
             if count is not None and count < 1:
                 raise ConfigurationError(f"{name} is {count}; it must be 1 or more.")
@@ -103,7 +113,8 @@ class Embedder:
         # The default of the settings is a chat model.
         is_set = "model" in settings.model_fields_set
         self.model = settings.model if is_set else DEFAULT_EMBEDDING_MODEL
-        self._spec = get_embedding_spec(self.model)
+        self._is_hosted = settings.server == DEFAULT_SERVER
+        self._spec = _find_spec(settings, self.model)
         self._spec.check_dimensions(dimensions, self.model)
         self._dimensions = dimensions
         self._query_instruction = query_instruction
@@ -120,9 +131,11 @@ class Embedder:
         self._request = make_request(self.model, settings, self._media_limits)
         self._pack_limits = PackLimits(
             spec=self._spec,
-            max_elements=batch_size or self._spec.max_elements,
+            max_elements=batch_size or (self._spec.max_elements if self._is_hosted else 1),
             max_bytes=settings.max_total_inline_bytes,
+            joins_parts=not self._is_hosted,
         )
+        self._cuts = False
         self._clients = ClientCache()
 
     def embed(self, items: Iterable[object]) -> Embeddings:
@@ -170,13 +183,13 @@ class Embedder:
         collected = _Collected()
         for pack in packs:
             client = self._clients.sync(build_connection(self._settings))
-            collected.add(pack, client.post(self._to_post(pack, instruction)))
+            collected.add(pack, run(self._ask(pack, instruction, client)))
         return collected.to_embeddings(self.model, normalize=self._normalize)
 
     async def _aembed(self, items: Iterable[object], instruction: str | None) -> Embeddings:
         async def ask(pack: Pack) -> tuple[Pack, DecodedVectors]:
             client = self._clients.asynchronous(build_connection(self._settings))
-            return pack, await client.post(self._to_post(pack, instruction))
+            return pack, await arun(self._ask(pack, instruction, client))
 
         collected = _Collected()
         found: AsyncIterator[tuple[Pack, DecodedVectors]]
@@ -192,6 +205,35 @@ class Embedder:
             prepare_item(item, self._request, self._media_limits) for item in to_items(items)
         )
         return pack_items(prepared, self._pack_limits)
+
+    def _ask(self, pack: Pack, instruction: str | None, client: Any) -> Flow[DecodedVectors]:
+        if self._is_hosted:
+            hosted: DecodedVectors = yield partial(client.post, self._to_post(pack, instruction))
+            return hosted
+        cuts, dimensions = self._cuts, self._dimensions
+        post = partial(self._to_vllm_post, pack, instruction)
+        try:
+            decoded: DecodedVectors = yield partial(client.post, post(cuts=cuts))
+        except InvalidRequestError as error:
+            # vllm-project/vllm#16331: the model's configuration must say that it allows it.
+            if cuts or dimensions is None or "matryoshka" not in error.message.lower():
+                raise
+            self._cuts = cuts = True
+            decoded = yield partial(client.post, post(cuts=True))
+        return decoded.cut(dimensions, pack.items) if cuts and dimensions else decoded
+
+    def _to_vllm_post(
+        self, pack: Pack, instruction: str | None, *, cuts: bool
+    ) -> Post[DecodedVectors]:
+        dimensions = None if cuts else self._dimensions
+        own = {} if dimensions is None else {"dimensions": dimensions}
+        turns = tuple(Turn(role="user", parts=item.parts) for item in pack.items)
+        return Post(
+            request=replace(self._request, turns=turns, parameters={**own, **self._parameters}),
+            find_path=lambda _base_url: "/embeddings",
+            encode=partial(encode_vllm, instruction=instruction),
+            decode=partial(decode_vectors, items=pack.items, dimensions=dimensions),
+        )
 
     def _to_post(self, pack: Pack, instruction: str | None) -> Post[DecodedVectors]:
         parameters: dict[str, Any] = {}
@@ -261,6 +303,18 @@ class _Collected:
             usage=add_usage(answer.usage for answer in self._answers),
             request_ids=tuple(answer.request_id for answer in self._answers if answer.request_id),
         )
+
+
+def _find_spec(settings: QwenVLSettings, model: str) -> EmbeddingSpec:
+    if settings.server == DEFAULT_SERVER:
+        return get_embedding_spec(model)
+    if settings.server == "vllm":
+        return SELF_HOSTED_EMBEDDING
+    # SGLang's documents name other models only; llama.cpp and Ollama embed no images (2026-11).
+    raise ConfigurationError(
+        f"server {settings.server!r} has no documented way to embed images with Qwen3-VL-Embedding."
+        ' Use the hosted service, or server="vllm".'
+    )
 
 
 def _check_parameters(parameters: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Never, TypeAlias
 
-from qwen_vl.content import Part, Text, Turn, Video
-from qwen_vl.embedding.encode import find_native_url, to_content, to_url
+from qwen_vl.content import Text, Turn
+from qwen_vl.embedding.encode import find_native_url, to_chat_part, to_content
 from qwen_vl.embedding.results import decode_usage, load_answer
 from qwen_vl.errors import AnswerFormatError
 from qwen_vl.reply import Usage
@@ -87,17 +87,9 @@ def _to_value(turn: Turn, form: RerankForm) -> Any:
             return text
         case parts, "vllm":
             # A list of parts as the documents themselves would be one document.
-            return {"content": [_to_part(part) for part in parts]}
+            return {"content": [to_chat_part(part) for part in parts]}
         case parts, _:
-            return [_to_part(part) for part in parts]
-
-
-def _to_part(part: Part) -> dict[str, Any]:
-    if isinstance(part, Text):
-        return {"type": "text", "text": part.text}
-    kind = "video_url" if isinstance(part, Video) else "image_url"
-    media: Any = part
-    return {"type": kind, kind: {"url": to_url(media)}}
+            return [to_chat_part(part) for part in parts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

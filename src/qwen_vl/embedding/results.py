@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qwen_vl.embedding.items import Item
@@ -71,6 +71,27 @@ class DecodedVectors:
     vectors: tuple[Vector, ...]
     usage: Usage | None
     request_id: str | None
+
+    def cut(self, dimensions: int, items: Sequence[Item]) -> "DecodedVectors":
+        """Cut vectors that a model has trained to be cut, and scale them to length 1 again.
+
+        Args:
+            dimensions: The wanted length.
+            items: The items that were sent.
+
+        Raises:
+            AnswerFormatError: A vector is shorter, or all its first numbers are 0.
+        """
+        cut = []
+        for vector, item in zip(self.vectors, items, strict=True):
+            if len(vector) < dimensions:
+                raise AnswerFormatError(
+                    f"{item.where}: The vector has {len(vector)} numbers; {dimensions} were "
+                    "expected.",
+                    text="",
+                )
+            cut.append(scale_to_length_one(vector[:dimensions], item.where))
+        return replace(self, vectors=tuple(cut))
 
 
 def decode_vectors(

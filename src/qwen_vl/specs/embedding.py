@@ -32,14 +32,15 @@ class EmbeddingSpec:
 
     Args:
         family: Name of the group of models, for messages.
-        dimensions: Lengths that its vectors can have, the default first.
+        dimensions: Lengths that its vectors can have, the default first; empty where not known.
         fusion: How several contents become one vector.
         max_elements: Maximum number of elements of a request.
         max_texts: Maximum number of texts of a request; `None` for any number.
         max_images: Maximum number of images of a request; `None` for any number.
         max_videos: Maximum number of videos of a request; `None` for any number.
         max_sequence: Maximum number of images of one `multi_images`; 0 where it takes none.
-        max_text_tokens: Tokens of a text beyond which it is cut or refused.
+        max_text_tokens: Tokens of a text beyond which it is cut or refused; `None` where the
+            server's flags set them.
         max_image_bytes: Maximum number of bytes of an image.
         max_video_bytes: Maximum number of bytes of a video.
         max_pixels: Pixels beyond which an image is downscaled.
@@ -54,7 +55,7 @@ class EmbeddingSpec:
     max_images: int | None
     max_videos: int | None
     max_sequence: int = 0
-    max_text_tokens: int
+    max_text_tokens: int | None
     max_image_bytes: int
     max_video_bytes: int
     max_pixels: int = SERVICE_MAX_PIXELS
@@ -83,6 +84,10 @@ of 2560, 2048, 1536, 1024, 768, 512 or 256 numbers.
         """
         if dimensions is None or dimensions in self.dimensions:
             return
+        if not self.dimensions:
+            if type(dimensions) is int and dimensions > 0:
+                return
+            raise ConfigurationError(f"dimensions is {dimensions!r}; it must be a number above 0.")
         *most, last = map(str, self.dimensions)
         known = f"{', '.join(most)} or {last}" if most else last
         raise ConfigurationError(
@@ -166,6 +171,22 @@ EMBEDDING_MODELS: Mapping[str, EmbeddingSpec] = {
     ),
 }
 """The models of the hosted service."""
+
+
+SELF_HOSTED_EMBEDDING = EmbeddingSpec(
+    family="an open embedding model",
+    # Any up to 2,048 of the 2B model, and 4,096 of the 8B one.
+    dimensions=(),
+    fusion="object",
+    max_elements=256,
+    max_images=None,
+    max_videos=None,
+    max_text_tokens=None,
+    max_image_bytes=10 * _MB,
+    max_video_bytes=50 * _MB,
+    max_pixels=SELF_HOSTED_MAX_PIXELS,
+)
+"""What a self-hosted server takes: flags set most of its limits."""
 
 
 def get_embedding_spec(model: str) -> EmbeddingSpec:

@@ -27,6 +27,7 @@ from qwen_vl_sandbox.protocols.native import WRONG_PATH, NativeProtocol
 from qwen_vl_sandbox.protocols.openai import OpenAIProtocol
 from qwen_vl_sandbox.protocols.rerank import flat_rerank_service, rerank_service
 from qwen_vl_sandbox.protocols.self_hosted import SERVED, SelfHostedProtocol
+from qwen_vl_sandbox.protocols.self_hosted_embeddings import find_embedding_service
 from qwen_vl_sandbox.protocols.self_hosted_rerank import find_rerank_service
 from qwen_vl_sandbox.recorder import Recorder
 from qwen_vl_sandbox.specs.models import admitted_spec
@@ -36,6 +37,7 @@ SELF_HOSTED_CHAT_PATH = "/v1/chat/completions"
 _WITH_ROOT = frozenset({"vllm", "sglang"})
 SELF_HOSTED_MODELS_PATH = "/v1/models"
 SELF_HOSTED_RERANK_PATH = "/v1/rerank"
+SELF_HOSTED_EMBEDDING_PATH = "/v1/embeddings"
 WRONG_METHOD = 405
 
 
@@ -47,6 +49,10 @@ def build_self_hosted_app(recorder: Recorder, server: Server) -> Starlette:
         Route(SELF_HOSTED_CHAT_PATH, ChatEndpoint(recorder, protocol).answer, methods=["POST"]),
         Route(SELF_HOSTED_MODELS_PATH, endpoints.models, methods=["GET"]),
     ]
+    embeddings = find_embedding_service(recorder, server)
+    if embeddings is not None:
+        answer = ServiceEndpoint(recorder, embeddings).answer
+        routes.append(Route(SELF_HOSTED_EMBEDDING_PATH, answer, methods=["POST"]))
     rerank = find_rerank_service(recorder, server)
     if rerank is not None:
         answer = ServiceEndpoint(recorder, rerank).answer
