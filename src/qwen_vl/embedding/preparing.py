@@ -91,6 +91,12 @@ def _prepare(part: ItemPart, request: Request, limits: MediaLimits) -> ItemPart:
             _warn_if_long(part, request.model, limits.max_text_tokens)
             return part
         case Image():
+            if part.pages is not None:
+                raise UnsupportedContentError(
+                    "Pages of a file do not become one vector.",
+                    where=part.where,
+                    remedy="Pass each page as an image, and leave pages out.",
+                )
             most = min(part.max_pixels or limits.max_pixels, limits.max_pixels)
             return prepare_single(replace(part, max_pixels=most), request)
         case Video():
