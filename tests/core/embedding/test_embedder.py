@@ -20,8 +20,10 @@ from qwen_vl.content import Image, Inline
 from qwen_vl.embedding.embedder import QUERY_INSTRUCTION, Embedder
 from qwen_vl.errors import (
     AnswerFormatError,
+    APITimeoutError,
     ConfigurationError,
     InvalidRequestError,
+    MediaFormatError,
     RateLimitError,
     ServerError,
     ServiceError,
@@ -141,6 +143,12 @@ def test_local_videos_are_uploaded(
     assert request.json["input"]["contents"][0]["video"].startswith("oss://")
     assert request.headers["x-dashscope-ossresourceresolve"] == "enable"
     assert [upload.model for upload in qwen_vl_sandbox.uploads] == ["qwen3-vl-embedding"]
+    # It is remembered, and uploaded again where the service no longer has it.
+    assert len(asyncio.run(Embedder(settings).aembed([BIG_BUCK_BUNNY]))) == 1
+    assert len(qwen_vl_sandbox.uploads) == 1
+    qwen_vl_sandbox.expire_uploads()
+    assert len(asyncio.run(Embedder(settings).aembed([BIG_BUCK_BUNNY]))) == 1
+    assert len(qwen_vl_sandbox.uploads) == 2
     with pytest.raises(UnsupportedContentError, match=r"items\[0\]: A video is taken by URL only"):
         Embedder(make_settings()).embed([BIG_BUCK_BUNNY])
 
@@ -269,6 +277,27 @@ def test_answers_in_another_order_are_sorted_by_index(
     qwen_vl_sandbox.script_raw(_answer(SECOND, FIRST))
 
     assert make_embedder(dimensions=256).embed(["a", "b"]).vectors == (ONES, [2.0] * 256)
+
+
+def test_an_item_that_cannot_be_read_is_named_in_async_calls_too(
+    make_embedder: Callable[..., Embedder], qwen_vl_sandbox: Sandbox
+) -> None:
+    items: list[object] = ["a"] * 30
+    items[25] = b"not an image"
+
+    with pytest.raises(MediaFormatError, match=r"items\[25\]"):
+        asyncio.run(make_embedder(dimensions=256).aembed(items))
+    with pytest.raises(MediaFormatError, match=r"items\[25\]"):
+        make_embedder(dimensions=256).embed(items)
+
+
+def test_a_deadline_bounds_each_request(
+    make_settings: Callable[..., QwenVLSettings], qwen_vl_sandbox: Sandbox
+) -> None:
+    qwen_vl_sandbox.fail(latency=5)
+
+    with pytest.raises(APITimeoutError):
+        Embedder(make_settings(deadline=0.2)).embed(["a"])
 
 
 def test_failures_that_pass_are_retried_and_others_raise(
