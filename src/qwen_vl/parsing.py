@@ -21,7 +21,7 @@ _OPENING = re.compile(r"[\[{]")
 _MARK = re.compile(r'[\[\]{}"\\]')
 _BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]|\\.)*+\\?"?|[\[\]{}]', re.DOTALL)
 _PAIRS = {"[": "]", "{": "}"}
-# A page of brackets that are no values must not be read for hours.
+# A page of brackets that are not values must not be read for hours.
 _MAX_FAILURES = 64
 # Elements of answers stand two or three brackets deep.
 _DEEPEST = 8

@@ -213,7 +213,7 @@ def kind_of(block: Block) -> Any:
     """Return the type of a block: the stated one, else the key that stands for it.
 
     Args:
-        block: Any block. The native protocol's parts have no type: their key is the type.
+        block: Any block. The native protocol's parts lack a type: their key is the type.
 
     Example:
         >>> kind_of({"fps": 2, "video": "https://e.org/a.mp4"})

@@ -117,7 +117,7 @@ def locate_tool(
     """Create a tool with which an agent finds things in images.
 
     It answers with text that has boxes in pixels; the message's `artifact` is the `Grounding`. What
-    the agent can do better about, such as a name that does not exist, it is told in words too.
+    the agent can do better about, such as a name that does not exist, the result says so.
 
     Args:
         model: Whom to ask.

@@ -40,7 +40,7 @@ def to_response_format(schema: Schema, *, strict: bool | None = None) -> dict[st
 
     Args:
         schema: A pydantic class, a TypedDict, a JSON schema, or a `response_format` already.
-        strict: Whether answers must follow the schema to the letter; they must unless told
+        strict: Whether answers must follow the schema to the letter; they must unless set
             otherwise.
 
     Example:

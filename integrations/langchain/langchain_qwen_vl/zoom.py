@@ -30,7 +30,7 @@ def zoom_tool(model: BaseChatModel, /, images: Sequence[object] | None = None) -
 
     It has the name and the schema that Qwen3-VL and later models were trained with. The part is cut
     out of the original pixels and enlarged; `artifact` of the message is a `Crop`. Mistakes, such
-    as an index that does not exist, come back in words.
+    as an index that does not exist, come back as text.
 
     Args:
         model: A `ChatQwenVL`, whose `media_roots` say which files may be read.

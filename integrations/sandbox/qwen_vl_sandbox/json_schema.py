@@ -74,7 +74,7 @@ class _Reader:
     def _one_of(self) -> str:
         found = _CLASS.match(self._pattern, self._at)
         if found is None:
-            raise ValueError("A class has no end.")
+            raise ValueError("A class never ends.")
         self._at = found.end()
         if found[1]:
             return next(c for c in "a0 -_!~" if re.fullmatch(found[0], c))
@@ -119,7 +119,7 @@ class FieldValues(Protocol):
     """Values that are known for some fields of a schema."""
 
     def find(self, names: Sequence[str], schema: Mapping[str, Any]) -> Any | None:
-        """Return the value of a field that is no object and no list, in the schema's type.
+        """Return the value of a field that is neither an object nor a list, in the schema's type.
 
         Args:
             names: What it may be called, the most specific name first.
@@ -131,7 +131,7 @@ class FieldValues(Protocol):
 
         Args:
             name: What the list is called.
-            fields: What the fields of an entry are called; none if it is no object.
+            fields: What the fields of an entry are called; none if it is not an object.
         """
 
 
@@ -250,7 +250,7 @@ class _Maker:
         return made
 
     def _rows(self, schema: dict[str, Any], depth: int, path: tuple[str, ...]) -> list[Any]:
-        """Make an entry of each row that is known, if the schema allows their number."""
+        """Build an entry of each row that is known, if the schema allows their number."""
         items = schema.get("items")
         if self._values is None or not path or not isinstance(items, dict):
             return []

@@ -46,8 +46,8 @@ class SandboxLimits(TypedDict, total=False):
             how to install it.
         batch: Whether to imitate the service's host of Batch Chat, which answers calls of the
             OpenAI-compatible protocol whole, by the models that it has.
-        matryoshka: Whether vLLM was told that its embedding model allows shorter vectors; without
-            it, as by default, it refuses `dimensions`.
+        matryoshka: Whether vLLM is configured to allow shorter vectors of its embedding model; by
+            default it refuses `dimensions`.
     """
 
     allowed_hosts: Collection[str]

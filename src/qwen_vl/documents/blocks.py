@@ -45,7 +45,7 @@ class Block:
             markup, such as `<sup>`.
         latex: LaTeX: of formulas, without their dollar signs, and of tables of the Markdown form.
         box: In pixels of the page; `None` for the reason that `no_box_reason` gives.
-        no_box_reason: Why there is no box.
+        no_box_reason: Why the box is missing.
         polygon: Corners in pixels, where the model gives more than a box (`data-polygon`).
         page: Number of the page, from 1 on.
         level: Of a heading 1 to 6, of a list item 1 for the outermost list.

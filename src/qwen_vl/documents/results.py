@@ -54,7 +54,7 @@ class ParsedPage:
         model: The model that answered, by its own word.
         form: Form of the answer.
         answer: The answer itself.
-        error: Why there are no blocks, if the page was not parsed.
+        error: Why the page was not parsed, if it was not.
         is_resumed: Whether it was read from the ledger, and nothing was asked.
         origin: Where the page can be found again; not part of its JSON.
     """
@@ -104,7 +104,7 @@ class ParsedPage:
 
         Raises:
             MediaError: The file cannot be read, or is another one.
-            ConfigurationError: There is no file, or the image is behind a URL.
+            ConfigurationError: The file is missing, or the image is given by URL.
         """
         origin = self.origin
         if source is not None:

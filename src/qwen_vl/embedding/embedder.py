@@ -62,7 +62,7 @@ class Embedder:
     """Turns texts, images and videos into vectors that can be compared with each other.
 
     Items are packed into as few requests as the limits of the model allow. Vectors come back in
-    the order of the items, each of its own item, or an error says which item lacks one.
+    the order of the items, one for each item, or an error says which item lacks one.
 
     Args:
         settings: The model, `qwen3-vl-embedding` where none is set; how to reach the endpoint; and

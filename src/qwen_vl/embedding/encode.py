@@ -1,6 +1,6 @@
 """Bodies of embedding requests.
 
-The native form is on the Multimodal-embedding page (2026-11), which has no OpenAI-compatible one.
+The native form is on the Multimodal-embedding page (2026-11), which lacks an OpenAI-compatible one.
 That of vLLM 0.32 is what its example sends (examples/pooling/embed/vision_embedding_online.py).
 """
 

@@ -92,7 +92,7 @@ def pack_items(items: Iterable[Item], limits: PackLimits) -> Iterator[Pack]:
 
     Raises:
         UnsupportedContentError: The model cannot fuse the parts of an item.
-        MediaTooLargeError: An item alone is above a limit.
+        MediaTooLargeError: A single item is above a limit.
 
     Example:
         >>> from qwen_vl.embedding.items import to_items

@@ -140,7 +140,7 @@ def decode_ranking(
         top_n: Number of documents that were wanted; `None` for all.
 
     Raises:
-        ServiceError: The body is an error all the same.
+        ServiceError: The body is an error nevertheless.
         AnswerFormatError: A document is missing, double, not one that was sent, or lacks a finite
             score.
     """

@@ -1,4 +1,4 @@
-"""Vectors, checked one by one: whole, finite, of one length, and each of its own item."""
+"""Vectors, checked one by one: whole, finite, of one length, and one for each item."""
 
 import json
 import math
@@ -112,7 +112,7 @@ def decode_vectors(
         dimensions: Length that each vector must have; `None` for one length of all.
 
     Raises:
-        ServiceError: The body is an error all the same.
+        ServiceError: The body is an error nevertheless.
         AnswerFormatError: A vector is missing, double, of an item that was not sent, of another
             length, or not of finite numbers. The message names the item.
     """
@@ -178,7 +178,7 @@ def _refuse(problem: str, body: bytes) -> Any:
 
 
 def decode_usage(raw: object) -> Usage | None:
-    """Read the token counts of an answer, which each family of models has in a form of its own.
+    """Read the token counts of an answer, which has a different form in each family of models.
 
     Args:
         raw: The service's object.

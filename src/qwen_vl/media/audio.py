@@ -116,7 +116,7 @@ def measure_audio(part: Audio, policy: MediaPolicy) -> float | None:
         policy: Which files may be read.
 
     Raises:
-        MediaError: The file cannot be read, or is no audio.
+        MediaError: The file cannot be read, or is not audio.
     """
     source = part.source
     if isinstance(source, DataUrl):

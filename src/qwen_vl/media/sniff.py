@@ -58,7 +58,7 @@ _MOVIE_ATOMS = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _BITMAP_HEADER_BYTES = frozenset({12, 40, 52, 56, 64, 108, 124})
 _TRANSPORT_PACKET_BYTES = (188, 192, 204)
 # Behind words, what follows in files distinguishes the header from words about PDF: a line of bytes
-# that are no text, another comment, or the first object.
+# that are not text, another comment, or the first object.
 _PDF_HEADER = re.compile(
     rb"(?:^|[^\x20-\x7e])%PDF-\d\.\d"
     rb"|%PDF-\d\.\d[ \t]{0,8}[\r\n]{1,2}\s{0,8}(?:%|\d{1,10} \d{1,5} obj)"

@@ -160,7 +160,7 @@ class ToolNotes:
 
 
 def to_audio_link(audio: Audio) -> Audio | File:
-    """Return the link to audio, for a model that takes no audio; other audio stays the same.
+    """Return the link to audio, for a model that takes no audio; other audio is unchanged.
 
     Args:
         audio: Audio from a tool.

@@ -54,7 +54,7 @@ def count_audio(part: Audio, request: Request, assumed_seconds: float) -> AudioC
             WAV where PyAV is not installed.
 
     Raises:
-        MediaError: The file cannot be read, or is no audio.
+        MediaError: The file cannot be read, or is not audio.
     """
     # unsure: what a model costs that no page names; this is the highest rate of those that are.
     spec = request.spec.audio or TURBO_AUDIO

@@ -136,7 +136,7 @@ def _to_arguments(outgoing: Outgoing, client: Any) -> dict[str, Any]:
         "follow_redirects": False,
         "max_retries": 0,
     }
-    # Otherwise the client's own, which it need not be told.
+    # Otherwise the client's own, which is set there already.
     own = getattr(client, "timeout", None) if outgoing.queue_seconds else None
     timeout = outgoing.find_timeout(own)
     if timeout is not None:

@@ -137,7 +137,7 @@ def decode_search_info(*places: Json) -> Json | None:
         *places: Where they may stand.
     """
     found = (as_object(place.get("search_info")) for place in places)
-    # Events of a stream that have no news hold empty lists (Web-search page, 2026).
+    # Events of a stream without news hold empty lists (Web-search page, 2026).
     return next((info for info in found if any(info.values())), None)
 
 

@@ -113,7 +113,7 @@ def _read(task: OcrTask, seen: InspectedMedia, lines: tuple[TextLine, ...]) -> R
             return Reading(_fenced(orjson.dumps(values).decode(), "json"), {"kv_result": values})
         case "table_parsing":
             tables = [each.text for each in find_blocks(lines) if each.kind == "table"]
-            # A page without a table has no other form.
+            # There is no other form for a page without a table.
             return Reading(_fenced("\n".join(map(to_html_table, tables)), "html"))
         case "document_parsing":
             written = "\n\n".join(map(_to_latex, find_blocks(lines)))

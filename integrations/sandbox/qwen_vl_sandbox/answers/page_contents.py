@@ -56,7 +56,7 @@ def read_page(seen: InspectedMedia) -> tuple[PageElement, ...]:
 
 
 def own_words(seen: InspectedMedia | None) -> str:
-    """Return what the sandbox says in place of text that it has not read.
+    """Return what the sandbox says in place of text that it did not read.
 
     Example:
         >>> own_words(None)

@@ -2,7 +2,7 @@
 
 A vector is the sum of fixed pseudo-random directions, one for each word of a text and for each
 color of an image, by its area. The word "red" and a red area have the same direction. Layout counts
-a little: the color of each ninth of an image has a direction of its own.
+a little: the color of each ninth of an image has a separate direction.
 
 unsure: whether the service's vectors have length 1. These do not, so that no client relies on it.
 """

@@ -75,7 +75,7 @@ class _Endpoints:
         except ApiError as error:
             return error_answer(error, request_id, self._server.errors)
         # unsure: each server adds its own fields; these are what all have. `root` is of
-        # vllm-project/vllm, vllm/entrypoints/openai/protocol.py, `ModelCard`; SGLang has the same.
+        # vllm-project/vllm, vllm/entrypoints/openai/protocol.py, `ModelCard`; SGLang has it too.
         names = self._server.served or {model: model for model in SERVED}
         data = [
             {"id": name, "object": "model", "created": 0, "owned_by": self._server.name}
@@ -135,7 +135,7 @@ def _service(recorder: Recorder) -> Starlette:
         Route(STORAGE_PATH, uploads.store, methods=["POST"]),
     ]
     if recorder.batch:
-        # The host of Batch Chat has no other endpoint (Batch-Chat page, 2026-10).
+        # The host of Batch Chat lacks other endpoints (Batch-Chat page, 2026-10).
         routes = routes[:1]
     return Starlette(
         routes=routes, exception_handlers={HTTPException: elsewhere.missing, Exception: _broken}

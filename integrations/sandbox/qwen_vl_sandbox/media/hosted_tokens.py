@@ -120,7 +120,7 @@ def pieces(text: str) -> list[str]:
     """Cut a text into what the sandbox calls tokens.
 
     Each Chinese, Japanese or Korean character is one, other text is cut in fours: near
-    enough to tell long from short, and not the service's tokenizer.
+    enough to distinguish long from short, and not the service's tokenizer.
 
     Example:
         >>> pieces("图里 what?")

@@ -56,7 +56,7 @@ def hear_audio(
 
     Args:
         content: The file.
-        stated: Its format, as the request has it; empty where the protocol has no place for it.
+        stated: Its format, as the request has it; empty where the protocol lacks it.
         spec: What the model takes.
         strict: As for `Sandbox`.
 

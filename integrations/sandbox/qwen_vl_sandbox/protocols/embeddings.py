@@ -156,7 +156,7 @@ def _read_dimension(fields: Fields, model: EmbeddingModel) -> int:
 
 
 def _read_options(fields: Fields, model: EmbeddingModel) -> bool:
-    """Check all parameters but the dimension, and return whether fusion is asked for."""
+    """Check all parameters except the dimension, and return whether fusion is asked for."""
     fields.number("fps", 0.0, 1.0)
     fields.string("instruct")
     if fields.string("output_type") not in {None, "dense"}:

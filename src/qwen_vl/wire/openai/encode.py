@@ -100,7 +100,7 @@ class CompatibleEncoder(PartEncoder):
         return {"type": "input_audio", "input_audio": data}
 
     def user_content(self, parts: list[Json]) -> str | list[Json]:
-        """Encode the content of a system or user message: text alone becomes a string."""
+        """Encode the content of a system or user message: a single text becomes a string."""
         if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
             return str(parts[0]["text"])
         return parts or ""

@@ -140,7 +140,7 @@ class SelfHostedEncoder(PartEncoder):
         return {"type": "input_audio", "input_audio": {"data": data, "format": audio.format}}
 
     def user_content(self, parts: list[Json]) -> str | list[Json]:
-        """Encode the content of a system or user message: text alone becomes a string."""
+        """Encode the content of a system or user message: a single text becomes a string."""
         if len(parts) == 1 and parts[0]["type"] == "text":
             return str(parts[0]["text"])
         return parts or ""

@@ -23,7 +23,7 @@ def resolve_arguments(values: Mapping[str, Any], fields: Collection[str]) -> dic
         fields: Names of the fields that there are.
 
     Raises:
-        ConfigurationError: A keyword is not a field, or two mean the same.
+        ConfigurationError: A keyword is not a field, or two are synonyms.
 
     Example:
         >>> resolve_arguments({"temprature": 1}, ["temperature"])

@@ -76,7 +76,7 @@ class QwenVL(QwenVLSettings, StructuredPrediction):
     `frames_block` make blocks with pixel limits, any `fps`, or frames.
 
     Args:
-        model: Model id; `model_name` means the same.
+        model: Model id; `model_name` is a synonym.
         **kwargs: The fields of `QwenVLSettings` (`api_base` means `base_url`) and of LlamaIndex's
             `LLM`.
 

@@ -1,6 +1,6 @@
 """How a block carries options that LlamaIndex's own blocks lack fields for.
 
-`fps` is an integer there, frames and pixel limits have no place, and a subclass of a block turns
+`fps` is an integer there, frames and pixel limits are missing, and a subclass of a block turns
 into its base class as soon as a message is stored. What does survive JSON, `Memory` and the RAG
 engines are URLs, media types and bytes. So the options of media given by URL stand in
 its fragment (`walk.mp4#fps=0.5`), those of other media in the parameters of its type

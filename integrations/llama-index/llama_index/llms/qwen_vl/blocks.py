@@ -66,7 +66,7 @@ ENCRYPTED = "encrypted_content"
 # Base64 of what URLs begin with: `data:`, `http`, `oss:`, `file:`. No image or video does.
 _URL_HEADS = ("ZGF0YT", "aHR0c", "b3NzOi", "ZmlsZT")
 _URLS = (b"data:", b"http:", b"https:", b"oss:", b"file:")
-# What LlamaIndex calls a document that has no name.
+# What LlamaIndex calls a document without a name.
 _NO_TITLE = "input_document"
 _SERVED = ("http:", "https:", "oss:")
 _NAMED = frozenset({"image", "video", "audio", "document"})
@@ -271,7 +271,7 @@ def _document_source(block: DocumentBlock, where: str) -> Source:
     elif held is not None:
         source = _from_base64(held, where)
         if isinstance(source, Inline) and isinstance(source.data, bytes):
-            # The block keeps Base64, which could not be told from text that looks like it.
+            # The block keeps Base64, which could not be distinguished from text that looks like it.
             source = Inline(source.data.decode("ascii", errors="replace"))
     elif block.path is not None:
         # This block keeps a path as it was given, so that one that is text shows.

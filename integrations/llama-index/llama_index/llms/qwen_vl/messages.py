@@ -132,7 +132,7 @@ def _is_media(part: Part) -> bool:
 
 
 def _calls(message: ChatMessage, where: str) -> Iterator[ToolCall]:
-    """Read the calls that stand beside the blocks alone, as older code leaves them."""
+    """Read the calls that are only beside the blocks, as older code leaves them."""
     if message.additional_kwargs.get("function_call"):
         raise UnsupportedContentError(
             "A function_call, which OpenAI's API has given up, is not supported by Qwen VL.",

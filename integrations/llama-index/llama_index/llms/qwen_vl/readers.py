@@ -22,7 +22,7 @@ from qwen_vl.request.ocr import OcrTask
 from qwen_vl.specs.models import DEFAULT_OCR_MODEL
 
 File: TypeAlias = str | PurePath
-# Places, values and tables would be longer than the text, and are of use to programs alone.
+# Places, values and tables would be longer than the text, and are of use only to programs.
 _FOR_PROGRAMS = ("words", "in_pixels", "values", "tables")
 
 

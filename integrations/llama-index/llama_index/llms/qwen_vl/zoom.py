@@ -22,7 +22,7 @@ from qwen_vl.grounding.zoom import (
 from qwen_vl.request.build import build_media_policy
 from qwen_vl.settings import QwenVLSettings
 
-# Under which `FunctionAgent` keeps its memory, and what it has not put there yet.
+# Under which `FunctionAgent` keeps its memory, and what is not there yet.
 _MEMORY, _SCRATCHPAD = "memory", "scratchpad"
 
 
@@ -31,7 +31,7 @@ def zoom_tool(llm: FunctionCallingLLM, images: Sequence[object] | None = None) -
 
     It has the name and the schema that Qwen3-VL and later models were trained with. The part is cut
     out of the original pixels and enlarged. An agent gets mistakes, such as an index that does not
-    exist, in words.
+    exist, as text.
 
     Args:
         llm: A `QwenVL`, whose `media_roots` say which files may be read.

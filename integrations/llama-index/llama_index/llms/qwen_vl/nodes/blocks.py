@@ -189,7 +189,7 @@ def _encode(
 
 
 def _with_kind(media_type: str, fallback: str) -> str:
-    """Keep a type that the prompt's template takes; which it is, the bytes tell in the end."""
+    """Keep a type that the prompt's template takes; in the end the bytes decide."""
     kind, separator, options = media_type.partition(";")
     is_taken = kind.startswith(fallback[: fallback.find("/") + 1])
     return f"{kind if is_taken else fallback}{separator}{options}"
