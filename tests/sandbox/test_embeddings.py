@@ -117,3 +117,12 @@ def test_other_servers_have_no_vectors_of_images() -> None:
         answer = httpx2.post(f"{sandbox.base_url}/embeddings", json={"model": "m"})
 
     assert answer.status_code == 404
+
+
+def test_scripted_answer_of_a_chat_is_not_lost_in_silence(qwen_vl_sandbox: Sandbox) -> None:
+    qwen_vl_sandbox.script("A cat.")
+    answer = post(qwen_vl_sandbox, QWEN3, [TEXT])
+
+    assert answer.status_code == 400
+    assert "Script this one by script_raw" in answer.json()["message"]
+    assert post(qwen_vl_sandbox, QWEN3, [TEXT]).status_code == 200

@@ -61,14 +61,18 @@ class ServiceEndpoint:
         check_key(self._ledger, request)
         wait = read_wait(request.headers, strict=self._ledger.strict)
         fault = (self._ledger.next_fault("chat") or NO_FAULT).queued(wait)
-        await asyncio.sleep(fault.latency)
         if fault.is_an_error_answer:
+            await asyncio.sleep(fault.latency)
             return fault_answer(fault, request_id, service.errors, stream=False)
         if not isinstance(body, dict):
             reject("The request body must be a JSON object.")
         made = await asyncio.to_thread(service.answer, body, dict(request.headers), request_id)
+        # Taken before any waiting: a client that gives up must not take a later one's answer.
         scripted = self._ledger.next_answer()
+        await asyncio.sleep(fault.latency)
         headers = {"x-request-id": request_id}
         if isinstance(scripted, RawAnswer):
             return Response(scripted.body, scripted.status, {**headers, **scripted.headers})
+        if scripted is not None:
+            reject("A scripted answer of a chat was next in order. Script this one by script_raw.")
         return whole_answer(orjson.dumps(made), fault, request_id, service.errors)
