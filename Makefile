@@ -41,10 +41,10 @@ demo: $(DEMO_READY) ## Ask about images and a video: the sandbox, or the service
 test test-slow: export PYTHONDONTWRITEBYTECODE :=
 # Three processes, since some tests wait for servers and processes.
 test: $(READY) ## Run the tests, documents and examples among them.
-	$(BIN)/python -m pytest -n 3 -m 'not slow' --durations=20
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not slow' --durations=20
 
 test-slow: $(READY) ## Run those that take longer, which `make test` leaves out.
-	$(BIN)/python -m pytest -n 3 -m slow
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m slow
 
 check: format-check lint types imports test test-slow ## Everything that must hold before a change lands.
 

@@ -19,6 +19,25 @@ from native_wire import to_compatible
 from qwen_vl_sandbox import RecordedRequest, Sandbox
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let other versions of the libraries be tried with fewer cases of each test."""
+    parser.addoption("--max-cases", type=int, help="Run at most so many cases of each test.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep `--max-cases` cases of each test, spread evenly over all that it has."""
+    if (max_cases := config.getoption("--max-cases")) is None:
+        return
+    tests: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = set[pytest.Item]()
+    for cases in tests.values():
+        kept.update(cases[index * len(cases) // max_cases] for index in range(max_cases))
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what has been imported: it stays to the end."""
     gc.collect()

@@ -66,15 +66,8 @@ def test_ratio_of_two_cases_of_one_contender() -> None:
 @pytest.mark.timeout(300)
 def test_measures_ours_and_the_floors(tmp_path: Path) -> None:
     output = tmp_path / "results.json"
-    cases = (
-        "address",
-        "bytes-90kB",
-        "stream-arguments",
-        "at-once-64",
-        "photo",
-        "count",
-        "second-turn",
-    )
+    # One of each way to measure.
+    cases = ("address", "stream-arguments", "at-once-64", "photo", "count")
     options = [f"--cases={case}" for case in cases]
     options += [f"--contenders={name}" for name in OURS]
     command = [sys.executable, "-m", "benchmarks", "run", "--rounds=1", "--no-growth"]
@@ -83,7 +76,7 @@ def test_measures_ours_and_the_floors(tmp_path: Path) -> None:
     )
     figures = json.loads(output.read_text())["figures"]
     assert figures.keys() == set(cases)
-    for case in ("address", "bytes-90kB", "stream-arguments", "at-once-64", "photo", "second-turn"):
+    for case in set(cases) - {"count"}:
         assert figures[case].keys() == set(OURS)
         assert all(values["cpu"] > 0 for values in figures[case].values())
     assert figures["count"].keys() == {"chat-qwen-vl"}
