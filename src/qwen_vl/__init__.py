@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from qwen_vl.documents.parse_markdown import parse_markdown
     from qwen_vl.documents.parser import DocumentParser
     from qwen_vl.documents.results import PageError, ParsedDocument, ParsedPage
+    from qwen_vl.embedding.embedder import Embedder
+    from qwen_vl.embedding.items import Item
+    from qwen_vl.embedding.rerank_wire import RankedDocument, Ranking
+    from qwen_vl.embedding.reranker import Reranker
+    from qwen_vl.embedding.results import Embeddings
     from qwen_vl.errors import (
         ConfigurationError,
         ContentError,
@@ -74,12 +79,15 @@ __all__ = [
     "Delta",
     "Document",
     "DocumentParser",
+    "Embedder",
+    "Embeddings",
     "Event",
     "Frames",
     "Grounder",
     "Grounding",
     "Image",
     "Inline",
+    "Item",
     "LocalFile",
     "MediaError",
     "MediaPolicy",
@@ -99,9 +107,12 @@ __all__ = [
     "QwenVLClient",
     "QwenVLError",
     "QwenVLSettings",
+    "RankedDocument",
+    "Ranking",
     "Reasoning",
     "Reply",
     "Request",
+    "Reranker",
     "ResponseMetadata",
     "ServiceError",
     "SkippedEntry",
@@ -151,6 +162,11 @@ _NAMES_BY_MODULE = {
     "tokens.cost": "Cost cost_of estimate_cost",
     "specs.prices": "Price",
     "grounding.drawing": "draw_grounding draw_timeline",
+    "embedding.embedder": "Embedder",
+    "embedding.items": "Item",
+    "embedding.rerank_wire": "RankedDocument Ranking",
+    "embedding.reranker": "Reranker",
+    "embedding.results": "Embeddings",
     "errors": "ConfigurationError ContentError MediaError QwenVLError ServiceError",
     "grounding.grounder": "Grounder",
     "grounding.results": "Box Grounding Point SkippedEntry",

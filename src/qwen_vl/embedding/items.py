@@ -23,8 +23,8 @@ from qwen_vl.content import (
 from qwen_vl.errors import UnsupportedContentError
 from qwen_vl.media.sniff import sniff
 
-ItemPart: TypeAlias = Text | Image | Video
-_KEYS = frozenset({"text", "image", "video", "multi_images"})
+ItemPart: TypeAlias = Text | Image | Video | Document
+_KEYS = frozenset({"text", "image", "page", "video", "multi_images"})
 _HEAD_BYTES = 4096
 
 
@@ -33,7 +33,7 @@ class Item:
     """What becomes one vector.
 
     Args:
-        parts: A text, image or video; several of them are fused.
+        parts: A text, image, video, or page of a PDF or TIFF; several of them are fused.
         where: Its place among the caller's items, for errors: `items[3]`.
     """
 
@@ -49,6 +49,8 @@ def to_items(values: Iterable[object], *, name: str = "items") -> Iterator[Item]
             or a decoded image; a part of `qwen_vl.content`; `{"text": …}`, `{"image": …}`,
             `{"video": …}` or `{"multi_images": […]}`, where text is a URL, or a path inside
             `media_roots`; or an `Item`. A mapping with several keys and a list or tuple are fused.
+            `{"image": "report.pdf", "page": 3}` and a `Document` with one page are that page of
+            a PDF or TIFF, counted from 1.
         name: What errors call the values.
 
     Raises:
@@ -104,13 +106,11 @@ def _to_parts(value: object, where: str) -> list[ItemPart]:
         case Item():
             return list(value.parts)
         case Document():
-            _refuse(
-                "A document cannot become one vector.", where, "Pass its pages, each as an image."
-            )
+            return [_checked(replace(value, where=where))]
         case Audio() | File():
             _refuse(f"{type(value).__name__} cannot become a vector.", where, "Leave it out.")
         case Mapping() if value and value.keys() <= _KEYS:
-            return [part for key, held in value.items() for part in _read(key, held, where)]
+            return _read_mapping(value, where)
     source = to_source(value)
     if source is None:
         _refuse(
@@ -119,6 +119,21 @@ def _to_parts(value: object, where: str) -> list[ItemPart]:
             "Pass text, a Path, bytes, an image, or {'text' | 'image' | 'video': …}.",
         )
     return [_to_media(source, where)]
+
+
+def _read_mapping(value: Mapping[str, Any], where: str) -> list[ItemPart]:
+    held = dict(value)
+    if "page" not in held:
+        return [part for key, one in held.items() for part in _read(key, one, where)]
+    page = held.pop("page")
+    if isinstance(page, bool) or not isinstance(page, int) or page < 1:
+        _refuse(f"page is {page!r}.", where, "Pass the number of a page, from 1 on.")
+    if "image" not in held:
+        _refuse("page has no image beside it.", where, "Pass the PDF or TIFF as image.")
+    (image,) = _read("image", held.pop("image"), where)
+    media: Any = image
+    found: ItemPart = Document(source=media.source, pages=[page], where=where)
+    return [found, *(part for key, one in held.items() for part in _read(key, one, where))]
 
 
 def _read(key: str, held: Any, where: str) -> list[ItemPart]:
@@ -160,7 +175,24 @@ def _checked(part: ItemPart) -> ItemPart:
             part.where,
             "Pass the frames as images, or the video by its URL.",
         )
+    if isinstance(part, Image | Document) and not _is_single(part):
+        _refuse(
+            "Several pages cannot become one vector.",
+            part.where,
+            'Pass each page as an item: {"image": "report.pdf", "page": 1}.',
+        )
     return part
+
+
+def _is_single(part: Image | Document) -> bool:
+    """Return whether it is one image, or one page."""
+    match part.pages:
+        case None:
+            return isinstance(part, Image)
+        case str() as pages:
+            return pages.strip().isdecimal()
+        case pages:
+            return len(pages) == 1
 
 
 def _refuse(problem: str, where: str, remedy: str) -> Never:

@@ -2,20 +2,26 @@
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from qwen_vl.content import Image, Text, Url, Video, is_remote
+from qwen_vl.content import Document, Image, Text, Url, Video, is_remote
 from qwen_vl.embedding.items import Item, ItemPart
-from qwen_vl.errors import MediaTooLargeError, UnsupportedContentError
+from qwen_vl.errors import MediaFormatError, MediaTooLargeError, UnsupportedContentError
 from qwen_vl.media.limits import check_part
-from qwen_vl.media.prepare import prepare_single
+from qwen_vl.media.page_jobs import open_page
+from qwen_vl.media.pdf.document import PDF_TYPE
+from qwen_vl.media.prepare import prepare_page, prepare_single
 from qwen_vl.media.video.file import open_file
 from qwen_vl.request.build import build_media_policy
 from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.servers import DEFAULT_SERVER
 from qwen_vl.tokens.text import estimate_text_tokens
+
+_Image = TypeVar("_Image", Image, Document, Image | Document)
 
 # The open embedding and rerank models are built on Qwen3-VL, whose processor they have.
 _CHAT_MODEL = "qwen3-vl-plus"
@@ -90,17 +96,39 @@ def _prepare(part: ItemPart, request: Request, limits: MediaLimits) -> ItemPart:
         case Text():
             _warn_if_long(part, request.model, limits.max_text_tokens)
             return part
+        case Image() if part.pages is not None:
+            page = Document(
+                source=part.source, pages=part.pages, max_pixels=part.max_pixels, where=part.where
+            )
+            return _prepare_page(page, request, limits)
         case Image():
-            if part.pages is not None:
-                raise UnsupportedContentError(
-                    "Pages of a file do not become one vector.",
-                    where=part.where,
-                    remedy="Pass each page as an image, and leave pages out.",
-                )
-            most = min(part.max_pixels or limits.max_pixels, limits.max_pixels)
-            return prepare_single(replace(part, max_pixels=most), request)
+            with _pages_named():
+                return prepare_single(_with_limit(part, limits), request)
+        case Document():
+            return _prepare_page(part, request, limits)
         case Video():
             return _check_video(part, request, limits)
+
+
+@contextmanager
+def _pages_named() -> Iterator[None]:
+    """Say how a page of a PDF is passed, to those who pass the whole file."""
+    try:
+        yield
+    except MediaFormatError as error:
+        if error.value == PDF_TYPE:
+            error.remedy = 'Pass each page as an item: {"image": "report.pdf", "page": 1}.'
+        raise
+
+
+def _prepare_page(page: Document, request: Request, limits: MediaLimits) -> Image:
+    held = open_page(page, request.policy)
+    return replace(prepare_page(_with_limit(held, limits), request), where=page.where)
+
+
+def _with_limit(part: _Image, limits: MediaLimits) -> _Image:
+    most = min(part.max_pixels or limits.max_pixels, limits.max_pixels)
+    return replace(part, max_pixels=most)
 
 
 def _warn_if_long(part: Text, model: str, max_tokens: int | None) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from qwen_vl.client import ClientCache, Post
-from qwen_vl.content import DataUrl, Image, Text, Turn, Video
+from qwen_vl.content import DataUrl, Document, Image, Text, Turn, Video
 from qwen_vl.embedding.items import Item, to_item, to_items
 from qwen_vl.embedding.preparing import MediaLimits, make_request, prepare_item
 from qwen_vl.embedding.rerank_wire import (
@@ -201,7 +201,7 @@ class Reranker:
             )
         limits: tuple[tuple[Any, str, int], ...] = (
             (Text, "texts", spec.max_texts),
-            (Image, "images", spec.max_images),
+            (Image | Document, "images", spec.max_images),
             (Video, "videos", spec.max_videos),
         )
         for kind, name, limit in limits:

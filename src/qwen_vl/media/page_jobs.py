@@ -22,6 +22,7 @@ from qwen_vl.errors import MediaFormatError, QwenVLError
 from qwen_vl.media.downscale import MAX_FILE_BYTES
 from qwen_vl.media.load import load
 from qwen_vl.media.measure import measure_pages
+from qwen_vl.media.pages import choose_pages
 from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.media.sniff import sniff
 from qwen_vl.media.tiff import TIFF_TYPE, is_paged, write_pages
@@ -101,6 +102,27 @@ def find_page_jobs(
                 held=one,
                 size=page.size,
             )
+
+
+def open_page(page: Document, policy: MediaPolicy) -> Image | Document:
+    """Read the source of a single page.
+
+    Args:
+        page: A PDF, TIFF or image, and the number of one page.
+        policy: Which files may be read.
+
+    Returns:
+        A document, or the image if the source is one; it has page 1 only.
+
+    Raises:
+        MediaError: The file cannot be read, or lacks the page.
+    """
+    held = _open(page, policy)
+    if isinstance(held, Document):
+        return held
+    image = replace(held, max_pixels=page.max_pixels)
+    choose_pages(page, 1, policy.pdf_max_pages)
+    return image
 
 
 @contextmanager

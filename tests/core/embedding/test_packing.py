@@ -165,14 +165,6 @@ def test_images_are_downscaled_and_files_are_guarded(tmp_path: Path) -> None:
         prepare_item(next(to_items([{"image": str(CHELSEA)}])), request, LIMITS)
 
 
-def test_pages_are_separate_items() -> None:
-    request = make_request("qwen3-vl-embedding", QwenVLSettings(), LIMITS)
-    [item] = to_items([Image(source=Url("https://example.com/a.tiff"), pages=[1, 2])])
-
-    with pytest.raises(UnsupportedContentError, match=r"items\[0\]: Pages of a file"):
-        prepare_item(item, request, LIMITS)
-
-
 def test_local_videos_are_uploaded_or_refused() -> None:
     request = make_request("qwen3-vl-embedding", QwenVLSettings(), LIMITS)
     [item] = to_items([BIG_BUCK_BUNNY])
