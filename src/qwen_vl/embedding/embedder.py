@@ -1,7 +1,7 @@
 """Vectors of texts, images and videos: many items in few requests."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,14 +14,14 @@ from qwen_vl.embedding.encode import (
     find_native_url,
 )
 from qwen_vl.embedding.items import to_items
-from qwen_vl.embedding.packing import Pack, PackLimits, pack_items
+from qwen_vl.embedding.packing import ErrorCallback, Pack, PackLimits, pack_items
 from qwen_vl.embedding.preparing import MediaLimits, make_request, prepare_item
 from qwen_vl.embedding.results import (
     DecodedVectors,
+    EmbeddedBatch,
     Embeddings,
-    Vector,
-    add_usage,
     decode_vectors,
+    join_batches,
     scale_to_length_one,
 )
 from qwen_vl.errors import AnswerFormatError, ConfigurationError, InvalidRequestError
@@ -178,33 +178,117 @@ class Embedder:
         """
         return await self._aembed(items, self._query_instruction)
 
-    def _embed(self, items: Iterable[object], instruction: str | None) -> Embeddings:
-        packs = self._find_packs(items)
-        collected = _Collected()
-        for pack in packs:
+    def embed_batches(
+        self, items: Iterable[object], *, on_error: ErrorCallback | None = None
+    ) -> Iterator[EmbeddedBatch]:
+        """Embed any number of documents, and give the vectors of each request as it is answered.
+
+        So that they can be stored before the next request is sent. Items are taken one by one.
+
+        Args:
+            items: As of `embed`.
+            on_error: Is called with the place of an item and what is wrong with it, where it cannot
+                be sent or the endpoint refuses it; the other items go on. Where a request of
+                several items is refused, each is sent alone. Errors are raised if `None`.
+
+        Raises:
+            ServiceError: The endpoint cannot be reached, refuses the key, or is out of order.
+            QwenVLError: As of `embed`, without `on_error`.
+
+        Example:
+            >>> from qwen_vl_sandbox import Sandbox
+            >>> with Sandbox() as sandbox:
+            ...     settings = QwenVLSettings(base_url=sandbox.base_url, api_key="sk-sandbox")
+            ...     batches = Embedder(settings).embed_batches(["A cat."] * 30)
+            ...     [len(batch.vectors) for batch in batches]
+            [20, 10]
+        """
+        instruction = self._document_instruction
+        for pack in self._find_packs(items, on_error):
             client = self._clients.sync(build_connection(self._settings))
-            collected.add(pack, run(self._ask(pack, instruction, client)))
-        return collected.to_embeddings(self.model, normalize=self._normalize)
+            yield from run(self._ask_each(pack, instruction, client, on_error))
+
+    async def aembed_batches(
+        self, items: Iterable[object], *, on_error: ErrorCallback | None = None
+    ) -> AsyncIterator[EmbeddedBatch]:
+        """Embed any number of documents, with several requests at a time; see `embed_batches`.
+
+        Batches come in the order of their requests. A caller that stops early cancels the requests
+        that are under way.
+
+        Args:
+            items: As of `embed`.
+            on_error: As of `embed_batches`.
+        """
+        found: Any = self._aembed_batches(items, self._document_instruction, on_error)
+        async with Owned[EmbeddedBatch](found) as batches:
+            async for batch in batches:
+                yield batch
+
+    def _embed(self, items: Iterable[object], instruction: str | None) -> Embeddings:
+        batches = []
+        for pack in self._find_packs(items):
+            client = self._clients.sync(build_connection(self._settings))
+            batches += run(self._ask_each(pack, instruction, client, None))
+        return join_batches(batches, self.model)
 
     async def _aembed(self, items: Iterable[object], instruction: str | None) -> Embeddings:
-        async def ask(pack: Pack) -> tuple[Pack, DecodedVectors]:
+        found: Any = self._aembed_batches(items, instruction, None)
+        async with Owned[EmbeddedBatch](found) as batches:
+            return join_batches([batch async for batch in batches], self.model)
+
+    async def _aembed_batches(
+        self, items: Iterable[object], instruction: str | None, on_error: ErrorCallback | None
+    ) -> AsyncIterator[EmbeddedBatch]:
+        async def ask(pack: Pack) -> list[EmbeddedBatch]:
             client = self._clients.asynchronous(build_connection(self._settings))
-            return pack, await arun(self._ask(pack, instruction, client))
+            return await arun(self._ask_each(pack, instruction, client, on_error))
 
-        collected = _Collected()
-        found: AsyncIterator[tuple[Pack, DecodedVectors]]
-        found = map_in_order(ask, self._find_packs(items), self._max_concurrency)
-        steps: Any = found
-        async with Owned[tuple[Pack, DecodedVectors]](steps) as answers:
-            async for pack, decoded in answers:
-                collected.add(pack, decoded)
-        return collected.to_embeddings(self.model, normalize=self._normalize)
+        found: Any = map_in_order(ask, self._find_packs(items, on_error), self._max_concurrency)
+        async with Owned[list[EmbeddedBatch]](found) as answers:
+            async for batches in answers:
+                for batch in batches:
+                    yield batch
 
-    def _find_packs(self, items: Iterable[object]) -> Iterator[Pack]:
-        prepared = (
-            prepare_item(item, self._request, self._media_limits) for item in to_items(items)
-        )
-        return pack_items(prepared, self._pack_limits)
+    def _find_packs(
+        self, items: Iterable[object], on_error: ErrorCallback | None = None
+    ) -> Iterator[Pack]:
+        prepare = partial(prepare_item, request=self._request, limits=self._media_limits)
+        return pack_items(to_items(items), self._pack_limits, prepare=prepare, on_error=on_error)
+
+    def _ask_each(
+        self,
+        pack: Pack,
+        instruction: str | None,
+        client: Any,
+        on_error: ErrorCallback | None,
+    ) -> Flow[list[EmbeddedBatch]]:
+        """Ask for the vectors of a request, and of each item alone if it is refused."""
+        try:
+            decoded = yield from self._ask(pack, instruction, client)
+            vectors = [
+                scale_to_length_one(vector, item.where) if self._normalize else vector
+                for vector, item in zip(decoded.vectors, pack.items, strict=True)
+            ]
+        except (InvalidRequestError, AnswerFormatError) as error:
+            if on_error is None:
+                raise
+            if len(pack.items) == 1:
+                on_error(pack.positions[0], error)
+                return []
+            batches = []
+            for position, item in zip(pack.positions, pack.items, strict=True):
+                alone = Pack(items=(item,), positions=(position,))
+                batches += yield from self._ask_each(alone, instruction, client, on_error)
+            return batches
+        return [
+            EmbeddedBatch(
+                positions=pack.positions,
+                vectors=tuple(vectors),
+                usage=decoded.usage,
+                request_id=decoded.request_id,
+            )
+        ]
 
     def _ask(self, pack: Pack, instruction: str | None, client: Any) -> Flow[DecodedVectors]:
         if self._is_hosted:
@@ -259,50 +343,6 @@ class Embedder:
         # The default of a model that is not known is not known either.
         is_known = self.model.lower() in EMBEDDING_MODELS
         return self._spec.dimensions[0] if is_known else None
-
-
-@dataclass(slots=True)
-class _Found:
-    vector: Vector
-    where: str
-
-
-class _Collected:
-    """The vectors of all requests so far."""
-
-    def __init__(self) -> None:
-        self._found: dict[int, _Found] = {}
-        self._answers: list[DecodedVectors] = []
-
-    def add(self, pack: Pack, decoded: DecodedVectors) -> None:
-        """Add the vectors of one request."""
-        self._answers.append(decoded)
-        for position, item, vector in zip(pack.positions, pack.items, decoded.vectors, strict=True):
-            self._found[position] = _Found(vector, item.where)
-
-    def to_embeddings(self, model: str, *, normalize: bool) -> Embeddings:
-        """Return all vectors, in the order of the items.
-
-        Raises:
-            AnswerFormatError: They differ in length, or one cannot be normalized.
-        """
-        found = [self._found[position] for position in sorted(self._found)]
-        for one in found:
-            if len(one.vector) != len(found[0].vector):
-                raise AnswerFormatError(
-                    f"{one.where}: The vector has {len(one.vector)} numbers; that of "
-                    f"{found[0].where} has {len(found[0].vector)}.",
-                    text="",
-                )
-        return Embeddings(
-            vectors=tuple(
-                scale_to_length_one(one.vector, one.where) if normalize else one.vector
-                for one in found
-            ),
-            model=model,
-            usage=add_usage(answer.usage for answer in self._answers),
-            request_ids=tuple(answer.request_id for answer in self._answers if answer.request_id),
-        )
 
 
 def _find_spec(settings: QwenVLSettings, model: str) -> EmbeddingSpec:

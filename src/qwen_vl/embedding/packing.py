@@ -1,12 +1,21 @@
 """Many items in few requests, none of which is above a limit of the model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from qwen_vl.content import DataUrl, Image, Text, Video
 from qwen_vl.embedding.items import Item
-from qwen_vl.errors import MediaTooLargeError, UnsupportedContentError
+from qwen_vl.errors import (
+    ContentError,
+    MediaTooLargeError,
+    QwenVLError,
+    UnsupportedContentError,
+)
 from qwen_vl.specs.embedding import EmbeddingSpec
+
+ErrorCallback: TypeAlias = Callable[[int, QwenVLError], None]
+"""Gets the place of an item among all items, and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +90,23 @@ class Load:
         return None
 
 
-def pack_items(items: Iterable[Item], limits: PackLimits) -> Iterator[Pack]:
-    """Put prepared items into requests, in order.
+def pack_items(
+    items: Iterable[Item],
+    limits: PackLimits,
+    *,
+    prepare: Callable[[Item], Item] = lambda item: item,
+    on_error: ErrorCallback | None = None,
+) -> Iterator[Pack]:
+    """Put items into requests, in order.
 
     An item that has a request to itself does not end the one that is being filled.
 
     Args:
-        items: Their images are prepared; they are taken one by one.
+        items: Are taken one by one.
         limits: What one request may hold.
+        prepare: Prepares the images of an item.
+        on_error: Is called for an item that cannot be sent, which is left out then; the error is
+            raised if `None`.
 
     Raises:
         UnsupportedContentError: The model cannot fuse the parts of an item.
@@ -105,9 +123,16 @@ def pack_items(items: Iterable[Item], limits: PackLimits) -> Iterator[Pack]:
     held: list[Item] = []
     positions: list[int] = []
     total = Load()
-    for position, item in enumerate(items):
-        load = measure_item(item, limits)
-        _check_alone(item, load, limits)
+    for position, given in enumerate(items):
+        try:
+            item = prepare(given)
+            load = measure_item(item, limits)
+            _check_alone(item, load, limits)
+        except ContentError as error:
+            if on_error is None:
+                raise
+            on_error(position, error)
+            continue
         if _needs_own_request(item, limits):
             yield Pack(items=(item,), positions=(position,), is_fused=True)
             continue

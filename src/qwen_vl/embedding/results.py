@@ -59,6 +59,23 @@ class Embeddings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedBatch:
+    """The vectors of one request.
+
+    Args:
+        positions: Place of each item among all items, from 0 on.
+        vectors: One for each of them.
+        usage: Tokens of the request; `None` where none were reported.
+        request_id: What the service's support asks for.
+    """
+
+    positions: tuple[int, ...]
+    vectors: tuple[Vector, ...]
+    usage: Usage | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedVectors:
     """The vectors of one request.
 
@@ -140,6 +157,36 @@ def decode_vectors(
         vectors=tuple(vectors[index] for index in range(len(items))),
         usage=decode_usage(data.get("usage")),
         request_id=find_request_id(data, headers) or as_text(data.get("id")),
+    )
+
+
+def join_batches(batches: Iterable[EmbeddedBatch], model: str) -> Embeddings:
+    """Return the vectors of all requests, in the order of the items.
+
+    Args:
+        batches: Of all items.
+        model: The model that made them.
+
+    Raises:
+        AnswerFormatError: They differ in length.
+    """
+    found: dict[int, Vector] = {}
+    batches = list(batches)
+    for batch in batches:
+        found.update(zip(batch.positions, batch.vectors, strict=True))
+    places = sorted(found)
+    for place in places:
+        if len(found[place]) != len(found[places[0]]):
+            raise AnswerFormatError(
+                f"items[{place}]: The vector has {len(found[place])} numbers; that of "
+                f"items[{places[0]}] has {len(found[places[0]])}.",
+                text="",
+            )
+    return Embeddings(
+        vectors=tuple(found[place] for place in places),
+        model=model,
+        usage=add_usage(batch.usage for batch in batches),
+        request_ids=tuple(batch.request_id for batch in batches if batch.request_id),
     )
 
 
