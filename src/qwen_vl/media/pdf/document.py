@@ -35,6 +35,7 @@ from qwen_vl.media.encode import encode_compact
 from qwen_vl.media.image import check_size
 from qwen_vl.media.load import check_inline_bytes, check_seekable, load
 from qwen_vl.media.pages import PageSize, choose_pages, label_page, measure_page, title_of
+from qwen_vl.media.pdf.page_text import PageText, to_page_text
 from qwen_vl.media.pdf.renderer import OpenedPdf, PdfError, PdfLimitError, opened_pdf
 from qwen_vl.media.sniff import describe, holds_pdf, sniff
 from qwen_vl.media.tiff import TIFF_HEADS, TIFF_TYPE
@@ -144,6 +145,26 @@ def measure_pdf_pages(document: Document, policy: MediaPolicy) -> Image | list[P
             measure_page(document, number, total, _size_of(points, dpi))
             for number, points in zip(numbers, sizes, strict=True)
         ]
+
+
+def read_page_texts(document: Document, policy: MediaPolicy) -> list[PageText]:
+    """Return the text that pages of a PDF hold, without rendering them.
+
+    Args:
+        document: Where it is, and which pages are wanted; not a TIFF.
+        policy: Which files may be read, `pdf_max_pages` and `pdf_timeout`.
+
+    Returns:
+        One for each page; without text for a page that is only an image.
+
+    Raises:
+        MediaError: As of `render_pages`.
+        MissingExtraError: pypdfium2 is not installed.
+    """
+    data = _read(document, policy)
+    with _opened(document, data, policy) as opened:
+        numbers = choose_pages(document, opened.n_pages, policy.pdf_max_pages)
+        return [to_page_text(number, *opened.read_text(number - 1)) for number in numbers]
 
 
 @contextmanager

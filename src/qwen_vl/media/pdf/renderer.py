@@ -74,6 +74,18 @@ class OpenedPdf:
         answer, _ = self._worker.ask(order, self._timeout)
         return [(width, height) for width, height in answer["sizes"]]
 
+    def read_text(self, index: int) -> tuple[str, list[tuple[str, tuple[float, ...]]]]:
+        """Return the text of a page, and its runs with two corners each.
+
+        Args:
+            index: Of the page, from 0 on.
+
+        Raises:
+            PdfError: It cannot be read, or not in time.
+        """
+        answer, _ = self._worker.ask({"order": "text", "page": index}, self._timeout)
+        return answer["text"], [(text, tuple(corners)) for text, *corners in answer["runs"]]
+
     def render(self, index: int, scale: float) -> "PillowImage":
         """Render a page.
 

@@ -9,6 +9,9 @@ import os
 import sys
 from typing import Any
 
+# Steps of a page's width and height to which places of its text are known.
+_GRID = 100_000
+
 
 def main() -> None:
     """Answer orders."""
@@ -48,6 +51,8 @@ class Worker:
                 case "measure":
                     sizes = [self._document.get_page_size(index) for index in order["pages"]]
                     return {"sizes": sizes}, b""
+                case "text":
+                    return self._read_text(order["page"])
                 case "render":
                     return self._render(order["page"], order["scale"])
                 case _:
@@ -66,10 +71,38 @@ class Worker:
         answer = {"size": size, "raw_mode": raw_mode, "stride": stride, "bytes": len(pixels)}
         return answer, pixels
 
+    def _read_text(self, index: int) -> tuple[dict[str, Any], bytes]:
+        """Return the text of a page, and its runs of one line and font with their corners."""
+        page = self._document[index]
+        text_page = page.get_textpage()
+        try:
+            text = text_page.get_text_range()
+            runs = []
+            for number in range(text_page.count_rects()):
+                left, bottom, right, top = text_page.get_rect(number)
+                run = text_page.get_text_bounded(left, bottom, right, top)
+                corners = [_place(page, x, y) for x, y in ((left, bottom), (right, top))]
+                runs.append([run, *corners[0], *corners[1]])
+            return {"text": text, "runs": runs}, b""
+        finally:
+            text_page.close()
+            page.close()
+
     def _close(self) -> None:
         if self._document is not None:
             self._document.close()
             self._document = None
+
+
+def _place(page: Any, x: float, y: float) -> tuple[float, float]:
+    """Return where a point is on the page as it is shown, as fractions of width and height."""
+    import ctypes  # noqa: PLC0415 - only for text
+
+    from pypdfium2 import raw  # noqa: PLC0415 - an extra
+
+    shown_x, shown_y = ctypes.c_int(), ctypes.c_int()
+    raw.FPDF_PageToDevice(page, 0, 0, _GRID, _GRID, 0, x, y, shown_x, shown_y)
+    return shown_x.value / _GRID, shown_y.value / _GRID
 
 
 def limit_memory(n_bytes: int) -> None:
