@@ -60,7 +60,6 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
-	$(BIN)/python tests/document_examples.py
 
 imports: $(READY)
 	$(BIN)/lint-imports

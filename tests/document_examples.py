@@ -65,12 +65,16 @@ def to_program(path: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-def find_type_errors(documents: Sequence[Path], root: Path = ROOT) -> list[str]:
+def name_documents() -> dict[str, Path]:
+    """Return all documents with examples, by their paths in the project."""
+    return {path.relative_to(ROOT).as_posix(): path for path in DOCUMENTS}
+
+
+def find_type_errors(documents: Mapping[str, Path]) -> list[str]:
     """Check the examples of documents with mypy and pyright.
 
     Args:
-        documents: Markdown files.
-        root: Folder that errors name them from.
+        documents: Markdown files, by the names that errors give them.
 
     Returns:
         Each error as `document:line: message`.
@@ -78,17 +82,15 @@ def find_type_errors(documents: Sequence[Path], root: Path = ROOT) -> list[str]:
     Raises:
         RuntimeError: A type checker did not run.
     """
-    programs = {
-        re.sub(r"\W", "_", path.relative_to(root).as_posix()) + ".py": path for path in documents
-    }
-    assert len(programs) == len(documents), "two documents have the same name"
-    with TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        for program, path in programs.items():
-            (folder / program).write_text(to_program(path), encoding="utf-8")
+    names = {re.sub(r"\W", "_", name) + ".py": name for name in documents}
+    assert len(names) == len(documents), "two documents have the same name"
+    with TemporaryDirectory() as created:
+        folder = Path(created).resolve()
+        for program, name in names.items():
+            (folder / program).write_text(to_program(documents[name]), encoding="utf-8")
         (folder / "pyrightconfig.json").write_text(json.dumps(_PYRIGHT))
         mypy = ["mypy", "--no-error-summary"]
-        files = [str(folder / program) for program in programs]
+        files = [str(folder / program) for program in names]
         cache = f"--cache-dir={ROOT / '.mypy_cache/examples'}"
         output = [
             *_run([*mypy, "--config-file=", *_STRICT, cache, *files]).splitlines(),
@@ -107,7 +109,6 @@ def find_type_errors(documents: Sequence[Path], root: Path = ROOT) -> list[str]:
                 )
             ),
         ]
-    names = {program: path.relative_to(root).as_posix() for program, path in programs.items()}
     return list(dict.fromkeys(_name_document(line, names) for line in output))
 
 
@@ -138,7 +139,7 @@ def _name_document(line: str, names: Mapping[str, str]) -> str:
 
 def main() -> None:
     """Check all documents, and exit with the errors."""
-    errors = find_type_errors(DOCUMENTS)
+    errors = find_type_errors(name_documents())
     if errors:
         sys.exit("\n".join([*errors, f"Type errors in the documents: {len(errors)}"]))
 

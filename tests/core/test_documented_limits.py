@@ -11,6 +11,8 @@ from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs import models, vision
 from qwen_vl.wire import sse
 
+pytestmark = pytest.mark.any_version
+
 MIB = 1_048_576
 
 

@@ -41,6 +41,8 @@ from qwen_vl.wire.encode import encode_arguments
 from qwen_vl.wire.errors import decode_error
 from qwen_vl.wire.sse import EventParser
 
+pytestmark = pytest.mark.any_version
+
 FRAME = CoordinateFrame(space="normalized", image=(640, 480), scale=(1000, 1000))
 POLICY = MediaPolicy(media_roots=())
 

@@ -5,6 +5,8 @@ import pytest
 from qwen_vl.specs.models import CURRENT_MODELS, get_model_spec
 from qwen_vl_sandbox.specs.models import coordinates_of, model_spec
 
+pytestmark = pytest.mark.any_version
+
 MODELS = [
     *CURRENT_MODELS,
     "qwen3-vl-flash",

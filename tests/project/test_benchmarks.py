@@ -15,6 +15,8 @@ from benchmarks.measure import find_ratio
 from benchmarks.server import LINK, LINK_BYTES_PER_SECOND, loopback
 from benchmarks.targets import TARGETS
 
+pytestmark = pytest.mark.any_version
+
 TESTS = Path(__file__).parents[1]
 OURS = ("chat-qwen-vl", "base-chat-model", "qwen-vl", "llm", "openai", "httpx")
 

@@ -13,6 +13,8 @@ from live_transcript import COLUMNS, NO_PRICE, Call, Transcript
 from qwen_vl.reply import Usage
 from qwen_vl_sandbox import Sandbox, ScriptedAnswer
 
+pytestmark = pytest.mark.any_version
+
 ROOT = Path(__file__).parents[2]
 KEY = "sk-secret-0123456789"
 NOW = datetime(2026, 12, 1, 14, 3, tzinfo=UTC)

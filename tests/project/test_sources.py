@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.any_version
+
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "docs/sources.md"
 CITING = [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from document_examples import find_type_errors
+from document_examples import find_type_errors, name_documents
 
 pytest.importorskip("pyright", reason="only with the group `check`")
 
@@ -50,16 +50,13 @@ from llama_index.llms.qwen_vl import QwenLLM
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # Without its cache, mypy reads all of both frameworks.
-def test_programs_of_users_are_checked(tmp_path: Path) -> None:
-    page = tmp_path / "docs/my-page.md"
-    page.parent.mkdir()
+def test_programs_of_users_and_examples_of_documents_are_checked(tmp_path: Path) -> None:
+    page = tmp_path / "my-page.md"
     page.write_text(f"```python{ACCEPTED}{REJECTED}```\n")
     first = page.read_text().splitlines().index("ChatQwenVL(api_key=1)") + 1
-    wrong = {
-        f"docs/my-page.md:{first + index}" for index, line in enumerate(REJECTED.split("\n")[1:-1])
-    }
+    wrong = {f"my-page.md:{first + index}" for index, line in enumerate(REJECTED.split("\n")[1:-1])}
 
-    errors = find_type_errors([page], tmp_path)
+    errors = find_type_errors({**name_documents(), "my-page.md": page})
 
     by_pyright = {error.partition(": ")[0] for error in errors if "  [report" in error}
     by_mypy = {error.partition(": ")[0] for error in errors if "  [report" not in error}

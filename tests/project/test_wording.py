@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.any_version
+
 ROOT = Path(__file__).parents[2]
 FILES = [
     *(path for name in ("src", "integrations", "docs") for path in (ROOT / name).rglob("*")),

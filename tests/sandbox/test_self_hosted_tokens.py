@@ -21,6 +21,8 @@ from qwen_vl_sandbox.media.self_hosted_tokens import (
     video_tokens,
 )
 
+pytestmark = pytest.mark.any_version
+
 TABLE = orjson.loads(
     (Path(__file__).parents[1] / "core/tokens/self_hosted_token_table.json").read_bytes()
 )

@@ -6,6 +6,8 @@ from qwen_vl.specs.embedding import EMBEDDING_MODELS
 from qwen_vl.specs.rerank import RERANK_MODELS
 from qwen_vl_sandbox.specs import retrieval
 
+pytestmark = pytest.mark.any_version
+
 KINDS = {
     "qwen3": "flag",
     "qwen2.5": "always",

@@ -12,6 +12,8 @@ from qwen_vl.grounding.coordinates import CoordinateFrame, find_frame
 from qwen_vl.grounding.parse_boxes import read_grounding
 from qwen_vl.grounding.results import Box, Grounding, Point
 
+pytestmark = pytest.mark.any_version
+
 # One thousandth is a pixel across and half of one down.
 FRAME = CoordinateFrame(space="normalized", image=(1000, 500), scale=(1000, 1000))
 

@@ -12,6 +12,8 @@ from qwen_vl.media.load import load, open_local
 from qwen_vl.media.roots import open_within, resolve_within
 from qwen_vl.request.types import MediaPolicy
 
+pytestmark = pytest.mark.any_version
+
 INSIDE, OUTSIDE = b"may be read", b"a secret"
 
 

@@ -18,6 +18,8 @@ from qwen_vl.content import Frames, Image, Inline, Pixels, Source, Video
 from qwen_vl.tokens.conversation import count_tokens
 from token_reference import FILES, IMAGE_SIZES, LISTS, PATH
 
+pytestmark = pytest.mark.any_version
+
 TABLE = orjson.loads(PATH.read_bytes())
 MODELS = {
     "qwen2_5_vl": "Qwen/Qwen2.5-VL-7B-Instruct",

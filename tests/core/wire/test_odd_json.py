@@ -157,6 +157,7 @@ def test_odd_answers(protocol: str, stream: bool, server: RawServer) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.any_version
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:The (text of the )?answer")
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -185,6 +186,7 @@ def test_odd_errors(protocol: str, server: RawServer) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.any_version
 @pytest.mark.timeout(300)
 def test_many_odd_errors(protocol: str, server: RawServer) -> None:
     try_errors(server, protocol, N_EXAMPLES_OF_MANY)
