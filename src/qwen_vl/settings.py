@@ -1,4 +1,4 @@
-"""The settings that every framework's class inherits.
+"""The settings that every framework's class inherits: of chat models, and of all models.
 
 The environment is read for the key when a class is made, and for the URL at a call.
 """
@@ -59,7 +59,7 @@ else:
 _FIELDS_HEADING = "\n\nFields:\n"
 
 
-def _document_fields(cls: type["QwenVLSettings"]) -> None:
+def _document_fields(cls: type["EndpointSettings"]) -> None:
     """Add the descriptions of a class's fields to its docstring, which `help()` shows."""
     docstring = cls.__dict__.get("__doc__")
     if not docstring:
@@ -79,18 +79,15 @@ def _leave_out_fields(schema: dict[str, Any]) -> None:
         schema["description"] = schema["description"].partition(_FIELDS_HEADING)[0]
 
 
-class QwenVLSettings(BaseModel):
-    """Everything that can be set about a Qwen VL model, whatever the framework.
+class EndpointSettings(BaseModel):
+    """How an endpoint is reached, and how media is read: for every kind of model.
 
-    Parameters of the service have the service's names, and are left out of a request while they
-    are `None`. Pixel limits and `fps` apply to images and videos that do not set them.
+    Chat models have the settings of `QwenVLSettings` beside these.
     """
 
     model_config = ConfigDict(json_schema_extra=_leave_out_fields)
 
-    model: str = Field(
-        default=DEFAULT_MODEL, description="Id of the model, such as `qwen3-vl-plus`."
-    )
+    model: str = Field(description="Id of the model.")
     api_key: ApiKey | None = Field(
         default_factory=api_key_from_environment,
         description="API key; `DASHSCOPE_API_KEY` in the environment by default. Never shown or "
@@ -109,6 +106,225 @@ class QwenVLSettings(BaseModel):
     workspace: str | None = Field(
         default=None, description="Workspace id; selects the workspace's own host in the region."
     )
+    server: Server = Field(
+        default=DEFAULT_SERVER,
+        description="Server behind `base_url`: `dashscope`, the hosted service; `vllm`, `sglang`, "
+        "`llamacpp` or `ollama`, self-hosted; or `openai_compatible`, a gateway such as LiteLLM, "
+        "OpenRouter or LM Studio, which gets only the fields of OpenAI's API and what `extra_body` "
+        "holds. The key of the hosted service is sent only to the hosted service.",
+    )
+    media_roots: Sequence[str | Path] | None = Field(
+        default=None,
+        description="Folders that files may be read from. While it is `None`, only files that the "
+        "program names by a `pathlib.Path` are read, and paths in messages that are text are "
+        "refused. Once set, it restricts both.",
+    )
+    max_inline_bytes: int = Field(
+        default=DEFAULT_MAX_INLINE_BYTES,
+        ge=1,
+        description="Maximum number of bytes of one image or video sent within the request, before "
+        "Base64.",
+    )
+    max_total_inline_bytes: int = Field(
+        default=DEFAULT_MAX_TOTAL_INLINE_BYTES,
+        ge=1,
+        description="Maximum number of bytes of all media sent within one request, before Base64.",
+    )
+    max_decode_memory: int = Field(
+        default=DEFAULT_MAX_DECODE_MEMORY,
+        ge=1,
+        description="Maximum number of bytes of memory that decoding one image, page or frame may "
+        "take, estimated from its header; 512 MiB by default, 85 megapixels of RGB.",
+    )
+    downscale_images: bool | None = Field(
+        default=None,
+        description="Whether images with more pixels than the model processes are downscaled to "
+        "that number before they are sent; by default where it is known, which it is for the "
+        "hosted service's models.",
+    )
+    pdf_dpi: float = Field(
+        default=DEFAULT_PDF_DPI,
+        ge=20,
+        le=600,
+        description="Resolution in dots per inch at which pages of PDF documents are rendered, 20 "
+        "to 600.",
+    )
+    pdf_timeout: float = Field(
+        default=DEFAULT_PDF_TIMEOUT,
+        gt=0,
+        description="Maximum number of seconds to open a PDF document, or to render a page of it.",
+    )
+    video_mode: VideoMode = Field(
+        default="auto",
+        description="How local videos are sent: `inline`, whole within the request; `frames`, as "
+        "frames sampled here; `auto`, whole if they are small enough and no part is to be cut out; "
+        "`upload`, whole through the service's temporary storage.",
+    )
+    upload_cache: bool | str | Path = Field(
+        default=True,
+        description="Where uploads are remembered, so that each file is uploaded once: `True` for "
+        "the user's cache folder, `False` for nowhere, or a folder.",
+    )
+    upload_hosts: Sequence[str] = Field(
+        default=DEFAULT_UPLOAD_HOSTS,
+        description="Hosts that videos may be uploaded to, beside the endpoint's own: names over "
+        "https, with `*` for any part of a name.",
+    )
+    media_cache: int = Field(
+        default=DEFAULT_MEDIA_CACHE_BYTES,
+        ge=0,
+        description="Maximum bytes of prepared images that are held for later calls, so that a "
+        "conversation that is sent again costs the preparation of its new images only; 64 MiB by "
+        "default, 0 turns it off.",
+    )
+    timeout: Any = Field(
+        default=None,
+        description="Timeout of one attempt: seconds; a pair (connect, read) in seconds; or an "
+        "`httpx2.Timeout`. By default 600 seconds, and 5 to connect.",
+    )
+    deadline: float | None = Field(
+        default=None,
+        gt=0,
+        description="Maximum number of seconds of a whole call, with its retries and the reading "
+        "of its answer; events that only keep a stream alive do not extend it. By default none.",
+    )
+    queue_seconds: Annotated[int | None, BeforeValidator(normalize_queue_seconds)] = Field(
+        default=None,
+        description="Seconds, 3 to 120, that the hosted service lets a request wait instead of "
+        "refusing it because requests grow too quickly; 0 for none. `timeout` is extended by it.",
+    )
+    max_response_bytes: int = Field(
+        default=DEFAULT_MAX_RESPONSE_BYTES,
+        ge=1,
+        description="Maximum number of bytes of an answer, decompressed; 64 MiB by default.",
+    )
+    retry_partial_answers: bool = Field(
+        default=False,
+        description="Whether a request is sent again if its answer broke off in the middle. The "
+        "service bills both. Streams are never sent again.",
+    )
+    max_retries: int = Field(
+        default=2,
+        ge=0,
+        description="Maximum number of further attempts after a failure that may pass.",
+    )
+    default_headers: Mapping[str, str] | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="HTTP headers of every request. Not dumped: they may hold credentials.",
+    )
+    http_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Your own `httpx2.Client`, for proxies, certificates or hooks. It stays open.",
+    )
+    http_async_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Your own `httpx2.AsyncClient`, for the asynchronous methods.",
+    )
+
+    _url_credentials: SecretStr | None = PrivateAttr(default=None)
+    _prepared_media: MediaCache = PrivateAttr(default_factory=MediaCache)
+
+    @property
+    def prepared_media(self) -> MediaCache:
+        """Images that were prepared in earlier calls; shallow copies share them."""
+        return self._prepared_media
+
+    @property
+    def url_credentials(self) -> SecretStr | None:
+        """User and password that stood in `base_url`; like the key, never shown or pickled."""
+        return self._url_credentials
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Document the fields of a subclass."""
+        super().__pydantic_init_subclass__(**kwargs)
+        _document_fields(cls)
+
+    @field_validator("timeout")
+    @classmethod
+    def _normalize_timeout(cls, timeout: Any) -> Any:
+        try:
+            timeouts = normalize_timeout(timeout)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
+        # Objects of an HTTP library cannot be dumped.
+        return timeout if isinstance(timeout, int | float) else timeouts
+
+    @field_validator("http_client", "http_async_client")
+    @classmethod
+    def _check_http_client(cls, client: Any, info: ValidationInfo) -> Any:
+        check_http_client(client, str(info.field_name))
+        return client
+
+    @field_validator("media_roots")
+    @classmethod
+    def _media_roots_as_text(cls, roots: Sequence[str | Path] | None) -> list[str] | None:
+        # Frameworks dump settings as JSON, which lacks paths.
+        return None if roots is None else [str(root) for root in roots]
+
+    @field_validator("upload_cache")
+    @classmethod
+    def _upload_cache_as_text(cls, cache: bool | str | Path) -> bool | str:
+        return str(cache) if isinstance(cache, Path) else cache
+
+    @model_validator(mode="after")
+    def _hide_credentials(self) -> Self:
+        if "@" in (self.base_url or ""):
+            self.base_url = self.base_url
+        return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What is set later is not validated, and a key that is text would be shown and dumped.
+        if name == "api_key" and isinstance(value, str):
+            value = SecretStr(value)
+        if name == "base_url" and isinstance(value, str):
+            value, credentials = split_credentials(value)
+            self._url_credentials = SecretStr(credentials) if credentials else None
+        super().__setattr__(name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # A client is a handle on open connections: copies share it.
+        memo = {} if memo is None else memo
+        for client in self._own_clients():
+            memo[id(client)] = client
+        return super().__deepcopy__(memo)
+
+    def _own_clients(self) -> list[Any]:
+        clients = (getattr(self, name, None) for name in CLIENT_OPTIONS)
+        return [client for client in clients if client is not None]
+
+    def __getstate__(self) -> dict[Any, Any]:
+        if self._own_clients():
+            raise ConfigurationError(
+                "A model with a custom client (openai_client, http_client or their "
+                "asynchronous twins) cannot be pickled: give it base_url, api_key and the like "
+                "instead."
+            )
+        state = super().__getstate__()
+        # The other side reads its own environment; a key in a file is a key lost.
+        state = {**state, "__dict__": {**state["__dict__"], "api_key": None}}
+        private = state.get("__pydantic_private__")
+        if private:
+            state["__pydantic_private__"] = {**private, "_url_credentials": None}
+        return state
+
+
+class QwenVLSettings(EndpointSettings):
+    """Everything that can be set about a Qwen VL model, whatever the framework.
+
+    Parameters of the service have the service's names, and are left out of a request while they
+    are `None`. Pixel limits and `fps` apply to images and videos that do not set them.
+    """
+
+    model: str = Field(
+        default=DEFAULT_MODEL, description="Id of the model, such as `qwen3-vl-plus`."
+    )
     service_tier: Literal["batch"] | None = Field(
         default=None,
         description="`batch` for Batch Chat of the hosted service: half the price, and an answer "
@@ -118,13 +334,6 @@ class QwenVLSettings(BaseModel):
         default=DEFAULT_PROTOCOL,
         description="Protocol of the hosted service: `openai`, the OpenAI-compatible one, or "
         "`native`, the service's own, which has a few more options.",
-    )
-    server: Server = Field(
-        default=DEFAULT_SERVER,
-        description="Server behind `base_url`: `dashscope`, the hosted service; `vllm`, `sglang`, "
-        "`llamacpp` or `ollama`, self-hosted; or `openai_compatible`, a gateway such as LiteLLM, "
-        "OpenRouter or LM Studio, which gets only the fields of OpenAI's API and what `extra_body` "
-        "holds. The key of the hosted service is sent only to the hosted service.",
     )
     base_model: str | None = Field(
         default=None,
@@ -259,73 +468,16 @@ class QwenVLSettings(BaseModel):
         description="Values that `key_information_extraction` finds, each described as text or "
         'by `""`, up to 3 levels deep; by default all that there are.',
     )
-    media_roots: Sequence[str | Path] | None = Field(
-        default=None,
-        description="Folders that files may be read from. While it is `None`, only files that the "
-        "program names by a `pathlib.Path` are read, and paths in messages that are text are "
-        "refused. Once set, it restricts both.",
-    )
-    max_inline_bytes: int = Field(
-        default=DEFAULT_MAX_INLINE_BYTES,
-        ge=1,
-        description="Maximum number of bytes of one image or video sent within the request, before "
-        "Base64.",
-    )
-    max_total_inline_bytes: int = Field(
-        default=DEFAULT_MAX_TOTAL_INLINE_BYTES,
-        ge=1,
-        description="Maximum number of bytes of all media sent within one request, before Base64.",
-    )
-    max_decode_memory: int = Field(
-        default=DEFAULT_MAX_DECODE_MEMORY,
-        ge=1,
-        description="Maximum number of bytes of memory that decoding one image, page or frame may "
-        "take, estimated from its header; 512 MiB by default, 85 megapixels of RGB.",
-    )
-    downscale_images: bool | None = Field(
-        default=None,
-        description="Whether images with more pixels than the model processes are downscaled to "
-        "that number before they are sent; by default where it is known, which it is for the "
-        "hosted service's models.",
-    )
-    pdf_dpi: float = Field(
-        default=DEFAULT_PDF_DPI,
-        ge=20,
-        le=600,
-        description="Resolution in dots per inch at which pages of PDF documents are rendered, 20 "
-        "to 600.",
-    )
     pdf_max_pages: int = Field(
         default=DEFAULT_PDF_MAX_PAGES,
         ge=1,
         description="Maximum number of pages of one PDF or TIFF document.",
-    )
-    pdf_timeout: float = Field(
-        default=DEFAULT_PDF_TIMEOUT,
-        gt=0,
-        description="Maximum number of seconds to open a PDF document, or to render a page of it.",
-    )
-    video_mode: VideoMode = Field(
-        default="auto",
-        description="How local videos are sent: `inline`, whole within the request; `frames`, as "
-        "frames sampled here; `auto`, whole if they are small enough and no part is to be cut out; "
-        "`upload`, whole through the service's temporary storage.",
     )
     max_frames: int | None = Field(
         default=None,
         ge=MIN_FRAMES,
         description="Maximum number of frames sampled from a local video; by default the model's "
         "own limit.",
-    )
-    upload_cache: bool | str | Path = Field(
-        default=True,
-        description="Where uploads are remembered, so that each file is uploaded once: `True` for "
-        "the user's cache folder, `False` for nowhere, or a folder.",
-    )
-    upload_hosts: Sequence[str] = Field(
-        default=DEFAULT_UPLOAD_HOSTS,
-        description="Hosts that videos may be uploaded to, beside the endpoint's own: names over "
-        "https, with `*` for any part of a name.",
     )
     tool_media_errors: ToolMediaErrors = Field(
         default="note",
@@ -338,52 +490,8 @@ class QwenVLSettings(BaseModel):
         description="Number of images in tool messages that are kept at least, those of the "
         "newest turn apart; when twice as many are held, the older half becomes text notes.",
     )
-    media_cache: int = Field(
-        default=DEFAULT_MEDIA_CACHE_BYTES,
-        ge=0,
-        description="Maximum bytes of prepared images that are held for later calls, so that a "
-        "conversation that is sent again costs the preparation of its new images only; 64 MiB by "
-        "default, 0 turns it off.",
-    )
-    timeout: Any = Field(
-        default=None,
-        description="Timeout of one attempt: seconds; a pair (connect, read) in seconds; or an "
-        "`httpx2.Timeout`. By default 600 seconds, and 5 to connect.",
-    )
-    deadline: float | None = Field(
-        default=None,
-        gt=0,
-        description="Maximum number of seconds of a whole call, with its retries and the reading "
-        "of its answer; events that only keep a stream alive do not extend it. By default none.",
-    )
-    queue_seconds: Annotated[int | None, BeforeValidator(normalize_queue_seconds)] = Field(
-        default=None,
-        description="Seconds, 3 to 120, that the hosted service lets a request wait instead of "
-        "refusing it because requests grow too quickly; 0 for none. `timeout` is extended by it.",
-    )
-    max_response_bytes: int = Field(
-        default=DEFAULT_MAX_RESPONSE_BYTES,
-        ge=1,
-        description="Maximum number of bytes of an answer, decompressed; 64 MiB by default.",
-    )
-    retry_partial_answers: bool = Field(
-        default=False,
-        description="Whether a request is sent again if its answer broke off in the middle. The "
-        "service bills both. Streams are never sent again.",
-    )
-    max_retries: int = Field(
-        default=2,
-        ge=0,
-        description="Maximum number of further attempts after a failure that may pass.",
-    )
     stream_usage: bool = Field(
         default=True, description="Whether a stream ends with its token counts."
-    )
-    default_headers: Mapping[str, str] | None = Field(
-        default=None,
-        exclude=True,
-        repr=False,
-        description="HTTP headers of every request. Not dumped: they may hold credentials.",
     )
     prices: Price | Sequence[Price] | None = Field(
         default=None,
@@ -398,18 +506,6 @@ class QwenVLSettings(BaseModel):
         default_factory=dict,
         description="Parameters without a field, for the top level of the body.",
     )
-    http_client: Any = Field(
-        default=None,
-        exclude=True,
-        repr=False,
-        description="Your own `httpx2.Client`, for proxies, certificates or hooks. It stays open.",
-    )
-    http_async_client: Any = Field(
-        default=None,
-        exclude=True,
-        repr=False,
-        description="Your own `httpx2.AsyncClient`, for the asynchronous methods.",
-    )
     openai_client: Any = Field(
         default=None,
         exclude=True,
@@ -423,39 +519,10 @@ class QwenVLSettings(BaseModel):
         description="Your own `openai.AsyncOpenAI`, for the asynchronous methods.",
     )
 
-    _url_credentials: SecretStr | None = PrivateAttr(default=None)
-    _prepared_media: MediaCache = PrivateAttr(default_factory=MediaCache)
-
-    @property
-    def prepared_media(self) -> MediaCache:
-        """Images that were prepared in earlier calls; shallow copies share them."""
-        return self._prepared_media
-
     @property
     def known_model(self) -> str:
         """Id by which it is looked up what the model can do."""
         return self.base_model or self.model
-
-    @property
-    def url_credentials(self) -> SecretStr | None:
-        """User and password that stood in `base_url`; like the key, never shown or pickled."""
-        return self._url_credentials
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Document the fields of a subclass."""
-        super().__pydantic_init_subclass__(**kwargs)
-        _document_fields(cls)
-
-    @field_validator("timeout")
-    @classmethod
-    def _normalize_timeout(cls, timeout: Any) -> Any:
-        try:
-            timeouts = normalize_timeout(timeout)
-        except ConfigurationError as error:
-            raise ValueError(str(error)) from error
-        # Objects of an HTTP library cannot be dumped.
-        return timeout if isinstance(timeout, int | float) else timeouts
 
     @field_validator("min_pixels", "max_pixels", "total_pixels", "fps", mode="before")
     @classmethod
@@ -472,34 +539,11 @@ class QwenVLSettings(BaseModel):
             raise ValueError(f"fps must be from {MIN_FPS:g} to {MAX_FPS:g} at the hosted service")
         return fps
 
-    @field_validator("http_client", "http_async_client")
-    @classmethod
-    def _check_http_client(cls, client: Any, info: ValidationInfo) -> Any:
-        check_http_client(client, str(info.field_name))
-        return client
-
     @field_validator("openai_client", "async_openai_client")
     @classmethod
     def _check_openai_client(cls, client: Any, info: ValidationInfo) -> Any:
         check_openai_client(client, str(info.field_name))
         return client
-
-    @field_validator("media_roots")
-    @classmethod
-    def _media_roots_as_text(cls, roots: Sequence[str | Path] | None) -> list[str] | None:
-        # Frameworks dump settings as JSON, which lacks paths.
-        return None if roots is None else [str(root) for root in roots]
-
-    @field_validator("upload_cache")
-    @classmethod
-    def _upload_cache_as_text(cls, cache: bool | str | Path) -> bool | str:
-        return str(cache) if isinstance(cache, Path) else cache
-
-    @model_validator(mode="after")
-    def _hide_credentials(self) -> Self:
-        if "@" in (self.base_url or ""):
-            self.base_url = self.base_url
-        return self
 
     @field_validator("model_kwargs")
     @classmethod
@@ -507,39 +551,5 @@ class QwenVLSettings(BaseModel):
         check_names(values)
         return values
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # What is set later is not validated, and a key that is text would be shown and dumped.
-        if name == "api_key" and isinstance(value, str):
-            value = SecretStr(value)
-        if name == "base_url" and isinstance(value, str):
-            value, credentials = split_credentials(value)
-            self._url_credentials = SecretStr(credentials) if credentials else None
-        super().__setattr__(name, value)
 
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        # A client is a handle on open connections: copies share it.
-        memo = {} if memo is None else memo
-        for client in self._own_clients():
-            memo[id(client)] = client
-        return super().__deepcopy__(memo)
-
-    def _own_clients(self) -> list[Any]:
-        return [client for name in CLIENT_OPTIONS if (client := getattr(self, name)) is not None]
-
-    def __getstate__(self) -> dict[Any, Any]:
-        if self._own_clients():
-            raise ConfigurationError(
-                "A model with a custom client (openai_client, http_client or their "
-                "asynchronous twins) cannot be pickled: give it base_url, api_key and the like "
-                "instead."
-            )
-        state = super().__getstate__()
-        # The other side reads its own environment; a key in a file is a key lost.
-        state = {**state, "__dict__": {**state["__dict__"], "api_key": None}}
-        private = state.get("__pydantic_private__")
-        if private:
-            state["__pydantic_private__"] = {**private, "_url_credentials": None}
-        return state
-
-
-_document_fields(QwenVLSettings)
+_document_fields(EndpointSettings)

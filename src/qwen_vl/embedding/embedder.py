@@ -27,7 +27,7 @@ from qwen_vl.embedding.results import (
 from qwen_vl.errors import AnswerFormatError, ConfigurationError, InvalidRequestError
 from qwen_vl.generators import Owned, map_in_order
 from qwen_vl.request.build import build_connection
-from qwen_vl.settings import QwenVLSettings
+from qwen_vl.settings import EndpointSettings
 from qwen_vl.specs.embedding import (
     DEFAULT_EMBEDDING_MODEL,
     EMBEDDING_MODELS,
@@ -85,6 +85,7 @@ class Embedder:
 
     Example:
         >>> from qwen_vl.samples import CHELSEA
+        >>> from qwen_vl.settings import QwenVLSettings
         >>> from qwen_vl_sandbox import Sandbox
         >>> with Sandbox() as sandbox:
         ...     settings = QwenVLSettings(base_url=sandbox.base_url, api_key="sk-sandbox")
@@ -96,7 +97,7 @@ class Embedder:
 
     def __init__(
         self,
-        settings: QwenVLSettings,
+        settings: EndpointSettings,
         *,
         dimensions: int | None = None,
         query_instruction: str | None = QUERY_INSTRUCTION,
@@ -196,6 +197,7 @@ class Embedder:
             QwenVLError: As of `embed`, without `on_error`.
 
         Example:
+            >>> from qwen_vl.settings import QwenVLSettings
             >>> from qwen_vl_sandbox import Sandbox
             >>> with Sandbox() as sandbox:
             ...     settings = QwenVLSettings(base_url=sandbox.base_url, api_key="sk-sandbox")
@@ -345,7 +347,7 @@ class Embedder:
         return self._spec.dimensions[0] if is_known else None
 
 
-def _find_spec(settings: QwenVLSettings, model: str) -> EmbeddingSpec:
+def _find_spec(settings: EndpointSettings, model: str) -> EmbeddingSpec:
     if settings.server == DEFAULT_SERVER:
         return get_embedding_spec(model)
     if settings.server == "vllm":

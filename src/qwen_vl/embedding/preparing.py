@@ -17,7 +17,7 @@ from qwen_vl.media.prepare import prepare_page, prepare_single
 from qwen_vl.media.video.file import open_file
 from qwen_vl.request.build import build_media_policy
 from qwen_vl.request.types import Request
-from qwen_vl.settings import QwenVLSettings
+from qwen_vl.settings import EndpointSettings
 from qwen_vl.specs.servers import DEFAULT_SERVER
 from qwen_vl.tokens.text import estimate_text_tokens
 
@@ -47,7 +47,7 @@ class MediaLimits:
     uploads: bool = True
 
 
-def make_request(model: str, settings: QwenVLSettings, limits: MediaLimits) -> Request:
+def make_request(model: str, settings: EndpointSettings, limits: MediaLimits) -> Request:
     """Create a request without content, which says how media is prepared and sent.
 
     Args:

@@ -21,7 +21,7 @@ from qwen_vl.embedding.rerank_wire import (
 from qwen_vl.errors import ConfigurationError, MediaTooLargeError, UnsupportedContentError
 from qwen_vl.media.limits import Budget
 from qwen_vl.request.build import build_connection
-from qwen_vl.settings import QwenVLSettings
+from qwen_vl.settings import EndpointSettings
 from qwen_vl.specs.embedding import SELF_HOSTED_MAX_PIXELS, SERVICE_MAX_PIXELS
 from qwen_vl.specs.rerank import DEFAULT_RERANK_MODEL, get_rerank_spec
 from qwen_vl.specs.servers import DEFAULT_SERVER
@@ -48,6 +48,7 @@ class Reranker:
 
     Example:
         >>> from PIL import Image as PillowImage
+        >>> from qwen_vl.settings import QwenVLSettings
         >>> from qwen_vl_sandbox import Sandbox
         >>> images = [PillowImage.new("RGB", (64, 64), color) for color in ("blue", "red")]
         >>> with Sandbox() as sandbox:
@@ -57,7 +58,7 @@ class Reranker:
         [1, 0]
     """
 
-    def __init__(self, settings: QwenVLSettings, *, instruction: str | None = None) -> None:
+    def __init__(self, settings: EndpointSettings, *, instruction: str | None = None) -> None:
         self._settings = settings
         is_set = "model" in settings.model_fields_set
         self.model = settings.model if is_set else DEFAULT_RERANK_MODEL

@@ -29,7 +29,7 @@ from qwen_vl.request.rules import (
     thinks,
 )
 from qwen_vl.request.types import MediaOptions, MediaPolicy, Request, apply_media_options
-from qwen_vl.settings import QwenVLSettings
+from qwen_vl.settings import EndpointSettings, QwenVLSettings
 from qwen_vl.specs.batch_chat import BATCH_TIMEOUT, check_batch
 from qwen_vl.specs.endpoints import find_url_region, split_credentials
 from qwen_vl.specs.models import get_model_spec
@@ -48,7 +48,7 @@ from qwen_vl.specs.parameters import (
     check_tool_media_errors,
     check_tools,
 )
-from qwen_vl.specs.servers import DEFAULT_SERVER
+from qwen_vl.specs.servers import DEFAULT_PROTOCOL, DEFAULT_SERVER
 from qwen_vl.specs.upload_hosts import check_upload_hosts
 
 
@@ -144,7 +144,7 @@ def build_request(
     )
 
 
-def build_connection(settings: QwenVLSettings) -> Connection:
+def build_connection(settings: EndpointSettings) -> Connection:
     """Build what the client needs to reach the endpoint.
 
     Args:
@@ -154,13 +154,12 @@ def build_connection(settings: QwenVLSettings) -> Connection:
         ConfigurationError: The API key is missing, or the region is unknown.
     """
     connection = _build_connection(settings)
-    has_client = settings.openai_client is not None or settings.async_openai_client is not None
-    if not has_client and connection.credentials is None:
+    if _find_openai_client(settings) is None and connection.credentials is None:
         connection.require_api_key()
     return connection
 
 
-def find_account(settings: QwenVLSettings) -> str:
+def find_account(settings: EndpointSettings) -> str:
     """Return a hash that identifies endpoint and account, for caches of answers.
 
     Args:
@@ -172,7 +171,7 @@ def find_account(settings: QwenVLSettings) -> str:
     return _build_connection(settings).account
 
 
-def find_service_region(settings: QwenVLSettings) -> str | None:
+def find_service_region(settings: EndpointSettings) -> str | None:
     """Return the region of the hosted service that is asked; `None` if unknown.
 
     Args:
@@ -181,21 +180,22 @@ def find_service_region(settings: QwenVLSettings) -> str | None:
     Raises:
         ConfigurationError: The region is unknown.
     """
-    client = settings.openai_client or settings.async_openai_client
+    client = _find_openai_client(settings)
     url = _build_connection(settings).base_url if client is None else str(client.base_url)
     return find_url_region(url) or settings.region
 
 
-def _build_connection(settings: QwenVLSettings) -> Connection:
-    is_batch = settings.service_tier == "batch"
-    base_url, client = settings.base_url, settings.openai_client or settings.async_openai_client
+def _build_connection(settings: EndpointSettings) -> Connection:
+    chat = settings if isinstance(settings, QwenVLSettings) else None
+    is_batch = chat is not None and chat.service_tier == "batch"
+    base_url, client = settings.base_url, _find_openai_client(settings)
     if base_url is None and client is not None and (is_batch or settings.server != DEFAULT_SERVER):
         base_url = str(client.base_url)
     base_url = find_base_url(
         base_url,
         region=settings.region,
         workspace=settings.workspace,
-        protocol=settings.protocol,
+        protocol=chat.protocol if chat else DEFAULT_PROTOCOL,
         server=settings.server,
         is_batch=is_batch,
     )
@@ -220,35 +220,46 @@ def _build_connection(settings: QwenVLSettings) -> Connection:
         http_client=settings.http_client,
         http_async_client=settings.http_async_client,
         headers=dict(settings.default_headers or {}),
-        openai_client=settings.openai_client,
-        async_openai_client=settings.async_openai_client,
+        openai_client=chat.openai_client if chat else None,
+        async_openai_client=chat.async_openai_client if chat else None,
     )
 
 
-def build_media_policy(settings: QwenVLSettings) -> MediaPolicy:
+def _find_openai_client(settings: EndpointSettings) -> Any:
+    if not isinstance(settings, QwenVLSettings):
+        return None
+    return settings.openai_client or settings.async_openai_client
+
+
+def build_media_policy(settings: EndpointSettings) -> MediaPolicy:
     """Build what says which files may be read, and how media is sent.
 
     Args:
         settings: The instance's settings.
     """
     roots, cache = settings.media_roots, settings.upload_cache
-    return MediaPolicy(
+    policy = MediaPolicy(
         media_roots=None if roots is None else tuple(Path(root) for root in roots),
         max_inline_bytes=settings.max_inline_bytes,
         max_total_inline_bytes=settings.max_total_inline_bytes,
         max_decode_memory=settings.max_decode_memory,
         downscale_images=settings.downscale_images,
         pdf_dpi=settings.pdf_dpi,
-        pdf_max_pages=settings.pdf_max_pages,
         pdf_timeout=settings.pdf_timeout,
         video_mode=settings.video_mode,
-        max_frames=settings.max_frames,
         upload_cache=cache if isinstance(cache, bool) else Path(cache).expanduser(),
         upload_hosts=check_upload_hosts(settings.upload_hosts),
-        tool_media_errors=settings.tool_media_errors,
-        history_images=check_history_images(settings.history_images),
         media_cache=settings.media_cache,
         cache=settings.prepared_media,
+    )
+    if not isinstance(settings, QwenVLSettings):
+        return policy
+    return replace(
+        policy,
+        pdf_max_pages=settings.pdf_max_pages,
+        max_frames=settings.max_frames,
+        tool_media_errors=settings.tool_media_errors,
+        history_images=check_history_images(settings.history_images),
     )
 
 
