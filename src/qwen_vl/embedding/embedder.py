@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 from qwen_vl.client import ClientCache, Post
@@ -138,6 +139,31 @@ class Embedder:
         )
         self._cuts = False
         self._clients = ClientCache()
+
+    @property
+    def can_fuse(self) -> bool:
+        """Whether a text and an image can become one vector."""
+        return self._spec.fusion != "none"
+
+    @property
+    def space(self) -> str:
+        """Identify the space of document vectors: what is stored with them.
+
+        It names the model, the length of the vectors, whether they are scaled to length 1, and
+        the instruction for documents, as a hash. Vectors can be compared where all are the same.
+
+        Example:
+            >>> from qwen_vl.settings import QwenVLSettings
+            >>> Embedder(QwenVLSettings(api_key="sk-1"), dimensions=512).space
+            'qwen3-vl-embedding/512'
+        """
+        marks = [self.model, str(self._find_dimensions() or "default")]
+        if self._normalize:
+            marks.append("normalized")
+        if self._document_instruction is not None:
+            digest = sha256(self._document_instruction.encode()).hexdigest()
+            marks.append(f"instruction-{digest[:8]}")
+        return "/".join(marks)
 
     def embed(self, items: Iterable[object]) -> Embeddings:
         """Embed documents: what is searched.

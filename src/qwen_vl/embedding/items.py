@@ -34,7 +34,7 @@ class Item:
 
     Args:
         parts: A text, image, video, or page of a PDF or TIFF; several of them are fused.
-        where: Its place among the caller's items, for errors: `items[3]`.
+        where: Its name in errors, such as `documents[3]`; by default its place among the items.
     """
 
     parts: tuple[ItemPart, ...]
@@ -74,13 +74,14 @@ def to_item(value: object, where: str) -> Item:
 
     Args:
         value: As of `to_items`.
-        where: Its place, for errors.
+        where: Its place, for errors; an `Item` that has a name keeps it.
 
     Raises:
         UnsupportedContentError: It is none of the kinds that are taken.
     """
     if isinstance(value, Item):
         parts: Sequence[ItemPart] = value.parts
+        where = value.where or where
     elif isinstance(value, list | tuple):
         parts = [
             part
