@@ -1,4 +1,4 @@
-"""The command line: `qwen-vl ask | demo | locate | models | parse | sandbox | timeline | tokens`.
+"""The command line: `qwen-vl` with one of ten commands, which `qwen-vl --help` lists.
 
 Exit codes: 0 answered; 2 wrong usage; 3 an image, video or document cannot be sent; 4 a setting is
 missing or wrong; 5 the service refused; 6 the service failed for now, another try may succeed; 7
@@ -20,6 +20,7 @@ from qwen_vl.cli.documents import parse
 from qwen_vl.cli.endpoint import load_sandbox, open_endpoint, reading_required
 from qwen_vl.cli.grounding import locate, timeline
 from qwen_vl.cli.reporting import CommandGroup
+from qwen_vl.cli.retrieval import index, search
 from qwen_vl.cli.tokens import tokens
 from qwen_vl.connection import API_KEY_VARIABLE
 from qwen_vl.errors import ConfigurationError, MissingExtraError
@@ -142,7 +143,7 @@ def sandbox(
         raise ConfigurationError(error.strerror or str(error)) from error
 
 
-for command in (ask, demo, locate, models, parse, sandbox, timeline, tokens):
+for command in (ask, demo, index, locate, models, parse, sandbox, search, timeline, tokens):
     app.command()(command)
 
 

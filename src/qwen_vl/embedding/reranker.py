@@ -88,6 +88,11 @@ class Reranker:
         self._request = make_request(self.model, settings, self._limits)
         self._clients = ClientCache()
 
+    @property
+    def reads_media(self) -> bool:
+        """Return whether images and videos can be ranked; otherwise only texts can."""
+        return self._spec is None or bool(self._spec.max_images)
+
     def rank(
         self,
         query: object,

@@ -1,0 +1,99 @@
+"""Cited pages, images and frames, with the quoted words outlined."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qwen_vl.documents.page_images import PageOrigin
+from qwen_vl.grounding.results import Box, Grounding
+from qwen_vl.request.types import MediaPolicy
+from qwen_vl.retrieval.answer import Citation
+from qwen_vl.retrieval.files import Unit
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+_DPI = 110.0
+# So that the outline does not touch the letters, as a fraction of the page.
+_MARGIN = 0.004
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CitedImage:
+    """An image of what was cited.
+
+    Args:
+        unit: The page, image or frame.
+        numbers: Numbers of its source in the answer.
+        image: In RGB, upright.
+    """
+
+    unit: Unit
+    numbers: tuple[int, ...]
+    image: "PillowImage"
+
+
+def draw_citations(
+    citations: Iterable[Citation], policy: MediaPolicy | None = None
+) -> list[CitedImage]:
+    """Draw each cited page, image and frame once, with the quoted words outlined.
+
+    Args:
+        citations: Of an answer.
+        policy: Limits of reading files; the default policy if `None`.
+
+    Raises:
+        MediaError: A file cannot be read.
+    """
+    grouped: dict[Unit, list[Citation]] = {}
+    for citation in citations:
+        grouped.setdefault(citation.unit, []).append(citation)
+    return [
+        CitedImage(
+            unit=unit,
+            numbers=tuple(sorted({citation.number for citation in cited})),
+            image=_draw(unit, cited, policy or MediaPolicy()),
+        )
+        for unit, cited in grouped.items()
+    ]
+
+
+def _draw(unit: Unit, citations: Iterable[Citation], policy: MediaPolicy) -> "PillowImage":
+    from qwen_vl.grounding.drawing import draw_grounding  # noqa: PLC0415 - with Pillow
+
+    image = open_unit(unit, policy)
+    boxes = tuple(
+        _to_box(citation, image.size) for citation in citations if citation.box is not None
+    )
+    grounding = Grounding(boxes=boxes, width=image.width, height=image.height, space="normalized")
+    return draw_grounding(image, grounding) if boxes else image
+
+
+def open_unit(unit: Unit, policy: MediaPolicy) -> "PillowImage":
+    """Decode a page, image or frame.
+
+    Args:
+        unit: What was found.
+        policy: Limits of reading files.
+
+    Raises:
+        MediaError: The file cannot be read.
+    """
+    if unit.kind == "frame":
+        frame: Any = unit.to_part(policy)
+        return frame.source.image  # type: ignore[no-any-return]
+    origin = PageOrigin(source=Path(unit.path), page=unit.number, dpi=_DPI, policy=policy)
+    return origin.open(None)
+
+
+def _to_box(citation: Citation, size: tuple[int, int]) -> Box:
+    width, height = size
+    x1, y1, x2, y2 = citation.box or (0.0, 0.0, 1.0, 1.0)
+    return Box(
+        x1=max(0.0, x1 - _MARGIN) * width,
+        y1=max(0.0, y1 - _MARGIN) * height,
+        x2=min(1.0, x2 + _MARGIN) * width,
+        y2=min(1.0, y2 + _MARGIN) * height,
+        label=f"[{citation.number}]",
+    )
