@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qwen_vl.media.pdf.page_text import FractionBox, TextLine, join_boxes
 
 # Models change a word here and there: hyphens at line ends, ligatures, an added full stop.
-_LEAST_FOUND = 0.75
+_LEAST_FOUND = 0.7
 _MAX_WORDS = 400
 
 

@@ -32,6 +32,26 @@ def test_embedding_models_agree(model: str) -> None:
         assert other is None or own == other
 
 
+@pytest.mark.parametrize(
+    ("model", "megabytes", "tokens"),
+    [
+        # Multimodal-embedding page, 2026-11.
+        ("qwen3-vl-embedding", 50, 32_000),
+        ("qwen2.5-vl-embedding", 50, 32_000),
+        ("tongyi-embedding-vision-plus-2026-03-06", 50, 1_024),
+        ("tongyi-embedding-vision-flash-2026-03-06", 50, 1_024),
+        ("tongyi-embedding-vision-plus", 10, 1_024),
+        ("tongyi-embedding-vision-flash", 10, 1_024),
+        ("multimodal-embedding-v1", 10, 512),
+    ],
+)
+def test_longest_videos_and_texts(model: str, megabytes: int, tokens: int) -> None:
+    spec = EMBEDDING_MODELS[model]
+
+    assert spec.max_video_bytes == megabytes * 1_000_000
+    assert spec.max_text_tokens == tokens
+
+
 @pytest.mark.parametrize("model", sorted(RERANK_MODELS | retrieval.RERANK_MODELS))
 def test_rerank_models_agree(model: str) -> None:
     ours, theirs = RERANK_MODELS[model], retrieval.RERANK_MODELS[model]
