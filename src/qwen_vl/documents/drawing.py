@@ -70,7 +70,7 @@ def draw_layout(
     colors = _find_colors(blocks)
     boxed = [(number, block) for number, block in enumerate(blocks, 1) if block.box]
     for _, block in boxed:
-        _fill(image, block, colors[block.kind])
+        fill_box(image, block.box or (0, 0, 0, 0), colors[block.kind])
     draw = ImageDraw.Draw(image)
     line = max(2, letters // 6)
     for _, block in boxed:
@@ -80,7 +80,7 @@ def draw_layout(
     taken: list[Rectangle] = []
     for number, block in boxed:
         label = lettering.make(f"{number}{_CUT if block.is_cut else ''}", image.width)
-        place = _place(label.size, block.box or (0, 0, 0, 0), image.size, taken)
+        place = place_beside(label.size, block.box or (0, 0, 0, 0), image.size, taken)
         taken.append(place)
         draw_label(image, label, place, colors[block.kind])
     if legend and blocks:
@@ -89,10 +89,17 @@ def draw_layout(
     return image
 
 
-def _place(
+def place_beside(
     size: tuple[int, int], box: Rectangle, image: tuple[int, int], taken: Sequence[Rectangle]
 ) -> Rectangle:
-    """Choose where a number stands: in the margin beside its box, where there is room for it."""
+    """Choose where a number stands: in the margin beside its box, where there is room for it.
+
+    Args:
+        size: Of its plate.
+        box: The box that it belongs to.
+        image: Width and height.
+        taken: Where numbers stand already.
+    """
     left, top = box[0] - size[0] - 2, min(box[1], image[1] - size[1])
     beside = (left, top, left + size[0], top + size[1])
     is_free = all(
@@ -105,8 +112,14 @@ def _place(
     return beside if left >= 0 and top >= 0 and is_free else place_label(size, box, image, taken)
 
 
-def _fill(image: Image.Image, block: Block, color: Color) -> None:
-    box = block.box or (0, 0, 0, 0)
+def fill_box(image: Image.Image, box: Rectangle, color: Color) -> None:
+    """Tint a part of an image, so that what is below can still be read.
+
+    Args:
+        image: Is drawn on.
+        box: The part.
+        color: Of the tint.
+    """
     under = image.crop(box)
     tint = Image.new("RGB", under.size, color)
     image.paste(Image.blend(under, tint, _OPACITY), (box[0], box[1]))

@@ -1,12 +1,12 @@
 """Cited pages, images and frames, with the quoted words outlined."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen_vl.documents.page_images import PageOrigin
-from qwen_vl.grounding.results import Box, Grounding
+from qwen_vl.media.pdf.page_text import FractionBox
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl.retrieval.answer import Citation
 from qwen_vl.retrieval.files import Unit
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _DPI = 110.0
 # So that the outline does not touch the letters, as a fraction of the page.
 _MARGIN = 0.004
+_LEAST_LETTERS, _MOST_LETTERS, _LETTERS_PER_SIDE = 12, 40, 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +60,33 @@ def draw_citations(
     ]
 
 
-def _draw(unit: Unit, citations: Iterable[Citation], policy: MediaPolicy) -> "PillowImage":
-    from qwen_vl.grounding.drawing import draw_grounding  # noqa: PLC0415 - with Pillow
+def _draw(unit: Unit, citations: Sequence[Citation], policy: MediaPolicy) -> "PillowImage":
+    from PIL import ImageDraw  # noqa: PLC0415 - slow to import
+
+    from qwen_vl.documents.drawing import fill_box, place_beside  # noqa: PLC0415 - with Pillow
+    from qwen_vl.grounding.drawing.labels import (  # noqa: PLC0415 - with Pillow
+        PALETTE,
+        Lettering,
+        draw_label,
+    )
 
     image = open_unit(unit, policy)
-    boxes = tuple(
-        _to_box(citation, image.size) for citation in citations if citation.box is not None
-    )
-    grounding = Grounding(boxes=boxes, width=image.width, height=image.height, space="normalized")
-    return draw_grounding(image, grounding) if boxes else image
+    boxed = [
+        (citation.number, _to_pixels(citation.box, image.size))
+        for citation in citations
+        if citation.box is not None
+    ]
+    letters = min(max(min(image.size) // _LETTERS_PER_SIDE, _LEAST_LETTERS), _MOST_LETTERS)
+    lettering = Lettering(letters)
+    taken: list[tuple[int, int, int, int]] = []
+    for number, box in boxed:
+        color = PALETTE[(number - 1) % len(PALETTE)]
+        fill_box(image, box, color)
+        ImageDraw.Draw(image).rectangle(box, outline=color, width=max(2, letters // 8))
+        label = lettering.make(str(number), image.width)
+        taken.append(place_beside(label.size, box, image.size, taken))
+        draw_label(image, label, taken[-1], color)
+    return image
 
 
 def open_unit(unit: Unit, policy: MediaPolicy) -> "PillowImage":
@@ -87,13 +106,12 @@ def open_unit(unit: Unit, policy: MediaPolicy) -> "PillowImage":
     return origin.open(None)
 
 
-def _to_box(citation: Citation, size: tuple[int, int]) -> Box:
+def _to_pixels(box: FractionBox, size: tuple[int, int]) -> tuple[int, int, int, int]:
     width, height = size
-    x1, y1, x2, y2 = citation.box or (0.0, 0.0, 1.0, 1.0)
-    return Box(
-        x1=max(0.0, x1 - _MARGIN) * width,
-        y1=max(0.0, y1 - _MARGIN) * height,
-        x2=min(1.0, x2 + _MARGIN) * width,
-        y2=min(1.0, y2 + _MARGIN) * height,
-        label=f"[{citation.number}]",
+    x1, y1, x2, y2 = box
+    return (
+        round(max(0.0, x1 - _MARGIN) * width),
+        round(max(0.0, y1 - _MARGIN) * height),
+        round(min(1.0, x2 + _MARGIN) * width),
+        round(min(1.0, y2 + _MARGIN) * height),
     )
