@@ -170,10 +170,17 @@ def test_cited_pages_are_drawn(hits: list[Hit]) -> None:
     assert drawn[1].image.getpixel((5, 5)) == (255, 0, 0)
     assert drawn[2].image.size == (1280, 720)
     blank = open_unit(page, MediaPolicy())
-    changed = ImageChops.difference(drawn[0].image, blank).getbbox() or (0, 0, 0, 0)
+    left, top, right, bottom = ImageChops.difference(drawn[0].image, blank).getbbox() or (0,) * 4
     width, height = blank.size
-    assert changed[0] == pytest.approx(0.1 * width, abs=0.02 * width)
-    assert changed[3] == pytest.approx(0.7 * height, abs=0.02 * height)
+    # The numbers stand to the left of the boxes.
+    assert 0 < left < 0.1 * width - 10
+    assert top == pytest.approx(0.1 * height, abs=0.01 * height)
+    assert right == pytest.approx(0.5 * width, abs=0.01 * width)
+    assert bottom == pytest.approx(0.7 * height, abs=0.01 * height)
+    tinted = [drawn[0].image.getpixel((0.4 * width, y * height)) for y in (0.15, 0.4, 0.65)]
+    assert tinted[1] == (255, 255, 255)
+    assert tinted[0] != tinted[1]
+    assert tinted[2] not in (tinted[0], tinted[1])
 
 
 LINES = [
