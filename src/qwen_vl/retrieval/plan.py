@@ -138,7 +138,7 @@ class IndexRun:
         return found
 
     def set_text(self, path: str, page: ParsedPage) -> None:
-        """Give a page or image the text that a model has read.
+        """Set the text of a page or image, which a model has read.
 
         Args:
             path: Of the file.

@@ -183,3 +183,17 @@ def test_page_without_blocks_is_drawn_as_it_is(page: ParsedPage) -> None:
     image = Image.open(page.source).convert("RGB")
 
     assert draw_layout(image, []).tobytes() == image.tobytes()
+
+
+def test_legend_takes_as_few_rows_as_it_can() -> None:
+    def measure_legend(width: int, kinds: tuple[str, ...]) -> int:
+        blocks = [Block(kind=kind, box=(0, 0, 9, 9)) for kind in kinds]
+        return draw_layout(Image.new("RGB", (width, 100), "white"), blocks).height - 100
+
+    one = measure_legend(1000, ("table",))
+    assert measure_legend(1000, ("table", "image", "heading", "paragraph")) == one
+    two = measure_legend(200, ("table", "image", "heading"))
+    four = measure_legend(70, ("table", "image", "heading", "paragraph"))
+    assert one < two < four
+    # Rows are at the same distance from one another.
+    assert four - one == 3 * (two - one)

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from qwen_vl.errors import ConfigurationError, MediaAccessError, MediaFormatError
 from qwen_vl.grounding.drawing import draw_grounding, draw_timeline, find_font
@@ -336,6 +336,20 @@ def test_moment_is_five_pixels_of_the_bar() -> None:
     row = (pixels[29] == PALETTE[0]).all(axis=1)
     # Its first column is a line that parts it from the event before.
     assert np.flatnonzero(row).tolist() == [171, 172, 173, 174]
+
+
+def test_caption_begins_ten_pixels_from_the_edge_of_its_card() -> None:
+    frames = [Image.new("RGB", (600, 400), "red")]
+    events = (Event(start=0, end=1, text="H"),)
+    pixels = np.asarray(draw_timeline(frames, Timeline(events=events), fps=1)).astype(int)
+
+    # Below the frame of 200 rows and its line of 4, on a white plate.
+    rows, columns = np.nonzero(pixels[80 + 204 :, 20:320].sum(axis=2) < 400)
+    letter = Image.new("L", (40, 40), 255)
+    ImageDraw.Draw(letter).text((10, 4), "H", font=Lettering(15).make("H", 300).font, fill=30)
+    expected_rows, expected_columns = np.nonzero(np.asarray(letter) < 133)
+    assert (columns.min(), columns.max()) == (expected_columns.min(), expected_columns.max())
+    assert rows.min() == expected_rows.min()
 
 
 def test_caption_has_at_most_four_lines() -> None:

@@ -120,8 +120,10 @@ def test_picture_beyond_the_inline_limit_fits_when_shrunk(jpeg: bytes) -> None:
     assert sent(Inline(jpeg), max_inline_bytes=limit)
     with pytest.raises(MediaTooLargeError, match="inline, at most"):
         sent(Inline(jpeg), max_inline_bytes=limit, downscale_images=False)
-    with pytest.raises(MediaTooLargeError, match="inline, at most 1,000"):
+    with pytest.raises(MediaTooLargeError, match=r"inline, at most 1,000 \(0\.0 MiB\)"):
         sent(Inline(jpeg), max_inline_bytes=1_000)
+    with pytest.raises(MediaTooLargeError, match=r"at most 104,858 \(0\.1 MiB\)"):
+        sent(Inline(jpeg), max_inline_bytes=104_858, downscale_images=False)
 
 
 @pytest.mark.parametrize("size", [(1856, 1376), (1900, 1400), (2048, 1536)])
