@@ -4,11 +4,15 @@ A vector is the sum of fixed pseudo-random directions, one for each word of a te
 color of an image, by its area. The word "red" and a red area have the same direction. Layout counts
 a little: the color of each ninth of an image has a separate direction.
 
+Where the sandbox reads, the words in an image count as much as its colors, and words of a similar
+meaning have similar directions.
+
 unsure: whether the service's vectors have length 1. These do not, so that no client relies on it.
 """
 
 import hashlib
 import io
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -16,8 +20,10 @@ from functools import lru_cache
 
 from PIL import Image
 
+from qwen_vl_sandbox.answers.word_vectors import find_meaning, is_installed
 from qwen_vl_sandbox.media.colors import Color
 from qwen_vl_sandbox.media.fetch import Content
+from qwen_vl_sandbox.ocr.engine import read_lines
 
 Features = Mapping[str, float]
 _WORD = re.compile(r"[a-z0-9]+|[^\W\d_]")
@@ -52,19 +58,46 @@ def _read_colors(data: bytes) -> tuple[tuple[str, float], ...]:
     return tuple(features.items())
 
 
-def read_colors(content: Content) -> Features:
-    """Measure the colors of an image, and where they are."""
-    return dict(_read_colors(content.data))
+def read_image(content: Content, *, reads: bool) -> Features:
+    """Measure the colors of an image, and where they are; and the words in it, where it reads."""
+    features = dict(_read_colors(content.data))
+    words = _read_text(content.data) if reads else {}
+    # A word that stands there often counts more, but not as often.
+    length = math.sqrt(sum(words.values()))
+    for word, count in words.items():
+        features[word] = features.get(word, 0.0) + math.sqrt(count) / length
+    return features
 
 
-def to_vector(features: Iterable[Features], dimension: int) -> list[float]:
+def _read_text(data: bytes) -> Features:
+    try:
+        lines = read_lines(data)
+    except OSError:
+        # HEIC, of which only the header is read.
+        return {}
+    text = " ".join(line.text for line in lines)
+    return read_words(text) if text.strip() else {}
+
+
+def to_vector(features: Iterable[Features], dimension: int, *, reads: bool = False) -> list[float]:
     """Return the vector of a content, or of several that are fused."""
     total = [0.0] * dimension
+    find_direction = _find_meant_direction if reads and is_installed() else _direction
     for one in features:
         for name, weight in one.items():
-            for at, sign in enumerate(_direction(name, dimension)):
-                total[at] += weight * sign
+            for at, step in enumerate(find_direction(name, dimension)):
+                total[at] += weight * step
     return total
+
+
+@lru_cache(maxsize=4096)
+def _find_meant_direction(name: str, dimension: int) -> tuple[float, ...]:
+    """Return a direction that is half a word's own, and half that of its meaning."""
+    own, meaning = _direction(name, dimension), find_meaning(name, dimension)
+    if meaning is None:
+        return own
+    # The word's own direction has the length 2.
+    return tuple((a + 2 * b) / math.sqrt(2) for a, b in zip(own, meaning, strict=True))
 
 
 @lru_cache(maxsize=512)

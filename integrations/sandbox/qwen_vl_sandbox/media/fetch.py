@@ -78,7 +78,10 @@ class Loader:
     (Rate-limit page, 2026-11). unsure: which of these the service checks first.
     """
 
-    def __init__(self, conversation: Conversation, storage: Storage) -> None:
+    def __init__(
+        self, conversation: Conversation, storage: Storage, *, reads: bool = False
+    ) -> None:
+        self.reads = reads
         self._conversation = conversation
         self._spec = conversation.spec
         self._storage = storage

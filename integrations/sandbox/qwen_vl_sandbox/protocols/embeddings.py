@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qwen_vl_sandbox.answers.vectors import Features, read_colors, read_words, to_vector
+from qwen_vl_sandbox.answers.vectors import Features, read_image, read_words, to_vector
 from qwen_vl_sandbox.errors.api_error import reject
 from qwen_vl_sandbox.errors.hosted import NATIVE
 from qwen_vl_sandbox.http.service import Service
 from qwen_vl_sandbox.media.fetch import Content, FileContent, Loader, Unfetched
 from qwen_vl_sandbox.media.hosted_tokens import Budget, image_tokens, text_tokens
 from qwen_vl_sandbox.media.inspect import inspect_image
+from qwen_vl_sandbox.ocr.engine import is_installed
 from qwen_vl_sandbox.reading.conversation import Conversation, Options
 from qwen_vl_sandbox.reading.validation import Fields
 from qwen_vl_sandbox.recorder import Recorder
@@ -92,7 +93,7 @@ def make_loader(
         account=account_of(headers.get("authorization", "")),
         resolves_oss=resolves_oss(headers),
     )
-    return Loader(conversation, recorder.storage)
+    return Loader(conversation, recorder.storage, reads=recorder.reads and is_installed())
 
 
 class _Embeddings:
@@ -135,7 +136,11 @@ class _Embeddings:
         return {
             "output": {
                 "embeddings": [
-                    {"index": at, "embedding": to_vector(features, dimension), "type": kind}
+                    {
+                        "index": at,
+                        "embedding": to_vector(features, dimension, reads=loader.reads),
+                        "type": kind,
+                    }
                     for at, (kind, features) in enumerate(vectors)
                 ]
             },
@@ -239,7 +244,8 @@ def load_image(url: str, loader: Loader) -> tuple[Features, int]:
     if isinstance(content, Unfetched):
         return read_words(url), 0
     seen = inspect_image(content, strict=False)
-    return read_colors(content), image_tokens(seen.width, seen.height, _BUDGET) - _MARKERS
+    features = read_image(content, reads=loader.reads)
+    return features, image_tokens(seen.width, seen.height, _BUDGET) - _MARKERS
 
 
 def load_video(url: str, path: str, loader: Loader) -> Features:

@@ -66,7 +66,7 @@ def _answer(
         features, n_tokens = _read(conversation, f"messages[{at}]", loader)
         if must_continue and conversation[-1].get("role") != "assistant":
             reject("continue_final_message is set, but the final message is not an assistant's.")
-        vector = to_vector(features, size)[:dimensions]
+        vector = to_vector(features, size, reads=loader.reads)[:dimensions]
         length = math.hypot(*vector) or 1.0
         numbers = [number / length for number in vector]
         data.append({"index": at, "object": "embedding", "embedding": numbers})
