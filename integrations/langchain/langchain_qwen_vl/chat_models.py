@@ -1,7 +1,6 @@
 """`ChatQwenVL`: Qwen VL as a LangChain chat model."""
 
 import asyncio
-import warnings
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from importlib import import_module
@@ -16,6 +15,7 @@ from langchain_core.callbacks import (
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
+from langchain_core.load import dumpd
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -27,10 +27,10 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
-from langchain_core.utils import get_pydantic_field_names
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import override
 
+from langchain_qwen_vl.fields import FieldCache, move_unknown
 from langchain_qwen_vl.messages import (
     PROVIDER,
     count_message_tokens,
@@ -49,7 +49,6 @@ from langchain_qwen_vl.structured import (
 from langchain_qwen_vl.tools import Tool, to_tools
 from langchain_qwen_vl.tracing import (
     SerializablePrompt,
-    SerializedCache,
     holds_raw_values,
     to_safe_message,
 )
@@ -68,8 +67,7 @@ from qwen_vl.request.build import (
 from qwen_vl.request.rules import StructuredMethod, choose_structured_method
 from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.specs.option_names import resolve_names, suggest
-from qwen_vl.specs.parameters import ToolChoice, check_names, check_tools, to_tool_choice
+from qwen_vl.specs.parameters import ToolChoice, check_tools, to_tool_choice
 from qwen_vl.specs.prices import Prices
 from qwen_vl.specs.processors import Family
 from qwen_vl.tokens.cost import Cost
@@ -135,29 +133,14 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
     )
 
     _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
-    _serialized_cache: SerializedCache = PrivateAttr(default_factory=SerializedCache)
+    # LangChain serializes a model at each call, which takes a third of a millisecond, or keeps what
+    # it once got: a changed copy then finds the cached answers of the model it was copied from.
+    _serialized_cache: FieldCache[dict[str, Any]] = PrivateAttr(default_factory=FieldCache)
 
     @model_validator(mode="before")
     @classmethod
     def _move_unknown_to_model_kwargs(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        fields = get_pydantic_field_names(cls)
-        values = resolve_names(values, fields)
-        unknown = {name: values[name] for name in values if name not in fields}
-        if not unknown:
-            return values
-        check_names(unknown)
-        for name in unknown:
-            hint = suggest(name, fields)
-            warnings.warn(
-                f"{name} is not a parameter of ChatQwenVL. It is sent as it is, as part of "
-                f"model_kwargs.{hint and ' '}{hint}",
-                UserWarning,
-                stacklevel=2,
-            )
-        known = {name: values[name] for name in values if name in fields}
-        return {**known, "model_kwargs": {**(values.get("model_kwargs") or {}), **unknown}}
+        return move_unknown(cls, values)
 
     @model_validator(mode="after")
     def _set_qwen_vl_version(self) -> "ChatQwenVL":
@@ -393,7 +376,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
     @property
     @override
     def _serialized(self) -> dict[str, Any]:
-        return self._serialized_cache.recall(self)
+        return self._serialized_cache.recall(self, lambda: dict(dumpd(self)))
 
     @override
     def _generate(

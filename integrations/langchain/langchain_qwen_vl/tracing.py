@@ -8,11 +8,9 @@ import base64
 import io
 import numbers
 from collections.abc import Mapping, Sequence
-from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from langchain_core.load import Serializable, dumpd
 from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.prompt_values import ChatPromptValue
 
@@ -281,44 +279,3 @@ def _with_type(safe: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any
 
 def _is(one: object, other: object) -> bool:
     return one is other
-
-
-_NESTED = frozenset({"model_kwargs", "extra_body", "default_headers"})
-
-
-class SerializedCache:
-    """Remembers how a model is serialized, for as long as its fields stay as they are.
-
-    LangChain serializes a model at each call, which takes a third of a millisecond, or keeps what
-    it once got: then a changed copy finds the cached answers of the model that it was copied from.
-    """
-
-    def __init__(self) -> None:
-        # One object, since shallow copies share this memory and may use it from other threads.
-        self._last: tuple[dict[str, Any], dict[str, Any]] | None = None
-
-    def recall(self, model: Serializable) -> dict[str, Any]:
-        """Return the model as LangChain's JSON.
-
-        Args:
-            model: Whose fields are compared with those of the last time.
-        """
-        fields, last = vars(model), self._last
-        if last is None or last[0] != fields:
-            kept = {name: _keep(name, value) for name, value in fields.items()}
-            self._last = last = (kept, dict(dumpd(model)))
-        return last[1]
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "SerializedCache":
-        return SerializedCache()
-
-    def __reduce__(self) -> tuple[type["SerializedCache"], tuple[()]]:
-        # The fields hold the key.
-        return SerializedCache, ()
-
-
-def _keep(name: str, value: Any) -> Any:
-    # What is changed in place would be equal to itself ever after. Callbacks cannot be copied.
-    if name in _NESTED:
-        return deepcopy(value)
-    return copy(value) if isinstance(value, dict | list) else value
