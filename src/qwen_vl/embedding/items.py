@@ -93,7 +93,7 @@ def to_item(value: object, where: str) -> Item:
     if not parts:
         _refuse("It holds nothing.", where, "Leave it out, or give it a text, image or video.")
     if len(parts) == 1:
-        return Item(parts=(replace(parts[0], where=where),), where=where)
+        return Item(parts=(_checked(replace(parts[0], where=where)),), where=where)
     numbered = (replace(part, where=f"{where}[{n}]") for n, part in enumerate(parts))
     return Item(parts=tuple(map(_checked, numbered)), where=where)
 

@@ -5,7 +5,7 @@ SGLang of its page about rerank models (2026-11).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Never, TypeAlias
 
@@ -127,7 +127,7 @@ def decode_ranking(
     headers: Mapping[str, str],
     *,
     model: str,
-    documents: Sequence[str],
+    documents: Mapping[int, str],
     top_n: int | None,
 ) -> Ranking:
     """Read an answer in any of the forms.
@@ -136,7 +136,7 @@ def decode_ranking(
         body: The HTTP body of a 200.
         headers: Its headers, names in lower case.
         model: The model that was asked.
-        documents: How errors name each document that was sent.
+        documents: How errors name each document that was sent, by its place among all of them.
         top_n: Number of documents that were wanted; `None` for all.
 
     Raises:
@@ -152,26 +152,27 @@ def decode_ranking(
         found = loaded
     if not isinstance(found, list):
         raise decode_error(None, body, headers)
+    places, names = list(documents), list(documents.values())
     scores: dict[int, float] = {}
     for entry in map(as_object, found):
         index: Any = entry.get("index")
         if type(index) is not int or not 0 <= index < len(documents):
             _refuse(f"The answer ranks index {index!r}; {len(documents)} were sent.", body)
         if index in scores:
-            _refuse(f"{documents[index]}: The answer ranks it twice.", body)
+            _refuse(f"{names[index]}: The answer ranks it twice.", body)
         score = entry.get("relevance_score", entry.get("score"))
         if type(score) not in {int, float} or not math.isfinite(score):
-            _refuse(f"{documents[index]}: The score {score!r} is not a finite number.", body)
+            _refuse(f"{names[index]}: The score {score!r} is not a finite number.", body)
         scores[index] = float(score)
     wanted = len(documents) if top_n is None else min(top_n, len(documents))
     if len(scores) != wanted:
-        missing = [name for at, name in enumerate(documents) if at not in scores]
+        missing = [name for at, name in enumerate(names) if at not in scores]
         what = f" {', '.join(missing)} lack one." if wanted == len(documents) else ""
         _refuse(f"The answer has {len(scores)} scores; {wanted} were asked for.{what}", body)
     # The service sorts them; servers are not trusted to.
     ranked = sorted(scores.items(), key=lambda item: -item[1])
     return Ranking(
-        results=tuple(RankedDocument(index=index, score=score) for index, score in ranked),
+        results=tuple(RankedDocument(index=places[at], score=score) for at, score in ranked),
         model=model,
         usage=decode_usage(data.get("usage")),
         request_id=find_request_id(data, headers) or as_text(data.get("id")),

@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,7 +18,12 @@ from qwen_vl.embedding.rerank_wire import (
     encode_rerank,
     find_rerank_url,
 )
-from qwen_vl.errors import ConfigurationError, MediaTooLargeError, UnsupportedContentError
+from qwen_vl.errors import (
+    ConfigurationError,
+    MediaTooLargeError,
+    RequestTooLargeError,
+    UnsupportedContentError,
+)
 from qwen_vl.media.limits import Budget
 from qwen_vl.request.build import build_connection
 from qwen_vl.settings import EndpointSettings
@@ -28,6 +33,8 @@ from qwen_vl.specs.servers import DEFAULT_SERVER
 from qwen_vl.tokens.text import estimate_text_tokens
 
 _FORMS: dict[str, RerankForm] = {"vllm": "vllm", "sglang": "sglang"}
+_QUERY = -1
+_MAX_SHOWN = 3
 _MAX_IMAGE_BYTES = 10_000_000
 _MAX_VIDEO_BYTES = 50_000_000
 
@@ -42,6 +49,8 @@ class Reranker:
         settings: The model, `qwen3-vl-rerank` where none is set; how to reach the endpoint; and
             how media is read. `server="vllm"` and `server="sglang"` are supported too.
         instruction: What the ranking is for, in English; `None` for the model's default.
+        leaves_out_excess: Whether documents beyond the limits of a request, counted in order, are
+            left out of the ranking with a warning. They raise an error otherwise.
 
     Raises:
         ConfigurationError: The server does not rank, or the model takes no instruction.
@@ -58,8 +67,15 @@ class Reranker:
         [1, 0]
     """
 
-    def __init__(self, settings: EndpointSettings, *, instruction: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        *,
+        instruction: str | None = None,
+        leaves_out_excess: bool = False,
+    ) -> None:
         self._settings = settings
+        self._leaves_out_excess = leaves_out_excess
         is_set = "model" in settings.model_fields_set
         self.model = settings.model if is_set else DEFAULT_RERANK_MODEL
         self._spec = None
@@ -154,9 +170,13 @@ class Reranker:
             # The service refuses a request without documents.
             return Ranking(results=(), model=self.model)
         self._check(asked, items)
-        prepared = self._prepare([asked, *items])
-        top_n = None if top_n is None else min(top_n, len(items))
-        turns = tuple(Turn(role="user", parts=item.parts) for item in prepared)
+        places = self._fit_counts(items)
+        prepared = self._prepare(asked, {place: items[place] for place in places})
+        places = list(prepared)[1:]
+        self._warn_of_excess(items, places)
+        self._warn_of_tokens(asked, [items[place] for place in places])
+        top_n = None if top_n is None else min(top_n, len(places))
+        turns = tuple(Turn(role="user", parts=item.parts) for item in prepared.values())
         return Post(
             request=replace(self._request, turns=turns),
             find_path=partial(find_rerank_url, form=self._form),
@@ -164,19 +184,24 @@ class Reranker:
             decode=partial(
                 decode_ranking,
                 model=self.model,
-                documents=[item.where for item in items],
+                documents={place: items[place].where for place in places},
                 top_n=top_n,
             ),
         )
 
-    def _prepare(self, items: Iterable[Item]) -> list[Item]:
+    def _prepare(self, query: Item, documents: Mapping[int, Item]) -> dict[int, Item]:
+        """Return the query at -1, and the documents that fit into one request."""
         budget = Budget(self._request.policy.max_total_inline_bytes)
-        prepared = [prepare_item(item, self._request, self._limits) for item in items]
-        for item in prepared:
-            for part in item.parts:
-                source = None if isinstance(part, Text) else part.source
-                if isinstance(source, DataUrl):
-                    budget.spend(source.n_bytes, part.where)
+        prepared: dict[int, Item] = {}
+        for place, item in {_QUERY: query, **documents}.items():
+            ready = prepare_item(item, self._request, self._limits)
+            try:
+                _spend(ready, budget)
+            except RequestTooLargeError:
+                if not self._leaves_out_excess or len(prepared) <= 1:
+                    raise
+                continue
+            prepared[place] = ready
         return prepared
 
     def _check_instruction(self, instruction: str | None) -> str | None:
@@ -205,23 +230,42 @@ class Reranker:
             raise UnsupportedContentError(
                 "A query is a text or an image.", where=query.where, remedy="Pass a frame of it."
             )
-        limits: tuple[tuple[Any, str, int], ...] = (
+
+    def _fit_counts(self, documents: Sequence[Item]) -> list[int]:
+        """Return the places of the documents of each kind that the model ranks in a request."""
+        spec = self._spec
+        if spec is None:
+            return list(range(len(documents)))
+        kinds: tuple[tuple[Any, str, int], ...] = (
             (Text, "texts", spec.max_texts),
             (Image | Document, "images", spec.max_images),
             (Video, "videos", spec.max_videos),
         )
-        for kind, name, limit in limits:
-            found = [item for item in documents if isinstance(item.parts[0], kind)]
-            if len(found) > limit:
+        kept: list[int] = []
+        for kind, name, limit in kinds:
+            found = [at for at, item in enumerate(documents) if isinstance(item.parts[0], kind)]
+            if len(found) > limit and not self._leaves_out_excess:
                 raise MediaTooLargeError(
                     f"There are {len(found)} {name}; {self.model} ranks {limit} in a request, and "
                     "scores of several requests cannot be compared.",
-                    where=found[limit].where,
+                    where=documents[found[limit]].where,
                     value=len(found),
                     limit=limit,
                     remedy="Choose fewer, by their vectors for example.",
                 )
-        self._warn_of_tokens(query, documents)
+            kept += found[:limit]
+        return sorted(kept)
+
+    def _warn_of_excess(self, documents: Sequence[Item], kept: Sequence[int]) -> None:
+        left = [item.where for at, item in enumerate(documents) if at not in set(kept)]
+        if left:
+            warnings.warn(
+                f"{_list_names(left)} of {len(documents)} documents were not ranked: they exceed "
+                f"what {self.model} ranks in a request, and scores of several requests cannot be "
+                "compared. Choose fewer, by their vectors for example.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _warn_of_tokens(self, query: Item, documents: Sequence[Item]) -> None:
         spec = self._spec
@@ -244,3 +288,16 @@ class Reranker:
                     UserWarning,
                     stacklevel=2,
                 )
+
+
+def _spend(item: Item, budget: Budget) -> None:
+    for part in item.parts:
+        source = None if isinstance(part, Text) else part.source
+        if isinstance(source, DataUrl):
+            budget.spend(source.n_bytes, part.where)
+
+
+def _list_names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MAX_SHOWN])
+    more = len(names) - _MAX_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -21,6 +21,7 @@ from qwen_vl.errors import (
     ConfigurationError,
     MediaTooLargeError,
     RateLimitError,
+    RequestTooLargeError,
     ServiceError,
     UnsupportedContentError,
 )
@@ -243,3 +244,35 @@ def test_failures_raise(reranker: Reranker, qwen_vl_sandbox: Sandbox) -> None:
     qwen_vl_sandbox.fail(error_in_200=True)
     with pytest.raises(ServiceError):
         reranker.rank("a", ["b"])
+
+
+def test_documents_beyond_the_limits_can_be_left_out(
+    make_settings: Callable[..., QwenVLSettings], qwen_vl_sandbox: Sandbox
+) -> None:
+    reranker = Reranker(make_settings(), leaves_out_excess=True)
+    images = [{"image": f"https://example.com/{number}.png"} for number in range(42)]
+    documents: list[object] = [*images[:41], "a red car", images[41], "a blue car"]
+
+    with pytest.warns(UserWarning, match=r"documents\[40\], documents\[42\] of 44 documents were"):
+        ranking = reranker.rank("a red car", documents)
+
+    sent = qwen_vl_sandbox.last_request.json["input"]["documents"]
+    assert sent == [*images[:40], {"text": "a red car"}, {"text": "a blue car"}]
+    assert {ranked.index for ranked in ranking.results} == {*range(40), 41, 43}
+    assert ranking.results[0].index == 41
+
+
+def test_documents_beyond_the_bytes_of_a_request_can_be_left_out(
+    make_settings: Callable[..., QwenVLSettings],
+) -> None:
+    settings = make_settings(max_total_inline_bytes=500)
+    image = PillowImage.new("RGB", (64, 64), "red")
+
+    with pytest.warns(UserWarning, match=r"documents\[2\], documents\[3\] of 5 documents"):
+        ranking = Reranker(settings, leaves_out_excess=True).rank("red", [*[image] * 4, "red"])
+    assert {ranked.index for ranked in ranking.results} == {0, 1, 4}
+    with pytest.raises(RequestTooLargeError, match=r"documents\[2\]"):
+        Reranker(settings).rank("red", [image] * 4)
+    small = make_settings(max_total_inline_bytes=10)
+    with pytest.raises(RequestTooLargeError, match=r"documents\[0\]"):
+        Reranker(small, leaves_out_excess=True).rank("red", [image])
