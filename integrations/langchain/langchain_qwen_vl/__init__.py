@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         QwenVLOCRLoader,
         to_ocr_result,
     )
+    from langchain_qwen_vl.embeddings import QwenVLEmbeddings
     from langchain_qwen_vl.errors import (
         QwenVLAPIError,
         QwenVLAuthenticationError,
@@ -30,26 +31,35 @@ if TYPE_CHECKING:
         QwenVLTimeoutError,
     )
     from langchain_qwen_vl.grounding import locate_tool, timeline_tool
+    from langchain_qwen_vl.media_store import aadd_media, add_media
+    from langchain_qwen_vl.rerank import QwenVLRerank
+    from langchain_qwen_vl.retrievers import HybridRetriever, KeywordRetriever
     from langchain_qwen_vl.zoom import zoom_tool
 
 __all__ = [
     "ChatQwenVL",
+    "HybridRetriever",
+    "KeywordRetriever",
     "QwenVLAPIError",
     "QwenVLAuthenticationError",
     "QwenVLConnectionError",
     "QwenVLContentModerationError",
     "QwenVLContextOverflowError",
     "QwenVLDocumentLoader",
+    "QwenVLEmbeddings",
     "QwenVLInvalidRequestError",
     "QwenVLNotFoundError",
     "QwenVLOCRLoader",
     "QwenVLPartialResponseError",
     "QwenVLPermissionDeniedError",
     "QwenVLRateLimitError",
+    "QwenVLRerank",
     "QwenVLResponseTooLargeError",
     "QwenVLServiceError",
     "QwenVLTimeoutError",
     "__version__",
+    "aadd_media",
+    "add_media",
     "frames_block",
     "get_usage",
     "locate_tool",
@@ -63,8 +73,14 @@ block_translator.register()
 
 
 _HOMES = {
+    "HybridRetriever": "retrievers",
+    "KeywordRetriever": "retrievers",
     "QwenVLDocumentLoader": "document_loaders",
+    "QwenVLEmbeddings": "embeddings",
     "QwenVLOCRLoader": "document_loaders",
+    "QwenVLRerank": "rerank",
+    "aadd_media": "media_store",
+    "add_media": "media_store",
     "to_ocr_result": "document_loaders",
     "locate_tool": "grounding",
     "timeline_tool": "grounding",
