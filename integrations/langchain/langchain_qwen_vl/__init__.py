@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         QwenVLOCRLoader,
         to_ocr_result,
     )
+    from langchain_qwen_vl.document_media import to_content_blocks
     from langchain_qwen_vl.embeddings import QwenVLEmbeddings
     from langchain_qwen_vl.errors import (
         QwenVLAPIError,
@@ -64,6 +65,7 @@ __all__ = [
     "get_usage",
     "locate_tool",
     "timeline_tool",
+    "to_content_blocks",
     "to_ocr_result",
     "video_block",
     "zoom_tool",
@@ -81,6 +83,7 @@ _HOMES = {
     "QwenVLRerank": "rerank",
     "aadd_media": "media_store",
     "add_media": "media_store",
+    "to_content_blocks": "document_media",
     "to_ocr_result": "document_loaders",
     "locate_tool": "grounding",
     "timeline_tool": "grounding",

@@ -1,5 +1,6 @@
 """The images and videos that a LangChain document refers to."""
 
+import mimetypes
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -7,9 +8,20 @@ from langchain_core.documents import Document
 
 from langchain_qwen_vl.blocks import sniff_base64, to_part
 from qwen_vl import content
-from qwen_vl.content import Image, Inline, Text, Video, find_scheme, to_source
+from qwen_vl.content import (
+    Frames,
+    Image,
+    Inline,
+    LocalFile,
+    Text,
+    Video,
+    find_scheme,
+    to_source,
+    to_value,
+)
 from qwen_vl.errors import ConfigurationError, UnsupportedContentError
-from qwen_vl.media.metadata import DEFAULT_KEYS, read_media
+from qwen_vl.media.metadata import DEFAULT_KEYS, OPTION_KEYS, read_media
+from qwen_vl.media.pdf.document import PDF_TYPE
 
 MediaPart: TypeAlias = Image | Video | content.Document
 
@@ -68,7 +80,7 @@ def read_document(
     media: list[MediaPart] = list(
         read_media(document.metadata, where=where, keys=keys, first_page=first_page)
     )
-    media += _read_blocks(document.metadata, where)
+    media += [_read_block(block, place) for block, place in _find_blocks(document.metadata, where)]
     held = document.page_content
     inline = _read_image(held, where)
     if inline is not None:
@@ -76,20 +88,87 @@ def read_document(
     return (Text(text=held, where=where) if held.strip() else None), media
 
 
-def _read_blocks(metadata: Mapping[str, Any], where: str) -> Iterator[MediaPart]:
+def to_content_blocks(
+    document: Document, *, keys: Mapping[str, str] | None = None, first_page: int = 1
+) -> list[dict[str, Any]]:
+    """Return the media and the text of a document as content blocks of a message.
+
+    For chains that answer from retrieved documents, and for tools of agents.
+
+    Args:
+        document: One that `add_media` stored, or any that refers to media in its metadata. The
+            model reads files only inside its own `media_roots`.
+        keys: Metadata keys that differ from their names.
+        first_page: Number that the first page of a file has in the metadata.
+
+    Raises:
+        ContentError: Metadata is not what its key promises.
+
+    Example:
+        >>> page = Document("Revenue", metadata={"image_path": "/report.pdf", "page": 3})
+        >>> to_content_blocks(page)[0]["url"], to_content_blocks(page)[0]["extras"]
+        ('file:///report.pdf', {'pages': [3]})
+    """
+    metadata, text = document.metadata, document.page_content
+    media = read_media(
+        metadata, where="document", keys=merge_keys(keys or {}), first_page=first_page
+    )
+    blocks = [_to_block(part) for part in media]
+    blocks += [dict(block) for block, _ in _find_blocks(metadata, "document")]
+    inline = _read_image(text, "document")
+    if inline is not None:
+        blocks.append(_to_block(inline))
+    elif text.strip():
+        blocks.append({"type": "text", "text": text})
+    return blocks
+
+
+def _to_block(part: Image | Video) -> dict[str, Any]:
+    options = {name: getattr(part, name, None) for name in ("pages", *OPTION_KEYS)}
+    extras = {name: value for name, value in options.items() if value is not None}
+    beside: dict[str, Any] = {"extras": extras} if extras else {}
+    kind = "video" if isinstance(part, Video) else "image"
+    if isinstance(part, Image) and part.pages is not None:
+        extras["pages"] = list(part.pages)
+        if not _is_tiff(part.source):
+            kind, beside = "file", {"mime_type": PDF_TYPE, **beside}
+    match part.source:
+        case Inline(data=str(data)):
+            return {"type": kind, "base64": data, "mime_type": sniff_base64(data), **beside}
+        case Frames(frames=frames):
+            return {"type": kind, "video": [_to_url(frame) for frame in frames], **beside}
+        case source:
+            return {"type": kind, "url": _to_url(source), **beside}
+
+
+def _is_tiff(source: object) -> bool:
+    path = source.path.name if isinstance(source, LocalFile) else getattr(source, "url", "")
+    return mimetypes.guess_type(path)[0] == "image/tiff"
+
+
+def _to_url(source: Any) -> Any:
+    # A path as text: the model reads it only inside its `media_roots`.
+    return source.path.absolute().as_uri() if isinstance(source, LocalFile) else to_value(source)
+
+
+def _find_blocks(
+    metadata: Mapping[str, Any], where: str
+) -> Iterator[tuple[Mapping[str, Any], str]]:
     for key in BLOCK_KEYS:
         held = metadata.get(key)
         for block in held if isinstance(held, list) else [held]:
             # What else stands under these names is its owner's.
-            if not isinstance(block, Mapping) or "type" not in block:
-                continue
-            place = f"{where}: metadata[{key!r}]"
-            part = to_part(block, place)
-            if not isinstance(part, Image | Video | content.Document):
-                raise UnsupportedContentError(
-                    f"A block of type {block['type']!r} is neither image nor video.", where=place
-                )
-            yield part
+            if isinstance(block, Mapping) and "type" in block:
+                yield block, f"{where}: metadata[{key!r}]"
+
+
+def _read_block(block: Mapping[str, Any], where: str) -> MediaPart:
+    part = to_part(block, where)
+    if not isinstance(part, Image | Video | content.Document):
+        raise UnsupportedContentError(
+            f"A block of type {block['type']!r} is neither image nor video.", where=where
+        )
+    return part
 
 
 def _read_image(text: str, where: str) -> Image | None:
