@@ -12,7 +12,6 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from pydantic import ValidationError
 
 from langchain_qwen_vl import HybridRetriever, KeywordRetriever, QwenVLEmbeddings, add_media
-from langchain_qwen_vl.retrievers import split_words
 from qwen_vl.errors import ConfigurationError
 
 Make = Callable[..., QwenVLEmbeddings]
@@ -21,14 +20,6 @@ TEXTS = ("Invoice 4711 of May", "Invoice 4712 of June", "净利润增长了百�
 
 def contents(documents: list[Document]) -> list[str]:
     return [document.page_content for document in documents]
-
-
-def test_words_of_texts() -> None:
-    assert split_words("Größe_2: B-17, 東京都の人 ok") == [
-        *("größe", "2", "b", "17", "東京", "京都", "都の", "の人", "ok"),
-    ]
-    assert split_words("人 。!") == ["人"]
-    assert split_words("") == []
 
 
 def test_keywords_find_numbers_and_chinese() -> None:

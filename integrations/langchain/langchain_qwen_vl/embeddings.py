@@ -23,9 +23,9 @@ from qwen_vl.specs.parameters import check_names
 class QwenVLEmbeddings(EndpointSettings, Embeddings):
     """Vectors of texts, images, pages and videos, in one space.
 
-    Works wherever LangChain takes `Embeddings`. Images have methods beside those of LangChain's
-    interface: `embed_image`, which stores such as Chroma call, and `embed_media` for everything
-    that `qwen_vl.Embedder` takes. To put images into a store, use `add_media`.
+    LangChain's interface takes texts only. `embed_image` is the method that stores such as Chroma
+    call for images; `embed_media` takes everything that `qwen_vl.Embedder` does. To put images
+    into a store, use `add_media`.
 
     Args:
         **kwargs: The fields. Names that are none go into `model_kwargs` with a warning.

@@ -1,7 +1,6 @@
 """Retrievers: by keywords, and by vectors and keywords together."""
 
-import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -21,30 +20,9 @@ from langchain_qwen_vl.media_store import check_documents_space
 from qwen_vl.embedding.fusion import RRF_K, fuse_rankings
 from qwen_vl.errors import ConfigurationError, extra_required
 from qwen_vl.media.metadata import PAGE_KEY, SOURCE_KEYS
+from qwen_vl.retrieval.keywords import find_words
 
-# Chinese, Japanese and Korean have no spaces between words.
-_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+|[^\W_]+")
-_FIRST_CJK = "\u3040"
 _IDENTITY_KEYS = ("source", PAGE_KEY, *SOURCE_KEYS)
-
-
-def split_words(text: str) -> list[str]:
-    """Return the words of a text in lower case, and each two neighbors of Chinese characters.
-
-    Args:
-        text: Any text.
-
-    Example:
-        >>> split_words("Net income, 2024: 净利润")
-        ['net', 'income', '2024', '净利', '利润']
-    """
-    words: list[str] = []
-    for run in _WORDS.findall(text.lower()):
-        if run[0] < _FIRST_CJK or len(run) == 1:
-            words.append(run)
-        else:
-            words += [run[at : at + 2] for at in range(len(run) - 1)]
-    return words
 
 
 class KeywordRetriever(BaseRetriever):
@@ -69,15 +47,17 @@ class KeywordRetriever(BaseRetriever):
     k: int = Field(
         default=20, ge=1, description="Maximum number of documents that are found; 20 by default."
     )
-    split: Callable[[str], list[str]] = Field(
-        default=split_words, description="Divides a text or query into words."
+    find_words: Callable[[str], Iterable[str]] = Field(
+        default=find_words,
+        description="Divides a text or query into words; by default in lower case, and Chinese "
+        "into each two neighbors.",
     )
 
     _index: Any = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _make_index(self) -> "KeywordRetriever":
-        words = [self.split(document.page_content) for document in self.documents]
+        words = [list(self.find_words(document.page_content)) for document in self.documents]
         if any(words):
             with extra_required("KeywordRetriever", extra="keywords"):
                 bm25s: Any = import_module("bm25s")
@@ -91,7 +71,7 @@ class KeywordRetriever(BaseRetriever):
     ) -> list[Document]:
         # Words that no document has are not looked up.
         known = {} if self._index is None else self._index.vocab_dict
-        words = [word for word in self.split(query) if word in known]
+        words = [word for word in self.find_words(query) if word in known]
         if not words:
             return []
         scores = self._index.get_scores(words)

@@ -152,7 +152,7 @@ def decode_ranking(
         found = loaded
     if not isinstance(found, list):
         raise decode_error(None, body, headers)
-    places, names = list(documents), list(documents.values())
+    positions, names = list(documents), list(documents.values())
     scores: dict[int, float] = {}
     for entry in map(as_object, found):
         index: Any = entry.get("index")
@@ -172,7 +172,7 @@ def decode_ranking(
     # The service sorts them; servers are not trusted to.
     ranked = sorted(scores.items(), key=lambda item: -item[1])
     return Ranking(
-        results=tuple(RankedDocument(index=places[at], score=score) for at, score in ranked),
+        results=tuple(RankedDocument(index=positions[at], score=score) for at, score in ranked),
         model=model,
         usage=decode_usage(data.get("usage")),
         request_id=find_request_id(data, headers) or as_text(data.get("id")),

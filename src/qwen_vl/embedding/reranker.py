@@ -170,12 +170,12 @@ class Reranker:
             # The service refuses a request without documents.
             return Ranking(results=(), model=self.model)
         self._check(asked, items)
-        places = self._fit_counts(items)
-        prepared = self._prepare(asked, {place: items[place] for place in places})
-        places = list(prepared)[1:]
-        self._warn_of_excess(items, places)
-        self._warn_of_tokens(asked, [items[place] for place in places])
-        top_n = None if top_n is None else min(top_n, len(places))
+        positions = self._fit_counts(items)
+        prepared = self._prepare(asked, {position: items[position] for position in positions})
+        positions = list(prepared)[1:]
+        self._warn_of_excess(items, positions)
+        self._warn_of_tokens(asked, [items[position] for position in positions])
+        top_n = None if top_n is None else min(top_n, len(positions))
         turns = tuple(Turn(role="user", parts=item.parts) for item in prepared.values())
         return Post(
             request=replace(self._request, turns=turns),
@@ -184,7 +184,7 @@ class Reranker:
             decode=partial(
                 decode_ranking,
                 model=self.model,
-                documents={place: items[place].where for place in places},
+                documents={position: items[position].where for position in positions},
                 top_n=top_n,
             ),
         )
@@ -193,7 +193,7 @@ class Reranker:
         """Return the query at -1, and the documents that fit into one request."""
         budget = Budget(self._request.policy.max_total_inline_bytes)
         prepared: dict[int, Item] = {}
-        for place, item in {_QUERY: query, **documents}.items():
+        for position, item in {_QUERY: query, **documents}.items():
             ready = prepare_item(item, self._request, self._limits)
             try:
                 _spend(ready, budget)
@@ -201,7 +201,7 @@ class Reranker:
                 if not self._leaves_out_excess or len(prepared) <= 1:
                     raise
                 continue
-            prepared[place] = ready
+            prepared[position] = ready
         return prepared
 
     def _check_instruction(self, instruction: str | None) -> str | None:
@@ -232,7 +232,7 @@ class Reranker:
             )
 
     def _fit_counts(self, documents: Sequence[Item]) -> list[int]:
-        """Return the places of the documents of each kind that the model ranks in a request."""
+        """Return the positions of the documents of each kind that the model ranks in a request."""
         spec = self._spec
         if spec is None:
             return list(range(len(documents)))

@@ -21,7 +21,7 @@ from qwen_vl.parsing import check_depth
 MediaKind: TypeAlias = Literal["image", "video"]
 
 SOURCE_KEYS = ("image_url", "image_path", "video_url", "video_path", "video_frames")
-"""Say where an image or video is. A `data:` URL is a URL."""
+"""Names of what refers to an image or video. A `data:` URL is a URL."""
 OPTION_KEYS = ("fps", "min_pixels", "max_pixels", "total_pixels")
 PAGE_KEY = "page"
 """Number of a page, from 1 on, where the image is a PDF or TIFF file."""
