@@ -11,6 +11,7 @@ from langchain_qwen_vl.messages import get_usage
 if TYPE_CHECKING:
     from langchain_qwen_vl.document_loaders import (
         QwenVLDocumentLoader,
+        QwenVLMediaLoader,
         QwenVLOCRLoader,
         to_ocr_result,
     )
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from langchain_qwen_vl.grounding import locate_tool, timeline_tool
     from langchain_qwen_vl.media_store import aadd_media, add_media
+    from langchain_qwen_vl.media_vectorstore import MediaVectorStore
     from langchain_qwen_vl.rerank import QwenVLRerank
     from langchain_qwen_vl.retrievers import HybridRetriever, KeywordRetriever
     from langchain_qwen_vl.zoom import zoom_tool
@@ -41,6 +43,7 @@ __all__ = [
     "ChatQwenVL",
     "HybridRetriever",
     "KeywordRetriever",
+    "MediaVectorStore",
     "QwenVLAPIError",
     "QwenVLAuthenticationError",
     "QwenVLConnectionError",
@@ -49,6 +52,7 @@ __all__ = [
     "QwenVLDocumentLoader",
     "QwenVLEmbeddings",
     "QwenVLInvalidRequestError",
+    "QwenVLMediaLoader",
     "QwenVLNotFoundError",
     "QwenVLOCRLoader",
     "QwenVLPartialResponseError",
@@ -77,8 +81,10 @@ block_translator.register()
 _HOMES = {
     "HybridRetriever": "retrievers",
     "KeywordRetriever": "retrievers",
+    "MediaVectorStore": "media_vectorstore",
     "QwenVLDocumentLoader": "document_loaders",
     "QwenVLEmbeddings": "embeddings",
+    "QwenVLMediaLoader": "document_loaders",
     "QwenVLOCRLoader": "document_loaders",
     "QwenVLRerank": "rerank",
     "aadd_media": "media_store",

@@ -1,4 +1,4 @@
-"""Document loaders: by the tasks of the OCR models, and by document parsing with boxes."""
+"""Document loaders: of text by OCR models, of parsed blocks, and of references to media."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,13 +13,18 @@ from langchain_qwen_vl.chat_models import ChatQwenVL, langchain_errors
 from qwen_vl.documents.options import ParserOptions
 from qwen_vl.documents.parser import DocumentParser
 from qwen_vl.documents.records import RecordMode, check_mode, to_records
+from qwen_vl.errors import MediaFormatError
 from qwen_vl.generators import Owned
 from qwen_vl.ocr.reader import DEFAULT_CONCURRENCY, OcrPage, OcrReader
 from qwen_vl.ocr.results import OcrResult, read_ocr_result
 from qwen_vl.request.ocr import OcrTask
+from qwen_vl.request.types import MediaPolicy
+from qwen_vl.retrieval.files import FrameOptions, find_files, find_units, open_file
 from qwen_vl.specs.models import DEFAULT_OCR_MODEL
 
 FilePath: TypeAlias = str | Path
+
+_ALL_PAGES = MediaPolicy(pdf_max_pages=100_000)
 
 
 def to_ocr_result(message: AIMessage, task: OcrTask) -> OcrResult:
@@ -184,3 +189,56 @@ class QwenVLDocumentLoader(BaseLoader):
             async for page in owned:
                 for record in to_records(page, self._mode):
                     yield Document(page_content=record.text, metadata=record.metadata)
+
+
+class QwenVLMediaLoader(BaseLoader):
+    """Loads images, PDF pages and videos as documents that refer to them, for `add_media`.
+
+    Nothing is sent. `page_content` is the text that a PDF page holds, and empty otherwise.
+    `metadata` has `source`, `digest` (of the file's bytes, so that LangChain's `index()` notices a
+    change), `image_path` or `video_path`, and `page` (from 1 on) and `total_pages` of PDF and TIFF
+    files.
+
+    Args:
+        file_path: Files and folders, one or several. Of a folder, all images, PDF files and videos
+            below it are loaded, except hidden ones; other files are left out.
+
+    Example:
+        >>> from qwen_vl.samples import CHELSEA
+        >>> (document,) = QwenVLMediaLoader(CHELSEA).load()
+        >>> sorted(document.metadata)
+        ['digest', 'image_path', 'source']
+    """
+
+    def __init__(self, file_path: FilePath | Iterable[FilePath]) -> None:
+        self._sources = [file_path] if isinstance(file_path, str | Path) else list(file_path)
+
+    @override
+    def lazy_load(self) -> Iterator[Document]:
+        """Load one file after the other, each when it is wanted.
+
+        Raises:
+            MediaError: A file does not exist, cannot be read, or is neither image, PDF nor video.
+            MissingExtraError: There is a PDF, and pypdfium2 is not installed.
+        """
+        for source in self._sources:
+            taken, others = find_files(Path(source))
+            if Path(source) in others:
+                raise MediaFormatError(
+                    f"{str(source)!r} is neither an image, a PDF nor a video.", value=str(source)
+                )
+            for path in taken:
+                yield from _load_media(path)
+
+
+def _load_media(path: Path) -> Iterator[Document]:
+    file = open_file(path)
+    name = str(path.absolute())
+    metadata = {"source": name, "digest": file.digest}
+    if file.media_type.startswith("video/"):
+        yield Document("", metadata={**metadata, "video_path": name})
+        return
+    metadata["image_path"] = name
+    for unit in find_units(file, _ALL_PAGES, FrameOptions()):
+        pages = {"page": unit.number, "total_pages": unit.total} if unit.kind == "page" else {}
+        yield Document(unit.text, metadata={**metadata, **pages})

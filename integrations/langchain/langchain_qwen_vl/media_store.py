@@ -158,7 +158,7 @@ class _Plan:
         keys: Mapping[str, str] | None,
         first_page: int,
     ) -> "_Plan":
-        embeddings = _find_embeddings(store, embeddings)
+        embeddings = find_embeddings(store, embeddings)
         can_fuse = embeddings.embedder.can_fuse
         if fuse and not can_fuse:
             raise ConfigurationError(
@@ -238,7 +238,16 @@ class _Reader:
         return to_item(Item(parts=tuple(parts), where=where), where)
 
 
-def _find_embeddings(store: VectorStore, embeddings: QwenVLEmbeddings | None) -> QwenVLEmbeddings:
+def find_embeddings(store: VectorStore, embeddings: QwenVLEmbeddings | None) -> QwenVLEmbeddings:
+    """Return what computes the vectors of a store.
+
+    Args:
+        store: Any store.
+        embeddings: What the program says; `None` for those of the store.
+
+    Raises:
+        ConfigurationError: They are none of `QwenVLEmbeddings`, or two that differ.
+    """
     held = store.embeddings
     name = type(store).__name__
     if held is None:
