@@ -131,6 +131,12 @@ async def test_searches_are_those_of_the_store(
         await moved.asimilarity_search_by_media("a text")
 
 
+def test_media_is_embedded_once(make_embeddings: Make, qwen_vl_sandbox: Sandbox) -> None:
+    inner = InMemoryVectorStore(make_embeddings())
+    add_media(MediaVectorStore(inner), [{"image": "https://example.com/1.png"}])
+    assert (qwen_vl_sandbox.n_requests, len(inner.store)) == (1, 1)
+
+
 def test_wrong_stores_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="embeds queries with Deterministic"):
         MediaVectorStore(InMemoryVectorStore(DeterministicFakeEmbedding(size=8)))

@@ -21,6 +21,17 @@ SPACE_KEY = "embedding_space"
 """Metadata key of the model, dimensions and instruction that a document was embedded with."""
 
 
+class MediaStoreBase(VectorStore):
+    """Base of stores that embed media themselves, into another store.
+
+    Args:
+        store: The store that holds the vectors.
+    """
+
+    def __init__(self, store: VectorStore) -> None:
+        self.store = store
+
+
 def add_media(
     store: VectorStore,
     items: Iterable[MediaItem],
@@ -78,6 +89,7 @@ def add_media(
         >>> found.page_content, Path(found.metadata["image_path"]).name
         ('Our cat', 'chelsea.png')
     """
+    store = store.store if isinstance(store, MediaStoreBase) else store
     plan = _Plan.make(store, items, embeddings, fuse, keys, first_page)
     if not plan.documents:
         return []
@@ -105,6 +117,7 @@ async def aadd_media(
     **kwargs: Any,
 ) -> list[str]:
     """Embed items with several requests at the same time, and add them; see `add_media`."""
+    store = store.store if isinstance(store, MediaStoreBase) else store
     plan = _Plan.make(store, items, embeddings, fuse, keys, first_page)
     if not plan.documents:
         return []

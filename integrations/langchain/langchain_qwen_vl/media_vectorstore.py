@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from langchain_qwen_vl.embeddings import QwenVLEmbeddings
 from langchain_qwen_vl.media_store import (
+    MediaStoreBase,
     aadd_media,
     add_media,
     check_documents_space,
@@ -23,7 +24,7 @@ def _delegate(name: str) -> Any:
     return method
 
 
-class MediaVectorStore(VectorStore):
+class MediaVectorStore(MediaStoreBase):
     """Any vector store, whose documents are embedded with the media that they refer to.
 
     Whatever adds documents to a store then embeds images, PDF pages and videos: `add_documents`,
@@ -70,7 +71,7 @@ class MediaVectorStore(VectorStore):
         first_page: int = 1,
         check_space: bool = True,
     ) -> None:
-        self.store = store
+        super().__init__(store)
         self._embeddings = find_embeddings(store, embeddings)
         self._options: dict[str, Any] = {
             "embeddings": embeddings,
