@@ -151,7 +151,11 @@ def search(
         embedder = Embedder(
             make_settings(model=manifest.model, **reach), dimensions=manifest.own_dimensions
         )
-        reranker = Reranker(make_settings(model=rerank_model, **reach)) if rerank else None
+        reranker = (
+            Reranker(make_settings(model=rerank_model, **reach), leaves_out_excess=True)
+            if rerank
+            else None
+        )
         searcher = Searcher(opened, embedder, reranker)
         with _status("Searching"):
             hits = searcher.search(question, limit)
