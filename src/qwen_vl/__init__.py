@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from qwen_vl.documents.parse_markdown import parse_markdown
     from qwen_vl.documents.parser import DocumentParser
     from qwen_vl.documents.results import PageError, ParsedDocument, ParsedPage
+    from qwen_vl.embedding.cache import VectorCache
     from qwen_vl.embedding.embedder import Embedder
     from qwen_vl.embedding.items import Item
     from qwen_vl.embedding.rerank_wire import RankedDocument, Ranking
@@ -124,6 +125,7 @@ __all__ = [
     "Turn",
     "Url",
     "Usage",
+    "VectorCache",
     "Video",
     "__version__",
     "cost_of",
@@ -162,6 +164,7 @@ _NAMES_BY_MODULE = {
     "tokens.cost": "Cost cost_of estimate_cost",
     "specs.prices": "Price",
     "grounding.drawing": "draw_grounding draw_timeline",
+    "embedding.cache": "VectorCache",
     "embedding.embedder": "Embedder",
     "embedding.items": "Item",
     "embedding.rerank_wire": "RankedDocument Ranking",

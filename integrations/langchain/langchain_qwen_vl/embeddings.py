@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
@@ -77,6 +78,11 @@ class QwenVLEmbeddings(EndpointSettings, Embeddings):
         ge=1,
         description="Maximum number of requests at the same time, of the asynchronous methods.",
     )
+    cache_folder: str | Path | None = Field(
+        default=None,
+        description="Folder where vectors are kept: what is there is not asked for again. So that "
+        "a run that was stopped goes on where it ended.",
+    )
     model_kwargs: dict[str, Any] = Field(
         default_factory=dict,
         description="Further parameters by the service's names, such as `res_level`. `fps` is a "
@@ -118,6 +124,7 @@ class QwenVLEmbeddings(EndpointSettings, Embeddings):
             batch_size=self.batch_size,
             max_concurrency=self.max_concurrency,
             parameters=self.model_kwargs,
+            cache=self.cache_folder,
         )
 
     @override

@@ -1,26 +1,30 @@
 """Vectors of texts, images and videos: many items in few requests."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from qwen_vl.client import ClientCache, Post
 from qwen_vl.content import Turn
+from qwen_vl.embedding.cache import VectorCache, find_key
 from qwen_vl.embedding.encode import (
     NATIVE_PATH,
     encode_native,
     encode_vllm,
     find_native_url,
 )
-from qwen_vl.embedding.items import to_items
+from qwen_vl.embedding.items import Item, to_items
 from qwen_vl.embedding.packing import ErrorCallback, Pack, PackLimits, pack_items
 from qwen_vl.embedding.preparing import MediaLimits, make_request, prepare_item
 from qwen_vl.embedding.results import (
     DecodedVectors,
     EmbeddedBatch,
     Embeddings,
+    Vector,
     decode_vectors,
     join_batches,
     scale_to_length_one,
@@ -79,6 +83,8 @@ class Embedder:
         max_concurrency: Maximum number of requests at the same time, of the asynchronous methods.
         parameters: Further parameters by the service's names, as `{"res_level": 2}`. `fps` is a
             share of the frames here, from 0 to 1, not a number a second as in chat.
+        cache: Where vectors are kept, or its folder: what is there is not asked for again. Media
+            given by URL is known by its URL. Nothing is kept if `None`.
 
     Raises:
         ConfigurationError: The model does not have vectors of this length, or the server does not
@@ -96,7 +102,7 @@ class Embedder:
         (3, 512, 252)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the vectors are like, and how they are asked for.
         self,
         settings: EndpointSettings,
         *,
@@ -107,6 +113,7 @@ class Embedder:
         batch_size: int | None = None,
         max_concurrency: int = DEFAULT_CONCURRENCY,
         parameters: Mapping[str, Any] | None = None,
+        cache: VectorCache | str | Path | None = None,
     ) -> None:
         for name, count in (("batch_size", batch_size), ("max_concurrency", max_concurrency)):
             if count is not None and count < 1:
@@ -139,6 +146,7 @@ class Embedder:
         )
         self._cuts = False
         self._clients = ClientCache()
+        self._cache = VectorCache(cache) if isinstance(cache, str | Path) else cache
 
     @property
     def can_fuse(self) -> bool:
@@ -231,10 +239,7 @@ class Embedder:
             ...     [len(batch.vectors) for batch in batches]
             [20, 10]
         """
-        instruction = self._document_instruction
-        for pack in self._find_packs(items, on_error):
-            client = self._clients.sync(build_connection(self._settings))
-            yield from run(self._ask_each(pack, instruction, client, on_error))
+        return self._embed_batches(items, self._document_instruction, on_error)
 
     async def aembed_batches(
         self, items: Iterable[object], *, on_error: ErrorCallback | None = None
@@ -254,11 +259,19 @@ class Embedder:
                 yield batch
 
     def _embed(self, items: Iterable[object], instruction: str | None) -> Embeddings:
-        batches = []
-        for pack in self._find_packs(items):
+        return join_batches(self._embed_batches(items, instruction, None), self.model)
+
+    def _embed_batches(
+        self, items: Iterable[object], instruction: str | None, on_error: ErrorCallback | None
+    ) -> Iterator[EmbeddedBatch]:
+        for found in self._find_packs(items, instruction, on_error):
+            if isinstance(found, EmbeddedBatch):
+                yield found
+                continue
             client = self._clients.sync(build_connection(self._settings))
-            batches += run(self._ask_each(pack, instruction, client, None))
-        return join_batches(batches, self.model)
+            batches = run(self._ask_each(found, instruction, client, on_error))
+            self._keep(found, batches, instruction)
+            yield from batches
 
     async def _aembed(self, items: Iterable[object], instruction: str | None) -> Embeddings:
         found: Any = self._aembed_batches(items, instruction, None)
@@ -268,21 +281,71 @@ class Embedder:
     async def _aembed_batches(
         self, items: Iterable[object], instruction: str | None, on_error: ErrorCallback | None
     ) -> AsyncIterator[EmbeddedBatch]:
-        async def ask(pack: Pack) -> list[EmbeddedBatch]:
+        async def ask(found: Pack | EmbeddedBatch) -> list[EmbeddedBatch]:
+            if isinstance(found, EmbeddedBatch):
+                return [found]
             client = self._clients.asynchronous(build_connection(self._settings))
-            return await arun(self._ask_each(pack, instruction, client, on_error))
+            batches = await arun(self._ask_each(found, instruction, client, on_error))
+            if self._cache is not None:
+                await asyncio.to_thread(self._keep, found, batches, instruction)
+            return batches
 
-        found: Any = map_in_order(ask, self._find_packs(items, on_error), self._max_concurrency)
+        packs = self._find_packs(items, instruction, on_error)
+        found: Any = map_in_order(ask, packs, self._max_concurrency)
         async with Owned[list[EmbeddedBatch]](found) as answers:
             async for batches in answers:
                 for batch in batches:
                     yield batch
 
     def _find_packs(
-        self, items: Iterable[object], on_error: ErrorCallback | None = None
-    ) -> Iterator[Pack]:
-        prepare = partial(prepare_item, request=self._request, limits=self._media_limits)
-        return pack_items(to_items(items), self._pack_limits, prepare=prepare, on_error=on_error)
+        self, items: Iterable[object], instruction: str | None, on_error: ErrorCallback | None
+    ) -> Iterator[Pack | EmbeddedBatch]:
+        """Find what is to be asked for, and between it the vectors that are known."""
+        known: dict[int, Vector] = {}
+
+        def is_known(position: int, item: Item) -> bool:
+            key = self._find_key(item, instruction)
+            vector = None if self._cache is None or key is None else self._cache.find(key)
+            if vector is not None:
+                known[position] = vector
+            return vector is not None
+
+        packs = pack_items(
+            to_items(items),
+            self._pack_limits,
+            prepare=partial(prepare_item, request=self._request, limits=self._media_limits),
+            is_known=is_known,
+            on_error=on_error,
+        )
+        for pack in packs:
+            yield from _take_known(known)
+            yield pack
+        yield from _take_known(known)
+
+    def _keep(self, pack: Pack, batches: Iterable[EmbeddedBatch], instruction: str | None) -> None:
+        if self._cache is None:
+            return
+        items = dict(zip(pack.positions, pack.items, strict=True))
+        vectors: dict[bytes, Vector] = {}
+        for batch in batches:
+            for position, vector in zip(batch.positions, batch.vectors, strict=True):
+                key = self._find_key(items[position], instruction)
+                if key is not None:
+                    vectors[key] = vector
+        self._cache.add(vectors)
+
+    def _find_key(self, item: Item, instruction: str | None) -> bytes | None:
+        if self._cache is None:
+            return None
+        asked = {
+            "server": self._settings.server,
+            "model": self.model,
+            "dimensions": self._dimensions,
+            "instruction": instruction,
+            "is_normalized": self._normalize,
+            "parameters": self._parameters,
+        }
+        return find_key(item, asked)
 
     def _ask_each(
         self,
@@ -371,6 +434,12 @@ class Embedder:
         # The default of a model that is not known is not known either.
         is_known = self.model.lower() in EMBEDDING_MODELS
         return self._spec.dimensions[0] if is_known else None
+
+
+def _take_known(known: dict[int, Vector]) -> Iterator[EmbeddedBatch]:
+    if known:
+        yield EmbeddedBatch(positions=tuple(known), vectors=tuple(known.values()))
+        known.clear()
 
 
 def _find_spec(settings: EndpointSettings, model: str) -> EmbeddingSpec:

@@ -95,6 +95,7 @@ def pack_items(
     limits: PackLimits,
     *,
     prepare: Callable[[Item], Item] = lambda item: item,
+    is_known: Callable[[int, Item], bool] | None = None,
     on_error: ErrorCallback | None = None,
 ) -> Iterator[Pack]:
     """Put items into requests, in order.
@@ -105,6 +106,7 @@ def pack_items(
         items: Are taken one by one.
         limits: What one request may hold.
         prepare: Prepares the images of an item.
+        is_known: Whether a prepared item, with its place among all items, needs no request.
         on_error: Is called for an item that cannot be sent, which is left out then; the error is
             raised if `None`.
 
@@ -132,6 +134,8 @@ def pack_items(
             if on_error is None:
                 raise
             on_error(position, error)
+            continue
+        if is_known is not None and is_known(position, item):
             continue
         if _needs_own_request(item, limits):
             yield Pack(items=(item,), positions=(position,), is_fused=True)
