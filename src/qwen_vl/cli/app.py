@@ -1,4 +1,4 @@
-"""The command line: `qwen-vl` with one of ten commands, which `qwen-vl --help` lists.
+"""The command line: `qwen-vl` with one of eleven commands, which `qwen-vl --help` lists.
 
 Exit codes: 0 answered; 2 wrong usage; 3 an image, video or document cannot be sent; 4 a setting is
 missing or wrong; 5 the service refused; 6 the service failed for now, another try may succeed; 7
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qwen_vl.cli.ask import ask
+from qwen_vl.cli.bulk import map_
 from qwen_vl.cli.documents import parse
 from qwen_vl.cli.endpoint import load_sandbox, open_endpoint, reading_required
 from qwen_vl.cli.grounding import locate, timeline
@@ -145,6 +146,7 @@ def sandbox(
 
 for command in (ask, demo, index, locate, models, parse, sandbox, search, timeline, tokens):
     app.command()(command)
+app.command("map")(map_)
 
 
 def _thousands(tokens: int | None) -> str:

@@ -63,22 +63,30 @@ class AnswerSchema:
             value = found[0] if len(found) == 1 else None
         if value is None:
             raise AnswerFormatError("The answer is not JSON.", text=reply.text)
-        problem = self._find_problem(value)
+        problem = self.find_problem(value)
         if problem is not None:
             raise AnswerFormatError(
-                f"The answer does not follow the schema: {problem.json_path}: {problem.message}.",
-                text=reply.text,
+                f"The answer does not follow the schema: {problem}.", text=reply.text
             )
         return value
 
-    def _find_problem(self, value: Any) -> Any:
+    def find_problem(self, value: Any) -> str | None:
+        """Return where a value does not follow the schema, and how; `None` if it does.
+
+        Args:
+            value: From an answer.
+
+        Raises:
+            ConfigurationError: The schema has a reference or a pattern that cannot be used.
+        """
         from referencing.exceptions import Unresolvable  # noqa: PLC0415 - as in `read_schema`
 
         try:
-            return next(iter(self.validator.iter_errors(value)), None)
+            problem = next(iter(self.validator.iter_errors(value)), None)
         except (Unresolvable, re.error) as error:
             # References and patterns are not part of what a schema's own schema checks.
             raise ConfigurationError(f"--schema: the answer cannot be checked: {error}.") from error
+        return None if problem is None else f"{problem.json_path}: {problem.message}"
 
 
 def read_schema(value: str) -> AnswerSchema:

@@ -1,0 +1,186 @@
+"""What is asked about each row, and the key that its answer is known by."""
+
+import hashlib
+import json
+import mimetypes
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from qwen_vl.content import Audio, Document, Image, LocalFile, Part, Text, Turn, Url, Video
+from qwen_vl.errors import ConfigurationError
+from qwen_vl.media.video.file import open_file
+from qwen_vl.request.build import build_media_policy, build_request
+from qwen_vl.request.rules import choose_structured_method, to_json_schema_format, to_object_schema
+from qwen_vl.request.types import Request
+from qwen_vl.settings import QwenVLSettings
+
+MediaSource: TypeAlias = LocalFile | Url
+
+# Of the keys: another one where the same row would be asked otherwise.
+_VERSION = 1
+_READ_BYTES = 1 << 20
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_][\w .-]*)\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the input.
+
+    Args:
+        number: Its place in the input, from 0 on.
+        media: Images, videos, audio files and PDF documents to ask about.
+        columns: What else is known of it, for the prompt.
+        name: What reports call it.
+    """
+
+    number: int
+    media: tuple[MediaSource, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A question that is asked about each row. It can be pickled; the key of the API is not.
+
+    Args:
+        settings: The model, how to reach it, and which files may be read.
+        prompt: The question; `{column}` stands for the value of a column, `{{` and `}}` for braces.
+        system: The system message.
+        schema: JSON schema of an object, which each answer must follow.
+        parameters: Parameters of each call, such as `{"max_tokens": 200}`.
+
+    Example:
+        >>> job = Job(settings=QwenVLSettings(api_key="sk-1"), prompt="Is this a {kind}?")
+        >>> image = Url("https://example.com/a.png")
+        >>> row = Row(number=0, media=(image,), columns={"kind": "cat"})
+        >>> [part.text for part in job.make_turns(row)[0].parts[1:]]
+        ['Is this a cat?']
+    """
+
+    settings: QwenVLSettings
+    prompt: str
+    system: str | None = None
+    schema: Mapping[str, Any] | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def make_turns(self, row: Row) -> tuple[Turn, ...]:
+        """Return the conversation that is asked about a row.
+
+        Args:
+            row: Its media comes first, then the prompt.
+
+        Raises:
+            ConfigurationError: The prompt names a column that the row does not have.
+        """
+        parts: list[Part] = [_to_part(source, row.name) for source in row.media]
+        parts.append(Text(text=fill_in(self.prompt, row.columns)))
+        turns = (Turn(role="user", parts=tuple(parts)),)
+        if self.system is None:
+            return turns
+        return (Turn(role="system", parts=(Text(text=self.system),)), *turns)
+
+    def make_request(self, row: Row) -> Request:
+        """Return the request that is sent for a row; its media is not read yet.
+
+        Args:
+            row: Any row.
+
+        Raises:
+            ConfigurationError: A parameter is wrong, or the prompt names a missing column.
+        """
+        return build_request(
+            self.settings, self.make_turns(row), stream=None, **self.options, **self.parameters
+        )
+
+    def find_key(self, row: Row) -> str:
+        """Return the key of a row: a hash of what is asked, and of the bytes of its files.
+
+        The same question about the same content has the same key, wherever it is.
+
+        Args:
+            row: Its files are read.
+
+        Raises:
+            MediaError: A file does not exist, or may not be read.
+        """
+        identity = {
+            "version": _VERSION,
+            "model": self.settings.model,
+            "server": self.settings.server,
+            "system": self.system,
+            "prompt": fill_in(self.prompt, row.columns),
+            "schema": self.schema,
+            "parameters": self.parameters,
+            "media": [self._hash(source, row.name) for source in row.media],
+        }
+        written = json.dumps(identity, default=str, sort_keys=True)
+        return hashlib.sha256(written.encode(errors="surrogatepass")).hexdigest()
+
+    def _hash(self, source: MediaSource, where: str) -> str:
+        if isinstance(source, Url):
+            return f"url:{source.url}"
+        digest = hashlib.sha256()
+        with open_file(source, build_media_policy(self.settings), where) as file:
+            while block := file.read(_READ_BYTES):
+                digest.update(block)
+        return digest.hexdigest()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the options of each call that hold answers to the schema."""
+        if self.schema is None:
+            return {}
+        settings = self.settings
+        method = choose_structured_method(
+            settings.model, protocol=settings.protocol, server=settings.server
+        )
+        if method == "json_schema":
+            return {"response_format": to_json_schema_format(self.schema)}
+        schema = to_object_schema(self.schema)
+        return {"response_format": {"type": "json_object"}, "response_schema": schema}
+
+
+def fill_in(template: str, columns: Mapping[str, Any]) -> str:
+    """Put the values of columns into a prompt.
+
+    Args:
+        template: `{column}` stands for a value, `{{` and `}}` for braces.
+        columns: The values.
+
+    Raises:
+        ConfigurationError: There is no such column.
+
+    Example:
+        >>> fill_in("Is {name} a {{kind}}?", {"name": "Chelsea"})
+        'Is Chelsea a {kind}?'
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        name = match[1]
+        if name is None:
+            return match[0][0]
+        if name not in columns:
+            known = ", ".join(columns) or "none"
+            raise ConfigurationError(
+                f"The prompt has {{{name}}}, and the row has no such column. Its columns: {known}. "
+                f"Write {{{{{name}}}}} for the braces themselves."
+            )
+        return str(columns[name])
+
+    return _PLACEHOLDER.sub(replace, template)
+
+
+def _to_part(source: MediaSource, where: str) -> Part:
+    name = source.path.name if isinstance(source, LocalFile) else urlsplit(source.url).path
+    media_type = mimetypes.guess_type(name)[0] or ""
+    if media_type.startswith("video/"):
+        return Video(source=source, where=where)
+    if media_type.startswith("audio/"):
+        return Audio(source=source, where=where)
+    if media_type == "application/pdf":
+        return Document(source=source, where=where)
+    return Image(source=source, where=where)

@@ -1,0 +1,337 @@
+"""Asks about many rows at the same time, within a budget, and keeps what is answered."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import islice
+from typing import Any, TypeAlias
+
+from qwen_vl.bulk.budget import Budget
+from qwen_vl.bulk.job import Job, Row
+from qwen_vl.bulk.ledger import Ledger
+from qwen_vl.bulk.outcome import Outcome, to_failure, to_outcome
+from qwen_vl.client import AsyncQwenVLClient, ClientCache
+from qwen_vl.errors import (
+    AnswerFormatError,
+    AuthenticationError,
+    ConfigurationError,
+    NotFoundError,
+    PermissionDeniedError,
+    QwenVLError,
+    RateLimitError,
+    ServiceError,
+)
+from qwen_vl.parsing import find_json, load_json
+from qwen_vl.reply import Reply, Usage, describe_cut
+from qwen_vl.request.build import (
+    build_connection,
+    build_media_policy,
+    build_request,
+    find_service_region,
+)
+from qwen_vl.request.types import Request
+from qwen_vl.tokens.conversation import TokenCounter
+from qwen_vl.tokens.cost import Cost, cost_of
+from qwen_vl.transport.retries import retry_delay
+
+DEFAULT_MAX_ATTEMPTS = 5
+DEFAULT_MAX_ERROR_RATE = 0.5
+# Whatever row it is, the endpoint would answer the same.
+_FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError)
+# Of rows, before the rate of errors means anything.
+_FEWEST_ROWS = 50
+# Rows that are read and counted while others wait for their turn.
+_AHEAD = 16
+_READ_ROWS = 64
+
+ProgressCallback: TypeAlias = Callable[["Report"], None]
+Validator: TypeAlias = Callable[[Any], str | None]
+"""Returns what is wrong with a value, or `None`."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """What a run has done so far.
+
+    Args:
+        n_rows: Rows that were read.
+        n_answered: Rows that were answered in this run.
+        n_failed: Rows that failed in this run.
+        n_known: Rows whose outcome was in the ledger, or that ask the same as another row.
+        n_requests: Requests that were sent.
+        n_refused: Those of them that were answered with a 429.
+        input_tokens: Tokens of the requests, as billed.
+        output_tokens: Tokens of the answers, as billed.
+        cost: At list prices, or your own; `None` where no price is known.
+        currency: Of the cost.
+        seconds: Since the run began.
+        is_over_cost: Whether it ended because `max_cost` was reached.
+    """
+
+    n_rows: int = 0
+    n_answered: int = 0
+    n_failed: int = 0
+    n_known: int = 0
+    n_requests: int = 0
+    n_refused: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal | None = None
+    currency: str | None = None
+    seconds: float = 0.0
+    is_over_cost: bool = False
+
+
+class Runner:
+    """Asks a job's question about many rows.
+
+    Outcomes are in the ledger. Errors of rows are outcomes too; a run ends early only if the
+    endpoint refuses the key, the account or the model, if too many rows fail, or if it is told to.
+
+    Args:
+        job: What is asked.
+        ledger: Where outcomes are kept; rows that have an answer there are not asked again.
+        budget: Limits of rate and concurrency; no rate limit if `None`.
+        retry_failed: Whether rows that failed in an earlier run are asked again.
+        max_attempts: Maximum number of requests for a row: after a 429, a failure of the server,
+            or a connection that was cut.
+        max_error_rate: Fraction of rows that may fail, from the first 50 on.
+        max_cost: The run ends when it has cost as much.
+        validate: Checks answers that follow the job's schema.
+        on_progress: Is called after each row.
+
+    Raises:
+        ConfigurationError: The key is missing, a parameter is wrong, or `max_cost` is set and no
+            price is known.
+
+    Example:
+        >>> import asyncio
+        >>> from tempfile import TemporaryDirectory
+        >>> from qwen_vl.content import LocalFile
+        >>> from qwen_vl.samples import CHELSEA
+        >>> from qwen_vl.settings import QwenVLSettings
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> with TemporaryDirectory() as folder, Sandbox() as sandbox, Ledger(folder) as ledger:
+        ...     settings = QwenVLSettings(base_url=sandbox.base_url, api_key="sk-sandbox")
+        ...     job = Job(settings=settings, prompt="What is this?")
+        ...     row = Row(number=0, media=(LocalFile(CHELSEA, is_trusted=True),))
+        ...     report = asyncio.run(Runner(job, ledger).run([row, row]))
+        >>> report.n_answered, report.n_known
+        (1, 1)
+    """
+
+    def __init__(  # noqa: PLR0913 - what is asked, and what ends a run.
+        self,
+        job: Job,
+        ledger: Ledger,
+        budget: Budget | None = None,
+        *,
+        retry_failed: bool = False,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        max_error_rate: float = DEFAULT_MAX_ERROR_RATE,
+        max_cost: Decimal | None = None,
+        validate: Validator | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> None:
+        if max_attempts < 1:
+            raise ConfigurationError(f"max_attempts is {max_attempts}; it must be 1 or more.")
+        self._job = job
+        self._ledger = ledger
+        self._budget = budget or Budget()
+        self._retry_failed = retry_failed
+        self._max_attempts = max_attempts
+        self._max_error_rate = max_error_rate
+        self._max_cost = max_cost
+        self._validate = validate
+        self._on_progress = on_progress
+        # Attempts are the runner's, since each takes from the budget.
+        self._connection = replace(build_connection(job.settings), max_retries=0)
+        # A wrong parameter is found here, not at each row.
+        template = build_request(job.settings, (), stream=None, **job.options, **job.parameters)
+        self._counter = TokenCounter(
+            model=template.known_model,
+            parameters=template.parameters,
+            policy=build_media_policy(job.settings),
+            server=template.server,
+            model_family=job.settings.model_family,
+        )
+        nothing = self._find_cost(0, 0)
+        self.report = Report(cost=nothing.amount, currency=nothing.currency)
+        if max_cost is not None and nothing.amount is None:
+            raise ConfigurationError(
+                f"max_cost cannot be kept, as the price is not known: {nothing.reason} Pass "
+                "prices, or leave max_cost out."
+            )
+        self._clients = ClientCache()
+        self._asked: set[str] = set()
+        self._stop: Exception | None = None
+
+    async def run(self, rows: Iterable[Row]) -> Report:
+        """Ask about all rows, and return what was done.
+
+        Args:
+            rows: Are taken when there is room for them.
+
+        Raises:
+            ServiceError: The endpoint refuses the key, the account or the model.
+            QwenVLError: The last error of too many.
+        """
+        begun = time.monotonic()
+        self._ledger.forget_rows()
+        room = asyncio.Semaphore(self._budget.max_concurrency + _AHEAD)
+        tasks: set[asyncio.Task[None]] = set()
+        client = self._clients.asynchronous(self._connection)
+        try:
+            async for row in _read_ahead(iter(rows)):
+                await room.acquire()
+                if self._stop is not None or self.report.is_over_cost:
+                    break
+                task = asyncio.create_task(self._finish(row, client, room, begun))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            while tasks and self._stop is None:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._ledger.flush()
+        if self._stop is not None:
+            raise self._stop
+        return self.report
+
+    async def _finish(
+        self, row: Row, client: AsyncQwenVLClient, room: asyncio.Semaphore, begun: float
+    ) -> None:
+        report = self.report
+        report.n_rows += 1
+        try:
+            outcome = await self._find_outcome(row, client)
+            if outcome is not None:
+                self._ledger.add(outcome)
+                self._count(outcome)
+        except Exception as error:  # noqa: BLE001 - raised by `run`, which stops all others.
+            self._stop = self._stop or error
+        finally:
+            room.release()
+        report.seconds = time.monotonic() - begun
+        if self._on_progress is not None:
+            self._on_progress(report)
+
+    async def _find_outcome(self, row: Row, client: AsyncQwenVLClient) -> Outcome | None:
+        """Return what came of a row; `None` if its outcome is known, or will be."""
+        try:
+            key = await asyncio.to_thread(self._job.find_key, row)
+        except (QwenVLError, OSError) as error:
+            key = f"row-{row.number}"
+            self._ledger.note_row(row.number, key)
+            return to_failure(key, error)
+        self._ledger.note_row(row.number, key)
+        known = self._ledger.find(key)
+        is_done = known is not None and (known.is_answer or not self._retry_failed)
+        if is_done or key in self._asked:
+            self.report.n_known += 1
+            return None
+        self._asked.add(key)
+        try:
+            return await self._ask(key, row, client)
+        finally:
+            self._asked.discard(key)
+
+    async def _ask(self, key: str, row: Row, client: AsyncQwenVLClient) -> Outcome:
+        begun, n_attempts = time.monotonic(), 0
+        try:
+            request = self._job.make_request(row)
+            n_tokens = await asyncio.to_thread(self._counter.count_turns, request.turns)
+            while True:
+                n_attempts += 1
+                try:
+                    reply = await self._send(request, n_tokens, client)
+                    answer = self._read_answer(reply)
+                    seconds = time.monotonic() - begun
+                    return to_outcome(key, reply, answer, seconds=seconds, n_attempts=n_attempts)
+                except ServiceError as error:
+                    if not error.is_retryable or n_attempts >= self._max_attempts:
+                        raise
+                    if not isinstance(error, RateLimitError):
+                        await asyncio.sleep(retry_delay(n_attempts - 1, error.headers))
+        except _FATAL:
+            raise
+        except (QwenVLError, OSError) as error:
+            seconds = time.monotonic() - begun
+            return to_failure(key, error, seconds=seconds, n_attempts=n_attempts)
+
+    async def _send(self, request: Request, n_tokens: int, client: AsyncQwenVLClient) -> Reply:
+        async with self._budget.slot(n_tokens):
+            self.report.n_requests += 1
+            try:
+                reply = await client.ask(request)
+            except RateLimitError as error:
+                self.report.n_refused += 1
+                self._budget.cool_down(retry_delay(0, error.headers))
+                raise
+        used = reply.usage.total_tokens if reply.usage else None
+        self._budget.settle(n_tokens, used)
+        return reply
+
+    def _read_answer(self, reply: Reply) -> Any:
+        if self._job.schema is None:
+            return reply.text
+        cut = describe_cut(reply.finish_reason, is_truncated=reply.is_truncated)
+        if cut:
+            raise AnswerFormatError(cut, text=reply.text)
+        value = load_json(reply.text)
+        if value is None:
+            found = find_json(reply.text).values
+            value = found[0] if len(found) == 1 else None
+        if value is None:
+            raise AnswerFormatError("The answer is not JSON.", text=reply.text)
+        problem = None if self._validate is None else self._validate(value)
+        if problem:
+            raise AnswerFormatError(
+                f"The answer does not follow the schema: {problem}.", text=reply.text
+            )
+        return value
+
+    def _count(self, outcome: Outcome) -> None:
+        report = self.report
+        n_input, n_output = outcome.input_tokens or 0, outcome.output_tokens or 0
+        report.input_tokens += n_input
+        report.output_tokens += n_output
+        # Of each answer by itself: the price of a token depends on the length of the request.
+        amount = self._find_cost(n_input, n_output).amount
+        report.cost = None if report.cost is None or amount is None else report.cost + amount
+        if report.cost is not None and self._max_cost is not None:
+            report.is_over_cost = report.cost >= self._max_cost
+        if outcome.is_answer:
+            report.n_answered += 1
+            return
+        report.n_failed += 1
+        n_done = report.n_answered + report.n_failed
+        if n_done >= _FEWEST_ROWS and report.n_failed > self._max_error_rate * n_done:
+            raise AnswerFormatError(
+                f"{report.n_failed:,} of {n_done:,} rows failed; the run ends. The last error: "
+                f"{outcome.error_message}",
+                text="",
+            )
+
+    def _find_cost(self, n_input: int, n_output: int) -> Cost:
+        settings = self._job.settings
+        usage = Usage(input_tokens=n_input, output_tokens=n_output, total_tokens=n_input + n_output)
+        return cost_of(
+            usage,
+            settings.known_model,
+            region=find_service_region(settings),
+            service_tier=settings.service_tier,
+            prices=settings.prices,
+            server=settings.server,
+        )
+
+
+async def _read_ahead(rows: Iterator[Row]) -> AsyncIterator[Row]:
+    """Read rows in a thread, some at a time."""
+    while chunk := await asyncio.to_thread(lambda: list(islice(rows, _READ_ROWS))):
+        for row in chunk:
+            yield row
