@@ -49,9 +49,13 @@ PACKAGES = {
     "qwen_vl": ROOT / "src/qwen_vl",
     "qwen_vl_sandbox": ROOT / "integrations/sandbox/qwen_vl_sandbox",
     "langchain_qwen_vl": ROOT / "integrations/langchain/langchain_qwen_vl",
+    "llama_index.embeddings.qwen_vl": ROOT
+    / "integrations/llama-index/llama_index/embeddings/qwen_vl",
     "llama_index.llms.qwen_vl": ROOT / "integrations/llama-index/llama_index/llms/qwen_vl",
     "llama_index.multi_modal_llms.qwen_vl": ROOT
     / "integrations/llama-index/llama_index/multi_modal_llms/qwen_vl",
+    "llama_index.postprocessor.qwen_vl": ROOT
+    / "integrations/llama-index/llama_index/postprocessor/qwen_vl",
     "llama_index_vision_tests": ROOT
     / "integrations/llama-index-vision-tests/llama_index_vision_tests",
 }

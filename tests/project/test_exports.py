@@ -17,8 +17,10 @@ PUBLIC = (
     "qwen_vl_sandbox",
     "qwen_vl.wire.openai",
     "langchain_qwen_vl",
+    "llama_index.embeddings.qwen_vl",
     "llama_index.llms.qwen_vl",
     "llama_index.multi_modal_llms.qwen_vl",
+    "llama_index.postprocessor.qwen_vl",
     "llama_index_vision_tests",
 )
 
@@ -55,8 +57,10 @@ def test_public_names_are_listed_by_dir() -> None:
         "src/qwen_vl",
         "integrations/sandbox/qwen_vl_sandbox",
         "integrations/langchain/langchain_qwen_vl",
+        "integrations/llama-index/llama_index/embeddings/qwen_vl",
         "integrations/llama-index/llama_index/llms/qwen_vl",
         "integrations/llama-index/llama_index/multi_modal_llms/qwen_vl",
+        "integrations/llama-index/llama_index/postprocessor/qwen_vl",
         "integrations/llama-index-vision-tests/llama_index_vision_tests",
     ],
 )

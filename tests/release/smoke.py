@@ -20,8 +20,10 @@ PACKAGES = (
     CORE,
     "qwen_vl_sandbox",
     "langchain_qwen_vl",
+    "llama_index.embeddings.qwen_vl",
     "llama_index.llms.qwen_vl",
     "llama_index.multi_modal_llms.qwen_vl",
+    "llama_index.postprocessor.qwen_vl",
     "llama_index_vision_tests",
 )
 CAT_TOKENS = 128

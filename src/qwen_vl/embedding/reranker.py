@@ -109,6 +109,11 @@ class Reranker:
         """Return whether images and videos can be ranked; otherwise only texts can."""
         return self._spec is None or bool(self._spec.max_images)
 
+    @property
+    def can_fuse(self) -> bool:
+        """Whether a document may be text and media together."""
+        return self._spec is None
+
     def rank(
         self,
         query: object,

@@ -15,12 +15,20 @@ _HINTS = {
 }
 
 
-def resolve_arguments(values: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+def resolve_arguments(
+    values: Mapping[str, Any],
+    fields: Collection[str],
+    *,
+    owner: str = "QwenVL",
+    nullable: Collection[str] = (),
+) -> dict[str, Any]:
     """Return the fields that the keywords of a constructor mean.
 
     Args:
         values: Keywords.
         fields: Names of the fields that there are.
+        owner: The class, for errors.
+        nullable: Fields of which `None` is not the default, but a value.
 
     Raises:
         ConfigurationError: A keyword is not a field, or two are synonyms.
@@ -33,9 +41,10 @@ temperature?
     """
     for name in resolve_names(dict.fromkeys(values), fields):
         if name not in fields:
-            raise ConfigurationError(f"{name!r} is not a setting of QwenVL. {_hint(name, fields)}")
+            hint = _hint(name, fields)
+            raise ConfigurationError(f"{name!r} is not a setting of {owner}. {hint}".rstrip())
     # LlamaIndex's own constructors take `None` for "as it is".
-    given = {name: value for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None or name in nullable}
     return resolve_names(given, fields)
 
 
@@ -43,8 +52,9 @@ def _hint(name: str, fields: Collection[str]) -> str:
     if name in _HINTS:
         return _HINTS[name]
     check_foreign(name)
+    has_room = "additional_kwargs" in fields
     unnamed = "Parameters of the service without a field go into additional_kwargs={…}."
-    return suggest(name, fields) or unnamed
+    return suggest(name, fields) or (unnamed if has_room else "")
 
 
 # unsure: no page that was read gives the omni models' figures; these are the smallest of the

@@ -18,8 +18,12 @@ from llama_index.core.schema import (
 )
 
 from llama_index.llms.qwen_vl.nodes.blocks import NodeBlock, to_node_block
-from llama_index.llms.qwen_vl.nodes.read import METADATA_KEYS, read_media, read_node_audio
-from qwen_vl.errors import ConfigurationError
+from llama_index.llms.qwen_vl.nodes.read import (
+    check_keys,
+    complete_keys,
+    read_media,
+    read_node_audio,
+)
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl.specs.models import DEFAULT_MODEL
 
@@ -83,12 +87,7 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
     @field_validator("keys")
     @classmethod
     def _refuse_unknown_keys(cls, keys: dict[str, str]) -> dict[str, str]:
-        unknown = sorted(set(keys) - set(METADATA_KEYS))
-        if unknown:
-            raise ConfigurationError(
-                f"keys has {', '.join(map(repr, unknown))}; what is read of metadata is "
-                f"{', '.join(METADATA_KEYS)}."
-            )
+        check_keys(keys)
         return keys
 
     @classmethod
@@ -101,7 +100,7 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
         nodes: list[NodeWithScore],
         query_bundle: QueryBundle | None = None,  # noqa: ARG002 - of the interface.
     ) -> list[NodeWithScore]:
-        keys = {name: self.keys.get(name, name) for name in METADATA_KEYS}
+        keys = complete_keys(self.keys)
         return [self._with_media(node, keys) for node in nodes]
 
     def _with_media(self, scored: NodeWithScore, keys: Mapping[str, str]) -> NodeWithScore:

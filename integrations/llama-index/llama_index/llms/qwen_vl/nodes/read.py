@@ -19,6 +19,7 @@ from llama_index.llms.qwen_vl.block_builders import frames_block, image_block, v
 from llama_index.llms.qwen_vl.block_options import Options, write_fragment, write_parameters
 from qwen_vl.content import is_url
 from qwen_vl.errors import (
+    ConfigurationError,
     ContentError,
     MediaFormatError,
     MediaOptionError,
@@ -159,6 +160,37 @@ OPTION_KEYS = ("fps", "min_pixels", "max_pixels", "total_pixels")
 METADATA_KEYS = SOURCE_KEYS + OPTION_KEYS
 
 _Kind: TypeAlias = Literal["image", "video"]
+
+
+def check_keys(keys: Mapping[str, str]) -> None:
+    """Refuse names that are not read of metadata.
+
+    Args:
+        keys: Other metadata keys, by the names of `METADATA_KEYS`.
+
+    Raises:
+        ConfigurationError: `keys` names something that is not read.
+    """
+    unknown = sorted(set(keys) - set(METADATA_KEYS))
+    if unknown:
+        raise ConfigurationError(
+            f"keys has {', '.join(map(repr, unknown))}; what is read of metadata is "
+            f"{', '.join(METADATA_KEYS)}."
+        )
+
+
+def complete_keys(keys: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata key of each of `METADATA_KEYS`.
+
+    Args:
+        keys: Those that differ from their names.
+
+    Example:
+        >>> complete_keys({"image_path": "file_path"})["image_path"]
+        'file_path'
+    """
+    return {name: keys.get(name, name) for name in METADATA_KEYS}
+
 
 _BLOCKS: Mapping[_Kind, type[Media]] = {"image": ImageBlock, "video": VideoBlock}
 _FALLBACK_TYPES = {"image": "image/png", "video": "video/mp4"}

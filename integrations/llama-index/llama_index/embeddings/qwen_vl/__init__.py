@@ -1,0 +1,6 @@
+"""Qwen's embedding models for LlamaIndex: texts, images and videos in one space."""
+
+from llama_index.embeddings.qwen_vl.base import QwenVLEmbedding
+from llama_index.embeddings.qwen_vl.index import QwenVLVectorStoreIndex
+
+__all__ = ["QwenVLEmbedding", "QwenVLVectorStoreIndex"]

@@ -1,0 +1,68 @@
+"""Nodes as things to embed or to rank: their text, their images and videos, or all together."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+from llama_index.core.schema import BaseNode, MetadataMode
+
+from llama_index.llms.qwen_vl.blocks import to_parts
+from llama_index.llms.qwen_vl.nodes.read import Media, read_media
+from qwen_vl.content import Text
+from qwen_vl.embedding.items import Item
+from qwen_vl.errors import UnsupportedContentError
+
+NodeContent: TypeAlias = Literal["fused", "media", "text"]
+"""What counts of a node that has both: text and media together, only the media, or
+only the text."""
+
+
+def to_node_item(node: BaseNode, keys: Mapping[str, str], content: NodeContent) -> Item:
+    """Return what a node holds as one thing to embed or to rank.
+
+    The text is what LlamaIndex embeds of it, without the metadata keys that say where its media is.
+    Paths are not trusted: they are read only inside `media_roots`.
+
+    Args:
+        node: Any node; it stays as it is.
+        keys: The metadata key of each of `METADATA_KEYS`.
+        content: What counts of a node that has text and media.
+
+    Raises:
+        MediaError: A field or a metadata value does not say where media is.
+        UnsupportedContentError: There is nothing that counts.
+
+    Example:
+        >>> from llama_index.core.schema import TextNode
+        >>> from llama_index.llms.qwen_vl.nodes.read import complete_keys
+        >>> node = TextNode(text="A cat.", metadata={"image_url": "https://example.com/cat.png"})
+        >>> [type(part).__name__ for part in to_node_item(node, complete_keys({}), "fused").parts]
+        ['Text', 'Image']
+    """
+    where = f"node {node.node_id!r}"
+    media = read_media(node, keys)
+    parts: list[Any] = []
+    if content != "text":
+        parts += [replace(part, where=where) for part in to_parts(_as_blocks(media), where)]
+    if content != "media" or not parts:
+        text = _read_text(node, keys if media else {})
+        if text.strip():
+            parts.insert(0, Text(text=text, where=where))
+    if not parts:
+        raise UnsupportedContentError(
+            "It has no text, and its media is left out." if media else "It has no text or media.",
+            where=where,
+            remedy="Leave the node out, or give it content.",
+        )
+    return Item(parts=tuple(parts), where=where)
+
+
+def _as_blocks(media: tuple[Media, ...]) -> list[Any]:
+    # A tuple of images and videos is none of blocks of any kind to mypy.
+    return list(media)
+
+
+def _read_text(node: BaseNode, keys: Mapping[str, str]) -> str:
+    hidden = [*node.excluded_embed_metadata_keys, *keys.values()]
+    bare = node.model_copy(update={"excluded_embed_metadata_keys": hidden})
+    return bare.get_content(metadata_mode=MetadataMode.EMBED)
