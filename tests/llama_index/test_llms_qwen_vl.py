@@ -41,15 +41,17 @@ def test_multi_modal_class() -> None:
 def test_package_follows_llama_index_s_conventions() -> None:
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())
     hub = project["tool"]["llamahub"]
-    module = import_module(hub["import_path"])
-    for name in hub["class_authors"].keys() - {"QwenVLMultiModal"}:
-        assert hasattr(module, name)
+    kinds = ("llms", "embeddings", "multi_modal_llms", "postprocessor")
+    modules = [import_module(f"llama_index.{kind}.qwen_vl") for kind in kinds]
+    assert hub["import_path"] == modules[0].__name__
+    for name in hub["class_authors"]:
+        assert [module for module in modules if name in module.__all__]
     assert project["project"]["name"] == "llama-index-llms-qwen-vl"
     requirements = project["project"]["dependencies"]
     assert not [text for text in requirements if text.startswith(("openai", "llama-index-llms"))]
     assert "llama-index-core>=0.14.24,<0.15" in requirements
     # A namespace that many packages share (PEP 420) has no files of its own.
-    for folder in ("llama_index", "llama_index/llms", "llama_index/multi_modal_llms"):
+    for folder in ("llama_index", *(f"llama_index/{kind}" for kind in kinds)):
         assert not (PACKAGE / folder / "__init__.py").exists()
 
 

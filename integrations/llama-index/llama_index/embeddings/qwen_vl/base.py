@@ -19,7 +19,7 @@ from llama_index.core.utils import get_tqdm_iterable
 from pydantic import Field, PrivateAttr
 
 from llama_index.llms.qwen_vl.nodes.items import NodeContent, to_node_item
-from llama_index.llms.qwen_vl.retrieval_fields import Made, RetrievalFields, setting
+from llama_index.llms.qwen_vl.retrieval_fields import FieldCache, RetrievalFields
 from qwen_vl.content import Text, VideoMode
 from qwen_vl.embedding.embedder import DEFAULT_CONCURRENCY, QUERY_INSTRUCTION, Embedder
 from qwen_vl.embedding.items import Item, to_item, to_items
@@ -76,6 +76,7 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
 
     nullable_fields: ClassVar[frozenset[str]] = frozenset({"query_instruction"})
 
+    model: str = Field(default=DEFAULT_EMBEDDING_MODEL, exclude=True, repr=False)
     model_name: str = Field(
         default=DEFAULT_EMBEDDING_MODEL, description="Id of the embedding model."
     )
@@ -93,8 +94,8 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
     normalize: bool = Field(default=False, description="Whether vectors are scaled to length 1.")
     embed_by: NodeContent | None = Field(
         default=None,
-        description="What is embedded of a node that has text and media: `fused`, one vector of "
-        "both; `media`, without the text; or `text`. By default `fused` where the model can, "
+        description="What is embedded of a node that has text and media: `both`, in one vector; "
+        "`media`, without the text; or `text`. By default `both` where the model can, "
         "else `media`.",
     )
     embed_batch_size: int = Field(
@@ -116,28 +117,33 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
         ge=1,
         description="Maximum number of requests at the same time, of the asynchronous methods.",
     )
-    video_mode: VideoMode = setting(
-        "video_mode",
+    video_mode: VideoMode = Field(
+        default="auto",
         description="`upload` to put local videos into the service's temporary storage. The "
         "service embeds videos by URL only, and local ones are refused otherwise.",
     )
-    upload_cache: bool | str | Path = setting("upload_cache")
-    upload_hosts: Sequence[str] = setting("upload_hosts")
     additional_kwargs: dict[str, Any] = Field(
         default_factory=dict,
         description='Further parameters by the service\'s names, as `{"res_level": 2}`.',
     )
 
-    _made: Made[Embedder] = PrivateAttr(default_factory=Made)
+    _cache: FieldCache[Embedder] = PrivateAttr(default_factory=FieldCache)
 
     def __init__(self, model_name: str | None = None, **kwargs: Any) -> None:
-        model = kwargs.pop("model", None)
-        if model is not None and model_name not in {None, model}:
+        names = {name for name in (model_name, kwargs.pop("model", None)) if name}
+        if len(names) > 1:
             raise ConfigurationError("model and model_name mean the same. Pass one of them.")
-        super().__init__(**{"model_name": model_name or model, **kwargs})
+        chosen = next(iter(names), None)
+        super().__init__(model_name=chosen, model=chosen, **kwargs)
         check_names(self.additional_kwargs)
         # What the model cannot do is said here and not at the first call.
         self._resolve_content()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in {"model", "model_name"}:
+            super().__setattr__("model", value)
+            name = "model_name"
+        super().__setattr__(name, value)
 
     @classmethod
     def class_name(cls) -> str:
@@ -194,7 +200,7 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
             with self._reported(batch) as found:
                 if self.rate_limiter is not None:
                     self.rate_limiter.acquire()
-                found.extend(self._embedder().embed(batch))
+                found.extend(self.embedder.embed(batch))
             vectors += found
         return vectors
 
@@ -225,14 +231,14 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
         """
         query = to_item(item, "query")
         with self._reported([query]) as found:
-            found.extend(self._embedder().embed_queries([query]))
+            found.extend(self.embedder.embed_queries([query]))
         return found[0]
 
     async def aget_query_media_embedding(self, item: object) -> Embedding:
         """Embed an image to search with; see `get_query_media_embedding`."""
         query = to_item(item, "query")
         with self._reported([query]) as found:
-            found.extend(await self._embedder().aembed_queries([query]))
+            found.extend(await self.embedder.aembed_queries([query]))
         return found[0]
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
@@ -258,21 +264,21 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
         return plan.assign(texts, await self.aget_media_embeddings(plan.items, **kwargs))
 
     def _get_query_embedding(self, query: str) -> Embedding:
-        return self._embedder().embed_queries([_name_text(query, "query")]).vectors[0]
+        return self.embedder.embed_queries([_name_text(query, "query")]).vectors[0]
 
     async def _aget_query_embedding(self, query: str) -> Embedding:
-        found = await self._embedder().aembed_queries([_name_text(query, "query")])
+        found = await self.embedder.aembed_queries([_name_text(query, "query")])
         return found.vectors[0]
 
     def _get_text_embedding(self, text: str) -> Embedding:
         return self._get_text_embeddings([text])[0]
 
     async def _aget_text_embedding(self, text: str) -> Embedding:
-        found = await self._embedder().aembed(_name_texts([text]))
+        found = await self.embedder.aembed(_name_texts([text]))
         return found.vectors[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return list(self._embedder().embed(_name_texts(texts)))
+        return list(self.embedder.embed(_name_texts(texts)))
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
         return await self._aembed(_name_texts(texts))
@@ -281,48 +287,54 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
         return self._get_image_embeddings([img_file_path])[0]
 
     async def _aget_image_embedding(self, img_file_path: ImageInput) -> Embedding:
-        found = await self._embedder().aembed(_name_images([img_file_path]))
+        found = await self.embedder.aembed(_name_images([img_file_path]))
         return found.vectors[0]
 
     def _get_image_embeddings(self, img_file_paths: Sequence[ImageInput]) -> list[Embedding]:
-        return list(self._embedder().embed(_name_images(img_file_paths)))
+        return list(self.embedder.embed(_name_images(img_file_paths)))
 
     async def _aget_image_embeddings(self, img_file_paths: Sequence[ImageInput]) -> list[Embedding]:
         return await self._aembed(_name_images(img_file_paths))
 
     async def _aembed(self, items: list[Item]) -> list[Embedding]:
         # LlamaIndex begins all batches together, each of which has requests of its own.
-        async with self._made.lock():
-            return list(await self._embedder().aembed(items))
+        async with self._cache.lock():
+            return list(await self.embedder.aembed(items))
 
-    def _embedder(self) -> Embedder:
-        options: dict[str, Any] = {
-            "dimensions": self.dimensions,
-            "query_instruction": self.query_instruction,
-            "document_instruction": self.document_instruction,
-            "normalize": self.normalize,
-            "batch_size": self.batch_size,
-            "max_concurrency": self.max_concurrency,
-            "parameters": dict(self.additional_kwargs),
-        }
-        settings = self._settings
+    @property
+    def embedder(self) -> Embedder:
+        """The core's embedder, whose results have token counts and request ids too.
 
-        def make() -> Embedder:
-            return Embedder(self._settings_for(self.model_name), **options)
+        Example:
+            >>> QwenVLEmbedding(api_key="sk-1", dimensions=512).embedder.space
+            'qwen3-vl-embedding/512'
+        """
+        return self._cache.recall(self, self._make_embedder)
 
-        return self._made.get((settings, self.model_name, options), make)
+    def _make_embedder(self) -> Embedder:
+        return Embedder(
+            # A copy, as it keeps the values that the embedder is remembered for.
+            self.model_copy(update={"model": self.model_name}),
+            dimensions=self.dimensions,
+            query_instruction=self.query_instruction,
+            document_instruction=self.document_instruction,
+            normalize=self.normalize,
+            batch_size=self.batch_size,
+            max_concurrency=self.max_concurrency,
+            parameters=self.additional_kwargs,
+        )
 
     def _resolve_content(self) -> NodeContent:
-        can_fuse = self._embedder().can_fuse
-        if self.embed_by == "fused" and not can_fuse:
+        can_fuse = self.embedder.can_fuse
+        if self.embed_by == "both" and not can_fuse:
             raise ConfigurationError(
                 f"{self.model_name} makes no vectors of text and media together. Use "
                 f'{DEFAULT_EMBEDDING_MODEL}, or embed_by="media".'
             )
-        return self.embed_by or ("fused" if can_fuse else "media")
+        return self.embed_by or ("both" if can_fuse else "media")
 
     def _plan(self, nodes: Sequence[BaseNode]) -> "_Plan":
-        keys, content = self._metadata_keys(), self._resolve_content()
+        keys, content = self.find_keys(), self._resolve_content()
         plan = _Plan(nodes=nodes)
         for position, node in enumerate(nodes):
             item = to_node_item(node, keys, content)

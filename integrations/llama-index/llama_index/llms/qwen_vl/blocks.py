@@ -58,6 +58,7 @@ from qwen_vl.content import (
 from qwen_vl.errors import ContentError, MediaFormatError, UnsupportedContentError
 from qwen_vl.media import sniff
 from qwen_vl.media.data_url import decode_base64, decode_head
+from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.media.tool_content import is_link
 
 ENCRYPTED = "encrypted_content"
@@ -72,6 +73,7 @@ _SERVED = ("http:", "https:", "oss:")
 _NAMED = frozenset({"image", "video", "audio", "document"})
 _KINDS: Mapping[type[Any], str] = {Reasoning: "a reasoning"}
 _IMAGE_OPTIONS = {"min_pixels", "max_pixels", "pages"}
+_PDF_URL = f"data:{PDF_TYPE};"
 _PROBE_CHARS = 1_368
 """Base64 of the bytes that `sniff` reads."""
 
@@ -301,13 +303,22 @@ def _mark_cached(parts: list[Part], point: CachePoint, where: str) -> None:
     )
 
 
-def _to_image(block: ImageBlock, where: str) -> Image:
+def _to_image(block: ImageBlock, where: str) -> Image | Document:
     source, options = _read_media(block, "image", block.image_mimetype, where)
     if isinstance(source, Frames) or options.set_values().keys() - _IMAGE_OPTIONS:
         raise UnsupportedContentError(
             "An ImageBlock carries a video's frames or options.",
             where=where,
             remedy="Pass it as a VideoBlock.",
+        )
+    if options.pages is not None and _is_pdf(source):
+        # A page that a node names: engines hand on images, and no documents.
+        return Document(
+            source=source,
+            pages=options.pages,
+            min_pixels=options.min_pixels,
+            max_pixels=options.max_pixels,
+            where=where,
         )
     return Image(
         source=source,
@@ -317,6 +328,16 @@ def _to_image(block: ImageBlock, where: str) -> Image:
         detail=block.detail,
         where=where,
     )
+
+
+def _is_pdf(source: Source) -> bool:
+    match source:
+        case LocalFile(path=path):
+            return path.suffix.lower() == ".pdf"
+        case Url(url=url):
+            return url[: len(_PDF_URL)].lower() == _PDF_URL
+        case _:
+            return _sniff_document(source) == PDF_TYPE
 
 
 def _to_video(block: VideoBlock, where: str) -> Video:

@@ -12,7 +12,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from pydantic import Field, PrivateAttr
 
 from llama_index.llms.qwen_vl.nodes.items import NodeContent, to_node_item
-from llama_index.llms.qwen_vl.retrieval_fields import Made, RetrievalFields
+from llama_index.llms.qwen_vl.retrieval_fields import FieldCache, RetrievalFields
 from qwen_vl.embedding.items import Item
 from qwen_vl.embedding.rerank_wire import Ranking
 from qwen_vl.embedding.reranker import Reranker
@@ -62,11 +62,11 @@ class QwenVLRerank(RetrievalFields, BaseNodePostprocessor):
     rank_by: NodeContent | None = Field(
         default=None,
         description="What is ranked of a node that has text and media: `media`, `text`, or "
-        "`fused`, both, on self-hosted servers only. By default `media` where the model ranks it, "
-        "else `text`.",
+        "`both`, on self-hosted servers only. By default `media` where the model ranks it, else "
+        "`text`.",
     )
 
-    _made: Made[Reranker] = PrivateAttr(default_factory=Made)
+    _cache: FieldCache[Reranker] = PrivateAttr(default_factory=FieldCache)
 
     def __init__(self, model: str | None = None, **kwargs: Any) -> None:
         super().__init__(**{"model": model, **kwargs})
@@ -83,7 +83,7 @@ class QwenVLRerank(RetrievalFields, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         query = _read_query(query_bundle)
         with self._reported(nodes, query_bundle) as kept:
-            ranking = self._reranker().rank(query, self._read(nodes), self.top_n)
+            ranking = self.reranker.rank(query, self._read(nodes), self.top_n)
             kept.extend(_choose(nodes, ranking))
         return kept
 
@@ -92,25 +92,32 @@ class QwenVLRerank(RetrievalFields, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         query = _read_query(query_bundle)
         with self._reported(nodes, query_bundle) as kept:
-            ranking = await self._reranker().arank(query, self._read(nodes), self.top_n)
+            ranking = await self.reranker.arank(query, self._read(nodes), self.top_n)
             kept.extend(_choose(nodes, ranking))
         return kept
 
     def _read(self, nodes: Sequence[NodeWithScore]) -> list[Item]:
-        keys, content = self._metadata_keys(), self._resolve_content()
+        keys, content = self.find_keys(), self._resolve_content()
         return [to_node_item(scored.node, keys, content) for scored in nodes]
 
-    def _reranker(self) -> Reranker:
-        settings, model, instruction = self._settings, self.model, self.instruction
+    @property
+    def reranker(self) -> Reranker:
+        """The core's reranker, whose results have token counts and the request id too.
 
-        def make() -> Reranker:
-            return Reranker(self._settings_for(model), instruction=instruction)
+        Example:
+            >>> QwenVLRerank(api_key="sk-1").reranker.model
+            'qwen3-vl-rerank'
+        """
+        return self._cache.recall(self, self._make_reranker)
 
-        return self._made.get((settings, model, instruction), make)
+    def _make_reranker(self) -> Reranker:
+        # A copy, as it keeps the values that the reranker is remembered for.
+        settings = self.model_copy(update={"model": self.model})
+        return Reranker(settings, instruction=self.instruction)
 
     def _resolve_content(self) -> NodeContent:
-        reranker = self._reranker()
-        if self.rank_by == "fused" and not reranker.can_fuse:
+        reranker = self.reranker
+        if self.rank_by == "both" and not reranker.can_fuse:
             raise ConfigurationError(
                 f"{self.model} ranks the text or the media of a node, not both together: no page "
                 'describes it. Use rank_by="media" or rank_by="text".'

@@ -15,14 +15,15 @@ from llama_index.core.bridge.pydantic import PrivateAttr
 
 from llama_index.llms.qwen_vl.blocks import to_parts
 from llama_index.llms.qwen_vl.nodes.read import Media
-from qwen_vl.content import Audio, Frames, Image, LocalFile, Source, Url, Video
+from qwen_vl.content import Audio, Document, Frames, Image, LocalFile, Source, Url, Video
 from qwen_vl.errors import MediaAccessError, MediaNotFoundError
 from qwen_vl.media.data_url import decode_data_url
+from qwen_vl.media.measure import measure_pages
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.tokens.audio import count_audio
 from qwen_vl.tokens.conversation import ASSUMED_VIDEO_SECONDS, TokenCounter
 
-_Part: TypeAlias = Image | Video | Audio
+_Part: TypeAlias = Image | Video | Audio | Document
 
 # A file that may not be read here counts like media given by URL.
 _UNSEEN = Url("https://example.com/unseen")
@@ -73,7 +74,13 @@ def _measure(part: _Part, model: str, policy: MediaPolicy) -> int:
     if isinstance(part, Audio):
         request = Request(model=model, turns=(), policy=policy)
         return count_audio(part, request, ASSUMED_VIDEO_SECONDS).tokens
-    return TokenCounter(model=model, parameters={}, policy=policy).measure(part).tokens
+    counter = TokenCounter(model=model, parameters={}, policy=policy)
+    if isinstance(part, Document):
+        pages = measure_pages(part, policy)
+        if not isinstance(pages, Image):
+            return sum(counter.measure_page(part, page).tokens for page in pages)
+        part = pages
+    return counter.measure(part).tokens
 
 
 class NodeImage(_NodeBlock, ImageBlock):
@@ -163,6 +170,8 @@ def _to_part(block: Media | AudioBlock, where: str) -> _Part:
 
 def _hide(part: _Part) -> _Part:
     """Put what lies behind a URL in place of files that may not be opened here."""
+    if isinstance(part, Document):
+        return Image(source=_UNSEEN, max_pixels=part.max_pixels, where=part.where)
     if isinstance(part, Video) and isinstance(part.source, Frames):
         return replace(part, source=Frames(tuple(map(_unseen, part.source.frames))))
     media: Any = part

@@ -1,18 +1,18 @@
 """Nodes as things to embed or to rank: their text, their images and videos, or all together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from llama_index.core.schema import BaseNode, MetadataMode
 
 from llama_index.llms.qwen_vl.blocks import to_parts
-from llama_index.llms.qwen_vl.nodes.read import Media, read_media
+from llama_index.llms.qwen_vl.nodes.read import Media, find_silent_keys, read_media
 from qwen_vl.content import Text
 from qwen_vl.embedding.items import Item
 from qwen_vl.errors import UnsupportedContentError
 
-NodeContent: TypeAlias = Literal["fused", "media", "text"]
+NodeContent: TypeAlias = Literal["both", "media", "text"]
 """What counts of a node that has both: text and media together, only the media, or
 only the text."""
 
@@ -36,7 +36,7 @@ def to_node_item(node: BaseNode, keys: Mapping[str, str], content: NodeContent) 
         >>> from llama_index.core.schema import TextNode
         >>> from llama_index.llms.qwen_vl.nodes.read import complete_keys
         >>> node = TextNode(text="A cat.", metadata={"image_url": "https://example.com/cat.png"})
-        >>> [type(part).__name__ for part in to_node_item(node, complete_keys({}), "fused").parts]
+        >>> [type(part).__name__ for part in to_node_item(node, complete_keys({}), "both").parts]
         ['Text', 'Image']
     """
     where = f"node {node.node_id!r}"
@@ -45,7 +45,7 @@ def to_node_item(node: BaseNode, keys: Mapping[str, str], content: NodeContent) 
     if content != "text":
         parts += [replace(part, where=where) for part in to_parts(_as_blocks(media), where)]
     if content != "media" or not parts:
-        text = _read_text(node, keys if media else {})
+        text = _read_text(node, find_silent_keys(keys) if media else ())
         if text.strip():
             parts.insert(0, Text(text=text, where=where))
     if not parts:
@@ -62,7 +62,7 @@ def _as_blocks(media: tuple[Media, ...]) -> list[Any]:
     return list(media)
 
 
-def _read_text(node: BaseNode, keys: Mapping[str, str]) -> str:
-    hidden = [*node.excluded_embed_metadata_keys, *keys.values()]
+def _read_text(node: BaseNode, silent: Sequence[str]) -> str:
+    hidden = [*node.excluded_embed_metadata_keys, *silent]
     bare = node.model_copy(update={"excluded_embed_metadata_keys": hidden})
     return bare.get_content(metadata_mode=MetadataMode.EMBED)

@@ -21,6 +21,7 @@ from llama_index.llms.qwen_vl.nodes.blocks import NodeBlock, to_node_block
 from llama_index.llms.qwen_vl.nodes.read import (
     check_keys,
     complete_keys,
+    find_silent_keys,
     read_media,
     read_node_audio,
 )
@@ -42,8 +43,8 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
     Media is found in `ImageNode`, `ImageDocument`, and the `image_resource` and `video_resource` of
     `Node` and `Document`; where those hold none, in the metadata: `image_url` or `image_path`;
     `video_url`, `video_path` or `video_frames`, a list of URLs and paths. `fps`, `min_pixels`,
-    `max_pixels` and `total_pixels` stand beside them. The language model does not see these keys
-    as text.
+    `max_pixels` and `total_pixels` stand beside them, and `page`, from 1 on, beside a PDF or TIFF
+    file. The language model does not see these keys as text, `page` apart.
 
     What a store holds may come from anywhere, so `QwenVL` reads paths, where they stand in a
     node, only inside its own `media_roots`. Nothing is read here, except to count tokens.
@@ -113,7 +114,7 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
         roots = self.media_roots
         policy = MediaPolicy(media_roots=None if roots is None else tuple(map(Path, roots)))
         blocks = tuple(to_node_block(block, self.model, where, policy) for block in media)
-        return NodeWithScore(node=attach(node, blocks, tuple(keys.values())), score=scored.score)
+        return NodeWithScore(node=attach(node, blocks, find_silent_keys(keys)), score=scored.score)
 
 
 def attach(node: BaseNode, blocks: tuple[NodeBlock, ...], hidden: tuple[str, ...]) -> BaseNode:
@@ -122,8 +123,7 @@ def attach(node: BaseNode, blocks: tuple[NodeBlock, ...], hidden: tuple[str, ...
     Args:
         node: A node; it stays as it is.
         blocks: What the copy gives to engines.
-        hidden: Metadata keys that the language model must not see as text: there a URL is
-            noise, and a `data:` one costs more than its image.
+        hidden: Metadata keys that the language model must not see as text.
     """
     made: Any = _class_with_media(type(node)).model_construct(
         node.model_fields_set,

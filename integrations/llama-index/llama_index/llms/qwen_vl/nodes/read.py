@@ -4,13 +4,9 @@ Vector stores and `persist()` lose the bytes of a `MediaResource`, and refuse it
 survives everywhere. No file is opened here, and nothing fetched.
 """
 
-import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from llama_index.core.base.llms.types import AudioBlock, ImageBlock, VideoBlock
 from llama_index.core.schema import BaseNode, ImageNode, MediaResource, Node, NodeWithScore
@@ -22,10 +18,17 @@ from qwen_vl.errors import (
     ConfigurationError,
     ContentError,
     MediaFormatError,
-    MediaOptionError,
     UnsupportedContentError,
 )
-from qwen_vl.parsing import check_depth
+from qwen_vl.media.metadata import (
+    METADATA_KEYS,
+    PAGE_KEY,
+    MediaKind,
+    MediaReference,
+    find_reference,
+    read_options,
+    read_page,
+)
 
 Media: TypeAlias = ImageBlock | VideoBlock
 ImageDocuments: TypeAlias = Sequence[Any]
@@ -155,13 +158,6 @@ def _read_video(resource: MediaResource, *, is_trusted: bool) -> Iterator[VideoB
         yield video_block(_to_reference(resource.path, is_trusted=is_trusted))
 
 
-SOURCE_KEYS = ("image_url", "image_path", "video_url", "video_path", "video_frames")
-OPTION_KEYS = ("fps", "min_pixels", "max_pixels", "total_pixels")
-METADATA_KEYS = SOURCE_KEYS + OPTION_KEYS
-
-_Kind: TypeAlias = Literal["image", "video"]
-
-
 def check_keys(keys: Mapping[str, str]) -> None:
     """Refuse names that are not read of metadata.
 
@@ -192,9 +188,21 @@ def complete_keys(keys: Mapping[str, str]) -> dict[str, str]:
     return {name: keys.get(name, name) for name in METADATA_KEYS}
 
 
-_BLOCKS: Mapping[_Kind, type[Media]] = {"image": ImageBlock, "video": VideoBlock}
+def find_silent_keys(keys: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the metadata keys that a model must not get as text.
+
+    There a URL is noise, and a `data:` one costs more than its image. The number of a page says
+    something.
+
+    Args:
+        keys: The metadata key of each of `METADATA_KEYS`.
+    """
+    return tuple(key for name, key in keys.items() if name != PAGE_KEY)
+
+
+_KINDS: tuple[MediaKind, ...] = ("image", "video")
+_BLOCKS: Mapping[MediaKind, type[Media]] = {"image": ImageBlock, "video": VideoBlock}
 _FALLBACK_TYPES = {"image": "image/png", "video": "video/mp4"}
-_SHOWN_CHARS = 80
 
 
 def read_media(node: BaseNode, keys: Mapping[str, str]) -> tuple[Media, ...]:
@@ -228,13 +236,14 @@ def read_media(node: BaseNode, keys: Mapping[str, str]) -> tuple[Media, ...]:
 
 def _read_media(node: BaseNode, keys: Mapping[str, str]) -> Iterator[Media]:
     own = list(read_node_media(node))
-    for kind in ("image", "video"):
+    where = f"node {node.node_id!r}"
+    for kind in _KINDS:
         block = next((block for block in own if isinstance(block, _BLOCKS[kind])), None)
-        name = None if block else _find_name(node, kind, keys)
+        reference = None if block else find_reference(node.metadata, kind, where=where, keys=keys)
         if block:
-            yield _add_options(block, kind, _read_options(node, kind, keys))
-        elif name:
-            yield _read_named(node, name, keys[name], _read_options(node, kind, keys))
+            yield _add_options(block, kind, _read_options(node, kind, keys, _name_of(block)))
+        elif reference:
+            yield _to_block(reference, _read_options(node, kind, keys, reference.source))
         elif _has_field(node, kind):
             raise MediaFormatError(
                 f"Its {kind} is empty.",
@@ -245,13 +254,13 @@ def _read_media(node: BaseNode, keys: Mapping[str, str]) -> Iterator[Media]:
             )
 
 
-def _has_field(node: BaseNode, kind: _Kind) -> bool:
+def _has_field(node: BaseNode, kind: MediaKind) -> bool:
     if isinstance(node, Node):
         return getattr(node, f"{kind}_resource") is not None
     return kind == "image" and isinstance(node, ImageNode)
 
 
-def _add_options(block: Media, kind: _Kind, options: Options) -> Media:
+def _add_options(block: Media, kind: MediaKind, options: Options) -> Media:
     if not options.set_values():
         return block
     if block.url is not None:
@@ -261,54 +270,12 @@ def _add_options(block: Media, kind: _Kind, options: Options) -> Media:
     return block.model_copy(update={field: media_type})
 
 
-def _find_name(node: BaseNode, kind: _Kind, keys: Mapping[str, str]) -> str | None:
-    set_values = [
-        name for name in SOURCE_KEYS if name.startswith(kind) and _get(node, keys[name]) is not None
-    ]
-    if len(set_values) > 1:
-        both = " and ".join(repr(keys[name]) for name in set_values)
-        raise UnsupportedContentError(
-            f"Its metadata has {both}, and a node has one {kind}.",
-            where=f"node {node.node_id!r}",
-            remedy="Keep one of them, or make a node of each.",
-        )
-    return set_values[0] if set_values else None
-
-
-def _read_named(node: BaseNode, name: str, key: str, options: Options) -> Media:
-    value, where = _get(node, key), _place(node, key)
-    if name == "video_frames":
-        frames = [_frame(frame, where) for frame in _frame_list(value, where)]
-        return frames_block(frames, **options.set_values())
-    if not isinstance(value, str):
-        raise _wrong(value, "must be text", where)
-    names_url = is_url(value)
-    if names_url and name.endswith("_path"):
-        raise _wrong(value, "is a URL, and no path", where)
-    if not names_url and name.endswith("_url"):
-        raise _wrong(value, "is not a URL that the service takes", where)
-    make: Any = image_block if name.startswith("image") else video_block
-    block: Media = make(_to_url(value), **options.set_values())
+def _to_block(reference: MediaReference, options: Options) -> Media:
+    if not isinstance(reference.source, str):
+        return frames_block(list(map(_to_url, reference.source)), **options.set_values())
+    make: Any = image_block if reference.kind == "image" else video_block
+    block: Media = make(_to_url(reference.source), **options.set_values())
     return block
-
-
-def _frame_list(value: Any, where: str) -> list[Any]:
-    if isinstance(value, str):
-        # Some stores keep no lists in metadata.
-        try:
-            check_depth(value)
-            value = json.loads(value)
-        except ValueError:
-            value = None
-    if not isinstance(value, list):
-        raise _wrong(value, "must be a list, or the JSON text of one", where)
-    return value
-
-
-def _frame(frame: Any, where: str) -> str:
-    if not isinstance(frame, str) or not frame:
-        raise _wrong(frame, "is not a frame: each is a URL or a path, as text", where)
-    return _to_url(frame)
 
 
 def _to_url(text: str) -> str:
@@ -316,66 +283,21 @@ def _to_url(text: str) -> str:
     return text if is_url(text) else Path(text).absolute().as_uri()
 
 
-def _read_options(node: BaseNode, kind: _Kind, keys: Mapping[str, str]) -> Options:
-    options = Options(
-        min_pixels=_read_count(node, keys["min_pixels"]),
-        max_pixels=_read_count(node, keys["max_pixels"]),
-    )
+def _name_of(block: Media) -> str:
+    """Return what shows whether a file has pages."""
+    if block.url is not None:
+        return str(block.url)
+    media_type = block.image_mimetype if isinstance(block, ImageBlock) else None
+    return f"data:{media_type or ''};base64,"
+
+
+def _read_options(
+    node: BaseNode, kind: MediaKind, keys: Mapping[str, str], source: str | tuple[str, ...]
+) -> Options:
+    where = f"node {node.node_id!r}"
+    options: dict[str, Any] = read_options(node.metadata, kind, where=where, keys=keys)
     if kind == "image":
-        # What else may stand under the other names beside an image is its owner's.
-        return options
-    return replace(
-        options,
-        fps=_read_number(node, keys["fps"]),
-        total_pixels=_read_count(node, keys["total_pixels"]),
-    )
-
-
-def _read_count(node: BaseNode, key: str) -> int | None:
-    number = _read_number(node, key, "a whole number")
-    if number is None:
-        return None
-    if number != int(number):
-        raise _wrong_option(node, key, "a whole number")
-    # Some stores make floats of all numbers.
-    return int(number)
-
-
-def _read_number(node: BaseNode, key: str, wanted: str = "a number") -> float | None:
-    value = _get(node, key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise _wrong_option(node, key, wanted)
-    return int(value) if isinstance(value, Integral) else float(value)
-
-
-def _get(node: BaseNode, key: str) -> Any:
-    value = node.metadata.get(key)
-    # Some stores give every node the keys of all, with nothing in them.
-    return None if isinstance(value, str | list) and not value else value
-
-
-def _place(node: BaseNode, key: str) -> str:
-    return f"node {node.node_id!r}: metadata[{key!r}]"
-
-
-def _wrong(value: Any, problem: str, where: str) -> MediaFormatError:
-    shown = repr(value)[:_SHOWN_CHARS]
-    return MediaFormatError(
-        f"{shown} {problem}.",
-        where=where,
-        value=shown,
-        remedy="URLs stand under …_url, paths under …_path.",
-    )
-
-
-def _wrong_option(node: BaseNode, key: str, wanted: str) -> MediaOptionError:
-    value = node.metadata[key]
-    return MediaOptionError(
-        f"{value!r} is not {wanted}.",
-        where=_place(node, key),
-        value=value,
-        limit=wanted,
-        remedy="Correct it, or have another key read: QwenMediaPostprocessor(keys={…}).",
-    )
+        reference = MediaReference(kind=kind, source=source, where=where)
+        page = read_page(node.metadata, reference, where=where, keys=keys)
+        options |= {} if page is None else {"pages": str(page)}
+    return Options(**options)
