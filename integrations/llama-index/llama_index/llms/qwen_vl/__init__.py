@@ -20,6 +20,10 @@ from llama_index.llms.qwen_vl.readers import (
 from llama_index.llms.qwen_vl.responses import get_usage
 
 if TYPE_CHECKING:
+    from llama_index.llms.qwen_vl.chat_engines import (
+        QwenVLCondensePlusContextChatEngine,
+        QwenVLContextChatEngine,
+    )
     from llama_index.llms.qwen_vl.grounding import locate_tool, timeline_tool
     from llama_index.llms.qwen_vl.mcp import keep_mcp_media
     from llama_index.llms.qwen_vl.zoom import zoom_tool
@@ -29,6 +33,8 @@ __version__ = version("llama-index-llms-qwen-vl")
 __all__ = [
     "QwenMediaPostprocessor",
     "QwenVL",
+    "QwenVLCondensePlusContextChatEngine",
+    "QwenVLContextChatEngine",
     "QwenVLDocumentReader",
     "QwenVLOCRReader",
     "__version__",
@@ -44,8 +50,10 @@ __all__ = [
     "zoom_tool",
 ]
 
-# For those who give tools to agents.
+# For those who chat about what is retrieved, or give tools to agents.
 _LAZY = {
+    "QwenVLCondensePlusContextChatEngine": "chat_engines",
+    "QwenVLContextChatEngine": "chat_engines",
     "keep_mcp_media": "mcp",
     "locate_tool": "grounding",
     "timeline_tool": "grounding",

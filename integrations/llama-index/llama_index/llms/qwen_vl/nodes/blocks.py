@@ -58,7 +58,13 @@ class _NodeBlock(BaseContentBlock):
             MediaError: It cannot be read, or is not an image or a video.
         """
         if self._tokens is None:
-            self._tokens = await asyncio.to_thread(self._count)
+            await asyncio.to_thread(self.count_tokens)
+        return self.count_tokens()
+
+    def count_tokens(self) -> int:
+        """Count the tokens; see `aestimate_tokens`."""
+        if self._tokens is None:
+            self._tokens = self._count()
         return self._tokens
 
     def _count(self) -> int:

@@ -27,6 +27,7 @@ from llama_index.llms.qwen_vl.nodes.read import (
 )
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl.specs.models import DEFAULT_MODEL
+from qwen_vl.tokens.text import estimate_text_tokens
 
 
 class QwenMediaPostprocessor(BaseNodePostprocessor):
@@ -55,6 +56,9 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
         keys: Other metadata keys than these: `{"image_path": "file_path"}`.
         media_roots: Folders whose files may be opened to count their tokens: those of the engine's
             `QwenVL`. Other files count like media given by URL.
+        max_tokens: Maximum number of tokens of the text and media of all nodes together. Nodes
+            that do not fit into what is left are left out, in their order; the first is kept
+            always. By default, engines divide what does not fit over several requests.
 
     Raises:
         ConfigurationError: `keys` names something that is not read.
@@ -79,6 +83,9 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
     media_roots: list[str] | None = Field(
         default=None, description="Folders whose files may be opened to count their tokens."
     )
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="Maximum number of tokens of all nodes together."
+    )
 
     @field_validator("media_roots", mode="before")
     @classmethod
@@ -102,7 +109,8 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
         query_bundle: QueryBundle | None = None,  # noqa: ARG002 - of the interface.
     ) -> list[NodeWithScore]:
         keys = complete_keys(self.keys)
-        return [self._with_media(node, keys) for node in nodes]
+        shown = [self._with_media(node, keys) for node in nodes]
+        return shown if self.max_tokens is None else _choose(shown, self.max_tokens)
 
     def _with_media(self, scored: NodeWithScore, keys: Mapping[str, str]) -> NodeWithScore:
         node = scored.node
@@ -115,6 +123,23 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
         policy = MediaPolicy(media_roots=None if roots is None else tuple(map(Path, roots)))
         blocks = tuple(to_node_block(block, self.model, where, policy) for block in media)
         return NodeWithScore(node=attach(node, blocks, find_silent_keys(keys)), score=scored.score)
+
+
+def _choose(nodes: Sequence[NodeWithScore], max_tokens: int) -> list[NodeWithScore]:
+    chosen: list[NodeWithScore] = []
+    total = 0
+    for scored in nodes:
+        tokens = _count_tokens(scored.node)
+        if not chosen or total + tokens <= max_tokens:
+            chosen.append(scored)
+            total += tokens
+    return chosen
+
+
+def _count_tokens(node: BaseNode) -> int:
+    media = node.attached_blocks if isinstance(node, _MediaNode) else ()
+    text = node.get_content(metadata_mode=MetadataMode.LLM)
+    return estimate_text_tokens(text) + sum(block.count_tokens() for block in media)
 
 
 def attach(node: BaseNode, blocks: tuple[NodeBlock, ...], hidden: tuple[str, ...]) -> BaseNode:
@@ -144,6 +169,11 @@ class _MediaNode:
     def attach(self, *attached: Any) -> None:
         """Keep what `attach` was called with."""
         self._attached = attached
+
+    @property
+    def attached_blocks(self) -> tuple[NodeBlock, ...]:
+        """The images, videos and audio files."""
+        return self._attached[1]
 
     def get_content_blocks(
         self, metadata_mode: MetadataMode = MetadataMode.NONE
