@@ -241,27 +241,40 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
             found.extend(await self.embedder.aembed_queries([query]))
         return found[0]
 
-    def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
+    def __call__(
+        self, nodes: Sequence[BaseNode], show_progress: bool = False, **kwargs: Any
+    ) -> Sequence[BaseNode]:
         """Embed nodes with their images and videos.
 
         Args:
             nodes: Their `embedding` is set, of all of them or of none.
-            **kwargs: `show_progress`.
+            show_progress: Whether to show progress bars.
+            **kwargs: Not used; indexes hand over all of theirs.
 
         Raises:
             ContentError: A node cannot be embedded; the message names it.
             AnswerFormatError: An answer lacks a vector, or has one that cannot be used.
             ServiceError: The endpoint answered with an error, or not at all.
         """
+        del kwargs
         plan = self._plan(nodes)
-        texts = self.get_text_embedding_batch(plan.texts, **kwargs)
-        return plan.assign(texts, self.get_media_embeddings(plan.items, **kwargs))
+        texts = self.get_text_embedding_batch(plan.texts, show_progress)
+        return plan.assign(texts, self.get_media_embeddings(plan.items, show_progress))
 
-    async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        """Embed nodes with their images and videos, several requests at a time."""
+    async def acall(
+        self, nodes: Sequence[BaseNode], show_progress: bool = False, **kwargs: Any
+    ) -> Sequence[BaseNode]:
+        """Embed nodes with their images and videos, several requests at a time.
+
+        Args:
+            nodes: Their `embedding` is set, of all of them or of none.
+            show_progress: Whether to show progress bars.
+            **kwargs: Not used.
+        """
+        del kwargs
         plan = self._plan(nodes)
-        texts = await self.aget_text_embedding_batch(plan.texts, **kwargs)
-        return plan.assign(texts, await self.aget_media_embeddings(plan.items, **kwargs))
+        texts = await self.aget_text_embedding_batch(plan.texts, show_progress)
+        return plan.assign(texts, await self.aget_media_embeddings(plan.items, show_progress))
 
     def _get_query_embedding(self, query: str) -> Embedding:
         return self.embedder.embed_queries([_name_text(query, "query")]).vectors[0]
