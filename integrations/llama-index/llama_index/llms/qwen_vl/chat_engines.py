@@ -65,7 +65,8 @@ class _ShowsMedia:
         if arguments.get("memory") is None:
             metadata = (arguments.get("llm") or Settings.llm).metadata
             arguments["memory"] = Memory.from_defaults(
-                chat_history=arguments.get("chat_history") or [],
+                # An empty list would open the memory's database here and now.
+                chat_history=arguments.get("chat_history") or None,
                 token_limit=(metadata.context_window - metadata.num_output) // 2,
             )
         made: Self = create(**arguments)

@@ -122,11 +122,11 @@ class QwenVLRerank(RetrievalFields, BaseNodePostprocessor):
                 f"{self.model} ranks the text or the media of a node, not both together: no page "
                 'describes it. Use rank_by="media" or rank_by="text".'
             )
-        if self.rank_by == "media" and not reranker.can_rank_media:
+        if self.rank_by == "media" and not reranker.reads_media:
             raise ConfigurationError(
                 f'{self.model} ranks texts only. Use {DEFAULT_RERANK_MODEL}, or rank_by="text".'
             )
-        return self.rank_by or ("media" if reranker.can_rank_media else "text")
+        return self.rank_by or ("media" if reranker.reads_media else "text")
 
     @contextmanager
     def _reported(
