@@ -6,6 +6,8 @@ pytest:
     class TestMyLLM(VisionLLMTests):
         llm_class = MyLLM
         llm_params = {"model": "my-model"}
+
+Embedding models and rerankers that see have classes of their own.
 """
 
 import pytest
@@ -17,10 +19,13 @@ pytest.register_assert_rewrite(
         for module in (
             "agents",
             "chat",
+            "components",
+            "embedding",
             "engines",
             "events",
             "failures",
             "media",
+            "rerank",
             "structured",
             "suite",
             "thinking",
@@ -32,10 +37,20 @@ pytest.register_assert_rewrite(
 
 from llama_index_vision_tests.agents import LLMAgentTests  # noqa: E402 - see above.
 from llama_index_vision_tests.chat import LLMChatTests  # noqa: E402
+from llama_index_vision_tests.embedding import (  # noqa: E402
+    EmbeddingSuite,
+    EmbeddingUnitTests,
+    VisionEmbeddingTests,
+)
 from llama_index_vision_tests.engines import LLMEngineTests  # noqa: E402
 from llama_index_vision_tests.events import LLMEventTests  # noqa: E402
 from llama_index_vision_tests.failures import LLMFailureTests  # noqa: E402
 from llama_index_vision_tests.media import LLMMediaTests  # noqa: E402
+from llama_index_vision_tests.rerank import (  # noqa: E402
+    RerankSuite,
+    RerankUnitTests,
+    VisionRerankTests,
+)
 from llama_index_vision_tests.structured import LLMStructuredTests  # noqa: E402
 from llama_index_vision_tests.suite import LLMSuite  # noqa: E402
 from llama_index_vision_tests.thinking import LLMThinkingTests  # noqa: E402
@@ -43,6 +58,8 @@ from llama_index_vision_tests.tools import LLMToolTests  # noqa: E402
 from llama_index_vision_tests.unit import LLMUnitTests  # noqa: E402
 
 __all__ = [
+    "EmbeddingSuite",
+    "EmbeddingUnitTests",
     "LLMAgentTests",
     "LLMChatTests",
     "LLMEngineTests",
@@ -54,7 +71,11 @@ __all__ = [
     "LLMThinkingTests",
     "LLMToolTests",
     "LLMUnitTests",
+    "RerankSuite",
+    "RerankUnitTests",
+    "VisionEmbeddingTests",
     "VisionLLMTests",
+    "VisionRerankTests",
 ]
 
 

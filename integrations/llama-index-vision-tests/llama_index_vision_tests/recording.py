@@ -26,17 +26,19 @@ ENDS = (LLMChatEndEvent, LLMCompletionEndEvent)
 
 
 class EventRecorder(BaseEventHandler):
-    """Keeps the instrumentation events of LLM calls.
+    """Keeps instrumentation events.
 
     Attributes:
+        kinds: Those that are kept.
         events: The events, in order.
     """
 
+    kinds: tuple[type[BaseEvent], ...]
     events: list[BaseEvent] = Field(default_factory=list)
 
     def handle(self, event: BaseEvent, **_: Any) -> None:
         """Keep an event."""
-        if isinstance(event, STARTS + PROGRESS + ENDS):
+        if isinstance(event, self.kinds):
             self.events.append(event)
 
     def of(self, *kinds: type[BaseEvent]) -> list[BaseEvent]:
@@ -45,9 +47,14 @@ class EventRecorder(BaseEventHandler):
 
 
 @contextmanager
-def recorded_events() -> Iterator[EventRecorder]:
-    """Record the events of all LLM calls within a block."""
-    recorder, dispatcher = EventRecorder(), get_dispatcher()
+def recorded_events(*kinds: type[BaseEvent]) -> Iterator[EventRecorder]:
+    """Record events within a block.
+
+    Args:
+        *kinds: Which; those of LLM calls if none is named.
+    """
+    recorder = EventRecorder(kinds=kinds or STARTS + PROGRESS + ENDS)
+    dispatcher = get_dispatcher()
     dispatcher.add_event_handler(recorder)
     try:
         yield recorder
@@ -56,15 +63,19 @@ def recorded_events() -> Iterator[EventRecorder]:
 
 
 class CallbackRecorder(BaseCallbackHandler):
-    """Records what is reported to a callback manager about LLM calls.
+    """Records what is reported to a callback manager about calls.
+
+    Args:
+        kind: The calls, those of LLMs by default.
 
     Attributes:
         starts: The id and the payload of each start.
         ends: The same of each end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: CBEventType = CBEventType.LLM) -> None:
         super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
+        self.kind = kind
         self.starts: list[tuple[str, dict[str, Any]]] = []
         self.ends: list[tuple[str, dict[str, Any]]] = []
 
@@ -78,7 +89,7 @@ class CallbackRecorder(BaseCallbackHandler):
     ) -> str:
         """Keep a start."""
         del parent_id
-        if event_type == CBEventType.LLM:
+        if event_type == self.kind:
             self.starts.append((event_id, payload or {}))
         return event_id
 
@@ -90,7 +101,7 @@ class CallbackRecorder(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """Keep an end."""
-        if event_type == CBEventType.LLM:
+        if event_type == self.kind:
             self.ends.append((event_id, payload or {}))
 
     def start_trace(self, trace_id: str | None = None) -> None:
