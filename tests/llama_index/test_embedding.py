@@ -382,7 +382,7 @@ def test_no_nodes(make: MakeEmbedding, qwen_vl_sandbox: Sandbox) -> None:
 
 
 BAD_NODES = [
-    (TextNode(id_="a", text=" "), UnsupportedContentError, "node 'a': It has no text or media"),
+    (TextNode(id_="a", text=" "), UnsupportedContentError, "node 'a': It lacks text and media"),
     (
         TextNode(id_="a", metadata={"image_path": "/etc/passwd"}),
         MediaAccessError,
@@ -433,10 +433,11 @@ async def test_node_that_cannot_be_embedded_is_named_and_none_is_changed(
     assert [each.embedding for each in nodes] == [None] * 3
 
 
-def test_text_only_of_a_node_without_text_raises(make: MakeEmbedding) -> None:
-    node = TextNode(id_="a", metadata={"image_url": URL})
-    with pytest.raises(UnsupportedContentError, match="node 'a': It has no text, and its media"):
-        make(embed_by="text")([node])
+def test_nodes_without_text_count_by_their_media(
+    make: MakeEmbedding, qwen_vl_sandbox: Sandbox
+) -> None:
+    make(embed_by="text")([TextNode(metadata={"image_url": URL})])
+    assert kinds(qwen_vl_sandbox) == [["image"]]
 
 
 def answer(*vectors: list[float]) -> bytes:
@@ -472,7 +473,7 @@ def test_long_texts_are_shortened_in_errors(make: MakeEmbedding, qwen_vl_sandbox
         ({"dimension": 5}, "Did you mean dimensions"),
         ({"dimensions": 5}, "dimensions is 5; qwen3-vl-embedding has vectors of"),
         ({"model": "a", "model_name": "b"}, "model and model_name mean the same"),
-        ({"keys": {"picture": "a"}}, "keys has 'picture'"),
+        ({"keys": {"photo": "a"}}, "keys has 'photo'"),
         (
             {"model": "multimodal-embedding-v1", "embed_by": "both"},
             "makes no vectors of text and media together",

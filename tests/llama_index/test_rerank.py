@@ -121,6 +121,13 @@ def test_what_counts_of_nodes_with_both(
     assert documents(qwen_vl_sandbox) == expected
 
 
+def test_nodes_without_text_count_by_their_media(
+    make: MakeRerank, qwen_vl_sandbox: Sandbox
+) -> None:
+    make(rank_by="text").postprocess_nodes(scored(BOTH, FILM), query_str="cats")
+    assert [list(each) for each in documents(qwen_vl_sandbox)] == [["text"], ["video"]]
+
+
 def test_text_model_ranks_text(make: MakeRerank, qwen_vl_sandbox: Sandbox) -> None:
     rerank = make(model="qwen3-rerank")
     rerank.postprocess_nodes(scored(BOTH), query_str="cats")
@@ -128,7 +135,7 @@ def test_text_model_ranks_text(make: MakeRerank, qwen_vl_sandbox: Sandbox) -> No
     sent = qwen_vl_sandbox.last_request
     assert sent.path == "/compatible-api/v1/reranks"
     assert sent.json["documents"] == ["year: 2024\n\nA cat."]
-    with pytest.raises(UnsupportedContentError, match="It has no text, and its media is left out"):
+    with pytest.raises(UnsupportedContentError, match="qwen3-rerank ranks texts only"):
         rerank.postprocess_nodes(scored(FILM), query_str="cats")
 
 
@@ -192,7 +199,7 @@ def test_no_nodes_and_no_question(make: MakeRerank, qwen_vl_sandbox: Sandbox) ->
             MediaAccessError,
             "node 'a': The file '/etc/passwd' may not be read",
         ),
-        (TextNode(id_="a"), UnsupportedContentError, "node 'a': It has no text or media"),
+        (TextNode(id_="a"), UnsupportedContentError, "node 'a': It lacks text and media"),
         (
             TextNode(id_="a", metadata={"image_url": URL, "video_url": VIDEO_URL}),
             UnsupportedContentError,
@@ -241,7 +248,7 @@ def test_answers_that_lack_something_raise(make: MakeRerank, qwen_vl_sandbox: Sa
         ({"rank_by": "media", "model": "qwen3-rerank"}, "qwen3-rerank ranks texts only"),
         ({"model": "gte-rerank-v2", "instruction": "Find."}, "takes no instruction"),
         ({"server": "ollama"}, "no known way to rank documents"),
-        ({"keys": {"picture": "a"}}, "keys has 'picture'"),
+        ({"keys": {"photo": "a"}}, "keys has 'photo'"),
     ],
 )
 def test_wrong_settings_raise(fields: dict[str, Any], problem: str) -> None:

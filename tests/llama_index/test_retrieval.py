@@ -28,7 +28,7 @@ from llama_index.postprocessor.qwen_vl import QwenVLRerank
 from qwen_vl.errors import ConfigurationError, MediaAccessError, MediaFormatError, ServerError
 from qwen_vl_sandbox import Sandbox
 
-# Qdrant's client leaves a database in memory unclosed, which Python tells of from 3.13 on.
+# Qdrant's client leaves a database in memory unclosed, which Python reports from 3.13 on.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 
 COLORS = ("red", "green", "blue")

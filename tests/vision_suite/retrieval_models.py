@@ -54,7 +54,7 @@ def similarity(vector: Sequence[float], other: Sequence[float]) -> float:
 
 
 class ReferenceEmbedding(MultiModalEmbedding):
-    """Every method that a fault may stand in is one of its own."""
+    """Defines every method that a fault may be in."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -237,7 +237,7 @@ class ReportsNothingOfEmbeddings(ReferenceEmbedding):
 
 
 class ReferenceRerank(BaseNodePostprocessor):
-    """Every method that a fault may stand in is one of its own."""
+    """Defines every method that a fault may be in."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -7,7 +7,7 @@ pytest:
         llm_class = MyLLM
         llm_params = {"model": "my-model"}
 
-Embedding models and rerankers that see have classes of their own.
+Embedding models and rerankers have separate classes.
 """
 
 import pytest

@@ -67,7 +67,7 @@ class EmbeddingSuite(ComponentSuite):
 
     @default
     def understands(self) -> bool:
-        """Whether a text is near to the image that it describes, and to texts that mean the same.
+        """Whether a text is near to the image that it describes, and to texts with the same meaning.
 
         A local double whose vectors mean nothing sets this to false.
         """
@@ -254,9 +254,9 @@ class VisionEmbeddingTests(EmbeddingSuite):
         """Bytes that are not an image get no vector."""
         self.need("sees_images")
         with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the model's matter.
-            embed_model.get_image_embedding(io.BytesIO(b"This is no image."))
+            embed_model.get_image_embedding(io.BytesIO(b"Not an image."))
         with pytest.raises(Exception):  # noqa: B017, PT011
-            await embed_model.aget_image_embedding(io.BytesIO(b"This is no image."))
+            await embed_model.aget_image_embedding(io.BytesIO(b"Not an image."))
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("method", ["query", "text", "batch", "async batch"])
@@ -325,7 +325,7 @@ class VisionEmbeddingTests(EmbeddingSuite):
     async def test_nodes_are_embedded_with_their_images(
         self, embed_model: Any, is_async: bool
     ) -> None:
-        """Called with nodes, as in a pipeline, it looks at their images."""
+        """Called with nodes, as in a pipeline, it embeds their images."""
         self.need("embeds_nodes")
         nodes = [_image_node(color) for color in COLORS]
         found = await embed_model.acall(nodes) if is_async else embed_model(nodes)

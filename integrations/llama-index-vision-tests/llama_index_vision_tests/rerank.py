@@ -182,7 +182,7 @@ class VisionRerankTests(RerankSuite):
     async def test_what_is_no_image_is_refused(self, reranker: BaseNodePostprocessor) -> None:
         """Bytes that are not an image are not ranked as if they were none."""
         self.need("sees_images")
-        node = ImageNode(image=base64.b64encode(b"This is no image.").decode())
+        node = ImageNode(image=base64.b64encode(b"Not an image.").decode())
         with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the class's matter.
             reranker.postprocess_nodes(_scored(node), query_str=QUESTION)
 

@@ -310,7 +310,7 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
         return await self._aembed(_name_images(img_file_paths))
 
     async def _aembed(self, items: list[Item]) -> list[Embedding]:
-        # LlamaIndex begins all batches together, each of which has requests of its own.
+        # LlamaIndex starts all batches together, and each sends up to max_concurrency requests.
         async with self._cache.lock():
             return list(await self.embedder.aembed(items))
 

@@ -138,8 +138,7 @@ class QwenVLContextChatEngine(_ShowsMedia, ContextChatEngine):
 class QwenVLCondensePlusContextChatEngine(_ShowsMedia, CondensePlusContextChatEngine):
     """A `CondensePlusContextChatEngine` whose retrieved images and videos reach the model.
 
-    The model first makes a question that stands alone out of the conversation, and nodes are
-    retrieved for that one. For everything else, see `QwenVLContextChatEngine`.
+    The model first rewrites a follow-up as a standalone question, for which nodes are retrieved. For everything else, see `QwenVLContextChatEngine`.
 
     Args:
         retriever: As of `CondensePlusContextChatEngine`, like all other arguments.

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from llama_index.core.schema import BaseNode, MetadataMode
 
 from llama_index.llms.qwen_vl.blocks import to_parts
-from llama_index.llms.qwen_vl.nodes.read import Media, find_silent_keys, read_media
+from llama_index.llms.qwen_vl.nodes.read import find_silent_keys, read_media
 from qwen_vl.content import Text
 from qwen_vl.embedding.items import Item
 from qwen_vl.errors import UnsupportedContentError
@@ -26,11 +26,12 @@ def to_node_item(node: BaseNode, keys: Mapping[str, str], content: NodeContent) 
     Args:
         node: Any node; it stays as it is.
         keys: The metadata key of each of `METADATA_KEYS`.
-        content: What counts of a node that has text and media.
+        content: What counts of a node that has text and media. One that has only one of them
+            counts by it.
 
     Raises:
         MediaError: A field or a metadata value does not say where media is.
-        UnsupportedContentError: There is nothing that counts.
+        UnsupportedContentError: There is neither.
 
     Example:
         >>> from llama_index.core.schema import TextNode
@@ -41,25 +42,19 @@ def to_node_item(node: BaseNode, keys: Mapping[str, str], content: NodeContent) 
     """
     where = f"node {node.node_id!r}"
     media = read_media(node, keys)
-    parts: list[Any] = []
-    if content != "text":
-        parts += [replace(part, where=where) for part in to_parts(_as_blocks(media), where)]
-    if content != "media" or not parts:
-        text = _read_text(node, find_silent_keys(keys) if media else ())
-        if text.strip():
-            parts.insert(0, Text(text=text, where=where))
+    text = _read_text(node, find_silent_keys(keys) if media else ())
+    words = [Text(text=text, where=where)] if text.strip() else []
+    seen = [replace(part, where=where) for part in to_parts(list(media), where)]
+    if words and seen and content != "both":
+        words, seen = ([], seen) if content == "media" else (words, [])
+    parts: list[Any] = [*words, *seen]
     if not parts:
         raise UnsupportedContentError(
-            "It has no text, and its media is left out." if media else "It has no text or media.",
+            "It lacks text and media.",
             where=where,
             remedy="Leave the node out, or give it content.",
         )
     return Item(parts=tuple(parts), where=where)
-
-
-def _as_blocks(media: tuple[Media, ...]) -> list[Any]:
-    # A tuple of images and videos is none of blocks of any kind to mypy.
-    return list(media)
 
 
 def _read_text(node: BaseNode, silent: Sequence[str]) -> str:
