@@ -67,7 +67,7 @@ class EmbeddingSuite(ComponentSuite):
 
     @default
     def understands(self) -> bool:
-        """Whether a text is near to the image that it describes, and to texts with the same meaning.
+        """Whether a text is near to the image that it describes, and to similar texts.
 
         A local double whose vectors mean nothing sets this to false.
         """

@@ -138,7 +138,8 @@ class QwenVLContextChatEngine(_ShowsMedia, ContextChatEngine):
 class QwenVLCondensePlusContextChatEngine(_ShowsMedia, CondensePlusContextChatEngine):
     """A `CondensePlusContextChatEngine` whose retrieved images and videos reach the model.
 
-    The model first rewrites a follow-up as a standalone question, for which nodes are retrieved. For everything else, see `QwenVLContextChatEngine`.
+    The model first rewrites a follow-up as a standalone question, for which nodes are retrieved.
+    For everything else, see `QwenVLContextChatEngine`.
 
     Args:
         retriever: As of `CondensePlusContextChatEngine`, like all other arguments.
