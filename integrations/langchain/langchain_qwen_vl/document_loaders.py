@@ -13,18 +13,14 @@ from langchain_qwen_vl.chat_models import ChatQwenVL, langchain_errors
 from qwen_vl.documents.options import ParserOptions
 from qwen_vl.documents.parser import DocumentParser
 from qwen_vl.documents.records import RecordMode, check_mode, to_records
-from qwen_vl.errors import MediaFormatError
 from qwen_vl.generators import Owned
 from qwen_vl.ocr.reader import DEFAULT_CONCURRENCY, OcrPage, OcrReader
 from qwen_vl.ocr.results import OcrResult, read_ocr_result
 from qwen_vl.request.ocr import OcrTask
-from qwen_vl.request.types import MediaPolicy
-from qwen_vl.retrieval.files import FrameOptions, find_files, find_units, open_file
+from qwen_vl.retrieval.files import find_references
 from qwen_vl.specs.models import DEFAULT_OCR_MODEL
 
 FilePath: TypeAlias = str | Path
-
-_ALL_PAGES = MediaPolicy(pdf_max_pages=100_000)
 
 
 def to_ocr_result(message: AIMessage, task: OcrTask) -> OcrResult:
@@ -221,24 +217,5 @@ class QwenVLMediaLoader(BaseLoader):
             MediaError: A file does not exist, cannot be read, or is neither image, PDF nor video.
             MissingExtraError: There is a PDF, and pypdfium2 is not installed.
         """
-        for source in self._sources:
-            taken, others = find_files(Path(source))
-            if Path(source) in others:
-                raise MediaFormatError(
-                    f"{str(source)!r} is neither an image, a PDF nor a video.", value=str(source)
-                )
-            for path in taken:
-                yield from _load_media(path)
-
-
-def _load_media(path: Path) -> Iterator[Document]:
-    file = open_file(path)
-    name = str(path.absolute())
-    metadata = {"source": name, "digest": file.digest}
-    if file.media_type.startswith("video/"):
-        yield Document("", metadata={**metadata, "video_path": name})
-        return
-    metadata["image_path"] = name
-    for unit in find_units(file, _ALL_PAGES, FrameOptions()):
-        pages = {"page": unit.number, "total_pages": unit.total} if unit.kind == "page" else {}
-        yield Document(unit.text, metadata={**metadata, **pages})
+        for text, metadata in find_references(self._sources):
+            yield Document(text, metadata=metadata)

@@ -2,10 +2,10 @@
 
 import hashlib
 import mimetypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from qwen_vl.content import Document, Image, LocalFile, Pixels
 from qwen_vl.embedding.items import Item
@@ -30,6 +30,8 @@ DEFAULT_MAX_FRAMES = 60
 # Wider than an embedding model sees.
 _FRAME_WIDTH = 1536
 _READ_BYTES = 1 << 20
+# Pages are found one by one, and nothing is sent.
+_ALL_PAGES = MediaPolicy(pdf_max_pages=100_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +240,50 @@ def find_units(file: IndexedFile, policy: MediaPolicy, frames: FrameOptions) -> 
         return
     for size in sizes:
         yield replace(unit, number=size.number, total=size.total)
+
+
+def find_references(sources: Iterable[str | Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Find images, PDF pages and videos as documents of frameworks: text, and metadata.
+
+    Args:
+        sources: Files and folders. Of a folder, what `find_files` takes.
+
+    Yields:
+        The text that a PDF page holds, empty otherwise; and `source`, `digest` (of the file's
+        bytes), `image_path` or `video_path`, and `page` (from 1 on) and `total_pages` of PDF and
+        TIFF files.
+
+    Raises:
+        MediaError: A file does not exist, cannot be read, or is neither image, PDF nor video.
+        MissingExtraError: There is a PDF, and pypdfium2 is not installed.
+
+    Example:
+        >>> from qwen_vl.samples import CHELSEA
+        >>> [(text, metadata)] = find_references([CHELSEA])
+        >>> text, sorted(metadata)
+        ('', ['digest', 'image_path', 'source'])
+    """
+    for source in sources:
+        taken, others = find_files(Path(source))
+        if Path(source) in others:
+            raise MediaFormatError(
+                f"{str(source)!r} is neither an image, a PDF nor a video.", value=str(source)
+            )
+        for path in taken:
+            yield from _find_references(path)
+
+
+def _find_references(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    file = open_file(path)
+    name = str(path.absolute())
+    metadata: dict[str, Any] = {"source": name, "digest": file.digest}
+    if file.media_type.startswith("video/"):
+        yield "", {**metadata, "video_path": name}
+        return
+    metadata["image_path"] = name
+    for unit in find_units(file, _ALL_PAGES, FrameOptions()):
+        pages = {"page": unit.number, "total_pages": unit.total} if unit.kind == "page" else {}
+        yield unit.text, {**metadata, **pages}
 
 
 def read_lines(unit: Unit, policy: MediaPolicy) -> PageText | None:

@@ -14,6 +14,7 @@ from llama_index.llms.qwen_vl.block_builders import (
 from llama_index.llms.qwen_vl.nodes.postprocessor import QwenMediaPostprocessor
 from llama_index.llms.qwen_vl.readers import (
     QwenVLDocumentReader,
+    QwenVLMediaReader,
     QwenVLOCRReader,
     to_ocr_result,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "QwenVLCondensePlusContextChatEngine",
     "QwenVLContextChatEngine",
     "QwenVLDocumentReader",
+    "QwenVLMediaReader",
     "QwenVLOCRReader",
     "__version__",
     "document_block",

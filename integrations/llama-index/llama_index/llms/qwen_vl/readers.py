@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, TypeAlias, Unpack
+from uuid import NAMESPACE_URL, uuid5
 
 from llama_index.core.base.llms.types import ChatResponse
 from llama_index.core.readers.base import BaseReader
@@ -19,6 +20,7 @@ from qwen_vl.generators import Owned
 from qwen_vl.ocr.reader import DEFAULT_CONCURRENCY, OcrPage, OcrReader
 from qwen_vl.ocr.results import OcrResult, read_ocr_result
 from qwen_vl.request.ocr import OcrTask
+from qwen_vl.retrieval.files import find_references
 from qwen_vl.specs.models import DEFAULT_OCR_MODEL
 
 File: TypeAlias = str | PurePath
@@ -278,3 +280,45 @@ def _to_document(page: OcrPage, extra_info: Mapping[str, Any] | None) -> Documen
         excluded_embed_metadata_keys=list(_FOR_PROGRAMS),
         excluded_llm_metadata_keys=list(_FOR_PROGRAMS),
     )
+
+
+class QwenVLMediaReader(BaseReader):
+    """Reads images, PDF pages and videos into documents that refer to them, to be embedded.
+
+    Nothing is sent, and no image is decoded. The text is what a PDF page holds, and empty
+    otherwise. The metadata has `source`, `digest` (of the file's bytes, so that docstores notice a
+    change), `image_path` or `video_path`, and `page` (from 1 on) and `total_pages` of PDF and TIFF
+    files. Models get none of it as text. Each document has the same id each time it is read.
+
+    Example:
+        >>> from qwen_vl.samples import CHELSEA
+        >>> (document,) = QwenVLMediaReader().load_data(CHELSEA)
+        >>> sorted(document.metadata)
+        ['digest', 'image_path', 'source']
+    """
+
+    @override
+    def lazy_load_data(
+        self, file: File | Iterable[File], extra_info: Mapping[str, Any] | None = None
+    ) -> Iterator[Document]:
+        """Read one file after the other, each when it is wanted.
+
+        Args:
+            file: Files and folders, one or several. Of a folder, all images, PDF files and videos
+                below it are read, except hidden ones; other files are left out.
+            extra_info: Added to the metadata of each document.
+
+        Raises:
+            MediaError: A file does not exist, cannot be read, or is neither image, PDF nor video.
+            MissingExtraError: There is a PDF, and pypdfium2 is not installed.
+        """
+        files = [file] if isinstance(file, str | PurePath) else file
+        for text, found in find_references(Path(each) for each in files):
+            name = f"{found['source']}#{found.get('page', '')}"
+            yield Document(
+                id_=str(uuid5(NAMESPACE_URL, name)),
+                text=text,
+                metadata={**(extra_info or {}), **found},
+                excluded_embed_metadata_keys=list(found),
+                excluded_llm_metadata_keys=list(found),
+            )
