@@ -30,7 +30,6 @@ from qwen_vl.errors import (
     AnswerFormatError,
     ConfigurationError,
     MediaAccessError,
-    MediaTooLargeError,
     QwenVLError,
     ServerError,
     UnsupportedContentError,
@@ -222,10 +221,15 @@ async def test_node_that_cannot_be_ranked_is_named(
     assert qwen_vl_sandbox.n_requests == 0
 
 
-def test_too_many_images_raise(make: MakeRerank) -> None:
-    nodes = [ImageNode(id_=f"{n}", image_url=URL) for n in range(41)]
-    with pytest.raises(MediaTooLargeError, match="node '40': There are 41 images"):
-        make().postprocess_nodes(scored(*nodes), query_str="cats")
+def test_images_beyond_the_limit_are_left_out_with_a_warning(
+    make: MakeRerank, qwen_vl_sandbox: Sandbox
+) -> None:
+    nodes = [ImageNode(id_=f"{n}", image_url=URL) for n in range(42)]
+    with pytest.warns(UserWarning, match="node '40'"):
+        found = make(top_n=50).postprocess_nodes(scored(*nodes), query_str="cats")
+
+    assert len(documents(qwen_vl_sandbox)) == len(found) == 40
+    assert {each.node.node_id for each in found} == {f"{n}" for n in range(40)}
 
 
 def test_answers_that_lack_something_raise(make: MakeRerank, qwen_vl_sandbox: Sandbox) -> None:

@@ -14,7 +14,14 @@ from llama_index.core.indices import MultiModalVectorStoreIndex
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.query_engine import RetrieverQueryEngine
-from llama_index.core.schema import BaseNode, ImageNode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.schema import (
+    BaseNode,
+    ImageNode,
+    MetadataMode,
+    NodeWithScore,
+    QueryBundle,
+    TextNode,
+)
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores import SimpleVectorStore
 from llama_index.vector_stores.qdrant import QdrantVectorStore
@@ -23,9 +30,15 @@ from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, VectorParams
 
 from llama_index.embeddings.qwen_vl import QwenVLEmbedding, QwenVLVectorStoreIndex
-from llama_index.llms.qwen_vl import QwenMediaPostprocessor, QwenVL
+from llama_index.llms.qwen_vl import QwenMediaPostprocessor, QwenVL, QwenVLMediaReader
 from llama_index.postprocessor.qwen_vl import QwenVLRerank
-from qwen_vl.errors import ConfigurationError, MediaAccessError, MediaFormatError, ServerError
+from qwen_vl.errors import (
+    ConfigurationError,
+    MediaAccessError,
+    MediaFormatError,
+    MediaNotFoundError,
+    ServerError,
+)
 from qwen_vl_sandbox import Sandbox
 
 # Qdrant's client leaves a database in memory unclosed, which Python reports from 3.13 on.
@@ -237,6 +250,29 @@ def test_plain_index_from_documents(
         assert found.node.ref_doc_id == color
 
 
+def test_vectors_of_another_space_are_not_compared(
+    nodes: list[BaseNode], embed_model: QwenVLEmbedding, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    index = build(nodes, embed_model)
+    found = index.as_retriever(similarity_top_k=1).retrieve("a red square")
+    assert found[0].node.metadata["embedding_space"] == "qwen3-vl-embedding/256"
+    assert "embedding_space" not in found[0].get_content(MetadataMode.LLM)
+    assert "embedding_space" not in found[0].get_content(MetadataMode.EMBED)
+
+    other = QwenVLEmbedding(**settings, dimensions=256, document_instruction="Represent the page.")
+    opened = QwenVLVectorStoreIndex(
+        index_struct=index.index_struct, storage_context=index.storage_context, embed_model=other
+    )
+    problem = "embedded in the space 'qwen3-vl-embedding/256', and the question in 'qwen3"
+    with pytest.raises(ConfigurationError, match=problem):
+        opened.as_retriever().retrieve("a red square")
+    with pytest.raises(ConfigurationError, match=problem):
+        asyncio.run(opened.as_retriever().aretrieve("a red square"))
+    # Questions may have another instruction.
+    embed_model.query_instruction = None
+    check(index)
+
+
 def test_another_embedding_model_raises(nodes: list[BaseNode]) -> None:
     with pytest.raises(ConfigurationError, match="embed_model is a MockEmbedding, which embeds"):
         QwenVLVectorStoreIndex(nodes, embed_model=MockEmbedding(embed_dim=2))
@@ -300,6 +336,55 @@ def test_pipeline_embeds_what_is_new(
     assert len(pipeline.run(documents=[documents[0], changed, documents[2]])) == 1
     assert len(embedded(qwen_vl_sandbox)) == 4
     assert len(store.data.embedding_dict) == 3
+
+
+def test_folder_is_read_and_indexed_again_where_it_changed(
+    folder: Path, embed_model: QwenVLEmbedding, qwen_vl_sandbox: Sandbox
+) -> None:
+    (folder / "notes.txt").write_text("No image.")
+    store = SimpleVectorStore(stores_text=False)
+    pipeline = IngestionPipeline(
+        transformations=[SentenceSplitter(), embed_model],
+        docstore=SimpleDocumentStore(),
+        vector_store=store,
+        docstore_strategy=DocstoreStrategy.UPSERTS_AND_DELETE,
+        disable_cache=True,
+    )
+    reader = QwenVLMediaReader()
+    # Three pages and three images, without text.
+    assert len(pipeline.run(documents=reader.load_data(folder))) == 6
+    assert embedded(qwen_vl_sandbox) == ["+".join(["image"] * 5), "image"]
+    assert pipeline.run(documents=reader.load_data(folder)) == []
+
+    PillowImage.new("RGB", (64, 64), "white").save(folder / "red.png")
+    (folder / "green.png").unlink()
+    (changed,) = pipeline.run(documents=reader.load_data([folder]))
+    assert changed.metadata["image_path"] == str(folder / "red.png")
+    assert len(store.data.embedding_dict) == 5
+    assert len(embedded(qwen_vl_sandbox)) == 3
+
+
+def test_documents_of_files(folder: Path) -> None:
+    (folder / "clip.mp4").write_bytes(b"")
+    documents = QwenVLMediaReader().load_data(
+        [folder / "pages.pdf", str(folder / "clip.mp4")], extra_info={"team": "A"}
+    )
+
+    path, clip = str(folder / "pages.pdf"), str(folder / "clip.mp4")
+    digests = [document.metadata.pop("digest") for document in documents]
+    assert [document.metadata for document in documents] == [
+        *(
+            {"team": "A", "source": path, "image_path": path, "page": page, "total_pages": 3}
+            for page in (1, 2, 3)
+        ),
+        {"team": "A", "source": clip, "video_path": clip},
+    ]
+    assert len(set(digests)) == 2
+    assert [document.get_content(MetadataMode.LLM) for document in documents] == [""] * 4
+    with pytest.raises(MediaFormatError, match="neither an image, a PDF nor a video"):
+        QwenVLMediaReader().load_data(__file__)
+    with pytest.raises(MediaNotFoundError, match="does not exist"):
+        QwenVLMediaReader().load_data(folder / "nothing")
 
 
 def test_pipeline_cache(

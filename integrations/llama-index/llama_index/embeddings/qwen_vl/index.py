@@ -5,10 +5,13 @@ from typing import Any
 
 from llama_index.core import VectorStoreIndex
 from llama_index.core.data_structs.data_structs import IndexDict
-from llama_index.core.schema import BaseNode
+from llama_index.core.indices.vector_store.retrievers import VectorIndexRetriever
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 
 from llama_index.embeddings.qwen_vl.base import QwenVLEmbedding
 from qwen_vl.errors import ConfigurationError
+
+SPACE_KEY = "embedding_space"
 
 
 class QwenVLVectorStoreIndex(VectorStoreIndex):
@@ -17,8 +20,10 @@ class QwenVLVectorStoreIndex(VectorStoreIndex):
     LlamaIndex's own hands only the text of its nodes to the embedding model, and leaves out nodes
     without text. Here all nodes, those of `insert_nodes`, `insert` and `from_documents` too, are
     embedded as `QwenVLEmbedding` embeds nodes when it is called: texts, images and videos stand in
-    one store, and in one ranking. What is stored is the same, so that LlamaIndex's own class can
-    load and search it.
+    one store, and in one ranking. LlamaIndex's own class can load and search what is stored.
+
+    What is stored has `embedding_space` in its metadata: the model, the length of the vectors and
+    the document instruction. A search with others raises an error.
 
     Args:
         nodes: As of `VectorStoreIndex`, like all other arguments.
@@ -56,18 +61,37 @@ class QwenVLVectorStoreIndex(VectorStoreIndex):
         """
         return self._build_index_from_nodes(nodes, **insert_kwargs)
 
+    def as_retriever(self, **kwargs: Any) -> VectorIndexRetriever:
+        """Create a retriever, which checks that vectors can be compared.
+
+        Args:
+            **kwargs: As of `VectorStoreIndex.as_retriever`, such as `similarity_top_k`.
+        """
+        # Those that LlamaIndex's own index gives to its retriever.
+        return QwenVLRetriever(
+            self,
+            node_ids=list(self.index_struct.nodes_dict.values()),
+            callback_manager=self._callback_manager,
+            object_map=self._object_map,
+            **kwargs,
+        )
+
     def _get_node_with_embedding(
         self, nodes: Sequence[BaseNode], show_progress: bool = False
     ) -> list[BaseNode]:
         copies, missing = _copy(nodes)
-        self._require_embed_model()(missing, show_progress=show_progress)
+        embed_model = self._require_embed_model()
+        embed_model(missing, show_progress=show_progress)
+        _mark(missing, embed_model)
         return copies
 
     async def _aget_node_with_embedding(
         self, nodes: Sequence[BaseNode], show_progress: bool = False
     ) -> list[BaseNode]:
         copies, missing = _copy(nodes)
-        await self._require_embed_model().acall(missing, show_progress=show_progress)
+        embed_model = self._require_embed_model()
+        await embed_model.acall(missing, show_progress=show_progress)
+        _mark(missing, embed_model)
         return copies
 
     def _require_embed_model(self) -> QwenVLEmbedding:
@@ -78,6 +102,42 @@ class QwenVLVectorStoreIndex(VectorStoreIndex):
                 "nodes. Pass a QwenVLEmbedding, or use VectorStoreIndex."
             )
         return embed_model
+
+
+class QwenVLRetriever(VectorIndexRetriever):
+    """A `VectorIndexRetriever` that checks that nodes were embedded as questions are.
+
+    Args:
+        index: A `QwenVLVectorStoreIndex`.
+    """
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return self._check(super()._retrieve(query_bundle))
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return self._check(await super()._aretrieve(query_bundle))
+
+    def _check(self, found: list[NodeWithScore]) -> list[NodeWithScore]:
+        model = self._embed_model
+        expected = model.embedder.space if isinstance(model, QwenVLEmbedding) else None
+        for scored in found:
+            space = scored.node.metadata.get(SPACE_KEY, expected)
+            if space != expected:
+                raise ConfigurationError(
+                    f"node {scored.node.node_id!r} was embedded in the space {space!r}, and the "
+                    f"question in {expected!r}: their vectors cannot be compared. Pass the same "
+                    "model, dimensions and document_instruction, or embed the nodes again."
+                )
+        return found
+
+
+def _mark(nodes: Sequence[BaseNode], embed_model: QwenVLEmbedding) -> None:
+    """Store with nodes in which space their vectors are; models do not get it as text."""
+    for node in nodes:
+        node.metadata = {**node.metadata, SPACE_KEY: embed_model.embedder.space}
+        embed, llm = node.excluded_embed_metadata_keys, node.excluded_llm_metadata_keys
+        node.excluded_embed_metadata_keys = [*embed, SPACE_KEY]
+        node.excluded_llm_metadata_keys = [*llm, SPACE_KEY]
 
 
 def _copy(nodes: Sequence[BaseNode]) -> tuple[list[BaseNode], list[BaseNode]]:

@@ -29,8 +29,9 @@ class QwenVLRerank(RetrievalFields, BaseNodePostprocessor):
     """Qwen's rerank models: the nodes that answer the question best, by text, image or video.
 
     Images and videos of nodes are found as `QwenMediaPostprocessor` finds them; put that one behind
-    this one. All nodes are ranked in one request, since scores of several cannot be compared:
-    `qwen3-vl-rerank` takes 100 texts, 40 images and 4 videos.
+    this one. All nodes are ranked in one request, since scores of several cannot be compared.
+    Those beyond its limits (40 images, 100 texts, 4 videos, and 12 MiB of images) are left out with
+    a warning, the last first: retrieve fewer.
 
     Args:
         model: Model id; `model_name` is a synonym.
@@ -113,7 +114,7 @@ class QwenVLRerank(RetrievalFields, BaseNodePostprocessor):
     def _make_reranker(self) -> Reranker:
         # A copy, as it keeps the values that the reranker is remembered for.
         settings = self.model_copy(update={"model": self.model})
-        return Reranker(settings, instruction=self.instruction)
+        return Reranker(settings, instruction=self.instruction, leaves_out_excess=True)
 
     def _resolve_content(self) -> NodeContent:
         reranker = self.reranker
