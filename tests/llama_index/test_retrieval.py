@@ -300,6 +300,22 @@ def test_failure_stores_nothing(
     assert (store.data.embedding_dict, storage.docstore.docs) == ({}, {})
 
 
+def test_run_that_was_stopped_goes_on(
+    nodes: list[BaseNode], settings: dict[str, Any], tmp_path: Path, qwen_vl_sandbox: Sandbox
+) -> None:
+    settings = {**settings, "embed_batch_size": 2, "cache_folder": tmp_path / "vectors"}
+    embed_model = QwenVLEmbedding(**settings, dimensions=256)
+    with pytest.raises(MediaAccessError):
+        build([*nodes[:2], ImageNode(image_path="/etc/passwd"), *nodes[2:]], embed_model)
+    n_before = len(embedded(qwen_vl_sandbox))
+    check(build(nodes, QwenVLEmbedding.from_json(embed_model.to_json(), api_key="k")))
+
+    sent = "+".join(embedded(qwen_vl_sandbox))
+    assert 0 < n_before < len(embedded(qwen_vl_sandbox))
+    # A text, three images, and one with its text.
+    assert (sent.count("text"), sent.count("image")) == (2, 4)
+
+
 # The pipeline.
 
 

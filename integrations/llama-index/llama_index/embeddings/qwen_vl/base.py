@@ -16,7 +16,7 @@ from llama_index.core.instrumentation.events.embedding import (
 )
 from llama_index.core.schema import BaseNode, ImageType
 from llama_index.core.utils import get_tqdm_iterable
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_validator
 
 from llama_index.llms.qwen_vl.nodes.items import NodeContent, to_node_item
 from llama_index.llms.qwen_vl.retrieval_fields import FieldCache, RetrievalFields
@@ -117,6 +117,11 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
         ge=1,
         description="Maximum number of requests at the same time, of the asynchronous methods.",
     )
+    cache_folder: str | Path | None = Field(
+        default=None,
+        description="Folder where vectors of texts and media are kept: what is there is not asked for "
+        "again, so that a run that was stopped goes on where it ended.",
+    )
     video_mode: VideoMode = Field(
         default="auto",
         description="`upload` to put local videos into the service's temporary storage. The "
@@ -144,6 +149,12 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
             super().__setattr__("model", value)
             name = "model_name"
         super().__setattr__(name, value)
+
+    @field_validator("cache_folder")
+    @classmethod
+    def _cache_folder_as_text(cls, folder: str | Path | None) -> str | None:
+        # It is dumped as JSON, which lacks paths.
+        return None if folder is None else str(folder)
 
     @classmethod
     def class_name(cls) -> str:
@@ -335,6 +346,7 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
             batch_size=self.batch_size,
             max_concurrency=self.max_concurrency,
             parameters=self.additional_kwargs,
+            cache=self.cache_folder,
         )
 
     def _resolve_content(self) -> NodeContent:
