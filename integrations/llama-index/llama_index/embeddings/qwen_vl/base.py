@@ -119,8 +119,8 @@ class QwenVLEmbedding(RetrievalFields, MultiModalEmbedding):
     )
     cache_folder: str | Path | None = Field(
         default=None,
-        description="Folder where vectors of texts and media are kept: what is there is not asked for "
-        "again, so that a run that was stopped goes on where it ended.",
+        description="Folder where vectors of texts and media are kept: what is there is not asked "
+        "for again, so that a run that was stopped goes on where it ended.",
     )
     video_mode: VideoMode = Field(
         default="auto",

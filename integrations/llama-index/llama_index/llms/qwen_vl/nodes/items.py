@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from llama_index.core.schema import BaseNode, MetadataMode
 
 from llama_index.llms.qwen_vl.blocks import to_parts
-from llama_index.llms.qwen_vl.nodes.read import find_silent_keys, read_media
+from llama_index.llms.qwen_vl.nodes.read import read_media
 from qwen_vl.content import Text
 from qwen_vl.embedding.items import Item
 from qwen_vl.errors import UnsupportedContentError
@@ -42,7 +42,7 @@ def to_node_item(node: BaseNode, keys: Mapping[str, str], content: NodeContent) 
     """
     where = f"node {node.node_id!r}"
     media = read_media(node, keys)
-    text = _read_text(node, find_silent_keys(keys) if media else ())
+    text = _read_text(node, tuple(keys.values()) if media else ())
     words = [Text(text=text, where=where)] if text.strip() else []
     seen = [replace(part, where=where) for part in to_parts(list(media), where)]
     if words and seen and content != "both":
