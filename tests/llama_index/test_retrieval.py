@@ -531,3 +531,40 @@ def test_budget_of_tokens(nodes: list[BaseNode], folder: Path) -> None:
     assert choose(None) == choose(1_000) == ["red", "green", "blue", "engine", "both"]
     assert choose(100) == ["red", "engine"]
     assert choose(1) == ["red"]
+
+
+@pytest.mark.slow
+def test_thousand_images(
+    settings: dict[str, Any], qwen_vl_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    images = tmp_path / "thousand"
+    images.mkdir()
+    for number in range(1_000):
+        color = (number % 256, number // 256, 90)
+        PillowImage.new("RGB", (64, 48), color).save(images / f"{number:04}.png")
+    roots = {**settings, "media_roots": [images], "max_retries": 0}
+    model = QwenVLEmbedding(**roots, cache_folder=tmp_path / "vectors", max_concurrency=1)
+    vectors, docstore = SimpleVectorStore(stores_text=False), SimpleDocumentStore()
+    pipeline = IngestionPipeline(
+        transformations=[SentenceSplitter(chunk_size=10_000), model],
+        docstore=docstore,
+        vector_store=vectors,
+        docstore_strategy=DocstoreStrategy.UPSERTS_AND_DELETE,
+        disable_cache=True,
+    )
+    documents = QwenVLMediaReader().load_data([images])
+
+    n_answered = 137
+    qwen_vl_sandbox.fail(latency=0.001, times=n_answered)
+    qwen_vl_sandbox.fail(status=500)
+    with pytest.raises(ServerError):
+        pipeline.run(documents=documents)
+    assert len(vectors.data.embedding_dict) == 0
+    pipeline.run(documents=documents)
+
+    # Each was asked for once, but for the five of the request that failed.
+    sizes = [len(request.json["input"]["contents"]) for request in qwen_vl_sandbox.requests]
+    assert (max(sizes), len(sizes), sum(sizes)) == (5, 201, 1_005)
+    assert len(vectors.data.embedding_dict) == 1_000
+    assert pipeline.run(documents=documents) == []
+    assert qwen_vl_sandbox.n_requests == 201

@@ -99,7 +99,7 @@ class Job:
     def find_key(self, row: Row) -> str:
         """Return the key of a row: a hash of what is asked, and of the bytes of its files.
 
-        The same question about the same content has the same key, wherever it is.
+        The same question about the same content has the same key, in any folder.
 
         Args:
             row: Its files are read.
