@@ -79,7 +79,7 @@ def test_hits_are_a_table(run: Run, store: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     heading, first, _ = done.stdout.splitlines()
-    assert heading.split() == ["Score", "By", "vector", "By", "words", "Found"]
+    assert heading.split() == ["Score", "By", "vector", "By", "keywords", "Found"]
     assert re.fullmatch(r"1 +0\.0\d\d +\d +1 +travel.pdf, page 2 +The ferry to Naxos .*", first)
 
 

@@ -477,7 +477,7 @@ def test_long_texts_are_shortened_in_errors(make: MakeEmbedding, qwen_vl_sandbox
         ),
         ({"additional_kwargs": {"dimension": 5}}, "set by the embedder itself"),
         ({"additional_kwargs": {"api_key": "a"}}, "api_key"),
-        ({"server": "ollama"}, "no documented way to embed images"),
+        ({"server": "ollama"}, "a documented way to embed images"),
     ],
 )
 def test_wrong_settings_raise(fields: dict[str, Any], problem: str) -> None:

@@ -199,7 +199,7 @@ class MediaVectorStore(MediaStoreBase):
     @override
     def from_texts(cls, *args: Any, **kwargs: Any) -> Never:
         """Not supported: make the store first."""
-        raise NotImplementedError("Make a store, then MediaVectorStore(store).add_documents(…).")
+        raise NotImplementedError("Create a store, then MediaVectorStore(store).add_documents(…).")
 
 
 def _to_documents(texts: Any, metadatas: Sequence[dict[str, Any]] | None) -> list[Document]:

@@ -153,7 +153,7 @@ class Budget:
     async def _take(self, tokens: int) -> None:
         # One after the other, in the order in which they came.
         async with self._taking:
-            while (wait := self._find_wait(tokens)) > 0:  # noqa: ASYNC110 - it fills by time alone.
+            while (wait := self._find_wait(tokens)) > 0:  # noqa: ASYNC110 - time fills it.
                 await asyncio.sleep(wait)
             if self._requests is not None:
                 self._requests.draw(1)

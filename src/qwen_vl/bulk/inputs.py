@@ -29,7 +29,7 @@ def read_rows(source: str | Path, *, media_column: str | None = None) -> Iterato
             a URL, or a list of them. By default the first of `MEDIA_COLUMNS` that there is.
 
     Raises:
-        ConfigurationError: There is no such input, or a line of it cannot be read.
+        ConfigurationError: The input does not exist, or a line of it cannot be read.
         MissingExtraError: pyarrow is not installed.
 
     Example:
@@ -89,7 +89,7 @@ def _to_row(
         name = next((name for name in MEDIA_COLUMNS if columns.get(name)), None)
     elif media_column not in columns:
         known = ", ".join(columns) or "none"
-        raise ConfigurationError(f"{where} has no column {media_column!r}. Its columns: {known}.")
+        raise ConfigurationError(f"{where} lacks a column {media_column!r}. Its columns: {known}.")
     else:
         name = media_column
     held = columns[name] if name is not None else []

@@ -152,7 +152,7 @@ def fill_in(template: str, columns: Mapping[str, Any]) -> str:
         columns: The values.
 
     Raises:
-        ConfigurationError: There is no such column.
+        ConfigurationError: The column does not exist.
 
     Example:
         >>> fill_in("Is {name} a {{kind}}?", {"name": "Chelsea"})
@@ -166,7 +166,7 @@ def fill_in(template: str, columns: Mapping[str, Any]) -> str:
         if name not in columns:
             known = ", ".join(columns) or "none"
             raise ConfigurationError(
-                f"The prompt has {{{name}}}, and the row has no such column. Its columns: {known}. "
+                f"The prompt has {{{name}}}, and the row lacks this column. Its columns: {known}. "
                 f"Write {{{{{name}}}}} for the braces themselves."
             )
         return str(columns[name])

@@ -38,7 +38,7 @@ from qwen_vl.transport.retries import retry_delay
 
 DEFAULT_MAX_ATTEMPTS = 5
 DEFAULT_MAX_ERROR_RATE = 0.5
-# Whatever row it is, the endpoint would answer the same.
+# The endpoint would answer every other row likewise, too.
 _FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError)
 # Of rows, before the rate of errors means anything.
 _FEWEST_ROWS = 50
@@ -88,7 +88,7 @@ class Runner:
     """Asks a job's question about many rows.
 
     Outcomes are in the ledger. Errors of rows are outcomes too; a run ends early only if the
-    endpoint refuses the key, the account or the model, if too many rows fail, or if it is told to.
+    endpoint refuses the key, the account or the model, if too many rows fail, or at `max_cost`.
 
     Args:
         job: What is asked.

@@ -232,7 +232,7 @@ def _print_report(report: "IndexReport", n_stored: int, folder: str, store: str)
     if n_more > 0:
         print_warning(f"{n_more} more were not indexed; --json lists all.")
     if not n_stored:
-        print_warning(f"{folder} has no PDF or TIFF documents, images or videos.")
+        print_warning(f"{folder} lacks PDF or TIFF documents, images or videos.")
 
 
 def _report_to_json(report: "IndexReport", n_stored: int) -> dict[str, Any]:
@@ -286,7 +286,7 @@ def _print_hits(hits: Sequence["Hit"]) -> None:
         _out.print("Nothing was found.")
         return
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    for heading in ("", "Score", "By vector", "By words"):
+    for heading in ("", "Score", "By vector", "By keywords"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Found", overflow="fold")
     for number, hit in enumerate(hits, 1):

@@ -28,7 +28,7 @@ class VectorCache:
     share it. Neither texts nor images are kept, only their hashes.
 
     Args:
-        folder: Is created if it is missing, for the user alone.
+        folder: Is created if it is missing, readable by the user only.
 
     Raises:
         ConfigurationError: It cannot be written, or holds another file of that name.

@@ -158,7 +158,7 @@ class Embedder:
         """Identify the space of document vectors: what is stored with them.
 
         It names the model, the length of the vectors, whether they are scaled to length 1, and
-        the instruction for documents, as a hash. Vectors can be compared where all are the same.
+        the instruction for documents, as a hash. Vectors with the same id can be compared.
 
         Example:
             >>> from qwen_vl.settings import QwenVLSettings
@@ -224,7 +224,7 @@ class Embedder:
             items: As of `embed`.
             on_error: Is called with the place of an item and what is wrong with it, where it cannot
                 be sent or the endpoint refuses it; the other items go on. Where a request of
-                several items is refused, each is sent alone. Errors are raised if `None`.
+                several items is refused, each is sent separately. Errors are raised if `None`.
 
         Raises:
             ServiceError: The endpoint cannot be reached, refuses the key, or is out of order.
@@ -354,7 +354,7 @@ class Embedder:
         client: Any,
         on_error: ErrorCallback | None,
     ) -> Flow[list[EmbeddedBatch]]:
-        """Ask for the vectors of a request, and of each item alone if it is refused."""
+        """Ask for the vectors of a request, and of each item separately if it is refused."""
         try:
             decoded = yield from self._ask(pack, instruction, client)
             vectors = [
@@ -449,8 +449,8 @@ def _find_spec(settings: EndpointSettings, model: str) -> EmbeddingSpec:
         return SELF_HOSTED_EMBEDDING
     # SGLang's documents name other models only; llama.cpp and Ollama embed no images (2026-11).
     raise ConfigurationError(
-        f"server {settings.server!r} has no documented way to embed images with Qwen3-VL-Embedding."
-        ' Use the hosted service, or server="vllm".'
+        f"server {settings.server!r} lacks a documented way to embed images with "
+        'Qwen3-VL-Embedding. Use the hosted service, or server="vllm".'
     )
 
 

@@ -130,7 +130,7 @@ def _read_mapping(value: Mapping[str, Any], where: str) -> list[ItemPart]:
     if isinstance(page, bool) or not isinstance(page, int) or page < 1:
         _refuse(f"page is {page!r}.", where, "Pass the number of a page, from 1 on.")
     if "image" not in held:
-        _refuse("page has no image beside it.", where, "Pass the PDF or TIFF as image.")
+        _refuse("page lacks an image beside it.", where, "Pass the PDF or TIFF as image.")
     (image,) = _read("image", held.pop("image"), where)
     media: Any = image
     found: ItemPart = Document(source=media.source, pages=[page], where=where)

@@ -112,7 +112,7 @@ def _prepare(part: ItemPart, request: Request, limits: MediaLimits) -> ItemPart:
 
 @contextmanager
 def _pages_named() -> Iterator[None]:
-    """Say how a page of a PDF is passed, to those who pass the whole file."""
+    """Explain in errors how a single page of a PDF is passed."""
     try:
         yield
     except MediaFormatError as error:

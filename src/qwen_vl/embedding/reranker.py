@@ -88,8 +88,8 @@ class Reranker:
             self._form = _FORMS[settings.server]
         else:
             raise ConfigurationError(
-                f"server {settings.server!r} has no known way to rank documents. Supported are the "
-                'hosted service, server="vllm" and server="sglang".'
+                f"server {settings.server!r} lacks a known way to rank documents. Supported are "
+                'the hosted service, server="vllm" and server="sglang".'
             )
         self._instruction = self._check_instruction(instruction)
         # unsure: the page names no limit of bytes; these are those of qwen3-vl-embedding.

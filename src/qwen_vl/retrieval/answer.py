@@ -40,7 +40,7 @@ class Citation:
         unit: The page, image or frame.
         quote: The words that the statement rests on; empty where none were quoted.
         box: Where they are, as fractions of width and height: left, top, right and bottom; `None`
-            where the page has no text of its own, or does not have these words.
+            where the page lacks a text layer, or these words.
     """
 
     number: int

@@ -294,7 +294,7 @@ def read_lines(unit: Unit, policy: MediaPolicy) -> PageText | None:
         policy: Which files may be read.
 
     Returns:
-        `None` for what has no text of its own: images, frames and scanned pages.
+        `None` for what lacks a text layer: images, frames and scanned pages.
 
     Raises:
         MediaError: The file cannot be read.

@@ -27,13 +27,13 @@ class Indexer:
     """Puts the pages, images and frames of folders into a store.
 
     A run can be ended at any moment: what was answered is stored, and the next run asks for the
-    rest. What has not changed is not asked for again.
+    rest. Unchanged content is not asked for again.
 
     Args:
         store: Where vectors and texts are kept.
         embedder: Makes the vectors.
         frames: Which frames of a video are indexed.
-        parse_with: Chat model that reads the text of pages and images without text of their own;
+        parse_with: Chat model that reads the text of pages and images without a text layer;
             they have none if `None`.
         policy: Limits of reading files; the default policy if `None`.
         max_failures: Number of failures after which the last one is raised.

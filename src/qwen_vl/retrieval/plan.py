@@ -181,7 +181,7 @@ class IndexRun:
         self._advance(len(batch.positions))
 
     def fail(self, position: int, error: Exception) -> None:
-        """Note that a unit has no vector.
+        """Note that a unit lacks a vector.
 
         Args:
             position: Of the unit among those that are embedded.

@@ -1,4 +1,4 @@
-"""Search in a store: by vector and by words, merged by rank, and ranked again by a model."""
+"""Search in a store: by vector and by keywords, merged by rank, and ranked again by a model."""
 
 import asyncio
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Hit:
         score: What the hits are sorted by: `relevance` if a model ranked them, else the score of
             reciprocal rank fusion.
         vector_rank: Its rank by vector, from 1 on; `None` where it is not among the candidates.
-        keyword_rank: Its rank by words; `None` where it has none of them.
+        keyword_rank: Its rank by keywords; `None` where it has none of them.
         relevance: From the rerank model, from 0 to 1; `None` without one.
     """
 

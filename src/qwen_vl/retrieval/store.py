@@ -79,7 +79,7 @@ class IndexStore:
 
     Raises:
         MissingExtraError: qdrant-client is not installed.
-        ConfigurationError: It is no store, of another version, or open in another process.
+        ConfigurationError: It is not a store, of another version, or open in another process.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -274,7 +274,7 @@ class IndexStore:
         return [
             StoredUnit(id=str(point.id), unit=_to_unit(point.payload or {}))
             for point in answer.points
-            # A text without any of the words is no result.
+            # Texts without any of the words are not results.
             if using == _MEDIA or point.score > 0
         ]
 

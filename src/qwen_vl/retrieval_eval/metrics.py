@@ -98,7 +98,7 @@ def evaluate(
         ks: The cut-offs of recall and nDCG.
 
     Raises:
-        ConfigurationError: There are no questions, one has no wanted ids, or a cut-off is below 1.
+        ConfigurationError: `questions` is empty, one lacks wanted ids, or a cut-off is below 1.
 
     Example:
         >>> scores = evaluate(lambda question: ["a", "b"], {"Where?": {"b"}}, ks=(1, 2))
@@ -136,7 +136,7 @@ async def aevaluate(
 
 def _check(questions: Mapping[str, Wanted], ks: Sequence[int]) -> tuple[int, ...]:
     if not questions:
-        raise ConfigurationError("There are no questions. Pass at least one.")
+        raise ConfigurationError("questions is empty. Pass at least one.")
     cutoffs = tuple(sorted(set(ks)))
     if not cutoffs or cutoffs[0] < 1:
         raise ConfigurationError(f"ks is {ks!r}; it must hold whole numbers above 0.")
@@ -147,7 +147,7 @@ def _check(questions: Mapping[str, Wanted], ks: Sequence[int]) -> tuple[int, ...
             )
         if not any(gain > 0 for gain in _to_gains(wanted).values()):
             raise ConfigurationError(
-                f"The question {question!r} has no wanted ids, so no search can find them. "
+                f"The question {question!r} lacks wanted ids, so no search can find them. "
                 "Leave it out."
             )
     return cutoffs

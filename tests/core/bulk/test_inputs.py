@@ -102,7 +102,7 @@ def test_wrong_lines_are_named(tmp_path: Path, name: str, text: str, message: st
 def test_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"b": 1}\n')
 
-    with pytest.raises(ConfigurationError, match=r"has no column 'photo'\. Its columns: b"):
+    with pytest.raises(ConfigurationError, match=r"lacks a column 'photo'\. Its columns: b"):
         list(read_rows(tmp_path / "a.jsonl", media_column="photo"))
 
 

@@ -117,7 +117,7 @@ def test_columns_are_part_of_the_question(
     failed = ledger.find_row(3)
     assert failed is not None
     assert failed.error_code == "ConfigurationError"
-    assert "no such column. Its columns: title" in str(failed.error_message)
+    assert "lacks this column. Its columns: title" in str(failed.error_message)
 
 
 def test_rows_that_cannot_be_sent_are_outcomes(

@@ -130,7 +130,7 @@ def test_only_page_of_an_image_is_the_image(
         ({"image": "a.pdf", "page": 0}, r"items\[0\]: page is 0. Pass the number of a page"),
         ({"image": "a.pdf", "page": "2"}, "page is '2'"),
         ({"image": "a.pdf", "page": True}, "page is True"),
-        ({"text": "a", "page": 2}, "page has no image beside it"),
+        ({"text": "a", "page": 2}, "page lacks an image beside it"),
         (Document(source=Url("https://example.com/a.pdf")), "Several pages cannot become one"),
         (Document(source=Url("https://example.com/a.pdf"), pages=[1, 2]), "Several pages"),
         (Image(source=Url("https://example.com/a.tiff"), pages="1-2"), "Several pages"),

@@ -154,7 +154,7 @@ def test_sglang_requests() -> None:
 def test_other_servers_do_not_rank(server: Any) -> None:
     settings = QwenVLSettings(model="m", base_url="http://127.0.0.1:9/v1", server=server)
 
-    with pytest.raises(ConfigurationError, match="has no known way to rank"):
+    with pytest.raises(ConfigurationError, match="lacks a known way to rank"):
         Reranker(settings)
 
 

@@ -80,9 +80,9 @@ async def test_asynchronous_search() -> None:
 @pytest.mark.parametrize(
     ("questions", "ks", "message"),
     [
-        ({}, (1,), "There are no questions"),
-        ({"One?": set()}, (1,), "'One.' has no wanted ids"),
-        ({"One?": {"a": 0}}, (1,), "'One.' has no wanted ids"),
+        ({}, (1,), "questions is empty"),
+        ({"One?": set()}, (1,), "'One.' lacks wanted ids"),
+        ({"One?": {"a": 0}}, (1,), "'One.' lacks wanted ids"),
         ({"One?": "report.pdf#1"}, (1,), r"has a text in place of ids. Pass \{'report.pdf#1'\}"),
         ({"One?": {"a"}}, (), "must hold whole numbers above 0"),
         ({"One?": {"a"}}, (0, 1), "must hold whole numbers above 0"),
