@@ -78,9 +78,10 @@ def test_hits_are_a_table(run: Run, store: Path) -> None:
     done = run("search", store, "When does the ferry leave?", "--limit", 2)
 
     assert done.returncode == 0, done.stderr
-    heading, first, _ = done.stdout.splitlines()
-    assert heading.split() == ["Score", "By", "vector", "By", "keywords", "Found"]
-    assert re.fullmatch(r"1 +0\.0\d\d +\d +1 +travel.pdf, page 2 +The ferry to Naxos .*", first)
+    # A narrow terminal breaks lines.
+    shown = " ".join(done.stdout.split())
+    assert shown.startswith("Score By vector By keywords Found 1 0.0")
+    assert re.search(r"1 0\.0\d\d \d 1 travel.pdf, page 2 The ferry to Naxos .* 2 0\.0", shown)
 
 
 def test_answer_cites_pages_and_draws_them(

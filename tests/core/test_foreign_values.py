@@ -109,7 +109,7 @@ NUMBERS: dict[str, list[Any]] = {
 @pytest.mark.parametrize(
     "server",
     # All frames are taken again for each number there.
-    ["dashscope", "vllm", pytest.param("ollama", marks=pytest.mark.slow)],
+    ["dashscope", *(pytest.param(name, marks=pytest.mark.slow) for name in ("vllm", "ollama"))],
 )
 @pytest.mark.parametrize("name", NUMBERS)
 def test_option_of_a_video_may_be_any_number(name: str, server: Any) -> None:

@@ -140,7 +140,7 @@ def test_media_is_embedded_once(make_embeddings: Make, qwen_vl_sandbox: Sandbox)
 def test_wrong_stores_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="embeds queries with Deterministic"):
         MediaVectorStore(InMemoryVectorStore(DeterministicFakeEmbedding(size=8)))
-    with pytest.raises(NotImplementedError, match="Make a store"):
+    with pytest.raises(NotImplementedError, match="Create a store"):
         MediaVectorStore.from_texts(["a"])
 
 

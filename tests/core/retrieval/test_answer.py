@@ -37,7 +37,7 @@ def hits(searcher: Searcher, qwen_vl_sandbox: Sandbox) -> list[Hit]:
     )
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["sync", pytest.param("async", marks=pytest.mark.slow)])
 def answer(request: pytest.FixtureRequest) -> Callable[..., Answer]:
     def ask(answerer: Answerer, *args: Any) -> Answer:
         if request.param == "sync":

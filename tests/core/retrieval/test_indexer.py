@@ -26,7 +26,7 @@ from qwen_vl_sandbox import Sandbox
 Make = Callable[..., Embedder]
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["sync", pytest.param("async", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest) -> Callable[[Indexer, Path], IndexReport]:
     """Index a folder by the one method or the other."""
 

@@ -149,7 +149,15 @@ def test_images_downscaled_here_count_as_they_are_sent(server: Server, model: st
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("server", SELF_HOSTED)
-@pytest.mark.parametrize("size", [(1_900, 29), (29, 1_900), (1_900, 100), (2_600, 13)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (1_900, 29),
+        pytest.param((29, 1_900), marks=pytest.mark.slow),
+        pytest.param((1_900, 100), marks=pytest.mark.slow),
+        (2_600, 13),
+    ],
+)
 def test_thin_images_with_small_limits_count_as_they_are_sent(
     server: Server, model: str, size: tuple[int, int]
 ) -> None:
