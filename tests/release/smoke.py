@@ -30,6 +30,8 @@ CAT_TOKENS = 128
 CLI = f"{CORE}.cli"
 NEEDS_EXTRAS = {"qwen_vl.transport.sdk"}
 """Modules that only extras bring what they import of."""
+NEEDS_OTHERS = {"langchain_qwen_vl.sparse"}
+"""Modules for packages of others, here langchain-qdrant, which no extra brings."""
 
 
 def find_modules(package: str) -> Iterator[str]:
@@ -42,7 +44,7 @@ def find_modules(package: str) -> Iterator[str]:
 
 def import_all(package: str, *, is_core_only: bool) -> int:
     """Import all modules of a package, and return their number."""
-    names = list(find_modules(package))
+    names = [name for name in find_modules(package) if name not in NEEDS_OTHERS]
     if is_core_only:
         names = [name for name in names if name not in NEEDS_EXTRAS and not name.startswith(CLI)]
     for name in names:

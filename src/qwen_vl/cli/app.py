@@ -144,9 +144,8 @@ def sandbox(
         raise ConfigurationError(error.strerror or str(error)) from error
 
 
-for command in (ask, demo, index, locate, models, parse, sandbox, search, timeline, tokens):
-    app.command()(command)
-app.command("map")(map_)
+for command in (ask, demo, index, locate, map_, models, parse, sandbox, search, timeline, tokens):
+    app.command(command.__name__.rstrip("_"))(command)
 
 
 def _thousands(tokens: int | None) -> str:

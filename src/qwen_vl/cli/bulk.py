@@ -20,6 +20,7 @@ from qwen_vl.cli.inputs import expand_path
 from qwen_vl.cli.reporting import print_json, print_warning
 from qwen_vl.cli.schema import read_schema
 from qwen_vl.errors import ConfigurationError
+from qwen_vl.request.build import build_connection
 from qwen_vl.specs.models import DEFAULT_MODEL
 from qwen_vl.specs.servers import DEFAULT_PROTOCOL, DEFAULT_SERVER
 
@@ -143,6 +144,8 @@ def map_(
                 as_json=as_json,
             )
             return
+        # A missing key is reported before a folder is created.
+        build_connection(settings)
         folder = expand_path(ledger) if ledger else path.with_name(f"{path.name}.ledger")
         with Ledger(folder) as opened, _progress() as progress:
             n_rows = None if progress.disable else sum(1 for _ in find_rows())

@@ -19,6 +19,7 @@ from qwen_vl.cli.inputs import expand_path
 from qwen_vl.cli.reporting import find_exit_code, print_json, print_warning
 from qwen_vl.errors import ConfigurationError, QwenVLError
 from qwen_vl.reply import describe_cut
+from qwen_vl.request.build import build_connection
 from qwen_vl.specs.embedding import DEFAULT_EMBEDDING_MODEL
 from qwen_vl.specs.models import DEFAULT_MODEL
 from qwen_vl.specs.rerank import DEFAULT_RERANK_MODEL
@@ -81,9 +82,10 @@ def index(
     frames = FrameOptions(seconds=frame_seconds)
     with open_endpoint(sandbox=sandbox, server=server, base_url=base_url) as endpoint:
         reach = {"region": region, "timeout": timeout, **endpoint}
-        embedder = Embedder(
-            make_settings(model=model, **reach), dimensions=dimensions, max_concurrency=concurrency
-        )
+        embedding = make_settings(model=model, **reach)
+        embedder = Embedder(embedding, dimensions=dimensions, max_concurrency=concurrency)
+        # A missing key is reported before a folder is created.
+        build_connection(embedding)
         reader = None if parse_with is None else make_settings(model=parse_with, **reach)
         with IndexStore(expand_path(store)) as opened, _progress() as progress:
             bar = progress.add_task("Indexing", total=None)
@@ -216,7 +218,9 @@ def _print_report(report: "IndexReport", n_stored: int, folder: str, store: str)
     done = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     _out.print(f"{done or 'nothing to index'}; {n_stored:,} pages, images and frames in {store}")
     if report.n_embedded:
-        _err.print(f"{report.n_requests:,} requests · {describe_usage(report.usage)}", style="dim")
+        n_requests = report.n_requests
+        requests = f"{n_requests:,} {'request' if n_requests == 1 else 'requests'}"
+        _err.print(f"{requests} · {describe_usage(report.usage)}", style="dim")
     if report.skipped:
         kinds = sorted({path.suffix.lower() or path.name for path in report.skipped})
         n_skipped = len(report.skipped)

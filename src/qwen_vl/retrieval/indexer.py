@@ -120,7 +120,10 @@ class Indexer:
         space = self._embedder.space
         self._store.check(space)
         root = Path(folder).expanduser().resolve()
-        paths, others = find_files(root)
+        own = self._store.folder.resolve()
+        paths, others = (
+            [path for path in found if not path.is_relative_to(own)] for found in find_files(root)
+        )
         run = IndexRun(
             self._store,
             root,

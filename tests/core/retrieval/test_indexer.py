@@ -252,6 +252,13 @@ def test_model_reads_pages_without_text(
     assert third.n_unchanged == 9
 
 
+def test_store_may_be_within_the_folder(corpus: Path, make_embedder: Make) -> None:
+    with IndexStore(corpus / "store") as store:
+        for _ in range(2):
+            report = Indexer(store, make_embedder()).index(corpus)
+            assert [path.name for path in report.skipped] == ["notes.txt"]
+
+
 def test_nothing_to_index(
     store: IndexStore, tmp_path: Path, make_embedder: Make, qwen_vl_sandbox: Sandbox, run: Any
 ) -> None:
