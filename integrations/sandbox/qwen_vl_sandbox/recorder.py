@@ -9,6 +9,7 @@ import orjson
 
 from qwen_vl_sandbox.faults import Endpoint, Fault, RawAnswer, ScriptedAnswer
 from qwen_vl_sandbox.prefix_cache import PrefixCache
+from qwen_vl_sandbox.rate_limits import RateLimits
 from qwen_vl_sandbox.sealed_reasoning import SealedReasoning
 from qwen_vl_sandbox.storage import Storage
 
@@ -64,6 +65,7 @@ class Recorder:
         matryoshka: bool = False,
         max_recorded_bytes: int = MAX_RECORDED_BYTES,
     ) -> None:
+        self.rates = RateLimits()
         self.strict = strict
         self.keep_alive = keep_alive
         self.batch = batch

@@ -20,6 +20,7 @@ from qwen_vl_sandbox.faults import Fault, FaultSettings, RawAnswer, ScriptedAnsw
 from qwen_vl_sandbox.http.app import HostGuard, build_app
 from qwen_vl_sandbox.http.log import RequestLog
 from qwen_vl_sandbox.ocr.engine import HOW_TO_INSTALL, is_installed
+from qwen_vl_sandbox.rate_limits import RateLimits
 from qwen_vl_sandbox.recorder import MAX_RECORDED_BYTES, RecordedRequest, Recorder
 from qwen_vl_sandbox.specs.servers import SERVERS, ServerName
 from qwen_vl_sandbox.storage import Upload
@@ -46,6 +47,9 @@ class SandboxLimits(TypedDict, total=False):
             how to install it.
         batch: Whether to imitate the service's host of Batch Chat, which answers calls of the
             OpenAI-compatible protocol whole, by the models that it has.
+        rpm: Requests per minute that are answered; more get a 429, by each second too. No limit by
+            default.
+        tpm: Tokens per minute, likewise.
         matryoshka: Whether vLLM is configured to allow shorter vectors of its embedding model; by
             default it refuses `dimensions`.
     """
@@ -54,6 +58,8 @@ class SandboxLimits(TypedDict, total=False):
     max_recorded_bytes: int
     reads: bool | None
     batch: bool
+    rpm: float
+    tpm: float
     matryoshka: bool
 
 
@@ -134,6 +140,7 @@ class Sandbox:
             matryoshka=limits.get("matryoshka", False),
             max_recorded_bytes=limits.get("max_recorded_bytes", MAX_RECORDED_BYTES),
         )
+        self._ledger.rates = RateLimits(limits.get("rpm"), limits.get("tpm"))
         self._allowed_hosts = (host, *limits.get("allowed_hosts", ()))
         self._host = host
         self._port = port

@@ -22,6 +22,7 @@ from qwen_vl_sandbox.http.responses import (
     whole_answer,
 )
 from qwen_vl_sandbox.media.hosted import MediaReport, has_media
+from qwen_vl_sandbox.media.hosted_tokens import text_tokens
 from qwen_vl_sandbox.media.text import read_images
 from qwen_vl_sandbox.protocols.base import ChatProtocol, Reply
 from qwen_vl_sandbox.reading.conversation import Conversation
@@ -53,6 +54,7 @@ class ChatEndpoint:
         protocol = self._protocol
         record(self._ledger, request, raw, protocol.unknown_fields(body))
         check_key(self._ledger, request)
+        self._ledger.rates.admit()
         wait = read_wait(request.headers, strict=self._ledger.strict)
         fault = (self._ledger.next_fault("chat") or NO_FAULT).queued(wait)
         if fault.is_an_error_answer:
@@ -78,6 +80,7 @@ class ChatEndpoint:
         else:
             answer = _as_answer(scripted)
         answer = self._ledger.sealed.seal(answer, exchange.conversation)
+        self._ledger.rates.count(report.total + text_tokens(answer.text))
         usage: Any = None if scripted is None else scripted.usage
         reply = Reply(exchange, report, answer, request_id, int(time.time()), usage)
         if exchange.stream:

@@ -59,6 +59,7 @@ class ServiceEndpoint:
         service = self._service
         record(self._ledger, request, raw, service.unknown_fields(body))
         check_key(self._ledger, request)
+        self._ledger.rates.admit()
         wait = read_wait(request.headers, strict=self._ledger.strict)
         fault = (self._ledger.next_fault("chat") or NO_FAULT).queued(wait)
         if fault.is_an_error_answer:
