@@ -12,10 +12,8 @@ from qwen_vl_sandbox import Sandbox
 from qwen_vl_sandbox.errors.api_error import ApiError
 from qwen_vl_sandbox.rate_limits import RateLimits
 
-QUESTION: dict[str, Any] = {
-    "model": "qwen3-vl-plus",
-    "messages": [{"role": "user", "content": "Hi"}],
-}
+MESSAGES = [{"role": "user", "content": "Hi"}]
+QUESTION: dict[str, Any] = {"model": "qwen3-vl-plus", "messages": MESSAGES}
 
 
 def find_code(limits: RateLimits) -> str | None:
