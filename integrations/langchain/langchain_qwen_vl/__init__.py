@@ -9,10 +9,12 @@ from langchain_qwen_vl.chat_models import ChatQwenVL, __version__
 from langchain_qwen_vl.messages import get_usage
 
 if TYPE_CHECKING:
+    from langchain_qwen_vl.citations import SourceBlocks, read_citations, to_source_blocks
     from langchain_qwen_vl.document_loaders import (
         QwenVLDocumentLoader,
         QwenVLMediaLoader,
         QwenVLOCRLoader,
+        document_key,
         to_ocr_result,
     )
     from langchain_qwen_vl.document_media import to_content_blocks
@@ -62,15 +64,19 @@ __all__ = [
     "QwenVLResponseTooLargeError",
     "QwenVLServiceError",
     "QwenVLTimeoutError",
+    "SourceBlocks",
     "__version__",
     "aadd_media",
     "add_media",
+    "document_key",
     "frames_block",
     "get_usage",
     "locate_tool",
+    "read_citations",
     "timeline_tool",
     "to_content_blocks",
     "to_ocr_result",
+    "to_source_blocks",
     "video_block",
     "zoom_tool",
 ]
@@ -87,10 +93,14 @@ _HOMES = {
     "QwenVLMediaLoader": "document_loaders",
     "QwenVLOCRLoader": "document_loaders",
     "QwenVLRerank": "rerank",
+    "SourceBlocks": "citations",
     "aadd_media": "media_store",
     "add_media": "media_store",
+    "document_key": "document_loaders",
+    "read_citations": "citations",
     "to_content_blocks": "document_media",
     "to_ocr_result": "document_loaders",
+    "to_source_blocks": "citations",
     "locate_tool": "grounding",
     "timeline_tool": "grounding",
     "zoom_tool": "zoom",

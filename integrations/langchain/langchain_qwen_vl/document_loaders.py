@@ -1,8 +1,11 @@
 """Document loaders: of text by OCR models, of parsed blocks, and of references to media."""
 
+import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias, Unpack
+from uuid import NAMESPACE_OID, uuid5
 
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
@@ -17,7 +20,8 @@ from qwen_vl.generators import Owned
 from qwen_vl.ocr.reader import DEFAULT_CONCURRENCY, OcrPage, OcrReader
 from qwen_vl.ocr.results import OcrResult, read_ocr_result
 from qwen_vl.request.ocr import OcrTask
-from qwen_vl.retrieval.files import find_references
+from qwen_vl.retrieval.files import FrameOptions
+from qwen_vl.retrieval.references import check_frames_folder, find_references
 from qwen_vl.specs.models import DEFAULT_OCR_MODEL
 
 FilePath: TypeAlias = str | Path
@@ -193,11 +197,18 @@ class QwenVLMediaLoader(BaseLoader):
     Nothing is sent. `page_content` is the text that a PDF page holds, and empty otherwise.
     `metadata` has `source`, `digest` (of the file's bytes, so that LangChain's `index()` notices a
     change), `image_path` or `video_path`, and `page` (from 1 on) and `total_pages` of PDF and TIFF
-    files.
+    files. With `frames_folder`, a video becomes one document for each frame, with the frame in
+    `image_path`, the video in `source`, and `seconds`.
 
     Args:
         file_path: Files and folders, one or several. Of a folder, all images, PDF files and videos
             below it are loaded, except hidden ones; other files are left out.
+        frames_folder: Folder to save frames of videos in, as JPEG; videos stay whole if `None`. A
+            frame that is there is not taken again.
+        frames: Which frames: one every 10 seconds, at most 60, if `None`.
+
+    Raises:
+        ConfigurationError: `frames_folder` is inside a folder that is loaded, and not hidden.
 
     Example:
         >>> from qwen_vl.samples import CHELSEA
@@ -206,8 +217,17 @@ class QwenVLMediaLoader(BaseLoader):
         ['digest', 'image_path', 'source']
     """
 
-    def __init__(self, file_path: FilePath | Iterable[FilePath]) -> None:
+    def __init__(
+        self,
+        file_path: FilePath | Iterable[FilePath],
+        *,
+        frames_folder: FilePath | None = None,
+        frames: FrameOptions | None = None,
+    ) -> None:
         self._sources = [file_path] if isinstance(file_path, str | Path) else list(file_path)
+        self._frames_folder = frames_folder
+        self._frames = frames
+        check_frames_folder(frames_folder, self._sources)
 
     @override
     def lazy_load(self) -> Iterator[Document]:
@@ -215,7 +235,26 @@ class QwenVLMediaLoader(BaseLoader):
 
         Raises:
             MediaError: A file does not exist, cannot be read, or is neither image, PDF nor video.
-            MissingExtraError: There is a PDF, and pypdfium2 is not installed.
+            MissingExtraError: There is a PDF, and pypdfium2 is not installed; or PyAV, for frames.
         """
-        for text, metadata in find_references(self._sources):
+        found = find_references(
+            self._sources, frames=self._frames, frames_folder=self._frames_folder
+        )
+        for text, metadata in found:
             yield Document(text, metadata=metadata)
+
+
+def document_key(document: Document) -> str:
+    """Return a key of a document's text and metadata, for `index(key_encoder=document_key)`.
+
+    LangChain makes the document's id of it, and some stores, such as Qdrant, take only UUIDs.
+
+    Args:
+        document: Its metadata can be written as JSON.
+
+    Example:
+        >>> document_key(Document("A cat", metadata={"page": 1}))
+        '358e58ab-6fb7-5c1f-a2b0-8f558d94860f'
+    """
+    held = json.dumps([document.page_content, document.metadata], sort_keys=True)
+    return str(uuid5(NAMESPACE_OID, sha256(held.encode()).hexdigest()))

@@ -109,18 +109,37 @@ def to_content_blocks(
         >>> to_content_blocks(page)[0]["url"], to_content_blocks(page)[0]["extras"]
         ('file:///report.pdf', {'pages': [3]})
     """
-    metadata, text = document.metadata, document.page_content
-    media = read_media(
-        metadata, where="document", keys=merge_keys(keys or {}), first_page=first_page
+    blocks, text = divide_document(
+        document, "document", keys=merge_keys(keys or {}), first_page=first_page
     )
+    return [*blocks, {"type": "text", "text": text}] if text else blocks
+
+
+def divide_document(
+    document: Document, where: str, *, keys: Mapping[str, str], first_page: int
+) -> tuple[list[dict[str, Any]], str]:
+    """Return the media of a document as content blocks, and its text.
+
+    Args:
+        document: As of `to_content_blocks`.
+        where: Its place, for errors.
+        keys: The metadata key of everything that is read.
+        first_page: Number that the first page of a file has in the metadata.
+
+    Returns:
+        An empty text if there is none, or if it is an image itself.
+
+    Raises:
+        ContentError: Metadata is not what its key promises.
+    """
+    metadata, text = document.metadata, document.page_content
+    media = read_media(metadata, where=where, keys=keys, first_page=first_page)
     blocks = [_to_block(part) for part in media]
-    blocks += [dict(block) for block, _ in _find_blocks(metadata, "document")]
-    inline = _read_image(text, "document")
+    blocks += [dict(block) for block, _ in _find_blocks(metadata, where)]
+    inline = _read_image(text, where)
     if inline is not None:
-        blocks.append(_to_block(inline))
-    elif text.strip():
-        blocks.append({"type": "text", "text": text})
-    return blocks
+        return [*blocks, _to_block(inline)], ""
+    return blocks, text if text.strip() else ""
 
 
 def _to_block(part: Image | Video) -> dict[str, Any]:

@@ -139,7 +139,8 @@ def search(
     """Search an index, and answer a question from what is found."""
     from qwen_vl.embedding.embedder import Embedder  # noqa: PLC0415 - slow for `ask`
     from qwen_vl.embedding.reranker import Reranker  # noqa: PLC0415 - as above
-    from qwen_vl.retrieval.answer import Answerer, Citation  # noqa: PLC0415 - as above
+    from qwen_vl.retrieval.answer import Answerer  # noqa: PLC0415 - as above
+    from qwen_vl.retrieval.citations import Citation  # noqa: PLC0415 - as above
     from qwen_vl.retrieval.drawing import draw_citations  # noqa: PLC0415 - as above
     from qwen_vl.retrieval.search import Searcher  # noqa: PLC0415 - as above
     from qwen_vl.retrieval.store import IndexStore  # noqa: PLC0415 - as above

@@ -1,6 +1,12 @@
 """Search in folders of PDF documents, images and videos, and answers that cite what was found."""
 
-from qwen_vl.retrieval.answer import Answer, Answerer, Citation
+from qwen_vl.retrieval.answer import Answer, Answerer
+from qwen_vl.retrieval.citations import (
+    CITATION_PROMPT,
+    Citation,
+    CitedText,
+    read_citations,
+)
 from qwen_vl.retrieval.drawing import CitedImage, draw_citations
 from qwen_vl.retrieval.files import FrameOptions, Unit
 from qwen_vl.retrieval.indexer import Indexer
@@ -9,10 +15,12 @@ from qwen_vl.retrieval.search import Hit, Searcher
 from qwen_vl.retrieval.store import IndexStore
 
 __all__ = [
+    "CITATION_PROMPT",
     "Answer",
     "Answerer",
     "Citation",
     "CitedImage",
+    "CitedText",
     "FrameOptions",
     "Hit",
     "IndexFailure",
@@ -22,4 +30,5 @@ __all__ = [
     "Searcher",
     "Unit",
     "draw_citations",
+    "read_citations",
 ]

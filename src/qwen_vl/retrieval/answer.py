@@ -1,7 +1,6 @@
 """Answers from what was found, each statement with the page, the place on it, or the second."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,44 +8,22 @@ from typing import Any
 from qwen_vl.client import ClientCache
 from qwen_vl.content import Part, Text, Turn
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.media.pdf.page_text import FractionBox
 from qwen_vl.reply import Reply, Usage
 from qwen_vl.request.build import build_connection, build_media_policy, build_request
 from qwen_vl.request.types import Request
-from qwen_vl.retrieval.files import Unit, read_lines
-from qwen_vl.retrieval.quotes import find_quote
+from qwen_vl.retrieval.citations import (
+    CITATION_PROMPT,
+    DEFAULT_CONTEXT_TOKENS,
+    MAX_SOURCE_PIXELS,
+    Citation,
+    FittedSources,
+    fit_sources,
+    name_source,
+    name_text,
+    read_citations,
+)
 from qwen_vl.retrieval.search import Hit, Searcher
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.tokens.conversation import TokenCounter
-
-DEFAULT_CONTEXT_TOKENS = 16_000
-PROMPT = (
-    "Answer the question from the sources below only. Behind each statement, cite the number n of "
-    'its source, and quote the words that it rests on exactly as they stand there: [n: "words"]. '
-    "Where no words say it, cite the number alone: [n]. If the sources do not answer the question, "
-    "say so."
-)
-# What an embedding model sees; print is readable at that size.
-_MAX_PIXELS = 1_310_720
-_CITATION = re.compile(r"\[(\d{1,3})(?::\s*[\"“”']([^\]]{1,2000}?)[\"“”'])?\]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Citation:
-    """Where a statement of an answer is from.
-
-    Args:
-        number: The source's number in the answer, from 1 on.
-        unit: The page, image or frame.
-        quote: The words that the statement rests on; empty where none were quoted.
-        box: Where they are, as fractions of width and height: left, top, right and bottom; `None`
-            where the page lacks a text layer, or these words.
-    """
-
-    number: int
-    unit: Unit
-    quote: str = ""
-    box: FractionBox | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,77 +131,45 @@ class Answerer:
             raise ConfigurationError(
                 "Nothing was found, so that there is nothing to answer from. Index a folder first."
             )
-        counter = self._counter()
-        parts: list[Part] = [Text(text=PROMPT)]
-        sources: list[Hit] = []
-        left_out: list[Hit] = []
-        n_tokens = 0
-        for hit in hits:
-            self._searcher.check_access(hit.unit)
-            shown = self._show(hit.unit, len(sources) + 1)
-            cost = sum(counter.count_part(part) for part in shown)
-            if n_tokens + cost > self._max_tokens:
-                left_out.append(hit)
-                continue
-            parts += shown
-            sources.append(hit)
-            n_tokens += cost
-        if not sources:
-            raise ConfigurationError(
-                f"{hits[0].unit.name} alone has more than {self._max_tokens:,} tokens. Raise "
-                "max_context_tokens."
-            )
-        parts.append(Text(text=f"Question: {question}"))
-        turn = Turn(role="user", parts=tuple(parts))
-        request = build_request(self._settings, (turn,), stream=None)
-        return _Asked(request, tuple(sources), tuple(left_out), n_tokens)
-
-    def _counter(self) -> TokenCounter:
-        settings = self._settings
-        return TokenCounter(
-            model=settings.known_model,
-            parameters={},
-            policy=self._policy,
-            server=settings.server,
-            model_family=settings.model_family,
+        fitted = fit_sources(hits, self._show, self._settings, self._max_tokens)
+        parts = (
+            Text(text=CITATION_PROMPT),
+            *fitted.parts,
+            Text(text=f"Question: {question}"),
         )
+        turn = Turn(role="user", parts=parts)
+        return _Asked(build_request(self._settings, (turn,), stream=None), fitted)
 
-    def _show(self, unit: Unit, number: int) -> list[Part]:
+    def _show(self, hit: Hit, number: int) -> list[Part]:
         """Return what the model sees of a source: its name, its image and its text."""
+        unit = hit.unit
+        self._searcher.check_access(unit)
         part: Any = unit.to_part(self._policy)
-        name = Text(text=f"Source [{number}]: {unit.name}")
-        text = [Text(text=f"Text of [{number}]:\n{unit.text}")] if unit.text else []
-        return [name, replace(part, max_pixels=_MAX_PIXELS), *text]
+        name = Text(text=name_source(number, unit))
+        text = [Text(text=name_text(number, unit.text))] if unit.text else []
+        return [
+            name,
+            replace(part, max_pixels=self._settings.max_pixels or MAX_SOURCE_PIXELS),
+            *text,
+        ]
 
     def _read(self, asked: "_Asked", reply: Reply) -> Answer:
-        citations: dict[tuple[int, str], Citation] = {}
-        for match in _CITATION.finditer(reply.text):
-            number, quote = int(match[1]), " ".join((match[2] or "").split())
-            if not 1 <= number <= len(asked.sources) or (number, quote) in citations:
-                continue
-            unit = asked.sources[number - 1].unit
-            citations[number, quote] = Citation(
-                number=number, unit=unit, quote=quote, box=self._find_box(unit, quote)
-            )
+        fitted = asked.fitted
+        units = [hit.unit for hit in fitted.sources]
+        cited = read_citations(reply.text, units, policy=self._policy)
         return Answer(
-            text=_CITATION.sub(r"[\1]", reply.text),
-            citations=tuple(citations.values()),
-            sources=asked.sources,
-            left_out=asked.left_out,
+            text=cited.text,
+            citations=cited.citations,
+            sources=fitted.sources,
+            left_out=fitted.left_out,
             reply=reply,
-            context_tokens=asked.context_tokens,
+            context_tokens=fitted.n_tokens,
         )
-
-    def _find_box(self, unit: Unit, quote: str) -> FractionBox | None:
-        page = read_lines(unit, self._policy) if quote else None
-        return find_quote(quote, page.lines) if page else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What was sent: the request, and which hits it holds."""
+    """What was sent, and which hits it holds."""
 
     request: Request
-    sources: tuple[Hit, ...]
-    left_out: tuple[Hit, ...]
-    context_tokens: int
+    fitted: FittedSources[Hit]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qwen_vl.documents.page_images import PageOrigin
 from qwen_vl.media.pdf.page_text import FractionBox
 from qwen_vl.request.types import MediaPolicy
-from qwen_vl.retrieval.answer import Citation
+from qwen_vl.retrieval.citations import Citation
 from qwen_vl.retrieval.files import Unit
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def draw_citations(
 ) -> list[CitedImage]:
     """Draw each cited page, image and frame once, with the quoted words outlined.
 
+    Texts, whole videos, and what is not in a file of this machine, are left out.
+
     Args:
         citations: Of an answer.
         policy: Limits of reading files; the default policy if `None`.
@@ -49,7 +51,8 @@ def draw_citations(
     """
     grouped: dict[Unit, list[Citation]] = {}
     for citation in citations:
-        grouped.setdefault(citation.unit, []).append(citation)
+        if citation.unit.has_image:
+            grouped.setdefault(citation.unit, []).append(citation)
     return [
         CitedImage(
             unit=unit,

@@ -2,18 +2,21 @@
 
 import hashlib
 import mimetypes
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
+from urllib.parse import unquote, urlsplit
 
-from qwen_vl.content import Document, Image, LocalFile, Pixels
+from qwen_vl.content import Document, Image, LocalFile, Pixels, is_url
 from qwen_vl.embedding.items import Item
 from qwen_vl.errors import (
     ConfigurationError,
+    MediaAccessError,
     MediaFormatError,
     MediaNotFoundError,
     MissingExtraError,
+    UnsupportedContentError,
 )
 from qwen_vl.media.measure import measure_pages, measure_video
 from qwen_vl.media.pdf.document import PDF_TYPE, read_page_texts
@@ -23,15 +26,13 @@ from qwen_vl.media.video.container import has_av
 from qwen_vl.media.video.thumbnails import take_thumbnails
 from qwen_vl.request.types import MediaPolicy
 
-UnitKind: TypeAlias = Literal["page", "image", "frame"]
+UnitKind: TypeAlias = Literal["page", "image", "frame", "video", "text"]
 
 DEFAULT_FRAME_SECONDS = 10.0
 DEFAULT_MAX_FRAMES = 60
-# Wider than an embedding model sees.
-_FRAME_WIDTH = 1536
+FRAME_WIDTH = 1536
+"""Maximum width of a frame, which is more than an embedding model sees."""
 _READ_BYTES = 1 << 20
-# Pages are found one by one, and nothing is sent.
-_ALL_PAGES = MediaPolicy(pdf_max_pages=100_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,11 @@ class IndexedFile:
 class Unit:
     """What is found: a page of a document, an image, or a frame of a video.
 
+    An index of `Indexer` has these three. Stores of frameworks may also hold whole videos, texts,
+    and media by URL.
+
     Args:
-        path: Absolute path of the file.
+        path: Absolute path of the file, or its URL; empty for a text that does not name a file.
         kind: What it is.
         digest: Hash of the file's bytes.
         number: Number of the page or frame in the file, from 1 on; 1 for an image.
@@ -74,11 +78,16 @@ class Unit:
     @property
     def name(self) -> str:
         """Return a name for people: `report.pdf, page 3` or `walk.mp4, 0:40`."""
-        file = Path(self.path).name
+        file = _name_file(self.path) or self.kind
         if self.kind == "frame":
             minutes, seconds = divmod(round(self.seconds or 0.0), 60)
             return f"{file}, {minutes}:{seconds:02}"
         return f"{file}, page {self.number}" if self.total > 1 or self.kind == "page" else file
+
+    @property
+    def has_image(self) -> bool:
+        """Return whether it is an image, page or frame in a file of this machine."""
+        return self.kind in {"page", "image", "frame"} and not is_url(self.path)
 
     def to_part(self, policy: MediaPolicy, *, is_trusted: bool = True) -> Image | Document:
         """Return what a model sees of it.
@@ -89,14 +98,19 @@ class Unit:
 
         Raises:
             MediaError: The frame cannot be read.
+            UnsupportedContentError: It is not in a file of this machine, or not an image.
         """
+        if not self.has_image:
+            raise UnsupportedContentError(
+                f"A {self.kind} of {self.path!r} cannot be shown as an image.", where=self.name
+            )
         source = LocalFile(Path(self.path), is_trusted=is_trusted)
         if self.kind == "page":
             return Document(source=source, pages=[self.number], where=self.name)
         if self.kind == "image":
             return Image(source=source, where=self.name)
         times: Sequence[float] = [self.seconds or 0.0]
-        (frame,) = take_thumbnails(source, policy, times, width=_FRAME_WIDTH, where=self.name)
+        (frame,) = take_thumbnails(source, policy, times, width=FRAME_WIDTH, where=self.name)
         return Image(source=Pixels(frame), where=self.name)
 
     def to_item(self, policy: MediaPolicy) -> Item:
@@ -242,48 +256,24 @@ def find_units(file: IndexedFile, policy: MediaPolicy, frames: FrameOptions) -> 
         yield replace(unit, number=size.number, total=size.total)
 
 
-def find_references(sources: Iterable[str | Path]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Find images, PDF pages and videos as documents of frameworks: text, and metadata.
+def check_roots(unit: Unit, roots: Sequence[Path]) -> None:
+    """Check that the file of a unit may be read: a store may come from anywhere.
 
     Args:
-        sources: Files and folders. Of a folder, what `find_files` takes.
-
-    Yields:
-        The text that a PDF page holds, empty otherwise; and `source`, `digest` (of the file's
-        bytes), `image_path` or `video_path`, and `page` (from 1 on) and `total_pages` of PDF and
-        TIFF files.
+        unit: What was found.
+        roots: Folders that files may be read from, without links.
 
     Raises:
-        MediaError: A file does not exist, cannot be read, or is neither image, PDF nor video.
-        MissingExtraError: There is a PDF, and pypdfium2 is not installed.
-
-    Example:
-        >>> from qwen_vl.samples import CHELSEA
-        >>> [(text, metadata)] = find_references([CHELSEA])
-        >>> text, sorted(metadata)
-        ('', ['digest', 'image_path', 'source'])
+        MediaAccessError: It is not within the folders.
     """
-    for source in sources:
-        taken, others = find_files(Path(source))
-        if Path(source) in others:
-            raise MediaFormatError(
-                f"{str(source)!r} is neither an image, a PDF nor a video.", value=str(source)
-            )
-        for path in taken:
-            yield from _find_references(path)
-
-
-def _find_references(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    file = open_file(path)
-    name = str(path.absolute())
-    metadata: dict[str, Any] = {"source": name, "digest": file.digest}
-    if file.media_type.startswith("video/"):
-        yield "", {**metadata, "video_path": name}
-        return
-    metadata["image_path"] = name
-    for unit in find_units(file, _ALL_PAGES, FrameOptions()):
-        pages = {"page": unit.number, "total_pages": unit.total} if unit.kind == "page" else {}
-        yield unit.text, {**metadata, **pages}
+    path = Path(unit.path).resolve()
+    if not any(path.is_relative_to(root) for root in roots):
+        raise MediaAccessError(
+            f"The file {unit.path!r} is outside of the folders that may be read.",
+            where=unit.name,
+            value=unit.path,
+            remedy="Pass its folder in media_roots, or index it again.",
+        )
 
 
 def read_lines(unit: Unit, policy: MediaPolicy) -> PageText | None:
@@ -304,3 +294,12 @@ def read_lines(unit: Unit, policy: MediaPolicy) -> PageText | None:
     source = LocalFile(Path(unit.path), is_trusted=True)
     (text,) = read_page_texts(Document(source=source, pages=[unit.number], where=unit.name), policy)
     return text if text.lines else None
+
+
+def _name_file(path: str) -> str:
+    if not is_url(path):
+        return Path(path).name
+    parts = urlsplit(path)
+    if parts.scheme.lower() == "data":
+        return ""
+    return Path(unquote(parts.path)).name or parts.netloc

@@ -11,9 +11,9 @@ from qwen_vl.embedding.fusion import fuse_rankings
 from qwen_vl.embedding.items import Item
 from qwen_vl.embedding.rerank_wire import Ranking
 from qwen_vl.embedding.reranker import Reranker
-from qwen_vl.errors import ConfigurationError, MediaAccessError
+from qwen_vl.errors import ConfigurationError
 from qwen_vl.request.types import MediaPolicy
-from qwen_vl.retrieval.files import Unit
+from qwen_vl.retrieval.files import Unit, check_roots
 from qwen_vl.retrieval.keywords import weigh_query
 from qwen_vl.retrieval.store import IndexStore, StoredUnit
 
@@ -164,14 +164,7 @@ class Searcher:
         Raises:
             MediaAccessError: It is not within the folders.
         """
-        path = Path(unit.path).resolve()
-        if not any(path.is_relative_to(root) for root in self._roots):
-            raise MediaAccessError(
-                f"The file {unit.path!r} is outside of the folders that may be read.",
-                where=unit.name,
-                value=unit.path,
-                remedy="Pass its folder in media_roots, or index it again.",
-            )
+        check_roots(unit, self._roots)
 
 
 def _rank(found: Sequence[StoredUnit]) -> dict[str, int]:

@@ -11,7 +11,8 @@ from qwen_vl.embedding.embedder import Embedder
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.media.pdf.page_text import TextLine
 from qwen_vl.request.types import MediaPolicy
-from qwen_vl.retrieval.answer import PROMPT, Answer, Answerer, Citation
+from qwen_vl.retrieval.answer import Answer, Answerer
+from qwen_vl.retrieval.citations import CITATION_PROMPT, Citation
 from qwen_vl.retrieval.drawing import draw_citations, open_unit
 from qwen_vl.retrieval.quotes import find_quote
 from qwen_vl.retrieval.search import Hit, Searcher
@@ -60,7 +61,7 @@ def test_model_is_shown_image_and_text_of_each_source(
     content = message["content"]
     texts = [part["text"] for part in content if part["type"] == "text"]
     assert texts == [
-        PROMPT,
+        CITATION_PROMPT,
         "Source [1]: report.pdf, page 2",
         'Page 2 of 3 of "report.pdf":',
         "Text of [1]:\nThe board proposes a dividend.",
@@ -130,7 +131,7 @@ def test_what_cannot_be_answered_raises(
 ) -> None:
     with pytest.raises(ConfigurationError, match="Nothing was found"):
         Answerer(settings, searcher).answer("Who?", [])
-    with pytest.raises(ConfigurationError, match="page 2 alone has more than 10 tokens"):
+    with pytest.raises(ConfigurationError, match="No source fits into 10 tokens: the"):
         Answerer(settings, searcher, max_context_tokens=10).answer("Who?", hits)
     with pytest.raises(ConfigurationError, match="max_context_tokens is 0"):
         Answerer(settings, searcher, max_context_tokens=0)

@@ -20,7 +20,7 @@ from qwen_vl.generators import Owned
 from qwen_vl.ocr.reader import DEFAULT_CONCURRENCY, OcrPage, OcrReader
 from qwen_vl.ocr.results import OcrResult, read_ocr_result
 from qwen_vl.request.ocr import OcrTask
-from qwen_vl.retrieval.files import find_references
+from qwen_vl.retrieval.references import find_references
 from qwen_vl.specs.models import DEFAULT_OCR_MODEL
 
 File: TypeAlias = str | PurePath
