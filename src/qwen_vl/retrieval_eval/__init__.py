@@ -8,6 +8,12 @@ Example:
             2     0.500     1.000   0.500   0.815  0.750
 """
 
-from qwen_vl.retrieval_eval.metrics import QuestionScores, RetrievalScores, aevaluate, evaluate
+from qwen_vl.retrieval_eval.metrics import (
+    QuestionScores,
+    RetrievalScores,
+    aevaluate,
+    compare,
+    evaluate,
+)
 
-__all__ = ["QuestionScores", "RetrievalScores", "aevaluate", "evaluate"]
+__all__ = ["QuestionScores", "RetrievalScores", "aevaluate", "compare", "evaluate"]

@@ -68,19 +68,42 @@ class RetrievalScores:
         return tuple(scores for scores in self.questions if not scores.recall[k])
 
     def __str__(self) -> str:
-        columns = [("questions", str(len(self.questions)))]
-        columns += [(f"recall@{k}", f"{value:.3f}") for k, value in self.recall.items()]
-        columns += [(f"nDCG@{k}", f"{value:.3f}") for k, value in self.ndcg.items()]
-        columns += [("MRR", f"{self.mrr:.3f}")]
-        widths = [max(len(name), len(value)) for name, value in columns]
-        rows = zip(*columns, strict=True)
-        return "\n".join(
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-            for row in rows
-        )
+        return _to_table([self._to_cells()])
+
+    def _to_cells(self) -> dict[str, str]:
+        cells = {"questions": str(len(self.questions))}
+        cells |= {f"recall@{k}": f"{value:.3f}" for k, value in self.recall.items()}
+        cells |= {f"nDCG@{k}": f"{value:.3f}" for k, value in self.ndcg.items()}
+        return {**cells, "MRR": f"{self.mrr:.3f}"}
 
     def _mean(self, values: Iterator[float]) -> float:
         return math.fsum(values) / len(self.questions)
+
+
+def compare(scores: Mapping[str, RetrievalScores]) -> str:
+    """Return a table of the scores of several searches, one in each row.
+
+    Args:
+        scores: From `evaluate`, by the names of the searches.
+
+    Raises:
+        ConfigurationError: They have different cut-offs.
+
+    Example:
+        >>> questions = {"Where?": {"b"}}
+        >>> by_words = evaluate(lambda question: ["a", "b"], questions, ks=(1,))
+        >>> by_vector = evaluate(lambda question: ["b"], questions, ks=(1,))
+        >>> print(compare({"words": by_words, "vectors": by_vector}))
+                 questions  recall@1  nDCG@1    MRR
+        words            1     0.000   0.000  0.500
+        vectors          1     1.000   1.000  1.000
+    """
+    if len({each.ks for each in scores.values()}) > 1:
+        cutoffs = {name: list(each.ks) for name, each in scores.items()}
+        raise ConfigurationError(f"The searches have different cut-offs: {cutoffs}. Use the same.")
+    return _to_table(
+        [{"": name, **each._to_cells()} for name, each in scores.items()]  # noqa: SLF001 - of here
+    )
 
 
 def evaluate(
@@ -178,3 +201,19 @@ def _to_gains(wanted: Wanted) -> dict[str, float]:
     if isinstance(wanted, Mapping):
         return dict(wanted)
     return dict.fromkeys(wanted, 1.0)
+
+
+def _to_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return rows under their names, the first column aligned to the left if it has no name."""
+    if not rows:
+        return ""
+    names = list(rows[0])
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
+    lines = [dict(zip(names, names, strict=True)), *rows]
+    return "\n".join(
+        "  ".join(
+            line[name].rjust(widths[name]) if name else line[name].ljust(widths[name])
+            for name in names
+        )
+        for line in lines
+    )

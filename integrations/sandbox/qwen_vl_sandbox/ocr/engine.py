@@ -22,7 +22,8 @@ HOW_TO_INSTALL = 'To have text read: pip install "qwen-vl[sandbox-ocr]"'
 
 _MODULES = ("rapidocr", "onnxruntime")
 _MODELS = {"Det": "PP-OCRv6_det_small.onnx", "Rec": "PP-OCRv6_rec_small.onnx"}
-_MAX_CACHED = 64
+# Of a small collection, so that no page is read for each request that it is part of.
+_MAX_CACHED = 512
 # In heights of the line: words are about a quarter of it apart, cells of tables more than one.
 _CELL_GAP = 1.0
 _WORD_GAP = 0.3

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         QwenVLCondensePlusContextChatEngine,
         QwenVLContextChatEngine,
     )
+    from llama_index.llms.qwen_vl.citations import CITATION_TEMPLATE, read_citations
     from llama_index.llms.qwen_vl.grounding import locate_tool, timeline_tool
     from llama_index.llms.qwen_vl.mcp import keep_mcp_media
     from llama_index.llms.qwen_vl.zoom import zoom_tool
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = version("llama-index-llms-qwen-vl")
 
 __all__ = [
+    "CITATION_TEMPLATE",
     "QwenMediaPostprocessor",
     "QwenVL",
     "QwenVLCondensePlusContextChatEngine",
@@ -46,6 +48,7 @@ __all__ = [
     "image_block",
     "keep_mcp_media",
     "locate_tool",
+    "read_citations",
     "timeline_tool",
     "to_ocr_result",
     "video_block",
@@ -54,10 +57,12 @@ __all__ = [
 
 # For those who chat about what is retrieved, or give tools to agents.
 _LAZY = {
+    "CITATION_TEMPLATE": "citations",
     "QwenVLCondensePlusContextChatEngine": "chat_engines",
     "QwenVLContextChatEngine": "chat_engines",
     "keep_mcp_media": "mcp",
     "locate_tool": "grounding",
+    "read_citations": "citations",
     "timeline_tool": "grounding",
     "zoom_tool": "zoom",
 }

@@ -20,7 +20,8 @@ from qwen_vl.generators import Owned
 from qwen_vl.ocr.reader import DEFAULT_CONCURRENCY, OcrPage, OcrReader
 from qwen_vl.ocr.results import OcrResult, read_ocr_result
 from qwen_vl.request.ocr import OcrTask
-from qwen_vl.retrieval.references import find_references
+from qwen_vl.retrieval.files import FrameOptions
+from qwen_vl.retrieval.references import check_frames_folder, find_references
 from qwen_vl.specs.models import DEFAULT_OCR_MODEL
 
 File: TypeAlias = str | PurePath
@@ -288,7 +289,14 @@ class QwenVLMediaReader(BaseReader):
     Nothing is sent, and no image is decoded. The text is what a PDF page holds, and empty
     otherwise. The metadata has `source`, `digest` (of the file's bytes, so that docstores notice a
     change), `image_path` or `video_path`, and `page` (from 1 on) and `total_pages` of PDF and TIFF
-    files. Models get none of it as text. Each document has the same id each time it is read.
+    files. With `frames_folder`, a video becomes one document for each frame, with the frame in
+    `image_path`, the video in `source`, and `seconds`. Models get none of it as text. Each document
+    has the same id each time it is read.
+
+    Args:
+        frames_folder: Folder to save frames of videos in, as JPEG; videos stay whole if `None`. A
+            frame that is there is not taken again.
+        frames: Which frames: one every 10 seconds, at most 60, if `None`.
 
     Example:
         >>> from qwen_vl.samples import CHELSEA
@@ -296,6 +304,12 @@ class QwenVLMediaReader(BaseReader):
         >>> sorted(document.metadata)
         ['digest', 'image_path', 'source']
     """
+
+    def __init__(
+        self, *, frames_folder: File | None = None, frames: FrameOptions | None = None
+    ) -> None:
+        self._frames_folder = None if frames_folder is None else Path(frames_folder)
+        self._frames = frames
 
     @override
     def lazy_load_data(
@@ -310,13 +324,19 @@ class QwenVLMediaReader(BaseReader):
 
         Raises:
             MediaError: A file does not exist, cannot be read, or is neither image, PDF nor video.
-            MissingExtraError: There is a PDF, and pypdfium2 is not installed.
+            MissingExtraError: There is a PDF, and pypdfium2 is not installed; or PyAV, for frames.
+            ConfigurationError: `frames_folder` is inside of a folder that is read, and not hidden.
         """
         files = [file] if isinstance(file, str | PurePath) else file
-        for text, found in find_references(Path(each) for each in files):
-            name = f"{found['source']}#{found.get('page', '')}"
+        sources = [Path(each) for each in files]
+        check_frames_folder(self._frames_folder, sources)
+        references = find_references(
+            sources, frames=self._frames, frames_folder=self._frames_folder
+        )
+        for text, found in references:
+            place = found.get("page", found.get("seconds", ""))
             yield Document(
-                id_=str(uuid5(NAMESPACE_URL, name)),
+                id_=str(uuid5(NAMESPACE_URL, f"{found['source']}#{place}")),
                 text=text,
                 metadata={**(extra_info or {}), **found},
                 excluded_embed_metadata_keys=list(found),

@@ -11,6 +11,9 @@ from llama_index.llms.qwen_vl.nodes.read import read_media
 from qwen_vl.content import Text
 from qwen_vl.embedding.items import Item
 from qwen_vl.errors import UnsupportedContentError
+from qwen_vl.media.metadata import PAGE_KEY
+from qwen_vl.retrieval.files import Unit
+from qwen_vl.retrieval.references import to_unit
 
 NodeContent: TypeAlias = Literal["both", "media", "text"]
 """What counts of a node that has both: text and media together, only the media, or
@@ -55,6 +58,29 @@ def to_node_item(node: BaseNode, keys: Mapping[str, str], content: NodeContent) 
             remedy="Leave the node out, or give it content.",
         )
     return Item(parts=tuple(parts), where=where)
+
+
+def read_unit(node: BaseNode, keys: Mapping[str, str]) -> Unit:
+    """Return what a node is, to be named and cited.
+
+    Args:
+        node: Any node; it stays as it is.
+        keys: The metadata key of each of `METADATA_KEYS`.
+
+    Raises:
+        MediaError: A field or a metadata value does not say where media is.
+
+    Example:
+        >>> from llama_index.core.schema import TextNode
+        >>> from llama_index.llms.qwen_vl.nodes.read import complete_keys
+        >>> node = TextNode(metadata={"image_path": "report.pdf", "page": 3})
+        >>> read_unit(node, complete_keys({})).name
+        'report.pdf, page 3'
+    """
+    where = f"node {node.node_id!r}"
+    media = to_parts(list(read_media(node, keys)), where)
+    text = node.get_content(metadata_mode=MetadataMode.NONE)
+    return to_unit(media, node.metadata, text, page_key=keys[PAGE_KEY])
 
 
 def _read_text(node: BaseNode, silent: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from llama_index.core.schema import (
 )
 
 from llama_index.llms.qwen_vl.nodes.blocks import NodeBlock, to_node_block
+from llama_index.llms.qwen_vl.nodes.items import read_unit
 from llama_index.llms.qwen_vl.nodes.read import (
     check_keys,
     complete_keys,
@@ -26,6 +27,7 @@ from llama_index.llms.qwen_vl.nodes.read import (
     read_node_audio,
 )
 from qwen_vl.request.types import MediaPolicy
+from qwen_vl.retrieval.citations import name_source
 from qwen_vl.specs.models import DEFAULT_MODEL
 from qwen_vl.tokens.text import estimate_text_tokens
 
@@ -59,6 +61,8 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
         max_tokens: Maximum number of tokens of the text and media of all nodes together. Nodes
             that do not fit into what is left are left out, in their order; the first is kept
             always. By default, engines divide what does not fit over several requests.
+        numbers_sources: Whether each node begins with its number and name, such as
+            `Source [1]: report.pdf, page 3`, so that the model can cite it; see `read_citations`.
 
     Raises:
         ConfigurationError: `keys` names something that is not read.
@@ -86,6 +90,9 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
     max_tokens: int | None = Field(
         default=None, ge=1, description="Maximum number of tokens of all nodes together."
     )
+    numbers_sources: bool = Field(
+        default=False, description="Whether each node begins with its number and name."
+    )
 
     @field_validator("media_roots", mode="before")
     @classmethod
@@ -109,46 +116,52 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
         query_bundle: QueryBundle | None = None,  # noqa: ARG002 - of the interface.
     ) -> list[NodeWithScore]:
         keys = complete_keys(self.keys)
-        shown = [self._with_media(node, keys) for node in nodes]
-        return shown if self.max_tokens is None else _choose(shown, self.max_tokens)
+        chosen: list[NodeWithScore] = []
+        total = 0
+        for scored in nodes:
+            shown = self._with_media(scored, keys, len(chosen) + 1)
+            if self.max_tokens is not None:
+                tokens = _count_tokens(shown.node)
+                if chosen and total + tokens > self.max_tokens:
+                    continue
+                total += tokens
+            chosen.append(shown)
+        return chosen
 
-    def _with_media(self, scored: NodeWithScore, keys: Mapping[str, str]) -> NodeWithScore:
+    def _with_media(
+        self, scored: NodeWithScore, keys: Mapping[str, str], number: int
+    ) -> NodeWithScore:
         node = scored.node
         where = f"node {node.node_id!r}"
         audio = read_node_audio(node)
         media = (*read_media(node, keys), *([audio] if audio else []))
-        if not media:
+        if not media and not self.numbers_sources:
             return scored
         roots = self.media_roots
         policy = MediaPolicy(media_roots=None if roots is None else tuple(map(Path, roots)))
         blocks = tuple(to_node_block(block, self.model, where, policy) for block in media)
-        return NodeWithScore(node=attach(node, blocks, find_silent_keys(keys)), score=scored.score)
-
-
-def _choose(nodes: Sequence[NodeWithScore], max_tokens: int) -> list[NodeWithScore]:
-    chosen: list[NodeWithScore] = []
-    total = 0
-    for scored in nodes:
-        tokens = _count_tokens(scored.node)
-        if not chosen or total + tokens <= max_tokens:
-            chosen.append(scored)
-            total += tokens
-    return chosen
+        label = name_source(number, read_unit(node, keys)) if self.numbers_sources else ""
+        silent = find_silent_keys(keys) if media else ()
+        return NodeWithScore(node=attach(node, blocks, silent, label), score=scored.score)
 
 
 def _count_tokens(node: BaseNode) -> int:
     media = node.attached_blocks if isinstance(node, _MediaNode) else ()
-    text = node.get_content(metadata_mode=MetadataMode.LLM)
-    return estimate_text_tokens(text) + sum(block.count_tokens() for block in media)
+    label = node.label if isinstance(node, _MediaNode) else ""
+    texts = [label, node.get_content(metadata_mode=MetadataMode.LLM)]
+    return sum(map(estimate_text_tokens, texts)) + sum(block.count_tokens() for block in media)
 
 
-def attach(node: BaseNode, blocks: tuple[NodeBlock, ...], hidden: tuple[str, ...]) -> BaseNode:
+def attach(
+    node: BaseNode, blocks: tuple[NodeBlock, ...], hidden: tuple[str, ...], label: str = ""
+) -> BaseNode:
     """Copy a node, with blocks in place of its images and videos.
 
     Args:
         node: A node; it stays as it is.
         blocks: What the copy gives to engines.
         hidden: Metadata keys that the language model must not see as text.
+        label: A text that stands before the node's own; none if empty.
     """
     made: Any = _class_with_media(type(node)).model_construct(
         node.model_fields_set,
@@ -157,14 +170,14 @@ def attach(node: BaseNode, blocks: tuple[NodeBlock, ...], hidden: tuple[str, ...
             "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, *hidden],
         },
     )
-    made.attach(node, blocks, hidden)
+    made.attach(node, blocks, hidden, label)
     return made  # type: ignore[no-any-return]
 
 
 class _MediaNode:
     """What is put before a node's own class."""
 
-    _attached: tuple[BaseNode, tuple[NodeBlock, ...], tuple[str, ...]]
+    _attached: tuple[BaseNode, tuple[NodeBlock, ...], tuple[str, ...], str]
 
     def attach(self, *attached: Any) -> None:
         """Keep what `attach` was called with."""
@@ -175,11 +188,16 @@ class _MediaNode:
         """The images, videos and audio files."""
         return self._attached[1]
 
+    @property
+    def label(self) -> str:
+        """The text that stands before the node's own."""
+        return self._attached[3]
+
     def get_content_blocks(
         self, metadata_mode: MetadataMode = MetadataMode.NONE
     ) -> list[BaseContentBlock]:
         """Return the text, and what was attached."""
-        _, blocks, _ = self._attached
+        _, blocks, _, label = self._attached
         node: Any = self
         if isinstance(node, Node):
             # Its own method makes blocks of the rest: text, and audio that is not a local file.
@@ -191,7 +209,7 @@ class _MediaNode:
         else:
             words = TextNode.get_content_blocks(node, metadata_mode)
         kept = [block for block in words if not isinstance(block, TextBlock) or block.text]
-        return [*kept, *blocks]
+        return [*([TextBlock(text=label)] if label else []), *kept, *blocks]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # The class is made while the program runs, and pickle finds none by its name.

@@ -1,0 +1,91 @@
+"""What holds for answers about the 60 pages, however they were asked for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx2
+from PIL import ImageChops
+
+from qwen_vl.reply import Usage
+from qwen_vl.request.types import MediaPolicy
+from qwen_vl.retrieval import Citation, draw_citations
+from qwen_vl.retrieval.drawing import open_unit
+from qwen_vl.tokens.text import estimate_text_tokens
+from qwen_vl_sandbox import RecordedRequest, Sandbox
+from visual_rag_corpus import HEIGHT, WIDTH, Question, WrittenPage
+
+RERANK_PATH = "/api/v1/services/rerank/text-rerank/text-rerank"
+# Pixels of a number with its frame.
+_LABEL = 30
+_MILLIMETER = (1 / WIDTH, 1 / HEIGHT, 1 / WIDTH, 1 / HEIGHT)
+
+
+def script_answer(sandbox: Sandbox, question: Question, number: int) -> str:
+    """Have the model answer with the right words, and return what is left of the answer."""
+    sandbox.script(f'It says so [{number}: "{question.quote}"].')
+    return f"It says so [{number}]."
+
+
+def check_citation(citation: Citation, question: Question, page: WrittenPage) -> None:
+    """Check that a citation has the right page, and the box holds the words that were written."""
+    assert citation.unit.name == question.wanted
+    assert citation.quote == question.quote
+    assert citation.box is not None
+    ink, lines = page.find(question.quote), page.find_lines(question.quote)
+    assert _holds(citation.box, ink, within=0.4)
+    # And little else: whole lines.
+    assert _holds(lines, citation.box, within=0.6)
+
+
+def check_drawing(citation: Citation) -> None:
+    """Check that the words are colored in the image of the page, and nothing else is."""
+    (cited,) = draw_citations([citation])
+    assert cited.unit == citation.unit
+    assert citation.box is not None
+    blank = open_unit(citation.unit, MediaPolicy())
+    width, height = blank.size
+    left, right = citation.box[0] * width, citation.box[2] * width
+    top, bottom = citation.box[1] * height, citation.box[3] * height
+    changed = ImageChops.difference(cited.image, blank).getbbox()
+    assert changed is not None
+    # The box with its outline, and the number, which is larger than a line, beside it.
+    assert left - _LABEL <= changed[0] <= left
+    assert top - _LABEL <= changed[1] <= top
+    assert right <= changed[2] <= right + _LABEL
+    assert bottom <= changed[3] <= bottom + _LABEL
+    # Below the last letters, where the page is white.
+    assert blank.getpixel((round(right), round(bottom))) == (255, 255, 255)
+    assert cited.image.getpixel((round(right), round(bottom))) != (255, 255, 255)
+
+
+def check_tokens(request: RecordedRequest, usage: Usage | None, n_counted: int) -> None:
+    """Check that the sources of a question cost as much as was counted before it was sent.
+
+    Texts are estimated, with the same estimate here.
+    """
+    assert usage is not None
+    (message,) = request.json["messages"]
+    texts = [part["text"] for part in message["content"] if part["type"] == "text"]
+    # The first asks for citations, and the last is the question.
+    n_text = sum(map(estimate_text_tokens, texts[1:-1]))
+    assert n_text + (usage.image_tokens or 0) == n_counted
+
+
+def rank_again(sandbox: Sandbox) -> list[tuple[int, float]]:
+    """Send the last rerank request again, and return the places and scores of the answer."""
+    (sent,) = [request for request in sandbox.requests if request.path == RERANK_PATH][-1:]
+    headers = {"authorization": "Bearer sk-sandbox"}
+    answer = httpx2.post(sandbox.url + sent.path, json=sent.json, headers=headers, timeout=60)
+    results: list[dict[str, Any]] = answer.raise_for_status().json()["output"]["results"]
+    return [(result["index"], result["relevance_score"]) for result in results]
+
+
+def _holds(outer: Sequence[float], inner: Sequence[float], *, within: float) -> bool:
+    """Return whether a box holds another, but for some millimeters."""
+    room = [within * millimeter for millimeter in _MILLIMETER]
+    return (
+        outer[0] <= inner[0] + room[0]
+        and outer[1] <= inner[1] + room[1]
+        and outer[2] >= inner[2] - room[2]
+        and outer[3] >= inner[3] - room[3]
+    )
