@@ -6,7 +6,6 @@ from typing import Any
 import httpx2
 from PIL import ImageChops
 
-from qwen_vl.reply import Usage
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl.retrieval import Citation, draw_citations
 from qwen_vl.retrieval.drawing import open_unit
@@ -58,26 +57,36 @@ def check_drawing(citation: Citation) -> None:
     assert cited.image.getpixel((round(right), round(bottom))) != (255, 255, 255)
 
 
-def check_tokens(request: RecordedRequest, usage: Usage | None, n_counted: int) -> None:
-    """Check that the sources of a question cost as much as was counted before it was sent.
+def count_sources(sandbox: Sandbox) -> int:
+    """Return the tokens of the sources of the last question.
 
-    Texts are estimated, with the same estimate here.
+    Images are those that the service counts. Texts are estimated, as before sending.
     """
-    assert usage is not None
-    (message,) = request.json["messages"]
+    sent = sandbox.last_request
+    (message,) = sent.json["messages"]
     texts = [part["text"] for part in message["content"] if part["type"] == "text"]
     # The first asks for citations, and the last is the question.
-    n_text = sum(map(estimate_text_tokens, texts[1:-1]))
-    assert n_text + (usage.image_tokens or 0) == n_counted
+    sources = texts[1 : next(at for at, text in enumerate(texts) if text.startswith("Question:"))]
+    usage = _send_again(sandbox, sent)["usage"]
+    n_images: int = usage["prompt_tokens_details"].get("image_tokens", 0)
+    return n_images + sum(map(estimate_text_tokens, sources))
 
 
 def rank_again(sandbox: Sandbox) -> list[tuple[int, float]]:
     """Send the last rerank request again, and return the places and scores of the answer."""
-    (sent,) = [request for request in sandbox.requests if request.path == RERANK_PATH][-1:]
-    headers = {"authorization": "Bearer sk-sandbox"}
-    answer = httpx2.post(sandbox.url + sent.path, json=sent.json, headers=headers, timeout=60)
-    results: list[dict[str, Any]] = answer.raise_for_status().json()["output"]["results"]
+    sent = [request for request in sandbox.requests if request.path == RERANK_PATH][-1]
+    results = _send_again(sandbox, sent)["output"]["results"]
     return [(result["index"], result["relevance_score"]) for result in results]
+
+
+def _send_again(sandbox: Sandbox, sent: RecordedRequest) -> dict[str, Any]:
+    answer = httpx2.post(
+        sandbox.url + sent.path,
+        json=sent.json,
+        headers={"authorization": "Bearer sk-sandbox"},
+        timeout=60,
+    )
+    return answer.raise_for_status().json()  # type: ignore[no-any-return]
 
 
 def _holds(outer: Sequence[float], inner: Sequence[float], *, within: float) -> bool:

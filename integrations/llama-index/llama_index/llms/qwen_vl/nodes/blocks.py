@@ -84,7 +84,10 @@ def _measure(part: _Part, model: str, policy: MediaPolicy) -> int:
     if isinstance(part, Document):
         pages = measure_pages(part, policy)
         if not isinstance(pages, Image):
-            return sum(counter.measure_page(part, page).tokens for page in pages)
+            return sum(
+                counter.measure_page(part, page).tokens + counter.count_text(page.label)
+                for page in pages
+            )
         part = pages
     return counter.measure(part).tokens
 
