@@ -1,6 +1,7 @@
 """Search by keywords beside vectors, in stores that take sparse vectors, such as Qdrant."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from llama_index.core.vector_stores import VectorStoreQueryResult
 
@@ -22,6 +23,11 @@ def weigh_documents(texts: list[str]) -> _Sparse:
 
     Returns:
         Indices and values of each.
+
+    Example:
+        >>> indices, values = weigh_documents(["rain, rain and sun", "sun"])
+        >>> [len(each) for each in indices]
+        [3, 1]
     """
     return _weigh(texts, weigh_document)
 
@@ -45,6 +51,7 @@ def fuse_results(
     sparse_result: VectorStoreQueryResult,
     alpha: float = 0.5,
     top_k: int = 2,
+    **kwargs: Any,
 ) -> VectorStoreQueryResult:
     """Merge two results by reciprocal rank fusion, for `QdrantVectorStore(hybrid_fusion_fn=…)`.
 
@@ -55,7 +62,16 @@ def fuse_results(
         sparse_result: What words found.
         alpha: How much vectors count, from 0 to 1; as much as words by default.
         top_k: Number of nodes to return.
+        **kwargs: Not used.
+
+    Example:
+        >>> from llama_index.core.schema import TextNode
+        >>> dense = VectorStoreQueryResult(nodes=[TextNode(id_="a"), TextNode(id_="b")])
+        >>> sparse = VectorStoreQueryResult(nodes=[TextNode(id_="b")])
+        >>> fuse_results(dense, sparse).ids
+        ['b', 'a']
     """
+    del kwargs
     results = (dense_result, sparse_result)
     rankings = [[node.node_id for node in result.nodes or ()] for result in results]
     nodes = {node.node_id: node for result in results for node in result.nodes or ()}

@@ -9,13 +9,8 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from llama_index.core import Settings
-from llama_index.core.base.llms.base import BaseLLM
-from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import (
     ChatMessage,
-    ContentBlock,
-    MessageRole,
-    TextBlock,
 )
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.chat_engine import CondensePlusContextChatEngine, ContextChatEngine
@@ -23,10 +18,10 @@ from llama_index.core.llms import LLM
 from llama_index.core.memory import Memory
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
-from llama_index.core.prompts.utils import format_string
 from llama_index.core.response_synthesizers import CompactAndRefine
 
 from llama_index.llms.qwen_vl.base import QwenVL
+from llama_index.llms.qwen_vl.citations import ContextPrompt
 from llama_index.llms.qwen_vl.nodes.postprocessor import QwenMediaPostprocessor
 from qwen_vl.errors import ConfigurationError
 
@@ -182,67 +177,6 @@ class QwenVLCondensePlusContextChatEngine(_ShowsMedia, CondensePlusContextChatEn
         )
 
 
-class ContextPrompt(BasePromptTemplate):
-    """A conversation whose last message has the blocks of retrieved nodes, and the question.
-
-    Args:
-        messages: What was said before.
-        before: What stands before the nodes.
-        after: What stands after them; `{existing_answer}` in it is replaced.
-
-    Example:
-        >>> prompt = ContextPrompt([], "Read this:", "Now answer.")
-        >>> context = ChatMessage("A note.")
-        >>> (message,) = prompt.format_messages(context_messages=[context], query_str="Why?")
-        >>> [block.text for block in message.blocks]
-        ['Read this:', 'A note.', 'Now answer.', 'Why?']
-    """
-
-    messages: list[ChatMessage]
-    before: str
-    after: str
-
-    def __init__(self, messages: Sequence[ChatMessage], before: str, after: str) -> None:
-        values: dict[str, Any] = {
-            "messages": list(messages),
-            "before": before,
-            "after": after,
-            "metadata": {},
-            "template_vars": ["context_messages", "query_str", "existing_answer"],
-            "kwargs": {},
-            "output_parser": None,
-        }
-        super().__init__(**values)
-
-    def partial_format(self, **kwargs: Any) -> "ContextPrompt":
-        """Return a prompt of which some variables are filled in."""
-        return self.model_copy(update={"kwargs": {**self.kwargs, **kwargs}})
-
-    def format(self, llm: BaseLLM | None = None, **kwargs: Any) -> str:
-        """Return the prompt as text."""
-        return messages_to_prompt(self.format_messages(llm, **kwargs))
-
-    def format_messages(self, llm: BaseLLM | None = None, **kwargs: Any) -> list[ChatMessage]:
-        """Return the conversation."""
-        del llm
-        values: dict[str, Any] = {**self.kwargs, **kwargs}
-        shown = [block for message in values["context_messages"] or () for block in message.blocks]
-        answer = str(values.get("existing_answer", ""))
-        blocks: list[ContentBlock] = [
-            _to_text(self.before, answer),
-            *shown,
-            _to_text(self.after, answer),
-            TextBlock(text=str(values["query_str"])),
-        ]
-        kept = [block for block in blocks if not isinstance(block, TextBlock) or block.text]
-        return [*self.messages, ChatMessage(role=MessageRole.USER, blocks=kept)]
-
-    def get_template(self, llm: BaseLLM | None = None) -> str:
-        """Return the text around the nodes."""
-        del llm
-        return f"{self.before}{_CONTEXT_NAMES[0]}{self.after}"
-
-
 def make_synthesizer(
     llm: LLM,
     messages: Sequence[ChatMessage],
@@ -286,10 +220,6 @@ def _divide(template: BasePromptTemplate) -> tuple[str, str]:
         "A context template has neither {context_str} nor {context_msg}, where retrieved nodes "
         "stand. Pass text or a PromptTemplate that has one of them."
     )
-
-
-def _to_text(template: str, answer: str) -> TextBlock:
-    return TextBlock(text=format_string(template, existing_answer=answer).strip())
 
 
 def _with_media(

@@ -140,7 +140,10 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
         roots = self.media_roots
         policy = MediaPolicy(media_roots=None if roots is None else tuple(map(Path, roots)))
         blocks = tuple(to_node_block(block, self.model, where, policy) for block in media)
-        label = name_source(number, read_unit(node, keys)) if self.numbers_sources else ""
+        label = ""
+        if self.numbers_sources:
+            # Engines join texts that follow one another by a space.
+            label = ("\n" if number > 1 else "") + name_source(number, read_unit(node, keys))
         silent = find_silent_keys(keys) if media else ()
         return NodeWithScore(node=attach(node, blocks, silent, label), score=scored.score)
 
@@ -148,8 +151,8 @@ class QwenMediaPostprocessor(BaseNodePostprocessor):
 def _count_tokens(node: BaseNode) -> int:
     media = node.attached_blocks if isinstance(node, _MediaNode) else ()
     label = node.label if isinstance(node, _MediaNode) else ""
-    texts = [label, node.get_content(metadata_mode=MetadataMode.LLM)]
-    return sum(map(estimate_text_tokens, texts)) + sum(block.count_tokens() for block in media)
+    text = "\n".join(filter(None, [label, node.get_content(metadata_mode=MetadataMode.LLM)]))
+    return estimate_text_tokens(text) + sum(block.count_tokens() for block in media)
 
 
 def attach(
@@ -209,11 +212,20 @@ class _MediaNode:
         else:
             words = TextNode.get_content_blocks(node, metadata_mode)
         kept = [block for block in words if not isinstance(block, TextBlock) or block.text]
-        return [*([TextBlock(text=label)] if label else []), *kept, *blocks]
+        return _with_label(label, [*kept, *blocks])
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # The class is made while the program runs, and pickle finds none by its name.
         return attach, self._attached
+
+
+def _with_label(label: str, blocks: list[BaseContentBlock]) -> list[BaseContentBlock]:
+    match blocks:
+        case _ if not label:
+            return blocks
+        case [TextBlock() as first, *others]:
+            return [TextBlock(text=f"{label}\n{first.text}"), *others]
+    return [TextBlock(text=label), *blocks]
 
 
 @cache
