@@ -14,13 +14,12 @@ from qwen_vl.generators import Owned
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl.retrieval.files import FrameOptions, Unit, find_files, find_units, open_file
 from qwen_vl.retrieval.plan import IndexReport, IndexRun, ProgressCallback
-from qwen_vl.retrieval.store import IndexStore
+from qwen_vl.retrieval.store import PARSED_PAGES, IndexStore
 from qwen_vl.settings import QwenVLSettings
 
 DEFAULT_MAX_FAILURES = 100
 # All pages of a document are read, one after the other.
 _MAX_PAGES = 1_000_000
-_PARSED_PAGES = "parsed-pages"
 
 
 class Indexer:
@@ -159,5 +158,5 @@ class Indexer:
         if self._parse_with is None:
             return
         for path, numbers in run.find_silent().items():
-            ledger = self._store.folder / _PARSED_PAGES
+            ledger = self._store.folder / PARSED_PAGES
             yield path, DocumentParser(self._parse_with, pages=numbers, ledger=ledger)

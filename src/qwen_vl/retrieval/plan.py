@@ -174,6 +174,8 @@ class IndexRun:
         """
         report = self.report
         self._store.prepare(self._space, self._model, len(batch.vectors[0]))
+        # Now, so that what a run has stored that is stopped can be searched.
+        self._store.add_folder(self._folder)
         self._store.add([self._pending[position] for position in batch.positions], batch.vectors)
         report.n_embedded += len(batch.positions)
         report.n_requests += 1

@@ -13,9 +13,13 @@ from qwen_vl.retrieval.files import Unit
 from qwen_vl.retrieval.keywords import SparseVector, weigh_document
 
 MANIFEST = "index.json"
+PARSED_PAGES = "parsed-pages"
+"""Folder in a store, where the texts of pages are kept that a model has read."""
 
-# What Qdrant writes into a folder that it opens.
-_EMPTY = frozenset({".lock", "meta.json"})
+_META = "meta.json"
+_UNFINISHED = ".tmp"
+# What Qdrant writes into a folder that it opens, and what may be there before the first vector.
+_EMPTY = frozenset({".lock", _META, f"{_META}{_UNFINISHED}", f"index{_UNFINISHED}", PARSED_PAGES})
 _COLLECTION = "units"
 _MEDIA, _WORDS = "media", "words"
 _VERSION = 1
@@ -93,9 +97,13 @@ class IndexStore:
             from qdrant_client import QdrantClient  # noqa: PLC0415 - an extra, slow to import
         self._folder = Path(folder).expanduser()
         self.manifest = self._read_manifest(create=create)
+        meta = self._folder / _META
+        if self.manifest is None and meta.is_file() and not meta.stat().st_size:
+            # A run was killed while Qdrant began to write it, before anything was stored.
+            meta.unlink()
         try:
             self._client = QdrantClient(path=str(self._folder))
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, ValueError) as error:
             if "already accessed" not in str(error):
                 raise ConfigurationError(
                     f"The store {str(self._folder)!r} cannot be opened: {error}."
@@ -317,7 +325,7 @@ class IndexStore:
 
     def _write_manifest(self, manifest: Manifest) -> None:
         path = self._folder / MANIFEST
-        written = path.with_suffix(".tmp")
+        written = path.with_suffix(_UNFINISHED)
         written.write_text(json.dumps({"version": _VERSION, **asdict(manifest)}, indent=2))
         written.replace(path)
         self.manifest = manifest

@@ -52,6 +52,10 @@ def test_run_that_ended_before_its_first_write_leaves_no_store_that_is_refused(
 ) -> None:
     with IndexStore(tmp_path / "store"):
         pass
+    for name in ("index.tmp", "meta.json.tmp"):
+        (tmp_path / "store" / name).write_text("{")
+    (tmp_path / "store/parsed-pages").mkdir()
+    (tmp_path / "store/meta.json").write_bytes(b"")
 
     with IndexStore(tmp_path / "store") as store:
         assert (store.manifest, len(store), list(store.find_all())) == (None, 0, [])
@@ -76,6 +80,15 @@ def test_damaged_store_says_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "store" / MANIFEST).write_text(text)
 
     with pytest.raises(ConfigurationError, match="is damaged"):
+        IndexStore(tmp_path / "store")
+
+
+@pytest.mark.parametrize("text", ["", "{"])
+def test_damaged_database_says_so(tmp_path: Path, text: str) -> None:
+    fill(tmp_path / "store")
+    (tmp_path / "store/meta.json").write_text(text)
+
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
         IndexStore(tmp_path / "store")
 
 
