@@ -60,6 +60,8 @@ class Transcript:
 
     calls: list[Call] = field(default_factory=list)
     outcomes: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    """What was measured, by headings."""
     test: str = ""
     """The test that runs."""
 
@@ -129,7 +131,7 @@ text by an estimate. `make live` writes this page.
 {_to_line(COLUMNS)}
 {_to_line("---" for _ in COLUMNS)}
 {chr(10).join(map(_to_line, rows))}
-"""
+{"".join(map(_to_section, self.notes.items()))}"""
 
     def _to_row(self, call: Call) -> list[str]:
         usage, cost = call.usage, call.input_cost
@@ -175,6 +177,11 @@ def count_input(request: Request) -> int:
             server=request.server,
             model_family=request.model_family,
         )
+
+
+def _to_section(note: tuple[str, str]) -> str:
+    heading, text = note
+    return f"\n## {heading}\n\n```text\n{text}\n```\n"
 
 
 def _to_number(number: int | None) -> str:

@@ -31,9 +31,9 @@ def check_citation(citation: Citation, question: Question, page: WrittenPage) ->
     assert citation.quote == question.quote
     assert citation.box is not None
     ink, lines = page.find(question.quote), page.find_lines(question.quote)
-    assert _holds(citation.box, ink, within=0.4)
+    assert holds(citation.box, ink, within=0.4)
     # And little else: whole lines.
-    assert _holds(lines, citation.box, within=0.6)
+    assert holds(lines, citation.box, within=0.6)
 
 
 def check_drawing(citation: Citation) -> None:
@@ -89,7 +89,7 @@ def _send_again(sandbox: Sandbox, sent: RecordedRequest) -> dict[str, Any]:
     return answer.raise_for_status().json()  # type: ignore[no-any-return]
 
 
-def _holds(outer: Sequence[float], inner: Sequence[float], *, within: float) -> bool:
+def holds(outer: Sequence[float], inner: Sequence[float], *, within: float) -> bool:
     """Return whether a box holds another, but for some millimeters."""
     room = [within * millimeter for millimeter in _MILLIMETER]
     return (

@@ -29,6 +29,12 @@ def _record(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(client, "CallLog", transcript.make_log())
 
 
+@pytest.fixture
+def transcript(request: pytest.FixtureRequest) -> Transcript:
+    """Where tests note what they measured."""
+    return request.config.stash[_KEY]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> object:
     """Note how each test ended."""

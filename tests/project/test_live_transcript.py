@@ -90,6 +90,14 @@ def test_bars_and_line_breaks_do_not_break_the_table() -> None:
     assert row["request id"] == r"a \| b c"
 
 
+def test_measured_figures_are_sections() -> None:
+    transcript = Transcript([make_call()], notes={"Retrieval": "recall@1\n   0.900"})
+
+    page = transcript.to_markdown(NOW)
+
+    assert page.endswith("|\n\n## Retrieval\n\n```text\nrecall@1\n   0.900\n```\n")
+
+
 def test_nothing_is_written_without_requests(tmp_path: Path) -> None:
     Transcript().write(tmp_path / "live.md", NOW, KEY)
 

@@ -85,10 +85,17 @@ class IndexRun:
         self._max_failures = max_failures
         self._on_progress = on_progress
         self._stored = {one.id: one.unit for one in store.find_all()}
+        self._by_path: dict[str, list[Unit]] = {}
+        for unit in self._stored.values():
+            self._by_path.setdefault(unit.path, []).append(unit)
         self._by_content = {_find_content(unit): id_ for id_, unit in self._stored.items()}
         self._kept: set[str] = set()
         self._known: list[tuple[Unit, str]] = []
         self._pending: list[Unit] = []
+        # Of the same content as one that is pending: the vector is copied at the end.
+        self._first: dict[tuple[str, int, float | None], int] = {}
+        self._repeats: list[tuple[Unit, int]] = []
+        self._errors: dict[int, Exception] = {}
         self._texts: dict[tuple[str, int], str] = {}
         self._n_done = 0
         self.report = IndexReport()
@@ -99,7 +106,7 @@ class IndexRun:
         Args:
             path: Its absolute path.
         """
-        return [unit for unit in self._stored.values() if unit.path == path]
+        return self._by_path.get(path, [])
 
     def plan(self, units: Iterable[Unit], *, wants_text: bool) -> None:
         """Compare the units of a file with those that are stored.
@@ -118,7 +125,10 @@ class IndexRun:
                 self.report.n_unchanged += 1
             elif (source := self._by_content.get(_find_content(unit))) is not None:
                 self._known.append((replace(unit, text=self._stored[source].text), source))
+            elif (first := self._first.get(_find_content(unit))) is not None:
+                self._repeats.append((unit, first))
             else:
+                self._first[_find_content(unit)] = len(self._pending)
                 self._pending.append(unit)
 
     def keep(self, path: str) -> None:
@@ -127,7 +137,7 @@ class IndexRun:
         Args:
             path: Its absolute path.
         """
-        self._kept.update(id_ for id_, unit in self._stored.items() if unit.path == path)
+        self._kept.update(map(find_id, self.find_stored(path)))
 
     def find_silent(self) -> dict[str, list[int]]:
         """Return the numbers of the pages and images without a text, by path."""
@@ -189,12 +199,15 @@ class IndexRun:
             position: Of the unit among those that are embedded.
             error: What is wrong.
         """
-        unit = self._pending[position]
+        self._errors[position] = error
+        self._fail(self._pending[position], error)
+        self._advance(1)
+
+    def _fail(self, unit: Unit, error: Exception) -> None:
         if find_id(unit) in self._stored:
             # What is stored is of an earlier content.
             self._kept.discard(find_id(unit))
         self.add_failure(unit.name, error)
-        self._advance(1)
 
     def add_failure(self, name: str, error: Exception) -> None:
         """Note a failure.
@@ -211,7 +224,8 @@ class IndexRun:
             raise error
 
     def end(self) -> IndexReport:
-        """Remove what is gone, and return what was done."""
+        """Copy vectors of repeated content, remove what is gone, and return what was done."""
+        self._add_repeats()
         gone = [
             id_
             for id_, unit in self._stored.items()
@@ -221,6 +235,18 @@ class IndexRun:
         self._store.add_folder(self._folder)
         self.report.n_removed = len(gone)
         return self.report
+
+    def _add_repeats(self) -> None:
+        made: list[tuple[Unit, str]] = []
+        for unit, first in self._repeats:
+            if (error := self._errors.get(first)) is not None:
+                self._fail(unit, error)
+                continue
+            source = self._pending[first]
+            made.append((replace(unit, text=source.text), find_id(source)))
+        vectors = self._store.read_vectors([source for _, source in made])
+        self._store.add([unit for unit, _ in made], [vectors[source] for _, source in made])
+        self.report.n_copied += len(made)
 
     def _advance(self, count: int) -> None:
         self._n_done += count

@@ -126,6 +126,41 @@ def test_moved_file_is_not_sent_again(
     assert found["annual.pdf, page 1"] == "Net income rose by 4 percent."
 
 
+def test_copies_of_a_file_are_sent_once(
+    store: IndexStore, corpus: Path, make_embedder: Make, qwen_vl_sandbox: Sandbox, run: Any
+) -> None:
+    for name in ("red-2.png", "manuals/red-3.png"):
+        shutil.copy(corpus / "red.png", corpus / name)
+    shutil.copy(corpus / "report.pdf", corpus / "report-2.pdf")
+
+    report = run(Indexer(store, make_embedder()), corpus)
+
+    assert (report.n_embedded, report.n_copied, len(store)) == (9, 5, 14)
+    assert count_contents(qwen_vl_sandbox) == 9
+    stored = {one.unit.name: one for one in store.find_all()}
+    copied = stored["report-2.pdf, page 2"], stored["report.pdf, page 2"]
+    assert copied[0].unit.text == copied[1].unit.text == "The board proposes a dividend."
+    vectors = store.read_vectors([one.id for one in copied])
+    assert len({tuple(vector) for vector in vectors.values()}) == 1
+    assert run(Indexer(store, make_embedder()), corpus).n_unchanged == 14
+
+
+def test_copies_fail_together(
+    store: IndexStore, corpus: Path, make_embedder: Make, qwen_vl_sandbox: Sandbox, run: Any
+) -> None:
+    shutil.copy(corpus / "bunny.mp4", corpus / "a-copy.mp4")
+    # The request of the first five, and that of the first alone.
+    qwen_vl_sandbox.fail(status=400, times=2)
+
+    report = run(Indexer(store, make_embedder(max_concurrency=1)), corpus)
+
+    assert [failure.name for failure in report.failures] == [
+        "a-copy.mp4, 0:03",
+        "bunny.mp4, 0:03",
+    ]
+    assert (report.n_embedded, len(store)) == (8, 8)
+
+
 def test_folders_share_a_store(
     indexed: IndexStore, tmp_path: Path, make_embedder: Make, run: Any
 ) -> None:
