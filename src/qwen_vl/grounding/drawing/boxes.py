@@ -89,8 +89,8 @@ class _Sketch:
         self.lettering = lettering
         self._image = image
         self._draw = ImageDraw.Draw(image)
-        self._line = max(2, round(letters * _LINE_PER_LETTERS))
-        self._radius = max(4, round(letters * _POINT_PER_LETTERS))
+        self._line = round(letters * _LINE_PER_LETTERS)
+        self._radius = round(letters * _POINT_PER_LETTERS)
         self._taken: list[Rectangle] = []
 
     def outline(self, box: Box, color: Color) -> None:
@@ -105,8 +105,8 @@ class _Sketch:
             self._draw.rectangle(edges, outline=ink, width=width)
 
     def _outline_turned(self, corners: Sequence[tuple[float, float]], color: Color) -> None:
-        left, top = (int(min(values)) - self._line - 2 for values in zip(*corners, strict=True))
-        right, low = (int(max(values)) + self._line + 3 for values in zip(*corners, strict=True))
+        left, top = (int(min(values)) - self._line for values in zip(*corners, strict=True))
+        right, low = (int(max(values)) + self._line + 1 for values in zip(*corners, strict=True))
         size = ((right - left) * SMOOTHING, (low - top) * SMOOTHING)
         path = [((x - left) * SMOOTHING, (y - top) * SMOOTHING) for x, y in corners]
         for ink, width in ((DARK, self._line + 2), (color, self._line)):

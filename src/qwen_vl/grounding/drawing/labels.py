@@ -74,7 +74,7 @@ class Lettering:
         if font is None:
             text = self._numbers.setdefault(text, f"#{len(self._numbers) + 1}")
             font = self.plain_font()
-        padding = max(3, round(self._size * 0.4)), max(2, round(self._size * 0.22))
+        padding = round(self._size * 0.4), round(self._size * 0.22)
         text = cut_to_width(text, font, most_width - 2 * padding[0])
         ascent, descent = font.getmetrics()
         width = round(font.getlength(text)) + 2 * padding[0]
@@ -184,8 +184,7 @@ def draw_label(image: Image.Image, label: Label, place: Rectangle, color: Color)
         place: Where its plate stands.
         color: Of the plate; the text is dark or light, for contrast.
     """
-    radius = max(2, label.size[1] // 5)
-    plate = rounded_mask(label.size, radius)
+    plate = rounded_mask(label.size, label.size[1] // 5)
     image.paste(color, (place[0], place[1]), plate)
     ImageDraw.Draw(image).text(
         (place[0] + label.padding[0], place[1] + label.padding[1]),

@@ -199,8 +199,8 @@ def _wrap(text: str, font: FreeTypeFont, width: int) -> list[str]:
             return [*lines, rest]
         space = rest.rfind(" ", 1, count + 1)
         is_word = rest[count - 1].isascii() and rest[count].isascii()
-        at = space if is_word and space > 0 else count
-        if at > 1 and rest[at] in _ENDS:
+        at = space if is_word and space != -1 else count
+        if rest[at] in _ENDS:
             at -= 1
         lines.append(rest[:at].rstrip())
         rest = rest[at:].lstrip()
