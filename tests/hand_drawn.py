@@ -1,5 +1,6 @@
 """What drawings are compared with: plates laid out in figures, with Pillow alone."""
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from qwen_vl.grounding.drawing.fonts import find_font
@@ -29,9 +30,10 @@ PADDING = {
     13: (5, 3),
     15: (6, 3),
     16: (6, 4),
+    18: (7, 4),
     20: (8, 4),
+    24: (10, 5),
     40: (16, 9),
-    42: (17, 9),
     48: (19, 11),
 }
 
@@ -62,3 +64,10 @@ def put_plate(image: Image.Image, text: str, letters: int, corner: Place, color:
     font = find_font(text, letters)
     place = (corner[0] + beside, corner[1] + above)
     ImageDraw.Draw(image).text(place, text, font=font, fill=ink)
+
+
+def assert_same(drawn: Image.Image, expected: Image.Image) -> None:
+    """Compare two images pixel by pixel."""
+    assert drawn.size == expected.size
+    differing = np.argwhere((np.asarray(drawn) != np.asarray(expected)).any(axis=2))
+    assert differing.size == 0, f"from {differing.min(axis=0)} to {differing.max(axis=0)}"

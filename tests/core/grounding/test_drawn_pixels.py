@@ -1,10 +1,9 @@
 """Drawings, compared pixel by pixel with ones that are laid out by hand."""
 
-import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from hand_drawn import COLORS, DARK, WHITE, measure_plate, put_plate, soften
+from hand_drawn import COLORS, DARK, WHITE, assert_same, measure_plate, put_plate, soften
 from qwen_vl.grounding.drawing import draw_grounding, draw_timeline, find_font
 from qwen_vl.grounding.drawing.labels import (
     PALETTE,
@@ -23,12 +22,6 @@ Rectangle = tuple[int, int, int, int]
 GREY = (128, 128, 128)
 GROUND, TRACK = (247, 247, 245), (225, 225, 221)
 INK, FAINT = (30, 32, 36), (110, 112, 118)
-
-
-def assert_same(drawn: Image.Image, expected: Image.Image) -> None:
-    assert drawn.size == expected.size
-    differing = np.argwhere((np.asarray(drawn) != np.asarray(expected)).any(axis=2))
-    assert differing.size == 0, f"from {differing.min(axis=0)} to {differing.max(axis=0)}"
 
 
 def found(*places: Box | Point, size: tuple[int, int]) -> Grounding:
