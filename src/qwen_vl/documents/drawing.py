@@ -82,7 +82,7 @@ def draw_layout(
         label = lettering.make(f"{number}{_CUT if block.is_cut else ''}", image.width)
         place = place_beside(label.size, block.box or (0, 0, 0, 0), image.size, taken)
         taken.append(place)
-        draw_label(image, label, place, colors[block.kind])
+        draw_label(image, label, place[:2], colors[block.kind])
     if legend and blocks:
         image = _add_legend(image, blocks, colors, lettering, letters)
     lettering.warn()
@@ -161,9 +161,7 @@ def _add_legend(
     )
     whole.paste(image, (0, 0))
     for (label, color), (left, top) in zip(labels, corners, strict=True):
-        above = image.height + top
-        place = (left, above, left + label.size[0], above + label.size[1])
-        draw_label(whole, label, place, color)
+        draw_label(whole, label, (left, image.height + top), color)
     if n_unboxed:
         where = (gap, image.height + y)
         ImageDraw.Draw(whole).text(where, words.text, font=words.font, fill=_INK)

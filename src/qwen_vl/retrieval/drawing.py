@@ -88,7 +88,7 @@ def _draw(unit: Unit, citations: Sequence[Citation], policy: MediaPolicy) -> "Pi
         ImageDraw.Draw(image).rectangle(box, outline=color, width=max(2, letters // 8))
         label = lettering.make(str(number), image.width)
         taken.append(place_beside(label.size, box, image.size, taken))
-        draw_label(image, label, taken[-1], color)
+        draw_label(image, label, taken[-1][:2], color)
     return image
 
 

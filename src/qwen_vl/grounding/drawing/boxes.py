@@ -134,7 +134,7 @@ class _Sketch:
         label = self.lettering.make(found.label, self._image.width)
         place = place_label(label.size, self._anchor(found), self._image.size, self._taken)
         self._taken.append(place)
-        draw_label(self._image, label, place, color)
+        draw_label(self._image, label, place[:2], color)
 
     def _anchor(self, found: Box | Point) -> Rectangle:
         if isinstance(found, Box):

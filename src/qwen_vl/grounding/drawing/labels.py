@@ -175,19 +175,19 @@ def place_label(
     return x, y, x + width, y + high
 
 
-def draw_label(image: Image.Image, label: Label, place: Rectangle, color: Color) -> None:
+def draw_label(image: Image.Image, label: Label, corner: tuple[int, int], color: Color) -> None:
     """Draw a label on its plate.
 
     Args:
         image: Is drawn on.
         label: Words.
-        place: Where its plate stands.
+        corner: Left and top of its plate.
         color: Of the plate; the text is dark or light, for contrast.
     """
     plate = rounded_mask(label.size, label.size[1] // 5)
-    image.paste(color, (place[0], place[1]), plate)
+    image.paste(color, corner, plate)
     ImageDraw.Draw(image).text(
-        (place[0] + label.padding[0], place[1] + label.padding[1]),
+        (corner[0] + label.padding[0], corner[1] + label.padding[1]),
         label.text,
         font=label.font,
         fill=ink_on(color),

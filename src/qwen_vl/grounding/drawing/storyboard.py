@@ -174,8 +174,7 @@ class _Board:
         if event.end > event.start:
             times = f"{times} - {format_clock(event.end)}"
         label = self._small.make(times, _FRAME_WIDTH)
-        corner = (x + 8, y + 8, x + 8 + label.size[0], y + 8 + label.size[1])
-        draw_label(image, label, corner, card.color)
+        draw_label(image, label, (x + 8, y + 8), card.color)
         draw = ImageDraw.Draw(image)
         for number, line in enumerate(card.lines):
             top = y + card.still.height + 8 + number * _line_height(card.font)
