@@ -7,7 +7,7 @@ import pytest
 import pytrec_eval
 
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.retrieval_eval import aevaluate, evaluate
+from qwen_vl.retrieval_eval import aevaluate, compare, evaluate
 
 PAGES = [f"report.pdf#{page}" for page in range(1, 31)]
 
@@ -93,3 +93,18 @@ def test_what_cannot_be_scored_is_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         evaluate(lambda _: [], questions, ks=ks)
+
+
+def test_searches_are_rows_of_a_table() -> None:
+    questions = {"Where?": {"b"}, "When?": {"a"}}
+    right = evaluate(lambda question: [*questions[question]], questions, ks=(1, 10))
+    fixed = evaluate({"Where?": ["a", "b"], "When?": ["a", "b"]}.__getitem__, questions, ks=(1, 10))
+
+    assert compare({"vectors": right, "the same two": fixed}).splitlines() == [
+        "              questions  recall@1  recall@10  nDCG@1  nDCG@10    MRR",
+        "vectors               2     1.000      1.000   1.000    1.000  1.000",
+        "the same two          2     0.500      1.000   0.500    0.815  0.750",
+    ]
+    assert compare({}) == ""
+    with pytest.raises(ConfigurationError, match="different cut-offs"):
+        compare({"a": right, "b": evaluate(lambda question: [question], questions, ks=(1,))})
