@@ -14,8 +14,8 @@ from qwen_vl_sandbox import RecordedRequest, Sandbox
 from visual_rag_corpus import HEIGHT, WIDTH, Question, WrittenPage
 
 RERANK_PATH = "/api/v1/services/rerank/text-rerank/text-rerank"
-# Pixels of a number with its frame.
-_LABEL = 30
+# Pixels of a number with its frame, and of an outline with its distance from the words.
+_LABEL, _OUTLINE = 30, 6
 _MILLIMETER = (1 / WIDTH, 1 / HEIGHT, 1 / WIDTH, 1 / HEIGHT)
 
 
@@ -30,10 +30,15 @@ def check_citation(citation: Citation, question: Question, page: WrittenPage) ->
     assert citation.unit.name == question.wanted
     assert citation.quote == question.quote
     assert citation.box is not None
-    ink, lines = page.find(question.quote), page.find_lines(question.quote)
+    ink = page.find(question.quote)
     assert holds(citation.box, ink, within=0.4)
-    # And little else: whole lines.
-    assert holds(lines, citation.box, within=0.6)
+    # And little else.
+    assert holds(ink, citation.box, within=0.4)
+    lines = page.find_lines(question.quote)
+    assert len(citation.line_boxes) == len(lines)
+    for found, line in zip(citation.line_boxes, lines, strict=True):
+        assert holds(found, line, within=0.4)
+        assert holds(line, found, within=0.4)
 
 
 def check_drawing(citation: Citation) -> None:
@@ -43,18 +48,20 @@ def check_drawing(citation: Citation) -> None:
     assert citation.box is not None
     blank = open_unit(citation.unit, MediaPolicy())
     width, height = blank.size
-    left, right = citation.box[0] * width, citation.box[2] * width
-    top, bottom = citation.box[1] * height, citation.box[3] * height
+    left, top = citation.box[0] * width, citation.box[1] * height
+    right, bottom = citation.box[2] * width, citation.box[3] * height
     changed = ImageChops.difference(cited.image, blank).getbbox()
     assert changed is not None
-    # The box with its outline, and the number, which is larger than a line, beside it.
-    assert left - _LABEL <= changed[0] <= left
-    assert top - _LABEL <= changed[1] <= top
-    assert right <= changed[2] <= right + _LABEL
+    # The words with their outline, and the number, which is larger than a line, to the left.
+    assert changed[0] <= left
+    assert top - _OUTLINE <= changed[1] <= top
+    assert right <= changed[2] <= right + _OUTLINE
     assert bottom <= changed[3] <= bottom + _LABEL
     # Below the last letters, where the page is white.
-    assert blank.getpixel((round(right), round(bottom))) == (255, 255, 255)
-    assert cited.image.getpixel((round(right), round(bottom))) != (255, 255, 255)
+    last = citation.line_boxes[-1]
+    corner = round(last[2] * width), round(last[3] * height)
+    assert blank.getpixel(corner) == (255, 255, 255)
+    assert cited.image.getpixel(corner) != (255, 255, 255)
 
 
 def count_sources(sandbox: Sandbox) -> int:

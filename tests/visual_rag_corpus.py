@@ -178,10 +178,12 @@ class WrittenPage:
         """Return the box around the ink of some words that follow one another."""
         return _union([box for _, box, _ in self._find(quote)])
 
-    def find_lines(self, quote: str) -> Box:
-        """Return the box around all lines that some words stand on."""
-        baselines = {line for _, _, line in self._find(quote)}
-        return _union([box for _, box, line in self.words if line in baselines])
+    def find_lines(self, quote: str) -> list[Box]:
+        """Return the same for each line that they stand on."""
+        lines: dict[float, list[Box]] = {}
+        for _, box, baseline in self._find(quote):
+            lines.setdefault(baseline, []).append(box)
+        return [_union(boxes) for boxes in lines.values()]
 
     def _find(self, quote: str) -> list[Word]:
         wanted = quote.split()

@@ -332,6 +332,7 @@ def _answer_to_json(answer: "Answer") -> dict[str, Any]:
                 **_place_to_json(citation.unit),
                 "quote": citation.quote,
                 "box": citation.box,
+                "line_boxes": citation.line_boxes,
             }
             for citation in answer.citations
         ],

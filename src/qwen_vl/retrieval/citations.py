@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 
 from qwen_vl.content import Part, Turn
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.media.pdf.page_text import FractionBox
+from qwen_vl.media.pdf.page_text import FractionBox, join_boxes
 from qwen_vl.request.build import build_request
 from qwen_vl.request.types import MediaPolicy
-from qwen_vl.retrieval.files import Unit, check_roots, read_lines
-from qwen_vl.retrieval.quotes import find_quote
+from qwen_vl.retrieval.files import Unit, check_roots, read_lines, read_words
+from qwen_vl.retrieval.quotes import find_quote, find_quote_lines
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.tokens.conversation import TokenCounter
 
@@ -42,12 +42,14 @@ class Citation:
         quote: The words that the statement rests on; empty where none were quoted.
         box: Where they are, as fractions of width and height: left, top, right and bottom; `None`
             where the page lacks a text layer, or these words.
+        line_boxes: The same for each line that they stand on.
     """
 
     number: int
     unit: Unit
     quote: str = ""
     box: FractionBox | None = None
+    line_boxes: tuple[FractionBox, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +102,26 @@ def read_citations(
         unit = sources[number - 1]
         if roots is not None and unit.has_image:
             check_roots(unit, roots)
-        box = _find_box(unit, quote, policy or MediaPolicy())
-        citations[number, quote] = Citation(number=number, unit=unit, quote=quote, box=box)
+        boxes = _find_boxes(unit, quote, policy or MediaPolicy())
+        citations[number, quote] = Citation(
+            number=number,
+            unit=unit,
+            quote=quote,
+            box=join_boxes(boxes) if boxes else None,
+            line_boxes=boxes,
+        )
     return CitedText(text=_CITATION.sub(r"[\1]", text), citations=tuple(citations.values()))
 
 
-def _find_box(unit: Unit, quote: str, policy: MediaPolicy) -> FractionBox | None:
-    page = read_lines(unit, policy) if quote and unit.has_image else None
-    return find_quote(quote, page.lines) if page else None
+def _find_boxes(unit: Unit, quote: str, policy: MediaPolicy) -> tuple[FractionBox, ...]:
+    if not quote or not unit.has_image:
+        return ()
+    if found := find_quote_lines(quote, read_words(unit, policy)):
+        return found
+    # Text that runs along the height of the page is whole in its lines only.
+    page = read_lines(unit, policy)
+    box = find_quote(quote, page.lines) if page else None
+    return () if box is None else (box,)
 
 
 def name_source(number: int, unit: Unit) -> str:

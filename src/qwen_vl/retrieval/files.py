@@ -19,8 +19,8 @@ from qwen_vl.errors import (
     UnsupportedContentError,
 )
 from qwen_vl.media.measure import measure_pages, measure_video
-from qwen_vl.media.pdf.document import PDF_TYPE, read_page_texts
-from qwen_vl.media.pdf.page_text import PageText
+from qwen_vl.media.pdf.document import PDF_TYPE, read_page_texts, read_page_words
+from qwen_vl.media.pdf.page_text import PageText, TextWord
 from qwen_vl.media.tiff import TIFF_TYPE
 from qwen_vl.media.video.container import has_av
 from qwen_vl.media.video.thumbnails import take_thumbnails
@@ -289,11 +289,35 @@ def read_lines(unit: Unit, policy: MediaPolicy) -> PageText | None:
     Raises:
         MediaError: The file cannot be read.
     """
+    document = _find_pdf_page(unit)
+    if document is None:
+        return None
+    (text,) = read_page_texts(document, policy)
+    return text if text.lines else None
+
+
+def read_words(unit: Unit, policy: MediaPolicy) -> tuple[TextWord, ...]:
+    """Return the words of a page, and where each stands.
+
+    Args:
+        unit: What was found.
+        policy: Which files may be read.
+
+    Returns:
+        None for what lacks a text layer, as of `read_lines`.
+
+    Raises:
+        MediaError: The file cannot be read.
+    """
+    document = _find_pdf_page(unit)
+    return () if document is None else read_page_words(document, policy)[0]
+
+
+def _find_pdf_page(unit: Unit) -> Document | None:
     if unit.kind != "page" or find_media_type(Path(unit.path)) != PDF_TYPE:
         return None
     source = LocalFile(Path(unit.path), is_trusted=True)
-    (text,) = read_page_texts(Document(source=source, pages=[unit.number], where=unit.name), policy)
-    return text if text.lines else None
+    return Document(source=source, pages=[unit.number], where=unit.name)
 
 
 def _name_file(path: str) -> str:

@@ -9,8 +9,8 @@ from PIL import Image as PillowImage
 
 from qwen_vl.content import Document, LocalFile
 from qwen_vl.errors import MediaAccessError, MediaFormatError, MediaOptionError, MediaTooLargeError
-from qwen_vl.media.pdf.document import read_page_texts
-from qwen_vl.media.pdf.page_text import PageText, join_boxes, to_page_text
+from qwen_vl.media.pdf.document import read_page_texts, read_page_words
+from qwen_vl.media.pdf.page_text import PageText, TextWord, join_boxes, to_page_text
 from qwen_vl.request.types import MediaPolicy
 
 MILLIMETERS = (210, 297)
@@ -67,6 +67,79 @@ def test_boxes_are_where_the_text_was_written(file: Path) -> None:
         assert right > left
     assert second.lines[0].box[0] * height == pytest.approx(30, abs=0.6)
     assert second.lines[0].box[3] * width == pytest.approx(60, abs=1.5)
+
+
+def read_words(path: Path) -> list[tuple[TextWord, ...]]:
+    document = Document(source=LocalFile(path, is_trusted=True), where="items[0]")
+    return read_page_words(document, MediaPolicy())
+
+
+def test_words_are_where_they_were_written(file: Path) -> None:
+    first, second, third = read_words(file)
+    width, height = MILLIMETERS
+    pdf = FPDF(format="A4")
+    pdf.set_font("helvetica", size=12)
+
+    assert [word.text for word in first] == [
+        *("Net", "income", "rose."),
+        *("Left", "column", "Right", "column"),
+    ]
+    for word, before in zip(first, ("", "Net ", "Net income "), strict=False):
+        left, top, right, bottom = word.box
+        x = 20 + pdf.get_string_width(before)
+        assert left * width == pytest.approx(x, abs=0.5)
+        assert right * width == pytest.approx(x + pdf.get_string_width(word.text), abs=0.5)
+        # The ink: to the base line, and as high as the letters.
+        assert bottom * height == pytest.approx(50, abs=0.2)
+        assert top * height == pytest.approx(50 - (3.1 if word.text != "rose." else 2.3), abs=0.3)
+    assert [word.text for word in second] == ["Wide", "page"]
+    assert third == ()
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_turned_page_has_its_words_where_they_are_shown(file: Path, degrees: int) -> None:
+    upright = read_words(file)[0]
+    document = pypdfium2.PdfDocument(file)
+    document[0].set_rotation(degrees)
+    document.save(file.with_name("turned.pdf"))
+    document.close()
+
+    turned = read_words(file.with_name("turned.pdf"))[0]
+
+    # PDFium takes the lines of a turned page in another order.
+    found = {word.text: word for word in turned if word.text != "column"}
+    assert len(turned) == len(upright)
+    assert len(found) == 5
+    for before in (word for word in upright if word.text != "column"):
+        word = found[before.text]
+        x1, y1, x2, y2 = before.box
+        expected = {
+            90: (1 - y2, x1, 1 - y1, x2),
+            180: (1 - x2, 1 - y2, 1 - x1, 1 - y1),
+            270: (y1, 1 - x2, y2, 1 - x1),
+        }[degrees]
+        assert word.box == pytest.approx(expected, abs=1e-4)
+
+
+def test_words_end_with_their_lines(tmp_path: Path) -> None:
+    pdf = FPDF(format="A4")
+    pdf.set_font("helvetica", size=12)
+    pdf.add_page()
+    pdf.text(20, 50, "Net income rose by 4 per-")
+    pdf.text(20, 56, "cent to \u00bb12\u00bb million (euros).")
+    with pdf.rotation(90, 60, 100):
+        pdf.text(60, 100, "Aside")
+    pdf.output(str(tmp_path / "lines.pdf"))
+
+    (words,) = read_words(tmp_path / "lines.pdf")
+
+    texts = [word.text.strip("-") for word in words]
+    assert texts[:12] == [
+        *("Net", "income", "rose", "by", "4", "per"),
+        *("cent", "to", "\u00bb12\u00bb", "million", "(euros).", texts[11]),
+    ]
+    # Letters of text along the height of the page are words, as each has a line.
+    assert texts[11:] == list("Aside")
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])

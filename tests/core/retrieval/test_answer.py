@@ -9,12 +9,12 @@ from PIL import ImageChops
 
 from qwen_vl.embedding.embedder import Embedder
 from qwen_vl.errors import ConfigurationError
-from qwen_vl.media.pdf.page_text import TextLine
+from qwen_vl.media.pdf.page_text import FractionBox, TextLine, TextWord
 from qwen_vl.request.types import MediaPolicy
 from qwen_vl.retrieval.answer import Answer, Answerer
 from qwen_vl.retrieval.citations import CITATION_PROMPT, Citation
 from qwen_vl.retrieval.drawing import draw_citations, open_unit
-from qwen_vl.retrieval.quotes import find_quote
+from qwen_vl.retrieval.quotes import find_quote, find_quote_lines
 from qwen_vl.retrieval.search import Hit, Searcher
 from qwen_vl.retrieval.store import IndexStore
 from qwen_vl.settings import QwenVLSettings
@@ -101,10 +101,11 @@ def test_citations_have_page_box_and_seconds(
     first, second, third, fourth = found.citations
     assert (first.unit.name, first.quote) == ("report.pdf, page 2", "board proposes a dividend")
     left, top, right, bottom = first.box or (0, 0, 0, 0)
-    # It stands 15 mm from the left and 30 mm from the top of a page of A4.
-    assert left * 210 == pytest.approx(15, abs=1)
+    # "The" stands 15 mm from the left, and all of it 30 mm from the top of a page of A4.
+    assert left * 210 == pytest.approx(23.7, abs=0.3)
     assert top * 297 < 30 <= bottom * 297 + 1
     assert right < 0.5
+    assert first.line_boxes == (first.box,)
     assert (second.unit.name, second.box) == ("red.png", None)
     assert third.unit.seconds == pytest.approx(2.64)
     assert (fourth.quote, fourth.box) == ("Words of no page at all", None)
@@ -209,6 +210,33 @@ def test_quotes_are_found(quote: str, lines: tuple[int, int]) -> None:
     first, last = (LINES[number].box for number in lines)
     assert box is not None
     assert (box[1], box[3]) == (first[1], last[3])
+
+
+WORDS = [
+    TextWord(text=text, box=(0.1 * column, 0.1 * line, 0.1 * column + 0.08, 0.1 * line + 0.05))
+    for line, texts in enumerate(["Net income rose by 4 per", "cent. Costs", "of steel fell"])
+    for column, text in enumerate(texts.split())
+]
+
+
+def box_of(line: int, first: int, last: int) -> FractionBox:
+    return (0.1 * first, 0.1 * line, 0.1 * last + 0.08, 0.1 * line + 0.05)
+
+
+@pytest.mark.parametrize(
+    ("quote", "boxes"),
+    [
+        ("income rose", [box_of(0, 1, 2)]),
+        ("rose by 4 per cent", [box_of(0, 2, 5), box_of(1, 0, 0)]),
+        ("4 per cent. Costs of steel", [box_of(0, 4, 5), box_of(1, 0, 1), box_of(2, 0, 1)]),
+        ("Net wages rose by", [box_of(0, 0, 3)]),
+        ("Revenue doubled", []),
+        ("", []),
+    ],
+)
+def test_words_of_quotes_are_found_by_lines(quote: str, boxes: list[FractionBox]) -> None:
+    assert find_quote_lines(quote, WORDS) == tuple(boxes)
+    assert find_quote_lines(quote, []) == ()
 
 
 @pytest.mark.parametrize(

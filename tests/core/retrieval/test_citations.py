@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fpdf import FPDF
 
 from qwen_vl.content import Document, Frames, Image, Inline, LocalFile, Text, Url, Video
 from qwen_vl.errors import ConfigurationError, MediaAccessError, UnsupportedContentError
@@ -35,6 +36,26 @@ def test_citations_are_read_of_any_answer(corpus: Path) -> None:
     assert (first.unit, first.quote) == (page, "board proposes a dividend")
     assert first.box is not None
     assert (second.unit.name, second.box) == ("text", None)
+
+
+def test_words_along_the_height_of_a_page_are_found(tmp_path: Path) -> None:
+    pdf = FPDF(format="A4")
+    pdf.set_font("helvetica", size=12)
+    pdf.add_page()
+    with pdf.rotation(90, 60, 100):
+        pdf.text(60, 100, "Printed on recycled paper")
+    pdf.output(str(tmp_path / "leaf.pdf"))
+
+    (citation,) = read_citations(
+        '[1: "printed on recycled paper"]', [unit(tmp_path / "leaf.pdf")]
+    ).citations
+
+    assert citation.box is not None
+    left, top, right, bottom = citation.box
+    assert (right - left) * 210 == pytest.approx(4, abs=1)
+    assert bottom * 297 == pytest.approx(100, abs=1)
+    assert top < bottom
+    assert citation.line_boxes == (citation.box,)
 
 
 def test_cited_files_must_be_inside_the_roots(corpus: Path, tmp_path: Path) -> None:

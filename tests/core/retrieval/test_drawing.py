@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from hand_drawn import COLORS, assert_same, measure_plate, put_plate
 from qwen_vl.retrieval.answer import Citation
@@ -51,3 +51,29 @@ def test_quotes_are_outlined(
         put_plate(expected, str(number), letters, corner, color)
     assert drawn.numbers == (1, 2, 11)
     assert_same(drawn.image, expected)
+
+
+def test_numbers_hide_no_words(tmp_path: Path) -> None:
+    page = Image.new("RGB", (400, 300), "white")
+    # Words to the left of the quotes, and a margin of 60 pixels.
+    for x in range(60, 190, 4):
+        ImageDraw.Draw(page).line((x, 100, x, 130), fill="black")
+    page.save(tmp_path / "page.png")
+    unit = Unit(path=str(tmp_path / "page.png"), kind="image", digest="")
+    line_boxes = ((0.5, 0.35, 0.9, 0.4), (0.2, 0.45, 0.5, 0.5))
+    quotes = [
+        Citation(number=1, unit=unit, box=(0.2, 0.35, 0.9, 0.5), line_boxes=line_boxes),
+        Citation(number=1, unit=unit, box=line_boxes[0], line_boxes=line_boxes[:1]),
+    ]
+
+    [drawn] = draw_citations(quotes)
+
+    difference = ImageChops.difference(drawn.image, page).convert("L")
+    # The words are as they were, and both numbers stand in the margin.
+    assert difference.crop((60, 100, 190, 130)).getbbox() is None
+    margin = difference.crop((0, 90, 60, 140)).getbbox()
+    assert margin is not None
+    assert difference.crop((0, 90, 60, 140)).point(bool).histogram()[1] > 200
+    # Between the two lines nothing is colored.
+    assert difference.getpixel((300, 145)) == 0
+    assert difference.getpixel((300, 113)) > 0

@@ -35,7 +35,7 @@ from qwen_vl.media.encode import encode_compact
 from qwen_vl.media.image import check_size
 from qwen_vl.media.load import check_inline_bytes, check_seekable, load
 from qwen_vl.media.pages import PageSize, choose_pages, label_page, measure_page, title_of
-from qwen_vl.media.pdf.page_text import PageText, to_page_text
+from qwen_vl.media.pdf.page_text import PageText, TextWord, to_page_text, to_words
 from qwen_vl.media.pdf.renderer import OpenedPdf, PdfError, PdfLimitError, opened_pdf
 from qwen_vl.media.sniff import describe, holds_pdf, sniff
 from qwen_vl.media.tiff import TIFF_HEADS, TIFF_TYPE
@@ -165,6 +165,23 @@ def read_page_texts(document: Document, policy: MediaPolicy) -> list[PageText]:
     with _opened(document, data, policy) as opened:
         numbers = choose_pages(document, opened.n_pages, policy.pdf_max_pages)
         return [to_page_text(number, *opened.read_text(number - 1)) for number in numbers]
+
+
+def read_page_words(document: Document, policy: MediaPolicy) -> list[tuple[TextWord, ...]]:
+    """Return the words of pages of a PDF, and where each stands.
+
+    Args:
+        document: As of `read_page_texts`.
+        policy: As of `read_page_texts`.
+
+    Raises:
+        MediaError: As of `render_pages`.
+        MissingExtraError: pypdfium2 is not installed.
+    """
+    data = _read(document, policy)
+    with _opened(document, data, policy) as opened:
+        numbers = choose_pages(document, opened.n_pages, policy.pdf_max_pages)
+        return [to_words(opened.read_words(number - 1)) for number in numbers]
 
 
 @contextmanager

@@ -26,6 +26,19 @@ class TextLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextWord:
+    """A word of a page, or the part of it that stands on one line.
+
+    Args:
+        text: The word, with punctuation.
+        box: Where its ink is, as fractions of the page's width and height.
+    """
+
+    text: str
+    box: FractionBox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PageText:
     """The text of a page.
 
@@ -67,6 +80,22 @@ def to_page_text(page: int, text: str, runs: Sequence[tuple[str, tuple[float, ..
             lines.append(TextLine(text=words, box=box))
     plain = "\n".join(line.rstrip() for line in text.replace("\r\n", "\n").split("\n")).strip()
     return PageText(page=page, text=plain, lines=tuple(lines))
+
+
+def to_words(words: Sequence[tuple[str, tuple[float, ...]]]) -> tuple[TextWord, ...]:
+    """Return the words of a page with their boxes.
+
+    Args:
+        words: Each with two opposite corners, as fractions.
+
+    Example:
+        >>> to_words([("Net", (0.1, 0.12, 0.2, 0.1))])
+        (TextWord(text='Net', box=(0.1, 0.1, 0.2, 0.12)),)
+    """
+    return tuple(
+        TextWord(text=word, box=(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)))
+        for word, (x1, y1, x2, y2) in words
+    )
 
 
 def join_boxes(boxes: Sequence[FractionBox]) -> FractionBox:

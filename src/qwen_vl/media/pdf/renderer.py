@@ -86,6 +86,18 @@ class OpenedPdf:
         answer, _ = self._worker.ask({"order": "text", "page": index}, self._timeout)
         return answer["text"], [(text, tuple(corners)) for text, *corners in answer["runs"]]
 
+    def read_words(self, index: int) -> list[tuple[str, tuple[float, ...]]]:
+        """Return the words of a page with two corners each.
+
+        Args:
+            index: Of the page, from 0 on.
+
+        Raises:
+            PdfError: It cannot be read, or not in time.
+        """
+        answer, _ = self._worker.ask({"order": "words", "page": index}, self._timeout)
+        return [(word, tuple(corners)) for word, *corners in answer["words"]]
+
     def render(self, index: int, scale: float) -> "PillowImage":
         """Render a page.
 

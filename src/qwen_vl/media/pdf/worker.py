@@ -53,6 +53,8 @@ class Worker:
                     return {"sizes": sizes}, b""
                 case "text":
                     return self._read_text(order["page"])
+                case "words":
+                    return self._read_words(order["page"])
                 case "render":
                     return self._render(order["page"], order["scale"])
                 case _:
@@ -88,10 +90,61 @@ class Worker:
             text_page.close()
             page.close()
 
+    def _read_words(self, index: int) -> tuple[dict[str, Any], bytes]:
+        """Return the words of a page with their corners, divided where a line ends."""
+        page = self._document[index]
+        text_page = page.get_textpage()
+        try:
+            words = []
+            for word, (left, bottom, right, top) in _divide(text_page):
+                corners = [_place(page, x, y) for x, y in ((left, bottom), (right, top))]
+                words.append([word, *corners[0], *corners[1]])
+            return {"words": words}, b""
+        finally:
+            text_page.close()
+            page.close()
+
     def _close(self) -> None:
         if self._document is not None:
             self._document.close()
             self._document = None
+
+
+def _divide(text_page: Any) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """Divide the characters of a page into words, each with the box around its ink."""
+    import pypdfium2  # noqa: PLC0415 - an extra
+    from pypdfium2 import raw  # noqa: PLC0415 - as above
+
+    words: list[tuple[str, tuple[float, float, float, float]]] = []
+    is_inside = False
+    for index in range(text_page.count_chars()):
+        letter = chr(raw.FPDFText_GetUnicode(text_page, index))
+        try:
+            box = text_page.get_charbox(index)
+        except pypdfium2.PdfiumError:
+            # A line break that PDFium has put in.
+            letter = ""
+        if not letter.strip() or not letter.isprintable():
+            is_inside = False
+            continue
+        if is_inside and _continues(words[-1][1], box):
+            word, (left, bottom, right, top) = words[-1]
+            joined = (
+                *(min(left, box[0]), min(bottom, box[1])),
+                *(max(right, box[2]), max(top, box[3])),
+            )
+            words[-1] = word + letter, joined
+        else:
+            words.append((letter, box))
+        is_inside = True
+    return words
+
+
+def _continues(
+    word: tuple[float, float, float, float], letter: tuple[float, float, float, float]
+) -> bool:
+    """Return whether a letter stands on the line of a word, and not to the left of it."""
+    return letter[3] > word[1] and letter[1] < word[3] and letter[0] >= word[0]
 
 
 def _place(page: Any, x: float, y: float) -> tuple[float, float]:
