@@ -18,7 +18,6 @@ from qwen_vl.media.video.file import open_file
 from qwen_vl.request.build import build_media_policy
 from qwen_vl.request.types import Request
 from qwen_vl.settings import EndpointSettings
-from qwen_vl.specs.servers import DEFAULT_SERVER
 from qwen_vl.tokens.text import estimate_text_tokens
 
 _Image = TypeVar("_Image", Image, Document, Image | Document)
@@ -34,17 +33,16 @@ class MediaLimits:
     Args:
         max_pixels: Pixels beyond which an image is downscaled.
         max_image_bytes: Maximum number of bytes of an image.
-        max_video_bytes: Maximum number of bytes of a video.
+        max_video_bytes: Maximum number of bytes of a local video, which is put into the temporary
+            storage; `None` where videos are taken by URL only.
         max_text_tokens: Tokens beyond which a text is not read to its end; `None` where the server
             says so itself.
-        uploads: Whether local videos can be put into the temporary storage.
     """
 
     max_pixels: int
     max_image_bytes: int
-    max_video_bytes: int
+    max_video_bytes: int | None
     max_text_tokens: int | None
-    uploads: bool = True
 
 
 def make_request(model: str, settings: EndpointSettings, limits: MediaLimits) -> Request:
@@ -147,26 +145,26 @@ def _check_video(part: Video, request: Request, limits: MediaLimits) -> Video:
     if isinstance(source, Url) and is_remote(source.url):
         check_part(part, request.known_model, request.server)
         return part
-    can_upload = limits.uploads and request.server == DEFAULT_SERVER
+    limit = limits.max_video_bytes
     mode = part.video_mode or request.policy.video_mode
-    if mode != "upload" or not can_upload:
+    if mode != "upload" or limit is None:
         by_upload = ', or set video_mode="upload", which puts it into the temporary storage'
         raise UnsupportedContentError(
             "A video is taken by URL only.",
             where=part.where,
             remedy=(
                 "Put it where the server can fetch it and give its https:// URL"
-                f"{by_upload if can_upload else ''}."
+                f"{by_upload if limit is not None else ''}."
             ),
         )
     with open_file(source, request.policy, part.where) as file:
         n_bytes = file.seek(0, os.SEEK_END)
-    if n_bytes > limits.max_video_bytes:
+    if n_bytes > limit:
         raise MediaTooLargeError(
-            f"The video has {n_bytes:,} bytes; {request.model} takes {limits.max_video_bytes:,}.",
+            f"The video has {n_bytes:,} bytes; {request.model} takes {limit:,}.",
             where=part.where,
             value=n_bytes,
-            limit=limits.max_video_bytes,
+            limit=limit,
             remedy="Cut it, or encode it at a lower bit rate.",
         )
     return replace(part, video_mode="upload")

@@ -28,15 +28,13 @@ from qwen_vl.media.limits import Budget
 from qwen_vl.request.build import build_connection
 from qwen_vl.settings import EndpointSettings
 from qwen_vl.specs.embedding import SELF_HOSTED_MAX_PIXELS, SERVICE_MAX_PIXELS
-from qwen_vl.specs.rerank import DEFAULT_RERANK_MODEL, get_rerank_spec
+from qwen_vl.specs.rerank import DEFAULT_RERANK_MODEL, MAX_IMAGE_BYTES, get_rerank_spec
 from qwen_vl.specs.servers import DEFAULT_SERVER
 from qwen_vl.tokens.text import estimate_text_tokens
 
 _FORMS: dict[str, RerankForm] = {"vllm": "vllm", "sglang": "sglang"}
 _QUERY = -1
 _MAX_SHOWN = 3
-_MAX_IMAGE_BYTES = 10_000_000
-_MAX_VIDEO_BYTES = 50_000_000
 
 
 class Reranker:
@@ -92,14 +90,12 @@ class Reranker:
                 'the hosted service, server="vllm" and server="sglang".'
             )
         self._instruction = self._check_instruction(instruction)
-        # unsure: the page names no limit of bytes; these are those of qwen3-vl-embedding.
         self._limits = MediaLimits(
             max_pixels=SERVICE_MAX_PIXELS if self._spec else SELF_HOSTED_MAX_PIXELS,
-            max_image_bytes=_MAX_IMAGE_BYTES,
-            max_video_bytes=_MAX_VIDEO_BYTES,
-            max_text_tokens=self._spec.max_document_tokens if self._spec else None,
+            max_image_bytes=MAX_IMAGE_BYTES,
             # unsure: whether the service resolves `oss://` here; the official SDK does not ask it.
-            uploads=False,
+            max_video_bytes=None,
+            max_text_tokens=self._spec.max_document_tokens if self._spec else None,
         )
         self._request = make_request(self.model, settings, self._limits)
         self._clients = ClientCache()

@@ -42,7 +42,8 @@ class EmbeddingSpec:
         max_text_tokens: Tokens of a text beyond which it is cut or refused; `None` where the
             server's flags set them.
         max_image_bytes: Maximum number of bytes of an image.
-        max_video_bytes: Maximum number of bytes of a video.
+        max_video_bytes: Maximum number of bytes of a local video; `None` where videos are taken by
+            URL only.
         max_pixels: Pixels beyond which an image is downscaled.
         regions: Where the model is served.
     """
@@ -57,7 +58,7 @@ class EmbeddingSpec:
     max_sequence: int = 0
     max_text_tokens: int | None
     max_image_bytes: int
-    max_video_bytes: int
+    max_video_bytes: int | None
     max_pixels: int = SERVICE_MAX_PIXELS
     regions: tuple[str, ...] = ("cn-beijing",)
 
@@ -183,7 +184,7 @@ SELF_HOSTED_EMBEDDING = EmbeddingSpec(
     max_videos=None,
     max_text_tokens=None,
     max_image_bytes=10 * _MB,
-    max_video_bytes=50 * _MB,
+    max_video_bytes=None,
     max_pixels=SELF_HOSTED_MAX_PIXELS,
 )
 """What a self-hosted server takes: flags set most of its limits."""

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 DEFAULT_RERANK_MODEL = "qwen3-vl-rerank"
 
+MAX_IMAGE_BYTES = 10_000_000
+"""Maximum bytes of an image. unsure: the page names none; this is that of `qwen3-vl-embedding`."""
+
 _BOTH_REGIONS = ("cn-beijing", "ap-southeast-1")
 
 

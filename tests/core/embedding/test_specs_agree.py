@@ -65,3 +65,45 @@ def test_rerank_models_agree(model: str) -> None:
         theirs.takes_instruction,
         theirs.is_flat,
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "of_query", "of_document", "of_request"),
+    [
+        # Rerank page, 2026-10.
+        ("qwen3-vl-rerank", 4_000, 8_000, 120_000),
+        ("qwen3-rerank", 4_000, 4_000, 120_000),
+        ("gte-rerank-v2", 4_000, 4_000, 30_000),
+    ],
+)
+def test_tokens_of_rerank_models(
+    model: str, of_query: int, of_document: int, of_request: int
+) -> None:
+    spec = RERANK_MODELS[model]
+
+    assert (spec.max_query_tokens, spec.max_document_tokens, spec.max_request_tokens) == (
+        of_query,
+        of_document,
+        of_request,
+    )
+
+
+# docs/embeddings.md: elements, images, videos, and images of one sequence.
+@pytest.mark.parametrize(
+    ("model", "counts"),
+    [
+        ("qwen3-vl-embedding", (20, 5, 1, 0)),
+        ("qwen2.5-vl-embedding", (20, 1, 1, 0)),
+        ("tongyi-embedding-vision-plus-2026-03-06", (20, 64, 8, 64)),
+        ("tongyi-embedding-vision-flash-2026-03-06", (20, 64, 8, 64)),
+        ("tongyi-embedding-vision-plus", (20, 8, 1, 8)),
+        ("tongyi-embedding-vision-flash", (20, 8, 1, 8)),
+        ("multimodal-embedding-v1", (20, 1, 1, 0)),
+    ],
+)
+def test_counts_of_a_request(model: str, counts: tuple[int, ...]) -> None:
+    spec = EMBEDDING_MODELS[model]
+
+    found = (spec.max_elements, spec.max_images, spec.max_videos, spec.max_sequence)
+    assert found == counts
+    assert spec.max_texts == (1 if model == "qwen2.5-vl-embedding" else None)
