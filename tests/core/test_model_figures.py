@@ -63,7 +63,7 @@ def test_longest_lists_of_frames_of_models_that_are_gone() -> None:
 
 
 @pytest.mark.parametrize(("others", "is_found"), [(253, True), (254, False)])
-def test_names_are_read_by_256_characters(others: int, is_found: bool) -> None:  # noqa: FBT001
+def test_names_are_read_by_256_characters(others: int, is_found: bool) -> None:
     # Of a path the end, and of an id the beginning.
     assert (get_model_spec("qvq" + "x" * others).family == "QVQ") == is_found
     assert is_service_model("x" * others + "qvq") == is_found
