@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from qwen_vl.retrieval import IndexStore
 from qwen_vl_sandbox import Sandbox
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.any_version, pytest.mark.timeout(600)]
 
 N_IMAGES = 1_000
 N_KILLS = 6

@@ -33,6 +33,7 @@ from qwen_vl.samples import BIG_BUCK_BUNNY
 from qwen_vl_sandbox import Sandbox
 
 pytestmark = [
+    pytest.mark.any_version,
     # Qdrant does not close its database.
     pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning"),
 ]

@@ -47,6 +47,7 @@ from visual_rag_checks import (
 from visual_rag_corpus import N_UNITS, QUESTIONS, Library, Question
 
 pytestmark = [
+    pytest.mark.any_version,
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not is_installed(), reason="the extra sandbox-ocr is not installed"),
