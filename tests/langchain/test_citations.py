@@ -91,7 +91,7 @@ def test_budget_is_kept(make_chat: Make, documents: list[Document], pdf: Path) -
     assert fitted.blocks[1]["text"] == "Source [1]: red.png"
     with pytest.raises(ConfigurationError, match="No source fits into 3 tokens"):
         to_source_blocks(documents, chat, max_context_tokens=3)
-    with pytest.raises(ConfigurationError, match="Nothing was found"):
+    with pytest.raises(ConfigurationError, match="There are no sources"):
         to_source_blocks([], chat)
 
 

@@ -215,7 +215,7 @@ def fit_sources(
             f"No source fits into {max_tokens:,} tokens: the smallest has {least:,}. Raise "
             "max_context_tokens."
             if left_out
-            else "Nothing was found, so that there is nothing to answer from. Fill the store first."
+            else "There are no sources to answer from. Index a folder first."
         )
     return FittedSources(
         sources=tuple(kept), left_out=tuple(left_out), parts=tuple(parts), n_tokens=n_tokens

@@ -112,7 +112,7 @@ def test_what_fits_is_numbered_in_its_order() -> None:
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
-        ([], "Nothing was found"),
+        ([], "There are no sources"),
         (["sun " * 100, "sun " * 50], r"No source fits into 20 tokens: the smallest has \d\d\."),
     ],
 )
