@@ -49,7 +49,7 @@ def test_each_file_is_a_line(run: Run, folder: Path, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"5 rows: 5 answered; in {output}\n"
-    assert re.match(r"5 requests · [\d,]+/min · [\d,]+ tokens\n", done.stderr)
+    assert re.search(r"5 requests · [\d,]+/min · [\d,]+ tokens\n", done.stderr)
     results = read(output)
     assert [result["name"] for result in results] == [f"{number}.png" for number in range(5)]
     assert all('"What color is' in str(result["answer"]) for result in results)
