@@ -51,13 +51,7 @@ class Ledger:
         self.folder = Path(folder).expanduser()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(self.folder / _FILE, timeout=_WAIT_SECONDS)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            # Another process would ask the same rows again, and pay for them.
-            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            with self._database:
-                for table in _TABLES:
-                    self._database.execute(table)
+            self._database = _open(self.folder / _FILE)
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(
                 f"The ledger {str(folder)!r} cannot be opened: {error}. If another run uses it, "
@@ -181,3 +175,18 @@ class Ledger:
             ) from error
         self._pending.clear()
         self._rows.clear()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=_WAIT_SECONDS)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        # Another process would ask the same rows again, and pay for them.
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        with database:
+            for table in _TABLES:
+                database.execute(table)
+    except BaseException:
+        database.close()
+        raise
+    return database

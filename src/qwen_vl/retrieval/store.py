@@ -102,7 +102,11 @@ class IndexStore:
             # A run was killed while Qdrant began to write it, before anything was stored.
             meta.unlink()
         try:
-            self._client = QdrantClient(path=str(self._folder))
+            self._client = QdrantClient(
+                path=str(self._folder),
+                # Otherwise it asks a database that it does not close.
+                force_disable_check_same_thread=True,
+            )
         except (RuntimeError, OSError, ValueError) as error:
             if "already accessed" not in str(error):
                 raise ConfigurationError(
