@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import threading
-import warnings
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -13,7 +12,7 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from qwen_vl.connection import Connection
-from qwen_vl.errors import ConfigurationError, ServiceError
+from qwen_vl.errors import ConfigurationError, ServiceError, warn
 from qwen_vl.generators import Owned
 from qwen_vl.media import needs_io, prepare_media, wants_upload
 from qwen_vl.media.unfetched import drop_unfetched
@@ -604,11 +603,9 @@ def _check_end(decoder: EventDecoder, request: Request) -> None:
 
 def _checked(reply: Reply) -> Reply:
     if reply.is_truncated:
-        warnings.warn(
+        warn(
             "The service cut this answer at its time limit (x-dashscope-partialresponse). Stream "
-            "the answer, or ask for a shorter one.",
-            UserWarning,
-            stacklevel=2,
+            "the answer, or ask for a shorter one."
         )
     return reply
 

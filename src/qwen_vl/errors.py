@@ -35,11 +35,31 @@
 None is a `ValueError` or `TypeError`: LlamaIndex turns those into an empty answer.
 """
 
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, ClassVar, Literal, Self
 
 _SHOWN_CHARS = 200
+# What stands between a program's line and the place that warns.
+_NOT_OF_PROGRAM = sys.stdlib_module_names | {
+    "anyio",
+    "langchain",
+    "langchain_classic",
+    "langchain_core",
+    "langchain_qwen_vl",
+    "langgraph",
+    "langsmith",
+    "llama_index",
+    "llama_index_instrumentation",
+    "openai",
+    "pydantic",
+    "qwen_vl",
+    "tenacity",
+    "workflows",
+}
 
 
 class QwenVLError(Exception):
@@ -99,6 +119,41 @@ def extra_required(feature: str, *, extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise MissingExtraError(feature, extra=extra) from error
+
+
+def warn(message: str) -> None:
+    """Issue a `UserWarning` for the line of the program that called this package or a framework.
+
+    Frames of this project, of the frameworks and of the standard library are passed over. Where
+    only those are left, as in a thread, the warning is for the line that calls this function.
+
+    Args:
+        message: What to warn of.
+
+    Example:
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warn("The video has no frames.")
+        >>> [str(warning.message) for warning in caught]
+        ['The video has no frames.']
+    """
+    caller = sys._getframe(1)  # noqa: SLF001  # As warnings.warn itself does.
+    frame: FrameType | None = caller
+    while frame is not None and _top_module(frame) in _NOT_OF_PROGRAM:
+        frame = frame.f_back
+    shown = frame or caller
+    names = shown.f_globals
+    warnings.warn_explicit(
+        message,
+        UserWarning,
+        shown.f_code.co_filename,
+        shown.f_lineno,
+        module=names.get("__name__"),
+        registry=names.setdefault("__warningregistry__", {}),
+    )
+
+
+def _top_module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 class ContentError(QwenVLError):

@@ -8,7 +8,6 @@ the service's own `video_url`, frame lists and native dicts, Anthropic's `source
 import base64
 import json
 import mimetypes
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -36,7 +35,7 @@ from qwen_vl.content import (
     read_row,
     to_source,
 )
-from qwen_vl.errors import ContentError, UnsupportedContentError
+from qwen_vl.errors import ContentError, UnsupportedContentError, warn
 from qwen_vl.media import sniff, sniff_open_file
 from qwen_vl.media.pdf.document import PDF_TYPE
 from qwen_vl.request.cache_control import CACHE_BREAKPOINT, find_marker
@@ -597,11 +596,7 @@ def _warn_unsent(block: Block, options: Sequence[str], where: str) -> None:
     inner = (block.get(key) for key in ("extras", *_INNER_KEYS))
     inner_names = (name for place in inner if isinstance(place, (dict, Mapping)) for name in place)
     for name in sorted({*block.keys(), *inner_names} - known):
-        warnings.warn(
-            f"{where}: {name!r} is not something that the service reads here. It is not sent.",
-            UserWarning,
-            stacklevel=2,
-        )
+        warn(f"{where}: {name!r} is not something that the service reads here. It is not sent.")
 
 
 def sniff_base64(text: str) -> str | None:

@@ -1,6 +1,5 @@
 """Fields of the classes of this package: unknown names, and values made of all fields."""
 
-import warnings
 from collections.abc import Callable
 from copy import copy, deepcopy
 from typing import Any, Generic, TypeVar
@@ -8,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from langchain_core.utils import get_pydantic_field_names
 from pydantic import BaseModel
 
-from qwen_vl.errors import ConfigurationError
+from qwen_vl.errors import ConfigurationError, warn
 from qwen_vl.specs.option_names import resolve_names, suggest
 from qwen_vl.specs.parameters import check_names
 
@@ -36,11 +35,9 @@ def move_unknown(cls: type[BaseModel], values: Any) -> Any:
     check_names(unknown)
     for name in unknown:
         hint = suggest(name, fields)
-        warnings.warn(
+        warn(
             f"{name} is not a parameter of {cls.__name__}. It is sent as it is, as part of "
-            f"model_kwargs.{hint and ' '}{hint}",
-            UserWarning,
-            stacklevel=3,
+            f"model_kwargs.{hint and ' '}{hint}"
         )
     known = {name: values[name] for name in values if name in fields}
     return {**known, "model_kwargs": {**(values.get("model_kwargs") or {}), **unknown}}

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import tempfile
-import warnings
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from qwen_vl.content import Inline, Pixels, Url
 from qwen_vl.documents.results import ParsedPage
-from qwen_vl.errors import AnswerFormatError, ConfigurationError
+from qwen_vl.errors import AnswerFormatError, ConfigurationError, warn
 from qwen_vl.media.cache_keys import hash_bytes, hash_pixels
 from qwen_vl.media.page_jobs import PageJob
 
@@ -53,11 +52,9 @@ class PageLedger:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError, AnswerFormatError) as error:
-            warnings.warn(
+            warn(
                 f"ledger: {path} cannot be read ({type(error).__name__}), and its page is parsed "
-                "again.",
-                UserWarning,
-                stacklevel=2,
+                "again."
             )
             return None
 

@@ -1,7 +1,6 @@
 """Parses images and pages of PDF and TIFF files into blocks: one request for each page."""
 
 import asyncio
-import warnings
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from qwen_vl.errors import (
     NotFoundError,
     PermissionDeniedError,
     QwenVLError,
+    warn,
 )
 from qwen_vl.generators import Owned, map_in_order
 from qwen_vl.grounding.coordinates import CoordinateFrame
@@ -309,17 +309,13 @@ class DocumentParser:
     def _finish(self, job: PageJob | _Unopened, page: ParsedPage) -> ParsedPage:
         if page.error:
             where = f"Page {page.page} of {job.source}" if page.page else job.source
-            warnings.warn(
-                f"{where} was not parsed: {page.error.message} The error is in the page's `error`.",
-                UserWarning,
-                stacklevel=3,
+            warn(
+                f"{where} was not parsed: {page.error.message} The error is in the page's `error`."
             )
         elif page.is_cut_off:
-            warnings.warn(
+            warn(
                 f"Page {page.page} of {page.source} holds more than the answer, which is cut off. "
-                "Raise max_tokens, or cut the image into parts.",
-                UserWarning,
-                stacklevel=3,
+                "Raise max_tokens, or cut the image into parts."
             )
         if self._on_page is not None:
             self._on_page(page)

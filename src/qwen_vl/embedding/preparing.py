@@ -1,7 +1,6 @@
 """Items made ready to be sent: images loaded, checked and downscaled, videos checked."""
 
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from typing import Any, TypeVar
 
 from qwen_vl.content import Document, Image, Text, Url, Video, is_remote
 from qwen_vl.embedding.items import Item, ItemPart
-from qwen_vl.errors import MediaFormatError, MediaTooLargeError, UnsupportedContentError
+from qwen_vl.errors import MediaFormatError, MediaTooLargeError, UnsupportedContentError, warn
 from qwen_vl.media.limits import check_part
 from qwen_vl.media.page_jobs import open_page
 from qwen_vl.media.pdf.document import PDF_TYPE
@@ -132,11 +131,9 @@ def _with_limit(part: _Image, limits: MediaLimits) -> _Image:
 def _warn_if_long(part: Text, model: str, max_tokens: int | None) -> None:
     n_tokens = 0 if max_tokens is None else estimate_text_tokens(part.text)
     if max_tokens is not None and n_tokens > max_tokens:
-        warnings.warn(
+        warn(
             f"{part.where}: The text has about {n_tokens:,} tokens; {model} reads {max_tokens:,}, "
-            "and the service cuts the rest off. Divide it.",
-            UserWarning,
-            stacklevel=2,
+            "and the service cuts the rest off. Divide it."
         )
 
 

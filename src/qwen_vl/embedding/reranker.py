@@ -1,7 +1,6 @@
 """Ranks texts, images and videos by their relevance to a query."""
 
 import asyncio
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,6 +22,7 @@ from qwen_vl.errors import (
     MediaTooLargeError,
     RequestTooLargeError,
     UnsupportedContentError,
+    warn,
 )
 from qwen_vl.media.limits import Budget
 from qwen_vl.request.build import build_connection
@@ -260,12 +260,10 @@ class Reranker:
     def _warn_of_excess(self, documents: Sequence[Item], kept: Sequence[int]) -> None:
         left = [item.where for at, item in enumerate(documents) if at not in set(kept)]
         if left:
-            warnings.warn(
+            warn(
                 f"{_list_names(left)} of {len(documents)} documents were not ranked: they exceed "
                 f"what {self.model} ranks in a request, and scores of several requests cannot be "
-                "compared. Choose fewer, by their vectors for example.",
-                UserWarning,
-                stacklevel=2,
+                "compared. Choose fewer, by their vectors for example."
             )
 
     def _warn_of_tokens(self, query: Item, documents: Sequence[Item]) -> None:
@@ -283,11 +281,9 @@ class Reranker:
             ("The request has", total, spec.max_request_tokens),
         ):
             if count > limit:
-                warnings.warn(
+                warn(
                     f"{what} about {count:,} tokens of text; {self.model} takes {limit:,}, and "
-                    "what is beyond is cut off or refused.",
-                    UserWarning,
-                    stacklevel=2,
+                    "what is beyond is cut off or refused."
                 )
 
 

@@ -5,11 +5,10 @@ or put it on white; they cut 16 bits off at 255, or keep the upper 8.
 """
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Never
 
-from qwen_vl.errors import MediaFormatError
+from qwen_vl.errors import MediaFormatError, warn
 from qwen_vl.media.decoding import check_decodable
 
 if TYPE_CHECKING:
@@ -231,11 +230,9 @@ def _scale(bands: Sequence["PillowImage"], where: str) -> list["PillowImage"]:
     if is_float and high <= _MAX_8_BITS:
         scale, rounding = (float(_MAX_8_BITS) if is_share else 1.0), 0.5
     elif not is_float and 0 < high < 1 / _UPPER_BYTE:
-        warnings.warn(
+        warn(
             f"{where}: the image has 16 bits a channel, and no value above {high}: all of it is "
-            "black. If its values go from 0 to 255, convert it first: image.convert('L').",
-            UserWarning,
-            stacklevel=2,
+            "black. If its values go from 0 to 255, convert it first: image.convert('L')."
         )
     return [band.point(lambda value: value * scale + rounding).convert("L") for band in deep]
 

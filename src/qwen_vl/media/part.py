@@ -1,6 +1,5 @@
 """One image: from any source to one that can be sent, or to its pages."""
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Never, TypeAlias
 
@@ -16,7 +15,7 @@ from qwen_vl.content import (
     Url,
     is_remote,
 )
-from qwen_vl.errors import ContentError, MediaTooLargeError, UnsupportedContentError
+from qwen_vl.errors import ContentError, MediaTooLargeError, UnsupportedContentError, warn
 from qwen_vl.media.cache_keys import CachedImages, FileStamp, hash_bytes, hash_pixels, stamp_file
 from qwen_vl.media.color_modes import ODD_MODES, is_transparent
 from qwen_vl.media.data_url import MediaBytes, read_data_url, to_data_url
@@ -235,11 +234,9 @@ def _prepare_tiff(
     if options.keeps_pages and total > 1:
         return to_data_url(TIFF_TYPE, media or MediaBytes(write_pages(image, where)))
     if paged is None and total > 1:
-        warnings.warn(
+        warn(
             f"{where}: the TIFF has {total} pages, and one image is wanted here. The first page is "
-            "taken.",
-            UserWarning,
-            stacklevel=2,
+            "taken."
         )
     if paged is None or total == 1:
         return _prepare_page(image, positions[0], policy, where, options)

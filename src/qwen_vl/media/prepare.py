@@ -5,7 +5,6 @@ it is or encoded, then frames of videos, then uploads. The request is rebuilt on
 What holds for one image or one file stands in its own module.
 """
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -31,6 +30,7 @@ from qwen_vl.errors import (
     ContentError,
     MediaTooLargeError,
     RequestTooLargeError,
+    warn,
 )
 from qwen_vl.media.audio import prepare_audio
 from qwen_vl.media.decoding import decoding_limited
@@ -449,11 +449,9 @@ class _Preparation:
         # Where frames are sent as images, a text before them states their times.
         is_told = self._policy.scales_times or self._server.frames == "images"
         if times is not None and not is_told and not are_even(times, fps):
-            warnings.warn(
+            warn(
                 f"{part.where}: The model dates frame i to i / {fps:g} seconds, so that times in "
-                "its answer are not those of timestamps. timeline(…) converts them.",
-                UserWarning,
-                stacklevel=2,
+                "its answer are not those of timestamps. timeline(…) converts them."
             )
         options = self.options_of(part)
         sources: tuple[Source, ...] = tuple(
@@ -478,11 +476,9 @@ class _Preparation:
         if reason:
             return SamplingJob(part=part, source=source, cut=cut, reason=reason)
         if self._policy.max_frames and is_remote_source(source) and not self._carries_max_frames:
-            warnings.warn(
+            warn(
                 f"{part.where}: max_frames does not reach videos given by URL: the service "
-                "takes as many frames as fps says. Lower fps for them.",
-                UserWarning,
-                stacklevel=2,
+                "takes as many frames as fps says. Lower fps for them."
             )
         return _with_source(part, prepare_video(source, self._policy, part.where, check_plays))
 

@@ -1,9 +1,8 @@
 """Images that cannot go out as they are: decoded pixels, and formats that the service lacks."""
 
-import warnings
 from typing import TYPE_CHECKING, Any, Never
 
-from qwen_vl.errors import ContentError, MediaFormatError
+from qwen_vl.errors import ContentError, MediaFormatError, warn
 from qwen_vl.media.color_modes import is_white_zero, to_jpeg_mode, with_plain_mode
 from qwen_vl.media.downscale import Resize, shrink_pixels
 from qwen_vl.media.encode import JPEG_QUALITY, EncodedImage, encode_jpeg, encode_lossless
@@ -126,11 +125,9 @@ def warn_animated(where: str) -> None:
     Args:
         where: The part.
     """
-    warnings.warn(
+    warn(
         f"{where}: the image is animated, and its first frame is sent. Pass it as a video to send "
-        "its frames.",
-        UserWarning,
-        stacklevel=2,
+        "its frames."
     )
 
 

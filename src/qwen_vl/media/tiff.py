@@ -1,10 +1,9 @@
 """TIFF files: which of their images are pages. Nothing is decoded to find out."""
 
 import io
-import warnings
 from typing import TYPE_CHECKING, Any
 
-from qwen_vl.errors import MediaTooLargeError
+from qwen_vl.errors import MediaTooLargeError, warn
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -48,11 +47,9 @@ def list_pages(image: Any, where: str) -> list[int]:
     except EOFError:
         pass
     except Exception as error:  # noqa: BLE001 - Pillow raises whatever it trips over
-        warnings.warn(
+        warn(
             f"{where}: what follows image {n_images} of the TIFF file cannot be read "
-            f"({type(error).__name__}: {error}). It is left out.",
-            UserWarning,
-            stacklevel=2,
+            f"({type(error).__name__}: {error}). It is left out."
         )
     finally:
         image.seek(at)

@@ -7,7 +7,6 @@ conversation would raise too, and neither the model nor the program could do any
 import codecs
 import logging
 import re
-import warnings
 from dataclasses import replace
 from typing import Never
 
@@ -32,6 +31,7 @@ from qwen_vl.errors import (
     MediaNotFoundError,
     MediaOptionError,
     RequestTooLargeError,
+    warn,
 )
 from qwen_vl.media.downscale import MAX_FILE_BYTES
 from qwen_vl.media.load import load
@@ -108,11 +108,7 @@ class ToolNotes:
             note = write_note(part, error)
         self.replaced.append(Replacement(where=error.where or part.where, reason=note))
         if self._is_logged:
-            warnings.warn(
-                f"{error} The model gets a note in its place, since it has answered that turn.",
-                UserWarning,
-                stacklevel=2,
-            )
+            warn(f"{error} The model gets a note in its place, since it has answered that turn.")
         return Text(text=note, where=part.where)
 
     def read(self, part: ToolPart, policy: MediaPolicy) -> ToolPart:

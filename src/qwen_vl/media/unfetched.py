@@ -5,7 +5,6 @@ downloaded, and seldom what.
 """
 
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +18,7 @@ from qwen_vl.content import (
     Video,
     is_remote,
 )
-from qwen_vl.errors import ServiceError
+from qwen_vl.errors import ServiceError, warn
 from qwen_vl.media.history import find_newest_turn
 from qwen_vl.media.limits import find_urls
 from qwen_vl.media.remote import has_expired, is_local, shorten_url
@@ -137,12 +136,10 @@ def _with_notes(request: Request, dropped: Mapping[int, _Remote]) -> Request:
         kind = type(part).__name__.lower()
         text = f"The {kind} cannot be shown: it could not be downloaded."
         replaced.append(Replacement(where=part.where, reason=text))
-        warnings.warn(
+        warn(
             f"{part.where}: The server could not download "
             f"{shorten_url(dropped[id(part)].urls[0])}, or another URL of an earlier turn. The "
-            "model gets a note in its place.",
-            UserWarning,
-            stacklevel=2,
+            "model gets a note in its place."
         )
         return Text(text=text, where=part.where)
 

@@ -1,14 +1,13 @@
 """Reads images and pages of PDF and TIFF files, by a task of the OCR models."""
 
 import asyncio
-import warnings
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qwen_vl.client import ClientCache
 from qwen_vl.content import Image, Turn
-from qwen_vl.errors import ConfigurationError
+from qwen_vl.errors import ConfigurationError, warn
 from qwen_vl.generators import Owned, map_in_order
 from qwen_vl.media.page_jobs import PageJob, find_page_jobs, page_noted
 from qwen_vl.media.prepare import prepare_page
@@ -174,11 +173,9 @@ class OcrReader:
 
     def _to_page(self, job: PageJob, reply: Reply) -> OcrPage:
         if reply.finish_reason == "length":
-            warnings.warn(
+            warn(
                 f"Page {job.page} of {job.source} holds more than the model may write in one "
-                "answer, which is cut off. Raise max_tokens, or cut the image into parts.",
-                UserWarning,
-                stacklevel=2,
+                "answer, which is cut off. Raise max_tokens, or cut the image into parts."
             )
         result = read_ocr_result(self._task, reply.text, reply.ocr_result)
         return OcrPage(source=job.source, page=job.page, n_pages=job.n_pages, result=result)

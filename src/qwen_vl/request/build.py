@@ -1,6 +1,5 @@
 """From the settings and one call's options to what the client needs: request and connection."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from qwen_vl.connection import (
     normalize_timeout,
 )
 from qwen_vl.content import Turn, to_plain_number
-from qwen_vl.errors import ConfigurationError
+from qwen_vl.errors import ConfigurationError, warn
 from qwen_vl.request.cache_control import resolve_cache_control
 from qwen_vl.request.ocr import OcrTask, add_prompt, check_task, disable_downscaling, to_ocr_options
 from qwen_vl.request.rules import (
@@ -103,12 +102,10 @@ def build_request(
         parameters = resolve_parameters(options.known_model, parameters)
         parameters = resolve_thinking_display(options.known_model, parameters, turns)
         if "thinking_display" in parameters and options.policy.history_images is not None:
-            warnings.warn(
+            warn(
                 "thinking_display asks for the images of earlier turns again (Thinking-summary "
                 "page, 2026-11), and history_images leaves out older ones. Use "
-                'history_images="all".',
-                UserWarning,
-                stacklevel=2,
+                'history_images="all".'
             )
         turns = resolve_cache_control(turns, options.known_model)
     check_tools(parameters.get("tools"), settings.server)
@@ -349,11 +346,9 @@ def _merge_parameters(
     call = {**(call.pop("model_kwargs", None) or {}), **call}
     check_call(call, QwenVLSettings.model_fields)
     for name in sorted(call.keys() - CALL_PARAMETERS):
-        warnings.warn(
+        warn(
             f"{name!r} is not a parameter that qwen-vl knows. It is sent at the top level of "
-            "the body as it is; pass it in extra_body to do so without this warning.",
-            UserWarning,
-            stacklevel=3,
+            "the body as it is; pass it in extra_body to do so without this warning."
         )
     parameters = {**find_parameters(settings), **call, **extra_body}
     parameters = {name: value for name, value in parameters.items() if _is_sent(name, value)}

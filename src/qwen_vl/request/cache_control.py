@@ -4,13 +4,12 @@
 of marker, `prompt_cache_breakpoint`, which means the same (Qwen4-Cache page, 2026-11).
 """
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from qwen_vl.content import Document, Image, Part, Text, ToolPart, ToolResult, Turn, Video
-from qwen_vl.errors import UnsupportedContentError
+from qwen_vl.errors import UnsupportedContentError, warn
 from qwen_vl.specs.models import NEWEST, ModelSpec, get_model_spec
 
 MAX_CACHE_MARKS = 4
@@ -128,11 +127,9 @@ def _resolve_part(part: Any, holder: Turn | ToolResult, markers: "_Markers") -> 
     if mark is None:
         return part
     if isinstance(holder, ToolResult) and isinstance(part, Text):
-        warnings.warn(
+        warn(
             f"{part.where}: cache_control is not supported in a tool result's text, which the "
-            "service takes as plain text. It is not sent; mark a message before or after it.",
-            UserWarning,
-            stacklevel=2,
+            "service takes as plain text. It is not sent; mark a message before or after it."
         )
         return replace(part, cache_control=None)
     if mark == CACHE_CONTROL:
@@ -143,7 +140,7 @@ def _resolve_part(part: Any, holder: Turn | ToolResult, markers: "_Markers") -> 
         if not isinstance(holder, ToolResult):
             raise
         # The content itself can be sent, and the next turn would meet the marker again.
-        warnings.warn(f"{error} The marker is not sent.", UserWarning, stacklevel=2)
+        warn(f"{error} The marker is not sent.")
         return replace(part, cache_control=None)
 
 
@@ -168,11 +165,9 @@ class _Markers:
         beside = {name: value for name, value in mark.items() if name != "type"}
         ttl = beside.pop("ttl", None)
         for name in beside:
-            warnings.warn(
+            warn(
                 f"{where}: {name!r} is not something that the service reads in cache_control. It "
-                "is not sent.",
-                UserWarning,
-                stacklevel=2,
+                "is not sent."
             )
         if ttl is not None and self._takes(ttl, where):
             return {**CACHE_CONTROL, "ttl": ttl}

@@ -6,7 +6,6 @@ one request that is about to be sent; no setting of anyone's is changed.
 """
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from typing import Any, Literal
 import orjson
 
 from qwen_vl.content import Part, Reasoning, Text, Turn
-from qwen_vl.errors import ConfigurationError
+from qwen_vl.errors import ConfigurationError, warn
 from qwen_vl.specs.models import ModelSpec, get_model_spec, may_think
 from qwen_vl.specs.servers import (
     DEFAULT_PROTOCOL,
@@ -145,11 +144,9 @@ def resolve_parameters(model: str, parameters: Mapping[str, Any]) -> dict[str, A
     is_always = spec.thinking == "always"
     if _is_forced(parameters.get("tool_choice")):
         if is_always:
-            warnings.warn(
+            warn(
                 f"{model} always thinks, and the service forces no tool while a model thinks: "
-                "tool_choice 'auto' is sent, so that it may answer with text.",
-                UserWarning,
-                stacklevel=2,
+                "tool_choice 'auto' is sent, so that it may answer with text."
             )
             return {**parameters, "tool_choice": "auto"}
         return _without_thinking(parameters, "a forced tool")
@@ -199,19 +196,15 @@ def resolve_thinking_display(
     if "thinking_display" not in parameters:
         where = _find_encrypted(turns)
         if where is not None and spec.encrypts_reasoning:
-            warnings.warn(
+            warn(
                 f"{where}: it holds encrypted reasoning, which {model} reads with "
-                'thinking_display="summarized" only. It is sent; pass thinking_display too.',
-                UserWarning,
-                stacklevel=2,
+                'thinking_display="summarized" only. It is sent; pass thinking_display too.'
             )
         return dict(parameters)
     if not spec.encrypts_reasoning:
-        warnings.warn(
+        warn(
             f"thinking_display is a parameter of Qwen4, and {model} may ignore or refuse it. It "
-            "is sent as it is.",
-            UserWarning,
-            stacklevel=2,
+            "is sent as it is."
         )
         return dict(parameters)
     if "preserve_thinking" in parameters or all(turn.role != "assistant" for turn in turns):
@@ -285,11 +278,9 @@ def _is_json_mode(parameters: Mapping[str, Any]) -> bool:
 
 def _without_thinking(parameters: Mapping[str, Any], reason: str) -> dict[str, Any]:
     if parameters.get("enable_thinking"):
-        warnings.warn(
+        warn(
             f"The service refuses {reason} while a model thinks: this one request is sent with "
-            "enable_thinking off.",
-            UserWarning,
-            stacklevel=2,
+            "enable_thinking off."
         )
     kept = {name: held for name, held in parameters.items() if name not in _THINKING_PARAMETERS}
     return {**kept, "enable_thinking": False}

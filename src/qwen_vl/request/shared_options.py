@@ -4,13 +4,12 @@
 part asks for holds for all parts of its kind, which is said in a warning, and counted.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from qwen_vl.content import Frames, Image, Video
-from qwen_vl.errors import UnsupportedContentError
+from qwen_vl.errors import UnsupportedContentError, warn
 from qwen_vl.specs.processors import (
     DEFAULT_FRAME_LIST_FPS,
     FRAMES_PER_STEP,
@@ -221,24 +220,20 @@ class SharedOptions:
         return abs(value - default) <= (_LIKE_RATE * default if is_of_sampled else 0)
 
     def _warn_dates(self, part: _Asked, fps: float) -> None:
-        warnings.warn(
+        warn(
             f"{part.where}: its frames were taken at {part.value:g} per second, but {self._title} "
             f"takes one fps for all videos of a request, which is {fps:g} of "
             f"{self._reading.asked['fps'].where}: times that the model names in this video are to "
-            f"be multiplied by {fps / part.value:.3g}. Or use several requests.",
-            UserWarning,
-            stacklevel=4,
+            f"be multiplied by {fps / part.value:.3g}. Or use several requests."
         )
 
     def _warn_shared(self, title: str, name: str, asked: _Asked, without: Sequence[str]) -> None:
         shown = ", ".join(without[:_SHOWN_PARTS])
         more = f" and {len(without) - _SHOWN_PARTS} more" if len(without) > _SHOWN_PARTS else ""
-        warnings.warn(
+        warn(
             f"{shown}{more}: no {name} is set, but {self._title} takes one {name} for all {title} "
             f"of a request: {asked.value} of {asked.where} applies here too. Set it for each, or "
-            "use several requests.",
-            UserWarning,
-            stacklevel=4,
+            "use several requests."
         )
 
     def _collect(

@@ -5,11 +5,10 @@ billed (Batch-Chat page, 2026-10).
 """
 
 import re
-import warnings
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from qwen_vl.errors import ConfigurationError
+from qwen_vl.errors import ConfigurationError, warn
 from qwen_vl.specs.endpoints import (
     COMPATIBLE_PATH,
     DEFAULT_REGION,
@@ -124,11 +123,9 @@ def check_batch(model: str, *, protocol: Protocol, server: Server) -> None:
             "service's, by the OpenAI-compatible protocol."
         )
     if _UNSURE_MODELS.fullmatch(model):
-        warnings.warn(
+        warn(
             f"Pages of the service contradict each other about {model} at Batch Chat. It is "
-            "asked; try one call before thousands.",
-            UserWarning,
-            stacklevel=2,
+            "asked; try one call before thousands."
         )
     elif model not in BATCH_MODELS:
         raise ConfigurationError(

@@ -5,7 +5,6 @@ model's chat template puts around them, are estimated. Nothing is fetched, and n
 unless images of earlier turns have to become smaller so that the request fits.
 """
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -29,7 +28,7 @@ from qwen_vl.content import (
     Unsupported,
     Video,
 )
-from qwen_vl.errors import ConfigurationError, ContentError
+from qwen_vl.errors import ConfigurationError, ContentError, warn
 from qwen_vl.media.history import find_newest_turn, forget_images, may_be_made_to_fit
 from qwen_vl.media.limits import is_remote_source
 from qwen_vl.media.measure import measure_pages
@@ -335,11 +334,7 @@ class _Tally:
         if not self._assumed:
             return
         more = len(self._assumed) - _SHOWN_PARTS
-        warnings.warn(
-            ". ".join(self._assumed[:_SHOWN_PARTS]) + (f". So {more} more." if more > 0 else "."),
-            UserWarning,
-            stacklevel=4,
-        )
+        warn(". ".join(self._assumed[:_SHOWN_PARTS]) + (f". So {more} more." if more > 0 else "."))
 
 
 def count_tokens(

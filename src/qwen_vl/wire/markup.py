@@ -1,9 +1,9 @@
 """Answers that show how a server was started: reasoning and tool calls in the wrong place."""
 
-import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from qwen_vl.errors import warn
 from qwen_vl.reply import is_cut, is_length
 from qwen_vl.request.types import Request
 from qwen_vl.specs.servers import DEFAULT_SERVER
@@ -50,23 +50,23 @@ def warn_of_misplaced(
     flags = _FLAGS.get(request.server)
     if not text:
         if not has_calls and is_length(finish_reason) and _shares_max_tokens(request):
-            _warn(
+            warn(
                 f"The answer is empty: max_tokens of {request.model} covers reasoning and answer "
                 "together, and the reasoning has taken it. Raise max_tokens, or lower "
                 "reasoning_effort."
             )
         elif has_reasoning and not has_calls:
-            _warn(_explain_empty(flags, is_cut(finish_reason)))
+            warn(_explain_empty(flags, is_cut(finish_reason)))
         return
     if _THINKING_END in text:
         remedy = f" Start the server with {flags.reasoning}." if flags else ""
-        _warn(f"The text of the answer holds its reasoning, up to {_THINKING_END}.{remedy}")
+        warn(f"The text of the answer holds its reasoning, up to {_THINKING_END}.{remedy}")
     wants_calls = request.parameters.get("tools") and (
         request.parameters.get("tool_choice") != "none"
     )
     if wants_calls and not has_calls and _TOOL_CALL in text and not is_cut(finish_reason):
         remedy = f" Start the server with {flags.tools}." if flags else ""
-        _warn(f"The text of the answer holds a tool call that was not parsed.{remedy}")
+        warn(f"The text of the answer holds a tool call that was not parsed.{remedy}")
 
 
 def _shares_max_tokens(request: Request) -> bool:
@@ -87,7 +87,3 @@ def _explain_empty(flags: _Flags | None, is_cut_off: bool) -> str:
         "The answer is empty, and all of its text stands in its reasoning (LangChain: "
         f'additional_kwargs["reasoning_content"]; LlamaIndex: the ThinkingBlock).{remedy}'
     )
-
-
-def _warn(problem: str) -> None:
-    warnings.warn(problem, UserWarning, stacklevel=4)

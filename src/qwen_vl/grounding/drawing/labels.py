@@ -1,6 +1,5 @@
 """Labels: text on a plate, so that it can be read on any background."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageColor, ImageDraw
 from PIL.ImageFont import FreeTypeFont
 
+from qwen_vl.errors import warn
 from qwen_vl.grounding.drawing.fonts import find_font
 
 Rectangle = tuple[int, int, int, int]
@@ -96,11 +96,9 @@ class Lettering:
         if not self._numbers:
             return
         meant = ", ".join(f"{number} is {text!r}" for text, number in self._numbers.items())
-        warnings.warn(
+        warn(
             f"No font here has all signs of these labels, so that numbers stand for them: {meant}. "
-            'For Chinese and Japanese: pip install "qwen-vl[fonts]"; for others pass font=….',
-            UserWarning,
-            stacklevel=4,
+            'For Chinese and Japanese: pip install "qwen-vl[fonts]"; for others pass font=….'
         )
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import re
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from qwen_vl.content import Source, Video
-from qwen_vl.errors import MediaTooLargeError, ServiceError, extra_required
+from qwen_vl.errors import MediaTooLargeError, ServiceError, extra_required, warn
 from qwen_vl.media.streams import find_video_type
 from qwen_vl.media.upload.cache import UploadCache
 from qwen_vl.media.upload.policy import UploadPolicy
@@ -239,11 +238,9 @@ def _unremembered_reported() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        warnings.warn(
+        warn(
             f"Uploads cannot be remembered: {error}. Give upload_cache=… a folder that this "
-            "program may write to, or set it to False.",
-            UserWarning,
-            stacklevel=2,
+            "program may write to, or set it to False."
         )
 
 

@@ -1,12 +1,11 @@
 """From a video file of any size to the list of frames that is sent for it."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qwen_vl.content import Frames, Source, Video
-from qwen_vl.errors import MissingExtraError
+from qwen_vl.errors import MissingExtraError, warn
 from qwen_vl.media.data_url import MediaBytes, to_data_url
 from qwen_vl.media.downscale import find_cut_resize, find_frame_size
 from qwen_vl.media.video.animation import is_animation, open_animation
@@ -176,11 +175,9 @@ def _fill(
         for number, image in _take(reader, schedule, size, buffer):
             buffer.add(number, image)
     if reader.n_damaged:
-        warnings.warn(
+        warn(
             f"{where}: {reader.n_damaged} pieces of the video are damaged and were left out; "
-            "frames near them may show an earlier moment.",
-            UserWarning,
-            stacklevel=2,
+            "frames near them may show an earlier moment."
         )
 
 
@@ -246,40 +243,32 @@ def _within_limits(fps: float, times: Sequence[float], where: str, *, is_scaled:
     sent = min(max(fps, MIN_FPS), MAX_FPS)
     if is_scaled or abs(steps / sent - seconds) <= _EXACT / sent:
         return sent
-    warnings.warn(
+    warn(
         f"{where}: the frames were taken at {fps:g} per second, and the service knows no fps but "
         f"from {MIN_FPS} to {MAX_FPS}. {sent:g} is sent: times that the model names are to be "
-        f"multiplied by {sent / fps:.3g}.",
-        UserWarning,
-        stacklevel=2,
+        f"multiplied by {sent / fps:.3g}."
     )
     return sent
 
 
 def _warn_no_audio(job: SamplingJob) -> None:
-    warnings.warn(
+    warn(
         f"{job.part.where}: only frames of the video are sent, without its audio, since "
-        f'{job.reason}. Give a URL, set video_mode="upload", or pass the audio beside it.',
-        UserWarning,
-        stacklevel=2,
+        f'{job.reason}. Give a URL, set video_mode="upload", or pass the audio beside it.'
     )
 
 
 def _warn_many(n_frames: int, wanted: int, where: str) -> None:
-    warnings.warn(
+    warn(
         f"{where}: {n_frames:,} of {wanted:,} frames are taken, since a request may hold "
         f"{MAX_INLINE_IMAGES} images that are sent within it. Set a lower fps or max_frames, "
-        'give a URL, or set video_mode="upload".',
-        UserWarning,
-        stacklevel=2,
+        'give a URL, or set video_mode="upload".'
     )
 
 
 def _warn_thinned(buffer: FrameBuffer, wanted: int, limit: int, where: str) -> None:
-    warnings.warn(
+    warn(
         f"{where}: {len(buffer.files):,} of {wanted:,} frames are sent, since at JPEG quality "
         f"{buffer.quality} no more go into the {limit:,} bytes that are left for them. Set a lower "
-        "fps, max_frames or max_pixels, or raise max_total_inline_bytes.",
-        UserWarning,
-        stacklevel=2,
+        "fps, max_frames or max_pixels, or raise max_total_inline_bytes."
     )

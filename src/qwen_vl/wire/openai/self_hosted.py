@@ -4,7 +4,6 @@ What a server does not support raises where it would change the answer, and warn
 the model only looks less closely or thinks as long as it likes. Nothing is sent to be passed over.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 from qwen_vl.content import (
@@ -18,7 +17,7 @@ from qwen_vl.content import (
     is_stored,
     is_web,
 )
-from qwen_vl.errors import ConfigurationError, UnsupportedContentError
+from qwen_vl.errors import ConfigurationError, UnsupportedContentError, warn
 from qwen_vl.reply import omit_none
 from qwen_vl.request.cache_control import write_marker
 from qwen_vl.request.shared_options import SharedOptions
@@ -50,11 +49,7 @@ def encode_for_own_server(request: Request) -> Json:
             parameters.update(_go_on(spec))
     encoder.shared.warn()
     if encoder.unread:
-        warnings.warn(
-            f"{spec.title} does not read {_list(encoder.unread)} from a request: left out.",
-            UserWarning,
-            stacklevel=2,
-        )
+        warn(f"{spec.title} does not read {_list(encoder.unread)} from a request: left out.")
     return {
         "model": request.model,
         "messages": messages,

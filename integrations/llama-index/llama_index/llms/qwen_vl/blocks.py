@@ -4,7 +4,6 @@ Nothing is read or decoded, and the Base64 that a block holds stays as it is.
 """
 
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import IOBase
@@ -55,7 +54,7 @@ from qwen_vl.content import (
     Video,
     to_source,
 )
-from qwen_vl.errors import ContentError, MediaFormatError, UnsupportedContentError
+from qwen_vl.errors import ContentError, MediaFormatError, UnsupportedContentError, warn
 from qwen_vl.media import sniff
 from qwen_vl.media.data_url import decode_base64, decode_head
 from qwen_vl.media.pdf.document import PDF_TYPE
@@ -342,11 +341,9 @@ def _is_pdf(source: Source) -> bool:
 
 def _to_video(block: VideoBlock, where: str) -> Video:
     if block.detail is not None:
-        warnings.warn(
+        warn(
             f"{where}: the service reads no detail of videos; {block.detail!r} is not sent. Pass "
-            "max_pixels with video_block(…).",
-            UserWarning,
-            stacklevel=2,
+            "max_pixels with video_block(…)."
         )
     source, options = _read_media(block, "video", block.video_mimetype, where)
     if options.pages is not None:

@@ -1,7 +1,6 @@
 """LlamaIndex's messages to turns."""
 
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from qwen_vl.content import (
     Turn,
     Video,
 )
-from qwen_vl.errors import UnsupportedContentError
+from qwen_vl.errors import UnsupportedContentError, warn
 
 _ROLES: Mapping[MessageRole, Role] = {
     MessageRole.SYSTEM: "system",
@@ -104,11 +103,9 @@ def _system_turns(parts: tuple[Part, ...], name: str | None, where: str) -> Iter
     if words:
         yield Turn(role="system", parts=words, name=name)
     if media:
-        warnings.warn(
+        warn(
             f"{where}: the service takes no images and videos in a system message; they are sent "
-            "in a user message after it.",
-            UserWarning,
-            stacklevel=2,
+            "in a user message after it."
         )
         yield Turn(role="user", parts=media)
 
@@ -119,11 +116,9 @@ def _words(parts: Sequence[Part]) -> Iterator[Part]:
         if not _is_media(part):
             yield part
             continue
-        warnings.warn(
+        warn(
             f"{part.where}: the service takes no images and videos in an assistant's message; "
-            "this one is not sent. Put it into a user message if the model should see it.",
-            UserWarning,
-            stacklevel=2,
+            "this one is not sent. Put it into a user message if the model should see it."
         )
 
 
