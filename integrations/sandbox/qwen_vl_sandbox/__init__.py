@@ -8,6 +8,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qwen_vl_sandbox.batches.faults import BatchFault
+    from qwen_vl_sandbox.batches.files import BatchFile
+    from qwen_vl_sandbox.batches.jobs import BatchRecord
     from qwen_vl_sandbox.faults import Fault, ScriptedAnswer
     from qwen_vl_sandbox.reading.conversation import ToolCall
     from qwen_vl_sandbox.recorder import RecordedRequest
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from qwen_vl_sandbox.storage import Upload
 
 __all__ = [
+    "BatchFault",
+    "BatchFile",
+    "BatchRecord",
     "Fault",
     "RecordedRequest",
     "Sandbox",
@@ -25,6 +31,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BatchFault": "batches.faults",
+    "BatchFile": "batches.files",
+    "BatchRecord": "batches.jobs",
     "Fault": "faults",
     "RecordedRequest": "recorder",
     "Sandbox": "server",

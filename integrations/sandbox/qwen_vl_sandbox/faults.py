@@ -15,8 +15,19 @@ TOO_MANY = 429
 # Rate-limit and Errors pages, 2026.
 BURST = "Request rate increased too quickly."
 
-Endpoint = Literal["chat", "uploads", "storage"]
-"""Which kind of request a fault applies to: a question, a policy's, or a file's."""
+Endpoint = Literal[
+    "chat",
+    "uploads",
+    "storage",
+    "files",
+    "file",
+    "file_content",
+    "batches",
+    "batch",
+    "batch_list",
+    "batch_cancel",
+]
+"""Which kind of request a fault applies to, see `Fault`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +118,10 @@ class Fault:
             ends it; an error in HTTP 200 for a call that does not stream.
         times: How many requests it applies to.
         endpoint: Which requests it applies to: `chat`; `uploads`, for the policy of an upload;
-            `storage`, for the upload itself, where errors are XML. The latter two are not
-            streamed.
+            `storage`, for the upload itself, where errors are XML. Of batch jobs: `files`, for
+            the upload of a file; `file`, to retrieve, list or delete one; `file_content`;
+            `batches`, to create a job; `batch`, to retrieve one; `batch_list`; `batch_cancel`.
+            Of all but `chat`, nothing is streamed.
 
     Example:
         >>> Fault(status=429, retry_after=0.5).error().message

@@ -6,7 +6,7 @@ A limit holds for all requests of an account to a model, here: to the sandbox (R
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from qwen_vl_sandbox.errors.api_error import reject
 
@@ -29,8 +29,8 @@ class RateLimits:
         tpm: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._requests = None if rpm is None else _Bucket(rpm / _SECONDS_PER_MINUTE)
-        self._tokens = None if tpm is None else _Bucket(tpm / _SECONDS_PER_MINUTE)
+        self._requests = None if rpm is None else Bucket(rpm / _SECONDS_PER_MINUTE)
+        self._tokens = None if tpm is None else Bucket(tpm / _SECONDS_PER_MINUTE)
         self._clock = clock
         self._counting = threading.Lock()
 
@@ -63,20 +63,55 @@ class RateLimits:
                 self._tokens.draw(tokens)
 
 
-class _Bucket:
-    """Holds what a second brings, and at least 1."""
+class CallRates:
+    """Limits of the calls that manage files and batch jobs, of all accounts together.
 
-    def __init__(self, per_second: float) -> None:
+    Args:
+        limits: Calls per some seconds, by the name of the call.
+    """
+
+    def __init__(
+        self,
+        limits: Mapping[str, tuple[int, float]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._buckets = {
+            name: Bucket(calls / seconds, seconds) for name, (calls, seconds) in limits.items()
+        }
+        self._clock = clock
+        self._counting = threading.Lock()
+
+    def admit(self, name: str) -> None:
+        """Let one call pass.
+
+        Raises:
+            ApiError: There were too many.
+        """
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            return
+        with self._counting:
+            if bucket.find_level(self._clock()) < 1:
+                reject(_RATE, status=429, code="limit_requests")
+            bucket.draw(1)
+
+
+class Bucket:
+    """Holds what a second brings, and at least 1; or what some seconds bring."""
+
+    def __init__(self, per_second: float, seconds: float = 1.0) -> None:
         self._per_second = per_second
-        self._capacity = max(1.0, per_second)
+        self._capacity = max(1.0, per_second * seconds)
         self._level = self._capacity
         self._filled: float | None = None
 
     def find_level(self, now: float) -> float:
+        """Return what may be drawn by now."""
         passed = 0.0 if self._filled is None else now - self._filled
         self._filled = now
         self._level = min(self._capacity, self._level + passed * self._per_second)
         return self._level
 
     def draw(self, amount: float) -> None:
+        """Take an amount; the level may fall below 0 by it."""
         self._level -= amount

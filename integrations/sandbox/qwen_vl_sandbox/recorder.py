@@ -7,9 +7,11 @@ from typing import Any, TextIO
 
 import orjson
 
+from qwen_vl_sandbox.batches.files import FileStore
+from qwen_vl_sandbox.batches.jobs import JobStore
 from qwen_vl_sandbox.faults import Endpoint, Fault, RawAnswer, ScriptedAnswer
 from qwen_vl_sandbox.prefix_cache import PrefixCache
-from qwen_vl_sandbox.rate_limits import RateLimits
+from qwen_vl_sandbox.rate_limits import CallRates, RateLimits
 from qwen_vl_sandbox.sealed_reasoning import SealedReasoning
 from qwen_vl_sandbox.storage import Storage
 
@@ -66,6 +68,9 @@ class Recorder:
         max_recorded_bytes: int = MAX_RECORDED_BYTES,
     ) -> None:
         self.rates = RateLimits()
+        self.call_rates = CallRates({})
+        self.batch_files = FileStore()
+        self.batch_jobs = JobStore()
         self.strict = strict
         self.keep_alive = keep_alive
         self.batch = batch
@@ -116,12 +121,14 @@ class Recorder:
         return self.script.popleft() if self.script else None
 
     def clear(self) -> None:
-        """Forget all requests, uploads, cached prefixes, scripted answers and faults."""
+        """Forget all requests, files, batch jobs, cached prefixes, scripted answers and faults."""
         self.requests.clear()
         self.n_requests = self._recorded_bytes = 0
         self.script.clear()
         self._faults.clear()
         self.storage.clear()
+        self.batch_jobs.clear()
+        self.batch_files.clear()
         self.cache.clear()
         self.sealed.clear()
 

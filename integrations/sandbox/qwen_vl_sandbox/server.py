@@ -1,11 +1,7 @@
 """The sandbox as an object: a server in a thread, its recorder and its script."""
 
-import asyncio
 import contextlib
-import errno
-import logging
 import os
-import socket
 import sys
 import threading
 from collections.abc import Collection, Mapping
@@ -13,15 +9,17 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self, TextIO, TypedDict, Unpack, get_args
 
-import uvicorn
-from starlette.types import ASGIApp
-
+from qwen_vl_sandbox.batches.faults import BatchFault, BatchFaultSettings
+from qwen_vl_sandbox.batches.files import BatchFile
+from qwen_vl_sandbox.batches.jobs import DEFAULT_SECONDS, BatchRecord
 from qwen_vl_sandbox.faults import Fault, FaultSettings, RawAnswer, ScriptedAnswer
 from qwen_vl_sandbox.http.app import HostGuard, build_app
 from qwen_vl_sandbox.http.log import RequestLog
+from qwen_vl_sandbox.http.running import Running
 from qwen_vl_sandbox.ocr.engine import HOW_TO_INSTALL, is_installed
-from qwen_vl_sandbox.rate_limits import RateLimits
+from qwen_vl_sandbox.rate_limits import CallRates, RateLimits
 from qwen_vl_sandbox.recorder import MAX_RECORDED_BYTES, RecordedRequest, Recorder
+from qwen_vl_sandbox.specs.batches import CALLS
 from qwen_vl_sandbox.specs.servers import SERVERS, ServerName
 from qwen_vl_sandbox.storage import Upload
 
@@ -29,7 +27,6 @@ HOST = "127.0.0.1"
 BASE_PATH = "/compatible-mode/v1"
 NATIVE_BASE_PATH = "/api/v1"
 SELF_HOSTED_BASE_PATH = "/v1"
-START_TIMEOUT_SECONDS = 10.0
 _ANY_KEY = "sk-sandbox"
 
 
@@ -50,6 +47,10 @@ class SandboxLimits(TypedDict, total=False):
         rpm: Requests per minute that are answered; more get a 429, by each second too. No limit by
             default.
         tpm: Tokens per minute, likewise.
+        batch_seconds: How long a batch job takes, 0.2 by default: it is validated, its lines are
+            answered, and its results are written meanwhile.
+        batch_rates: Whether the limits of calls that manage files and batch jobs are enforced:
+            uploads 3 a second, lists of jobs 100 a minute, and so on.
         matryoshka: Whether vLLM is configured to allow shorter vectors of its embedding model; by
             default it refuses `dimensions`.
     """
@@ -60,6 +61,8 @@ class SandboxLimits(TypedDict, total=False):
     batch: bool
     rpm: float
     tpm: float
+    batch_seconds: float
+    batch_rates: bool
     matryoshka: bool
 
 
@@ -141,10 +144,12 @@ class Sandbox:
             max_recorded_bytes=limits.get("max_recorded_bytes", MAX_RECORDED_BYTES),
         )
         self._ledger.rates = RateLimits(limits.get("rpm"), limits.get("tpm"))
+        self._ledger.call_rates = CallRates(CALLS if limits.get("batch_rates") else {})
+        self._ledger.batch_jobs.seconds = limits.get("batch_seconds", DEFAULT_SECONDS)
         self._allowed_hosts = (host, *limits.get("allowed_hosts", ()))
         self._host = host
         self._port = port
-        self._running: _Running | None = None
+        self._running: Running | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -167,7 +172,7 @@ class Sandbox:
         if self._running is None:
             guarded = HostGuard(build_app(self._ledger, self._server), self._allowed_hosts)
             app = RequestLog(guarded, self._ledger)
-            self._running = _Running(app, self._host, self._port)
+            self._running = Running(app, self._host, self._port)
             self._port = self._running.port
 
     def stop(self) -> None:
@@ -181,6 +186,7 @@ class Sandbox:
             self._running.stop()
             self._running = None
         self._ledger.storage.drop_files()
+        self._ledger.batch_files.clear()
 
     @property
     def url(self) -> str:
@@ -238,6 +244,16 @@ class Sandbox:
         """All files uploaded so far, the oldest first."""
         return self._ledger.storage.uploads
 
+    @property
+    def batches(self) -> list[BatchRecord]:
+        """All batch jobs so far, the oldest first: their files, and how many lines were run."""
+        return [job.to_record() for job in self._ledger.batch_jobs.jobs]
+
+    @property
+    def batch_files(self) -> list[BatchFile]:
+        """The files of batch jobs that were not deleted, results included, the oldest first."""
+        return self._ledger.batch_files.files
+
     def log_requests(self, file: TextIO | None) -> None:
         """Write a line for each request that is answered from now on.
 
@@ -256,7 +272,7 @@ class Sandbox:
         self._ledger.storage.expire()
 
     def clear(self) -> None:
-        """Forget all requests, uploads, cached prefixes, scripted answers and faults."""
+        """Forget all requests, files, batch jobs, cached prefixes, scripted answers and faults."""
         self._ledger.clear()
 
     def script(self, *answers: ScriptedAnswer | str) -> None:
@@ -297,86 +313,21 @@ class Sandbox:
         """
         self._ledger.plan(Fault(**settings) if fault is None else fault)
 
+    def fail_batch(
+        self, fault: BatchFault | None = None, /, **settings: Unpack[BatchFaultSettings]
+    ) -> None:
+        """Let the next batch jobs go wrong, in order of the calls.
 
-class _Running:
-    """A server in its thread, from the bound socket to the joined thread."""
+        Args:
+            fault: The fault, or its settings as keyword arguments.
+            **settings: As for `BatchFault`.
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        self.pid = os.getpid()
-        self._logger = logging.getLogger("uvicorn.error")
-        self._level = self._logger.level
-        self._socket = _listening(host, port)
-        self.port = int(self._socket.getsockname()[1])
-        config = uvicorn.Config(
-            app,
-            access_log=False,
-            lifespan="off",
-            log_config=None,
-            # A connection cut on purpose is an exception to uvicorn, and no news here.
-            log_level="critical",
-            http="h11",
-            loop="asyncio",
-            server_header=False,
-            timeout_graceful_shutdown=1,
-            ws="none",
-        )
-        self._server = _Server(config)
-        self._thread = threading.Thread(target=self._run, name="qwen-vl-sandbox", daemon=True)
-        self._thread.start()
-        if not self._server.ready.wait(START_TIMEOUT_SECONDS):
-            raise RuntimeError("The sandbox did not start.")
-
-    def stop(self) -> None:
-        self._server.end()
-        self._thread.join()
-        self._socket.close()
-        self._logger.setLevel(self._level)
-
-    def _run(self) -> None:
-        asyncio.run(self._server.serve(sockets=[self._socket]))
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    # asyncio turns off Nagle's delay only where the protocol is named; with it every
-    # answer on a kept connection takes 40 ms.
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        if os.name == "posix":
-            # Elsewhere the option would let two servers share a port.
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise OSError(error.errno, _explain(error, host, port)) from error
-    return listening
-
-
-def _explain(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is in use. Choose another port, or 0 for a free one."
-    return f"The sandbox cannot listen on port {port} of {host}: {error.strerror}."
-
-
-class _Server(uvicorn.Server):
-    """Reports when it is ready, and ends at once instead of at the next tick."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ended: asyncio.Event | None = None
-
-    async def main_loop(self) -> None:
-        await self.on_tick(0)
-        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        self.ready.set()
-        await self._ended.wait()
-
-    def end(self) -> None:
-        """Ask the server to end; safe from any thread."""
-        self.should_exit = True
-        if self._loop is not None and self._ended is not None:
-            self._loop.call_soon_threadsafe(self._ended.set)
+        Example:
+            >>> sandbox = Sandbox()
+            >>> sandbox.fail_batch(failed_lines=2, in_output=True)
+            >>> sandbox.fail_batch(expires_after=3)
+        """
+        self._ledger.batch_jobs.plan(BatchFault(**settings) if fault is None else fault)
 
 
 def serve(

@@ -15,7 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from qwen_vl_sandbox.errors.api_error import ApiError, reject
 from qwen_vl_sandbox.errors.hosted import NATIVE, OPENAI, STORAGE, ErrorForm
+from qwen_vl_sandbox.http.batches import BatchEndpoints
 from qwen_vl_sandbox.http.chat import ChatEndpoint
+from qwen_vl_sandbox.http.files import FileEndpoints
 from qwen_vl_sandbox.http.models import ModelEndpoints
 from qwen_vl_sandbox.http.requests import check_key, parsed, read_body, record
 from qwen_vl_sandbox.http.responses import error_answer, json_answer
@@ -100,6 +102,8 @@ class _Endpoints:
 
 CHAT_PATH = "/compatible-mode/v1/chat/completions"
 MODELS_PATH = "/compatible-mode/v1/models"
+FILES_PATH = "/compatible-mode/v1/files"
+BATCHES_PATH = "/compatible-mode/v1/batches"
 NATIVE_PATH = "/api/v1/services/aigc/multimodal-generation/generation"
 NATIVE_TEXT_PATH = "/api/v1/services/aigc/text-generation/generation"
 NATIVE_MODELS_PATH = "/api/v1/models"
@@ -116,7 +120,7 @@ def build_app(recorder: Recorder, server: Server | None = None) -> Starlette:
 
 
 def _service(recorder: Recorder) -> Starlette:
-    native, compatible = NativeProtocol(), OpenAIProtocol(is_batch=recorder.batch)
+    native, compatible = NativeProtocol(), OpenAIProtocol(batch="chat" if recorder.batch else None)
     elsewhere = _Elsewhere(recorder, native, compatible)
     embeddings = ServiceEndpoint(recorder, embedding_service(recorder))
     rerank = ServiceEndpoint(recorder, rerank_service(recorder))
@@ -133,6 +137,7 @@ def _service(recorder: Recorder) -> Starlette:
         Route(FLAT_RERANK_PATH, flat_rerank.answer, methods=["POST"]),
         Route(POLICY_PATH, uploads.policy, methods=["GET"]),
         Route(STORAGE_PATH, uploads.store, methods=["POST"]),
+        *_batch_routes(recorder),
     ]
     if recorder.batch:
         # The host of Batch Chat lacks other endpoints (Batch-Chat page, 2026-10).
@@ -140,6 +145,21 @@ def _service(recorder: Recorder) -> Starlette:
     return Starlette(
         routes=routes, exception_handlers={HTTPException: elsewhere.missing, Exception: _broken}
     )
+
+
+def _batch_routes(recorder: Recorder) -> list[Route]:
+    files, batches = FileEndpoints(recorder), BatchEndpoints(recorder)
+    return [
+        Route(FILES_PATH, files.upload, methods=["POST"]),
+        Route(FILES_PATH, files.list, methods=["GET"]),
+        Route(f"{FILES_PATH}/{{id}}", files.retrieve, methods=["GET"]),
+        Route(f"{FILES_PATH}/{{id}}", files.delete, methods=["DELETE"]),
+        Route(f"{FILES_PATH}/{{id}}/content", files.content, methods=["GET"]),
+        Route(BATCHES_PATH, batches.create, methods=["POST"]),
+        Route(BATCHES_PATH, batches.list, methods=["GET"]),
+        Route(f"{BATCHES_PATH}/{{id}}", batches.retrieve, methods=["GET"]),
+        Route(f"{BATCHES_PATH}/{{id}}/cancel", batches.cancel, methods=["POST"]),
+    ]
 
 
 async def _broken(request: Request, error: Exception) -> Response:

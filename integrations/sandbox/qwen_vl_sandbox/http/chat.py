@@ -1,17 +1,13 @@
 """The endpoint that answers questions: checks, looks, answers, and fails as prescribed."""
 
 import asyncio
-import time
 import uuid
-from dataclasses import replace
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from qwen_vl_sandbox.answers.compose import Answer, compose
 from qwen_vl_sandbox.errors.api_error import ApiError, reject
-from qwen_vl_sandbox.faults import NO_FAULT, Fault, RawAnswer, ScriptedAnswer
+from qwen_vl_sandbox.faults import NO_FAULT, Fault, RawAnswer
 from qwen_vl_sandbox.http.log import log_entry, shorten
 from qwen_vl_sandbox.http.requests import check_key, parsed, read_body, record
 from qwen_vl_sandbox.http.responses import (
@@ -21,9 +17,9 @@ from qwen_vl_sandbox.http.responses import (
     streamed_answer,
     whole_answer,
 )
-from qwen_vl_sandbox.media.hosted import MediaReport, has_media
+from qwen_vl_sandbox.media.hosted import MediaReport
 from qwen_vl_sandbox.media.hosted_tokens import text_tokens
-from qwen_vl_sandbox.media.text import read_images
+from qwen_vl_sandbox.protocols.answerer import Answerer
 from qwen_vl_sandbox.protocols.base import ChatProtocol, Reply
 from qwen_vl_sandbox.reading.conversation import Conversation
 from qwen_vl_sandbox.reading.validation import read_wait
@@ -36,6 +32,7 @@ class ChatEndpoint:
     def __init__(self, recorder: Recorder, protocol: ChatProtocol) -> None:
         self._ledger = recorder
         self._protocol = protocol
+        self._answerer = Answerer(recorder, protocol)
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
@@ -63,9 +60,7 @@ class ChatEndpoint:
             return fault_answer(fault, request_id, protocol.errors, stream=stream)
         if body is None:
             reject("The request body is not valid JSON.")
-        exchange = protocol.read(body, request.headers, strict=self._ledger.strict)
-        self._ledger.sealed.check(exchange.conversation)
-        report = await self._receive(exchange.conversation)
+        exchange, report = await self._answerer.receive(body, request.headers)
         log_entry(request).received[:] = _list_received(exchange.conversation, report)
         # Taken before any waiting: a client that gives up must not take a later one's answer.
         scripted = self._ledger.next_answer()
@@ -75,34 +70,13 @@ class ChatEndpoint:
             return Response(scripted.body, scripted.status, {**headers, **scripted.headers})
         if scripted is not None and scripted.partial:
             headers["x-dashscope-partialresponse"] = "true"
-        if scripted is None:
-            answer, report = await self._compose(exchange.conversation, report)
-        else:
-            answer = _as_answer(scripted)
-        answer = self._ledger.sealed.seal(answer, exchange.conversation)
-        self._ledger.rates.count(report.total + text_tokens(answer.text))
-        usage: Any = None if scripted is None else scripted.usage
-        reply = Reply(exchange, report, answer, request_id, int(time.time()), usage)
+        reply = await self._answerer.reply(exchange, report, request_id, scripted)
+        self._ledger.rates.count(reply.report.total + text_tokens(reply.answer.text))
         if exchange.stream:
             return self._stream(reply, fault, headers)
         return whole_answer(
             protocol.whole(reply), fault, request_id, protocol.errors, headers=headers
         )
-
-    async def _receive(self, conversation: Conversation) -> MediaReport:
-        storage = self._ledger.storage
-        if has_media(conversation):
-            report = await asyncio.to_thread(self._protocol.receive, conversation, storage)
-        else:
-            report = self._protocol.receive(conversation, storage)
-        return replace(report, cache=self._ledger.cache.use(conversation, report))
-
-    async def _compose(
-        self, conversation: Conversation, report: MediaReport
-    ) -> tuple[Answer, MediaReport]:
-        if self._ledger.reads:
-            report = await asyncio.to_thread(read_images, report)
-        return compose(conversation, report), report
 
     def _stream(self, reply: Reply, fault: Fault, headers: dict[str, str]) -> Response:
         protocol = self._protocol
@@ -125,17 +99,3 @@ def _list_received(conversation: Conversation, report: MediaReport) -> list[str]
     tools = [f"{n_tools} tool{'s' if n_tools > 1 else ''}"] if n_tools else []
     messages = f"{n_messages} message{'s' if n_messages > 1 else ''}"
     return [messages, *media, *tools, f"{report.total:,} tokens"]
-
-
-def _as_answer(scripted: ScriptedAnswer) -> Answer:
-    text, reasoning = scripted.text or "", scripted.reasoning or ""
-    finish = "tool_calls" if scripted.tool_calls else "stop"
-    return Answer(
-        text="".join(text),
-        reasoning="".join(reasoning),
-        tool_calls=scripted.tool_calls,
-        finish_reason=scripted.finish_reason or finish,
-        text_chunks=text if isinstance(text, tuple) else None,
-        reasoning_chunks=reasoning if isinstance(reasoning, tuple) else None,
-        search_results=scripted.search_results,
-    )

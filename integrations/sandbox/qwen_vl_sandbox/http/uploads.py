@@ -5,19 +5,16 @@ The storage host is another machine at the service and another path here.
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator
 
 import orjson
-from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from qwen_vl_sandbox.errors.api_error import ApiError, reject
 from qwen_vl_sandbox.errors.hosted import NATIVE, STORAGE
 from qwen_vl_sandbox.faults import NO_FAULT, Fault
+from qwen_vl_sandbox.http.forms import FormLimits, read_form
 from qwen_vl_sandbox.http.requests import check_key, record
 from qwen_vl_sandbox.http.responses import error_answer, fault_answer, whole_answer
 from qwen_vl_sandbox.recorder import Recorder
@@ -26,8 +23,11 @@ from qwen_vl_sandbox.storage import MAX_FILE_MIB, TOO_LARGE, account_of
 
 POLICY_PATH = "/api/v1/uploads"
 STORAGE_PATH = "/oss"
-# Of the fields beside the file.
-_MAX_FORM_BYTES = MIB
+_LIMITS = FormLimits(
+    max_file_bytes=MAX_FILE_MIB * MIB,
+    too_large=ApiError(TOO_LARGE, code="EntityTooLarge"),
+    malformed="MalformedPOSTRequest",
+)
 
 
 class UploadEndpoints:
@@ -67,7 +67,7 @@ class UploadEndpoints:
         record(self._ledger, request)
         try:
             # The body is read whole first: a client that is still sending hears no answer.
-            form = await _read_form(request)
+            form = await read_form(request, _LIMITS)
             try:
                 return await self._stored(request, form, request_id)
             finally:
@@ -93,44 +93,6 @@ class UploadEndpoints:
 def _stored_answer(fields: dict[str, str], fault: Fault, request_id: str) -> Response:
     status = 200 if fields.get("success_action_status") == "200" else 204
     return whole_answer(b"", fault, request_id, STORAGE, status=status)
-
-
-class _Upload(Request):
-    """A request whose form is malformed if the client disconnects, or sends too much.
-
-    Older releases of starlette close the files of a form only for this error.
-    """
-
-    is_too_long = False
-
-    async def stream(self) -> AsyncGenerator[bytes, None]:
-        size = 0
-        try:
-            async for chunk in super().stream():
-                size += len(chunk)
-                # Read to its end, since a client that is still sending hears no answer, and
-                # kept no longer.
-                self.is_too_long = size > MAX_FILE_MIB * MIB + _MAX_FORM_BYTES
-                if not self.is_too_long:
-                    yield chunk
-        except ClientDisconnect as error:
-            raise MultiPartException("The client has disconnected.") from error
-        if self.is_too_long:
-            raise MultiPartException(TOO_LARGE)
-
-
-async def _read_form(request: Request) -> FormData:
-    upload = _Upload(request.scope, request.receive)
-    try:
-        return await upload.form()
-    # Which of them it is depends on the release of starlette.
-    except (FormParserError, HTTPException, MultiPartException) as error:
-        if upload.is_too_long:
-            reject(TOO_LARGE, code="EntityTooLarge")
-        reject(
-            f"The body of your POST request is not well-formed multipart/form-data: {error}",
-            code="MalformedPOSTRequest",
-        )
 
 
 def _split_form(form: FormData) -> tuple[dict[str, str], UploadFile]:

@@ -25,7 +25,8 @@ from qwen_vl_sandbox.reading.conversation import Audio, Conversation, Part
 from qwen_vl_sandbox.reading.messages import MARKERS, PartReader, is_partial, read_messages
 from qwen_vl_sandbox.reading.parameters import SHARED_FIELDS, check_json_word, read_options
 from qwen_vl_sandbox.reading.validation import Fields
-from qwen_vl_sandbox.specs.models import admitted_spec, check_batch
+from qwen_vl_sandbox.specs.batches import MAX_CONTEXT, BatchKind, check_batch
+from qwen_vl_sandbox.specs.models import admitted_spec
 from qwen_vl_sandbox.storage import Storage, account_of, resolves_oss
 
 _CLIP_FIELDS = frozenset({"fps", "min_pixels", "max_pixels", "total_pixels"})
@@ -100,11 +101,11 @@ class OpenAIProtocol:
     """The service's OpenAI-compatible protocol.
 
     Args:
-        is_batch: Whether it is that of Batch Chat.
+        batch: Whether it is that of Batch Chat, or of the lines of a batch job's file.
     """
 
-    def __init__(self, *, is_batch: bool = False) -> None:
-        self._is_batch = is_batch
+    def __init__(self, *, batch: BatchKind | None = None) -> None:
+        self._batch = batch
 
     errors = OPENAI
     end = b"data: [DONE]\n\n"
@@ -131,10 +132,16 @@ class OpenAIProtocol:
             reject("The request body must be a JSON object.")
         spec = admitted_spec(body.get("model"))
         stream, include_usage = _read_stream(body, strict=strict)
-        if self._is_batch:
-            check_batch(body["model"], stream=stream, strict=strict)
-            # Nothing streams there, reasoning models among it.
-            spec = replace(spec, thinks_only_in_streams=False, streams_only=False)
+        if self._batch is not None:
+            check_batch(self._batch, body["model"], stream=stream, strict=strict)
+            spec = replace(
+                spec,
+                # Nothing streams there, reasoning models among it.
+                thinks_only_in_streams=False,
+                streams_only=False,
+                max_input=min(spec.max_input, MAX_CONTEXT),
+                max_input_thinking=min(spec.max_input_thinking, MAX_CONTEXT),
+            )
         options = read_options(body, spec, stream=stream, strict=strict)
         parts = OpenAIPartReader(spec, strict=strict)
         messages = read_messages(body.get("messages"), spec, parts)

@@ -319,32 +319,6 @@ LISTED = (
 """The ids that `GET /models` names."""
 
 
-BATCH_CHAT = frozenset(
-    {
-        *("qwen3.8-max", "qwen3.8-flash", "qwen3.7-max", "qwen3.7-plus", "qwen3.7-flash"),
-        *("qwen3.6-plus", "qwen3.6-flash", "qwen3.5-plus", "qwen3.5-flash", "qwen3.5-omni-plus"),
-        *("qwen3-vl-plus", "qwen-plus", "qwen-flash"),
-        # unsure: the page's copies in several languages contradict each other.
-        "qwen4-max",
-    }
-)
-"""Models of Batch Chat (Batch-Chat page, 2026-10)."""
-
-
-def check_batch(model: str, *, stream: bool, strict: bool) -> None:
-    """Check what Batch Chat asks of a call.
-
-    Raises:
-        ApiError: It does not have the model, or a stream is asked for.
-    """
-    if model not in BATCH_CHAT:
-        # unsure: the wording; no page prints it.
-        reject(f"The model {model} does not support Batch Chat.", code="model_not_supported")
-    if stream and strict:
-        # unsure: the page shows no stream, and says that the answer comes whole.
-        reject("Batch Chat does not support streams. Set stream to false.")
-
-
 @lru_cache(maxsize=256)
 def model_spec(model: str) -> ModelSpec:
     """Find what a model accepts; an unknown id is taken for the newest model.

@@ -1,0 +1,1 @@
+"""Batch jobs: files of requests, answered later (Batch-File page, 2026)."""
