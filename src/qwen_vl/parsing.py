@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from qwen_vl.errors import AnswerFormatError
+from qwen_vl.reply import Reply, describe_cut
 
 _FENCE = "```"
 _FENCE_OPENING = re.compile(r"```[\w-]*+[ \t]*+\r?\n")
@@ -405,3 +406,34 @@ class _Reader:
 
 def _load_without_commas(text: str) -> Any:
     return orjson.loads(_TRAILING_COMMA.sub("", text))
+
+
+def read_json_answer(reply: Reply, find_problem: Callable[[Any], str | None] | None = None) -> Any:
+    """Return the JSON value that an answer holds.
+
+    Args:
+        reply: The answer.
+        find_problem: Returns what is wrong with a value, or `None`.
+
+    Raises:
+        AnswerFormatError: The answer is not JSON, breaks off, or has a problem.
+
+    Example:
+        >>> read_json_answer(Reply(text='{"name": "Chelsea"}'))
+        {'name': 'Chelsea'}
+    """
+    cut = describe_cut(reply.finish_reason, is_truncated=reply.is_truncated)
+    if cut:
+        raise AnswerFormatError(cut, text=reply.text)
+    value = load_json(reply.text)
+    if value is None:
+        found = find_json(reply.text).values
+        value = found[0] if len(found) == 1 else None
+    if value is None:
+        raise AnswerFormatError("The answer is not JSON.", text=reply.text)
+    problem = None if find_problem is None else find_problem(value)
+    if problem:
+        raise AnswerFormatError(
+            f"The answer does not follow the schema: {problem}.", text=reply.text
+        )
+    return value

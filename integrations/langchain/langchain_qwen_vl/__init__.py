@@ -9,6 +9,7 @@ from langchain_qwen_vl.chat_models import ChatQwenVL, __version__
 from langchain_qwen_vl.messages import get_usage
 
 if TYPE_CHECKING:
+    from langchain_qwen_vl.batch import batch_job
     from langchain_qwen_vl.citations import SourceBlocks, read_citations, to_source_blocks
     from langchain_qwen_vl.document_loaders import (
         QwenVLDocumentLoader,
@@ -68,6 +69,7 @@ __all__ = [
     "__version__",
     "aadd_media",
     "add_media",
+    "batch_job",
     "document_key",
     "frames_block",
     "get_usage",
@@ -96,6 +98,7 @@ _HOMES = {
     "SourceBlocks": "citations",
     "aadd_media": "media_store",
     "add_media": "media_store",
+    "batch_job": "batch",
     "document_key": "document_loaders",
     "read_citations": "citations",
     "to_content_blocks": "document_media",

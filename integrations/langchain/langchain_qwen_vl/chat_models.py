@@ -74,8 +74,10 @@ from qwen_vl.tokens.cost import Cost
 from qwen_vl.tokens.text import estimate_text_tokens
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Unpack
 
+    from qwen_vl.batches import ChatBatch
     from qwen_vl.grounding.grounder import Grounder
     from qwen_vl.grounding.results import Grounding
     from qwen_vl.grounding.task import LocateOptions, TimelineOptions
@@ -643,6 +645,36 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         from langchain_qwen_vl.grounding import as_timeline_finder  # noqa: PLC0415
 
         return as_timeline_finder(self, **options)
+
+    def batch_job(
+        self, inputs: "Iterable[LanguageModelInput]", folder: "str | Path", **options: Any
+    ) -> "ChatBatch[AIMessage]":
+        """Write inputs into batch files: half the price, answers within a day.
+
+        With tools, a schema or a prompt around the model, pass all of it to
+        `langchain_qwen_vl.batch_job`, which this calls.
+
+        Args:
+            inputs: What each `invoke` would be given.
+            folder: For the job; is created.
+            **options: Of `langchain_qwen_vl.batch_job`: `window`, `name` and `max_lines`.
+
+        Raises:
+            ConfigurationError: The requests cannot be in batch files, or the folder holds a job of
+                other inputs.
+        """
+        from langchain_qwen_vl.batch import batch_job  # noqa: PLC0415 - for this method only
+
+        return batch_job(self, inputs, folder, **options)
+
+    def _make_batch_request(
+        self, given: LanguageModelInput, options: Mapping[str, Any]
+    ) -> tuple[list[BaseMessage], Request]:
+        """Return the messages of an input, without raw values, and what is asked for them."""
+        messages = self._convert_input(given).to_messages()
+        kwargs = dict(options)
+        stop = kwargs.pop("stop", None)
+        return messages, self._make_request(messages, stop, kwargs, stream=False)
 
     def _make_request(
         self,

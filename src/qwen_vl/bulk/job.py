@@ -4,7 +4,7 @@ import hashlib
 import json
 import mimetypes
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -12,12 +12,16 @@ from urllib.parse import urlsplit
 from qwen_vl.content import Audio, Document, Image, LocalFile, Part, Text, Turn, Url, Video
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.media.video.file import open_file
+from qwen_vl.parsing import read_json_answer
+from qwen_vl.reply import Reply
 from qwen_vl.request.build import build_media_policy, build_request
 from qwen_vl.request.rules import choose_structured_method, to_json_schema_format, to_object_schema
 from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
 
 MediaSource: TypeAlias = LocalFile | Url
+Validator: TypeAlias = Callable[[Any], str | None]
+"""Returns what is wrong with a value, or `None`."""
 
 # Of the keys: another one where the same row would be asked otherwise.
 _VERSION = 1
@@ -119,6 +123,18 @@ class Job:
         }
         written = json.dumps(identity, default=str, sort_keys=True)
         return hashlib.sha256(written.encode(errors="surrogatepass")).hexdigest()
+
+    def read_answer(self, reply: Reply, find_problem: Validator | None = None) -> Any:
+        """Return what a row was answered: text, or the value that follows the schema.
+
+        Args:
+            reply: The answer.
+            find_problem: Checks values against the schema.
+
+        Raises:
+            AnswerFormatError: The answer is not JSON, breaks off, or does not follow the schema.
+        """
+        return reply.text if self.schema is None else read_json_answer(reply, find_problem)
 
     def _hash(self, source: MediaSource, where: str) -> str:
         if isinstance(source, Url):

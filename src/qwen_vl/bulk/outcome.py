@@ -59,14 +59,16 @@ class Outcome:
         return cls(**values)
 
 
-def to_outcome(key: str, reply: Reply, answer: Any, *, seconds: float, n_attempts: int) -> Outcome:
+def to_outcome(
+    key: str, reply: Reply, answer: Any, *, seconds: float | None, n_attempts: int
+) -> Outcome:
     """Return the outcome of a row that was answered.
 
     Args:
         key: Of the row.
         reply: As it came.
         answer: Its text, or the value that follows the schema.
-        seconds: How long it took.
+        seconds: How long it took; `None` where that says nothing.
         n_attempts: Requests that were sent.
     """
     usage = reply.usage
@@ -79,7 +81,7 @@ def to_outcome(key: str, reply: Reply, answer: Any, *, seconds: float, n_attempt
         image_tokens=usage.image_tokens if usage else None,
         finish_reason=reply.finish_reason,
         request_id=reply.request_id,
-        seconds=round(seconds, 3),
+        seconds=None if seconds is None else round(seconds, 3),
         n_attempts=n_attempts,
     )
 
@@ -93,16 +95,27 @@ def to_failure(key: str, error: Exception, *, seconds: float = 0.0, n_attempts: 
         seconds: How long it took.
         n_attempts: Requests that were sent.
     """
-    code: str | None = None
-    request_id: str | None = None
-    if isinstance(error, ServiceError):
-        code, request_id = error.code, error.request_id
-    message = str(error) if isinstance(error, QwenVLError) else f"{type(error).__name__}: {error}"
+    code, message = name_error(error)
     return Outcome(
         key=key,
-        error_code=code or type(error).__name__,
+        error_code=code,
         error_message=message,
-        request_id=request_id,
+        request_id=error.request_id if isinstance(error, ServiceError) else None,
         seconds=round(seconds, 3),
         n_attempts=n_attempts,
     )
+
+
+def name_error(error: Exception) -> tuple[str, str]:
+    """Return the code of an error, and what is wrong.
+
+    Args:
+        error: Any.
+
+    Example:
+        >>> name_error(OSError("Disk full"))
+        ('OSError', 'OSError: Disk full')
+    """
+    code = error.code if isinstance(error, ServiceError) else None
+    message = str(error) if isinstance(error, QwenVLError) else f"{type(error).__name__}: {error}"
+    return code or type(error).__name__, message

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from qwen_vl.bulk.budget import Budget
-from qwen_vl.bulk.job import Job, Row
+from qwen_vl.bulk.job import Job, Row, Validator
 from qwen_vl.bulk.ledger import Ledger
 from qwen_vl.bulk.outcome import Outcome, to_failure, to_outcome
 from qwen_vl.client import AsyncQwenVLClient, ClientCache
@@ -23,8 +23,7 @@ from qwen_vl.errors import (
     RateLimitError,
     ServiceError,
 )
-from qwen_vl.parsing import find_json, load_json
-from qwen_vl.reply import Reply, Usage, describe_cut
+from qwen_vl.reply import Reply, Usage
 from qwen_vl.request.build import (
     build_connection,
     build_media_policy,
@@ -47,8 +46,6 @@ _AHEAD = 16
 _READ_ROWS = 64
 
 ProgressCallback: TypeAlias = Callable[["Report"], None]
-Validator: TypeAlias = Callable[[Any], str | None]
-"""Returns what is wrong with a value, or `None`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -249,7 +246,7 @@ class Runner:
                 n_attempts += 1
                 try:
                     reply = await self._send(request, n_tokens, client)
-                    answer = self._read_answer(reply)
+                    answer = self._job.read_answer(reply, self._validate)
                     seconds = time.monotonic() - begun
                     return to_outcome(key, reply, answer, seconds=seconds, n_attempts=n_attempts)
                 except ServiceError as error:
@@ -275,25 +272,6 @@ class Runner:
         used = reply.usage.total_tokens if reply.usage else None
         self._budget.settle(n_tokens, used)
         return reply
-
-    def _read_answer(self, reply: Reply) -> Any:
-        if self._job.schema is None:
-            return reply.text
-        cut = describe_cut(reply.finish_reason, is_truncated=reply.is_truncated)
-        if cut:
-            raise AnswerFormatError(cut, text=reply.text)
-        value = load_json(reply.text)
-        if value is None:
-            found = find_json(reply.text).values
-            value = found[0] if len(found) == 1 else None
-        if value is None:
-            raise AnswerFormatError("The answer is not JSON.", text=reply.text)
-        problem = None if self._validate is None else self._validate(value)
-        if problem:
-            raise AnswerFormatError(
-                f"The answer does not follow the schema: {problem}.", text=reply.text
-            )
-        return value
 
     def _count(self, outcome: Outcome) -> None:
         report = self.report

@@ -1,4 +1,4 @@
-"""The command line: `qwen-vl` with one of eleven commands, which `qwen-vl --help` lists.
+"""The command line: `qwen-vl` with one of twelve commands, which `qwen-vl --help` lists.
 
 Exit codes: 0 answered; 2 wrong usage; 3 an image, video or document cannot be sent; 4 a setting is
 missing or wrong; 5 the service refused; 6 the service failed for now, another try may succeed; 7
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qwen_vl.cli.ask import ask
+from qwen_vl.cli.batch import app as batch
 from qwen_vl.cli.bulk import map_
 from qwen_vl.cli.documents import parse
 from qwen_vl.cli.endpoint import load_sandbox, open_endpoint, reading_required
@@ -146,6 +147,7 @@ def sandbox(
 
 for command in (ask, demo, index, locate, map_, models, parse, sandbox, search, timeline, tokens):
     app.command(command.__name__.rstrip("_"))(command)
+app.add_typer(batch, name="batch")
 
 
 def _thousands(tokens: int | None) -> str:

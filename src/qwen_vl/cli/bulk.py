@@ -8,70 +8,73 @@ from dataclasses import asdict
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from qwen_vl.cli import options
 from qwen_vl.cli.endpoint import make_settings, open_endpoint
 from qwen_vl.cli.inputs import expand_path
 from qwen_vl.cli.reporting import print_json, print_warning
+from qwen_vl.cli.rows import (
+    ASSUMED_OUTPUT_TOKENS,
+    check_rows_file,
+    find_roots,
+    make_bar,
+    make_batch_display,
+)
 from qwen_vl.cli.schema import read_schema
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.request.build import build_connection
+from qwen_vl.specs.batch_file import DEFAULT_WINDOW
 from qwen_vl.specs.models import DEFAULT_MODEL
 from qwen_vl.specs.servers import DEFAULT_PROTOCOL, DEFAULT_SERVER
 
 if TYPE_CHECKING:
+    from qwen_vl.batches import BatchRunner
     from qwen_vl.bulk.estimate import Estimate
     from qwen_vl.bulk.runner import Report, Runner
 
+Mode: TypeAlias = Literal["live", "batch-chat", "batch-file"]
+
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
-_ASSUMED_OUTPUT_TOKENS = 200
 _INTERRUPTED = 130
+# Requests to Batch Chat wait for up to an hour; 10,000 may (Batch-Chat page, 2026-10).
+_BATCH_CONCURRENCY = 1_000
+_SANDBOX_POLL = 0.5
 _MAX_SHOWN_FAILURES = 5
 
 
 def map_(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="IN",
-            help="Folder, pattern ('photos/*.jpg'), or .jsonl, .csv or .parquet file.",
-        ),
-    ],
+    source: options.Rows,
     *,
     output: Annotated[
         str, typer.Option("-o", "--output", help="File to write: .jsonl or .parquet.")
     ],
-    prompt: Annotated[
-        str, typer.Option(help="Question about each row; {column} stands for a value of it.")
-    ],
-    system: Annotated[str | None, typer.Option(help="System message.")] = None,
-    schema: Annotated[
-        str | None, typer.Option(metavar="FILE", help="JSON schema that answers must follow.")
-    ] = None,
-    media_column: Annotated[
-        str | None, typer.Option(help="Column that names the image, video or document.")
-    ] = None,
-    media_root: Annotated[
-        list[str] | None,
-        typer.Option(help="Folder that paths of a file may lie in; that of the file by default."),
-    ] = None,
+    prompt: options.Prompt,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            help="Live requests, Batch Chat (half the price, answers within an hour each), or "
+            "batch files (half the price, answers within a day)."
+        ),
+    ] = "live",
+    system: options.System = None,
+    schema: options.Schema = None,
+    media_column: options.MediaColumn = None,
+    media_root: options.MediaRoots = None,
     rpm: Annotated[float | None, typer.Option(help="Maximum requests per minute.")] = None,
     tpm: Annotated[float | None, typer.Option(help="Maximum tokens per minute.")] = None,
     concurrency: Annotated[
-        int, typer.Option(help="Maximum number of requests at the same time.", min=1)
-    ] = 64,
-    limit: Annotated[
-        int | None, typer.Option(help="Number of rows to ask about, from the first.", min=1)
+        int | None,
+        typer.Option(
+            help="Maximum number of requests at the same time: 64; 1,000 with batch-chat.", min=1
+        ),
     ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Maximum number of tokens of an answer.")
-    ] = None,
+    limit: options.Limit = None,
+    max_tokens: options.MaxTokens = None,
     max_cost: Annotated[
         str | None, typer.Option(help="Stop when it has cost as much, in the price's currency.")
     ] = None,
@@ -85,6 +88,8 @@ def map_(
         str | None,
         typer.Option(metavar="FOLDER", help="Folder for what was answered; OUT.ledger by default."),
     ] = None,
+    window: options.Window = DEFAULT_WINDOW,
+    poll: options.Poll = options.DEFAULT_POLL,
     model: options.Model = DEFAULT_MODEL,
     base_model: options.BaseModel = None,
     region: options.Region = None,
@@ -99,7 +104,8 @@ def map_(
 
     What was answered is kept: after Ctrl-C or a crash, the same command goes on where it ended.
     """
-    from qwen_vl.bulk.budget import Budget  # noqa: PLC0415 - slow for `ask`
+    from qwen_vl.batches import BatchRunner  # noqa: PLC0415 - slow for `ask`
+    from qwen_vl.bulk.budget import DEFAULT_CONCURRENCY, Budget  # noqa: PLC0415 - as above
     from qwen_vl.bulk.estimate import estimate_job  # noqa: PLC0415 - as above
     from qwen_vl.bulk.inputs import read_rows  # noqa: PLC0415 - as above
     from qwen_vl.bulk.job import Job  # noqa: PLC0415 - as above
@@ -108,7 +114,7 @@ def map_(
     from qwen_vl.bulk.runner import Runner  # noqa: PLC0415 - as above
 
     path = expand_path(output)
-    _check_output(path)
+    check_rows_file(path)
     answers = None if schema is None else read_schema(schema)
     most = _read_cost(max_cost)
 
@@ -123,7 +129,8 @@ def map_(
             protocol=protocol,
             timeout=timeout,
             max_tokens=max_tokens,
-            media_roots=_find_roots(source, media_root),
+            service_tier="batch" if mode == "batch-chat" else None,
+            media_roots=find_roots(source, media_root),
             **endpoint,
         )
         job = Job(
@@ -137,7 +144,7 @@ def map_(
                 estimate_job(
                     job,
                     find_rows(),
-                    output_tokens=max_tokens or _ASSUMED_OUTPUT_TOKENS,
+                    output_tokens=max_tokens or ASSUMED_OUTPUT_TOKENS,
                     rpm=rpm,
                     tpm=tpm,
                 ),
@@ -147,32 +154,47 @@ def map_(
         # A missing key is reported before a folder is created.
         build_connection(settings)
         folder = expand_path(ledger) if ledger else path.with_name(f"{path.name}.ledger")
-        with Ledger(folder) as opened, _progress() as progress:
-            n_rows = None if progress.disable else sum(1 for _ in find_rows())
-            bar = progress.add_task("Asking", total=n_rows, spent="")
-            runner = Runner(
-                job,
-                opened,
-                Budget(rpm=rpm, tpm=tpm, max_concurrency=concurrency),
-                retry_failed=retry_failed,
-                max_cost=most,
-                validate=None if answers is None else answers.find_problem,
-                on_progress=lambda report: progress.update(
-                    bar, completed=report.n_rows, spent=_describe_spent(report)
-                ),
-            )
-            is_stopped = _run(runner, find_rows())
+        with Ledger(folder) as opened, make_bar(_err) as progress:
+            if mode == "batch-file":
+                batch = BatchRunner(
+                    job,
+                    opened,
+                    retry_failed=retry_failed,
+                    window=window,
+                    poll=_SANDBOX_POLL if sandbox else poll,
+                    max_cost=most,
+                    output_tokens=max_tokens or ASSUMED_OUTPUT_TOKENS,
+                    validate=None if answers is None else answers.find_problem,
+                    on_progress=make_batch_display(progress),
+                )
+                is_stopped, report = _run_batch(batch, find_rows()), batch.report
+            else:
+                n_rows = None if progress.disable else sum(1 for _ in find_rows())
+                bar = progress.add_task("Asking", total=n_rows, spent="")
+                most_at_once = concurrency or (_BATCH_CONCURRENCY if mode != "live" else None)
+                runner = Runner(
+                    job,
+                    opened,
+                    Budget(rpm=rpm, tpm=tpm, max_concurrency=most_at_once or DEFAULT_CONCURRENCY),
+                    retry_failed=retry_failed,
+                    max_cost=most,
+                    validate=None if answers is None else answers.find_problem,
+                    on_progress=lambda report: progress.update(
+                        bar, completed=report.n_rows, spent=_describe_spent(report)
+                    ),
+                )
+                is_stopped, report = _run(runner, find_rows()), runner.report
             progress.stop()
             write_results(path, find_results(find_rows(), opened))
             failures = list(islice(opened.find_failures(), _MAX_SHOWN_FAILURES))
-    _print_report(runner.report, path, as_json=as_json)
+    _print_report(report, path, as_json=as_json)
     for failure in failures:
         print_warning(f"{failure.error_code}: {failure.error_message}")
     if is_stopped:
         _err.print("Stopped. Run the same command again to go on where it ended.")
         raise typer.Exit(_INTERRUPTED)
-    if runner.report.is_over_cost:
-        print_warning(f"Ended, as it has cost {_describe_cost(runner.report)}: --max-cost.")
+    if report.is_over_cost:
+        print_warning(f"Ended, as it has cost {_describe_cost(report)}: --max-cost.")
 
 
 def _run(runner: "Runner", rows: Iterator[Any]) -> bool:
@@ -196,26 +218,13 @@ def _run(runner: "Runner", rows: Iterator[Any]) -> bool:
         return True
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[spent]}"),
-        TimeRemainingColumn(),
-        console=_err,
-        transient=True,
-        disable=not _err.is_terminal,
-    )
-
-
-def _check_output(path: Path) -> None:
-    from qwen_vl.bulk.results import SUFFIXES  # noqa: PLC0415 - slow for `ask`
-
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigurationError(f"--output: {path.name!r} must be a .jsonl or .parquet file.")
-    if not path.absolute().parent.is_dir():
-        raise ConfigurationError(f"--output: the folder {str(path.parent)!r} does not exist.")
+def _run_batch(runner: "BatchRunner", rows: Iterator[Any]) -> bool:
+    """Run, and return whether Ctrl-C ended it; what is submitted goes on at the service."""
+    try:
+        runner.run(rows)
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def _read_cost(text: str | None) -> Decimal | None:
@@ -228,15 +237,6 @@ def _read_cost(text: str | None) -> Decimal | None:
     if not cost.is_finite() or cost <= 0:
         raise ConfigurationError(f"--max-cost: {text!r} is not an amount above 0.")
     return cost
-
-
-def _find_roots(source: str, roots: list[str] | None) -> list[str] | None:
-    """Return the folders that paths in an input file may lie in."""
-    if roots:
-        return roots
-    path = expand_path(source)
-    is_table = path.suffix.lower() in {".jsonl", ".ndjson", ".csv", ".parquet"}
-    return [str(path.resolve().parent)] if is_table and path.is_file() else None
 
 
 def _describe_cost(report: "Report") -> str:

@@ -64,3 +64,41 @@ AsJson: TypeAlias = Annotated[
 UseSandbox: TypeAlias = Annotated[
     bool, typer.Option("--sandbox", help="Ask a local sandbox instead of the service.")
 ]
+
+Rows: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="IN",
+        help="Folder, pattern ('photos/*.jpg'), or .jsonl, .csv or .parquet file.",
+    ),
+]
+Prompt: TypeAlias = Annotated[
+    str, typer.Option(help="Question about each row; {column} stands for a value of it.")
+]
+System: TypeAlias = Annotated[str | None, typer.Option(help="System message.")]
+Schema: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="FILE", help="JSON schema that answers must follow.")
+]
+MediaColumn: TypeAlias = Annotated[
+    str | None, typer.Option(help="Column that names the image, video or document.")
+]
+MediaRoots: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--media-root",
+        help="Folder that paths of a file may lie in; that of the file by default.",
+    ),
+]
+Limit: TypeAlias = Annotated[
+    int | None, typer.Option(help="Number of rows to ask about, from the first.", min=1)
+]
+MaxTokens: TypeAlias = Annotated[
+    int | None, typer.Option(help="Maximum number of tokens of an answer.")
+]
+Window: TypeAlias = Annotated[
+    str, typer.Option(help="Time within which a batch is to be done: 24h to 336h, 1d to 14d.")
+]
+Poll: TypeAlias = Annotated[
+    float, typer.Option(help="Seconds until the first look at a batch; later ones wait longer.")
+]
+DEFAULT_POLL = 60.0

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from qwen_vl.cli.inputs import STANDARD_INPUT, expand_path, read_text_input
-from qwen_vl.errors import AnswerFormatError, ConfigurationError, extra_required
-from qwen_vl.parsing import find_json, load_json
-from qwen_vl.reply import Reply, describe_cut
+from qwen_vl.errors import ConfigurationError, extra_required
+from qwen_vl.parsing import read_json_answer
+from qwen_vl.reply import Reply
 from qwen_vl.request.rules import (
     choose_structured_method,
     to_json_schema_format,
@@ -54,21 +54,7 @@ class AnswerSchema:
             AnswerFormatError: It is not JSON, breaks off, or does not follow the schema.
             ConfigurationError: The schema has a reference or a pattern that cannot be used.
         """
-        cut = describe_cut(reply.finish_reason, is_truncated=reply.is_truncated)
-        if cut:
-            raise AnswerFormatError(cut, text=reply.text)
-        value = load_json(reply.text)
-        if value is None:
-            found = find_json(reply.text).values
-            value = found[0] if len(found) == 1 else None
-        if value is None:
-            raise AnswerFormatError("The answer is not JSON.", text=reply.text)
-        problem = self.find_problem(value)
-        if problem is not None:
-            raise AnswerFormatError(
-                f"The answer does not follow the schema: {problem}.", text=reply.text
-            )
-        return value
+        return read_json_answer(reply, self.find_problem)
 
     def find_problem(self, value: Any) -> str | None:
         """Return where a value does not follow the schema, and how; `None` if it does.

@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.specs.batch_chat import BATCH_MODELS
+from qwen_vl.specs.batch_file import BATCH_FILE_MODELS
 
 PRICES_DATE = "2026-11-28"
 """When the table was last compared with its sources."""
@@ -583,13 +584,13 @@ def check_prices(prices: Prices) -> Prices:
 
 
 def has_batch_price(model: str, scope: PriceScope | None) -> bool:
-    """Return whether a model's price at Batch Chat is known.
+    """Return whether a model's price in a batch is known: Batch Chat's, or that of batch files.
 
     Args:
         model: Model id.
-        scope: Price list; Batch Chat is in Beijing only.
+        scope: Price list; batches with images are in Beijing only.
     """
-    return scope == "cn" and model in BATCH_MODELS
+    return scope == "cn" and model in BATCH_MODELS | BATCH_FILE_MODELS
 
 
 def _to_row(model: str, price: Price, over: int) -> ListPrice:

@@ -52,7 +52,7 @@ class Cost:
         input_tokens: Number of tokens of input.
         output_tokens: Number of tokens of output, reasoning included.
         price: The row of the price table, with its tier, its sources and their date.
-        is_batch: Whether it is the price of Batch Chat.
+        is_batch: Whether it is the price of a batch.
         is_at_most: Whether it may be less, as cached input has several prices or an unknown one.
         is_unsure: Whether a price in it has one source only, or sources disagree.
         reason: Why the amount is not known; empty if it is.
@@ -96,7 +96,7 @@ def estimate_cost(
         output_tokens: Number of tokens of the answer to assume, reasoning included; by default
             none, for the cost of the input. Pass `max_tokens` for the most that it may cost.
         region: Region of the hosted service; `None` if unknown.
-        service_tier: `"batch"` for Batch Chat.
+        service_tier: `"batch"` for Batch Chat and batch files.
         prices: Your own prices, in place of the table's.
         server: Which server will be asked; others than the hosted service have only your own
             prices.
@@ -184,7 +184,7 @@ def cost_of(
         usage: As the service reported it.
         model: Model id.
         region: Region of the hosted service; `None` if unknown.
-        service_tier: `"batch"` for Batch Chat.
+        service_tier: `"batch"` for Batch Chat and batch files.
         prices: Your own prices, in place of the table's.
         server: Which server was asked.
         cache: Kind of the context cache, if you know it.
@@ -250,7 +250,7 @@ def _find_cost(
         price = find_list_price(model, scope, usage.input_tokens)
         reason = f"No price of {model!r} is known in {region} for such a request."
         if price is not None and is_batch and not has_batch_price(model, scope):
-            price, reason = None, f"No price of {model!r} at Batch Chat is known in {region}."
+            price, reason = None, f"No price of {model!r} in a batch is known in {region}."
     amount, is_at_most, is_unsure = None, False, False
     if price is not None:
         amount, is_at_most, reason = _charge(price, usage, is_batch=is_batch, cache=cache)

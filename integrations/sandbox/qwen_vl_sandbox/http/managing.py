@@ -3,11 +3,12 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from qwen_vl_sandbox.errors.api_error import ApiError, reject
 from qwen_vl_sandbox.errors.hosted import OPENAI
@@ -51,8 +52,11 @@ async def manage(
         made = await work(account_of(request.headers.get("authorization", "")))
     except ApiError as error:
         return error_answer(error, request_id, OPENAI)
-    if isinstance(made, Response):
-        return made
+    if isinstance(made, FileResponse):
+        if fault is NO_FAULT:
+            return made
+        content = await asyncio.to_thread(Path(made.path).read_bytes)
+        return whole_answer(content, fault, request_id, OPENAI)
     return whole_answer(orjson.dumps(made), fault, request_id, OPENAI)
 
 

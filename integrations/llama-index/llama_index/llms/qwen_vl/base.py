@@ -1,6 +1,6 @@
 """`QwenVL`: Qwen VL as a LlamaIndex LLM that sees."""
 
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.base.llms.types import (
@@ -46,8 +46,10 @@ from qwen_vl.specs.processors import Family
 from qwen_vl.tokens.cost import Cost, estimate_request_cost
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Unpack
 
+    from qwen_vl.batches import ChatBatch
     from qwen_vl.grounding.grounder import Grounder
     from qwen_vl.grounding.results import Grounding
     from qwen_vl.grounding.task import LocateOptions, TimelineOptions
@@ -496,6 +498,51 @@ class QwenVL(QwenVLSettings, StructuredPrediction):
         from llama_index.llms.qwen_vl.grounding import make_grounder  # noqa: PLC0415
 
         return make_grounder(self)
+
+    def batch_job(
+        self,
+        inputs: Iterable[Sequence[ChatMessage]],
+        folder: "str | Path",
+        *,
+        tools: Sequence[BaseTool] = (),
+        output_cls: type[BaseModel] | None = None,
+        **options: Any,
+    ) -> "ChatBatch[Any]":
+        """Write conversations into batch files: half the price, answers within a day.
+
+        Run again with the same inputs and folder, it goes on with the job that is there.
+
+        Args:
+            inputs: What each `chat` would be given.
+            folder: For the job; is created.
+            tools: Tools that the model may call.
+            output_cls: Pydantic class that each answer must follow; an output is an object of it
+                then, and a `ChatResponse` otherwise.
+            **options: Of the job: `window`, `name` and `max_lines`; and options of each call, such
+                as `max_tokens`.
+
+        Returns:
+            The job. `run()` submits it, waits, and returns the outputs in order; `job` has the
+            single steps.
+
+        Raises:
+            ConfigurationError: The requests cannot be in batch files, or the folder holds a job of
+                other inputs.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> from qwen_vl_sandbox import Sandbox
+            >>> with TemporaryDirectory() as folder, Sandbox() as sandbox:
+            ...     llm = QwenVL(api_base=sandbox.base_url, api_key="sk-sandbox")
+            ...     with llm.batch_job([[ChatMessage("Hello")]], folder) as batch:
+            ...         (found,) = batch.run(poll=0.1)
+            >>> type(found.output).__name__
+            'ChatResponse'
+        """
+        from llama_index.llms.qwen_vl.batch import open_batch  # noqa: PLC0415 - for this only
+
+        form = None if output_cls is None else self._choose_form(output_cls, options)
+        return open_batch(self, inputs, folder, tools=tools, form=form, options=options)
 
     def _make_request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool | None
