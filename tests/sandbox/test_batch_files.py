@@ -1,6 +1,7 @@
 """Batch jobs by files: uploads, jobs and their results, over real HTTP."""
 
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import openai
 import orjson
 import pytest
 
+from qwen_vl.samples import BIG_BUCK_BUNNY
 from qwen_vl_sandbox import BatchFault, Sandbox
 from qwen_vl_sandbox.batches import lines as lines_module
 from qwen_vl_sandbox.batches.lines import check_lines
@@ -723,3 +725,16 @@ def test_host_of_batch_chat_has_no_jobs() -> None:
         pytest.raises(openai.NotFoundError),
     ):
         client.batches.list()
+
+
+def test_video_as_a_string(sdk: openai.OpenAI) -> None:
+    clip_url = f"data:video/mp4;base64,{b64encode(BIG_BUCK_BUNNY.read_bytes()).decode()}"
+    line = make_line("clip")
+    content = [{"type": "video", "video": clip_url, "fps": 2}, {"type": "text", "text": "What?"}]
+    line["body"]["messages"] = [{"role": "user", "content": content}]
+
+    job = wait(sdk, submit(sdk, [line]), "completed")
+
+    (result,) = read(sdk, job.output_file_id)
+    answer = result["response"]["body"]["choices"][0]["message"]["content"]
+    assert "I received a video: MP4" in answer

@@ -264,16 +264,13 @@ def list_(
     if as_json:
         print_json([asdict(batch) for batch in batches])
         return
-    table = _make_table("Job", "Name", "Status", "Answered", "Failed", "Lines", "Created")
+    table = _make_table("Job", "Status", "Lines", "Name")
     for batch in batches:
         table.add_row(
             batch.id,
-            batch.name or "",
             batch.status,
-            f"{batch.n_completed:,}",
-            f"{batch.n_failed:,}",
-            f"{batch.n_total:,}",
-            _to_time(batch.created_at),
+            f"{batch.n_completed:,}/{batch.n_total:,}",
+            batch.name or "",
         )
     _out.print(table if batches else "No jobs.")
 

@@ -43,7 +43,24 @@ def read_lines(path: Path) -> Iterator[Line]:
     """Read the requests of a file that was checked, one by one."""
     for _, raw in _read_raw(path):
         line = orjson.loads(raw)
-        yield Line(line["custom_id"], line["body"])
+        yield Line(line["custom_id"], _to_live(line["body"]))
+
+
+def _to_live(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a body as a live request has it: a line has a video as a string.
+
+    The Batch-File page (2026-10) writes `{"type": "video", "video": "https://…"}`, beside the list
+    of frames of live requests. unsure: whether it takes `video_url` too, which is taken here.
+    """
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else ():
+            if not isinstance(part, dict) or part.get("type") != "video":
+                continue
+            if isinstance(part.get("video"), str):
+                part |= {"type": "video_url", "video_url": {"url": part.pop("video")}}
+    return body
 
 
 def check_lines(path: Path, endpoint: str) -> tuple[int, list[dict[str, Any]]]:
