@@ -3,42 +3,22 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 from typing import TypeAlias
 
+from qwen_vl.bulk.asker import DEFAULT_MAX_ATTEMPTS, Asker
 from qwen_vl.bulk.budget import Budget
 from qwen_vl.bulk.job import Job, Row, Validator
 from qwen_vl.bulk.ledger import Ledger
-from qwen_vl.bulk.outcome import Outcome, to_failure, to_outcome
-from qwen_vl.client import AsyncQwenVLClient, ClientCache
-from qwen_vl.errors import (
-    AnswerFormatError,
-    AuthenticationError,
-    ConfigurationError,
-    NotFoundError,
-    PermissionDeniedError,
-    QwenVLError,
-    RateLimitError,
-    ServiceError,
-)
-from qwen_vl.reply import Reply, Usage
-from qwen_vl.request.build import (
-    build_connection,
-    build_media_policy,
-    build_request,
-    find_service_region,
-)
-from qwen_vl.request.types import Request
-from qwen_vl.tokens.conversation import TokenCounter
+from qwen_vl.bulk.outcome import Outcome, to_failure
+from qwen_vl.errors import AnswerFormatError, ConfigurationError, QwenVLError
+from qwen_vl.reply import Usage
+from qwen_vl.request.build import find_service_region
 from qwen_vl.tokens.cost import Cost, cost_of
-from qwen_vl.transport.retries import retry_delay
 
-DEFAULT_MAX_ATTEMPTS = 5
 DEFAULT_MAX_ERROR_RATE = 0.5
-# The endpoint would answer every other row likewise, too.
-_FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError)
 # Of rows, before the rate of errors means anything.
 _FEWEST_ROWS = 50
 # Rows that are read and counted while others wait for their turn.
@@ -132,27 +112,19 @@ class Runner:
         validate: Validator | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> None:
-        if max_attempts < 1:
-            raise ConfigurationError(f"max_attempts is {max_attempts}; it must be 1 or more.")
         self._job = job
         self._ledger = ledger
         self._budget = budget or Budget()
-        self._retry_failed = retry_failed
-        self._max_attempts = max_attempts
         self._max_error_rate = max_error_rate
         self._max_cost = max_cost
-        self._validate = validate
         self._on_progress = on_progress
-        # Attempts are the runner's, since each takes from the budget.
-        self._connection = replace(build_connection(job.settings), max_retries=0)
-        # A wrong parameter is found here, not at each row.
-        template = build_request(job.settings, (), stream=None, **job.options, **job.parameters)
-        self._counter = TokenCounter(
-            model=template.known_model,
-            parameters=template.parameters,
-            policy=build_media_policy(job.settings),
-            server=template.server,
-            model_family=job.settings.model_family,
+        self._asker = Asker(
+            job,
+            ledger,
+            self._budget,
+            retry_failed=retry_failed,
+            max_attempts=max_attempts,
+            validate=validate,
         )
         nothing = self._find_cost(0, 0)
         self.report = Report(cost=nothing.amount, currency=nothing.currency)
@@ -161,8 +133,6 @@ class Runner:
                 f"max_cost cannot be kept, as the price is not known: {nothing.reason} Pass "
                 "prices, or leave max_cost out."
             )
-        self._clients = ClientCache()
-        self._asked: set[str] = set()
         self._stop: Exception | None = None
 
     async def run(self, rows: Iterable[Row]) -> Report:
@@ -179,13 +149,12 @@ class Runner:
         self._ledger.forget_rows()
         room = asyncio.Semaphore(self._budget.max_concurrency + _AHEAD)
         tasks: set[asyncio.Task[None]] = set()
-        client = self._clients.asynchronous(self._connection)
         try:
             async for row in _read_ahead(iter(rows)):
                 await room.acquire()
                 if self._stop is not None or self.report.is_over_cost:
                     break
-                task = asyncio.create_task(self._finish(row, client, room, begun))
+                task = asyncio.create_task(self._finish(row, room, begun))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             while tasks and self._stop is None:
@@ -194,84 +163,45 @@ class Runner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._count_requests()
             self._ledger.flush()
         if self._stop is not None:
             raise self._stop
         return self.report
 
-    async def _finish(
-        self, row: Row, client: AsyncQwenVLClient, room: asyncio.Semaphore, begun: float
-    ) -> None:
+    async def _finish(self, row: Row, room: asyncio.Semaphore, begun: float) -> None:
         report = self.report
         report.n_rows += 1
         try:
-            outcome = await self._find_outcome(row, client)
+            outcome = await self._find_outcome(row)
             if outcome is not None:
-                self._ledger.add(outcome)
                 self._count(outcome)
         except Exception as error:  # noqa: BLE001 - raised by `run`, which stops all others.
             self._stop = self._stop or error
         finally:
             room.release()
+        self._count_requests()
         report.seconds = time.monotonic() - begun
         if self._on_progress is not None:
             self._on_progress(report)
 
-    async def _find_outcome(self, row: Row, client: AsyncQwenVLClient) -> Outcome | None:
-        """Return what came of a row; `None` if its outcome is known, or will be."""
+    async def _find_outcome(self, row: Row) -> Outcome | None:
+        """Return what came of a row; `None` if its outcome was known."""
         try:
-            key = await asyncio.to_thread(self._job.find_key, row)
+            key = await self._asker.find_key(row)
         except (QwenVLError, OSError) as error:
-            key = f"row-{row.number}"
-            self._ledger.note_row(row.number, key)
-            return to_failure(key, error)
+            failure = to_failure(f"row-{row.number}", error)
+            self._ledger.note_row(row.number, failure.key)
+            self._ledger.add(failure)
+            return failure
         self._ledger.note_row(row.number, key)
-        known = self._ledger.find(key)
-        is_done = known is not None and (known.is_answer or not self._retry_failed)
-        if is_done or key in self._asked:
-            self.report.n_known += 1
-            return None
-        self._asked.add(key)
-        try:
-            return await self._ask(key, row, client)
-        finally:
-            self._asked.discard(key)
+        outcome, is_new = await self._asker.find_outcome(key, row)
+        self.report.n_known += not is_new
+        return outcome if is_new else None
 
-    async def _ask(self, key: str, row: Row, client: AsyncQwenVLClient) -> Outcome:
-        begun, n_attempts = time.monotonic(), 0
-        try:
-            request = self._job.make_request(row)
-            n_tokens = await asyncio.to_thread(self._counter.count_turns, request.turns)
-            while True:
-                n_attempts += 1
-                try:
-                    reply = await self._send(request, n_tokens, client)
-                    answer = self._job.read_answer(reply, self._validate)
-                    seconds = time.monotonic() - begun
-                    return to_outcome(key, reply, answer, seconds=seconds, n_attempts=n_attempts)
-                except ServiceError as error:
-                    if not error.is_retryable or n_attempts >= self._max_attempts:
-                        raise
-                    if not isinstance(error, RateLimitError):
-                        await asyncio.sleep(retry_delay(n_attempts - 1, error.headers))
-        except _FATAL:
-            raise
-        except (QwenVLError, OSError) as error:
-            seconds = time.monotonic() - begun
-            return to_failure(key, error, seconds=seconds, n_attempts=n_attempts)
-
-    async def _send(self, request: Request, n_tokens: int, client: AsyncQwenVLClient) -> Reply:
-        async with self._budget.slot(n_tokens):
-            self.report.n_requests += 1
-            try:
-                reply = await client.ask(request)
-            except RateLimitError as error:
-                self.report.n_refused += 1
-                self._budget.cool_down(retry_delay(0, error.headers))
-                raise
-        used = reply.usage.total_tokens if reply.usage else None
-        self._budget.settle(n_tokens, used)
-        return reply
+    def _count_requests(self) -> None:
+        self.report.n_requests = self._asker.n_requests
+        self.report.n_refused = self._asker.n_refused
 
     def _count(self, outcome: Outcome) -> None:
         report = self.report
