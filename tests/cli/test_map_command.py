@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from qwen_vl.samples import BIG_BUCK_BUNNY
 from qwen_vl_sandbox import Sandbox
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -203,3 +204,30 @@ def test_run_that_is_stopped_goes_on_where_it_ended(
     # are a hundred at most.
     window = 4 + (100 if signal_number == signal.SIGKILL else 0)
     assert asked.total() <= 400 + len(stops) * window
+
+
+def test_a_task_over_a_folder(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    desk = Image.new("RGB", (640, 480), "white")
+    desk.paste("red", (64, 48, 192, 240))
+    desk.save(folder / "desk.png")
+    (folder / "clip.mp4").write_bytes(BIG_BUCK_BUNNY.read_bytes())
+    places, events = tmp_path / "places.jsonl", tmp_path / "events.jsonl"
+
+    located = run(folder, "-o", places, "--task", "locate", "--prompt", "red things")
+    found = run(folder, "-o", events, "--task", "timeline")
+
+    assert located.returncode == 0, located.stderr
+    assert found.returncode == 0, found.stderr
+    (one,) = read(places)
+    assert one["answer"]["boxes"][0]["xyxy"] == [64, 48, 192, 240]  # type: ignore[index]
+    (other,) = read(events)
+    assert other["name"] == "clip.mp4"
+
+
+def test_a_prompt_is_needed(run: Run, folder: Path, tmp_path: Path) -> None:
+    done = run(folder, "-o", tmp_path / "out.jsonl")
+
+    assert done.returncode == 4
+    assert "needs a prompt" in done.stderr

@@ -9,9 +9,10 @@ from typing import Any
 
 from qwen_vl.batches.job import DEFAULT_POLL, BatchJob
 from qwen_vl.batches.status import BatchResult, StatusCallback
-from qwen_vl.bulk.job import Job, Row, Validator
+from qwen_vl.bulk.job import Job, Validator
 from qwen_vl.bulk.ledger import Ledger
 from qwen_vl.bulk.outcome import Outcome, to_failure, to_outcome
+from qwen_vl.bulk.row import Row
 from qwen_vl.bulk.runner import Report
 from qwen_vl.errors import ConfigurationError, QwenVLError, ServiceError, warn
 from qwen_vl.reply import Reply
@@ -39,7 +40,7 @@ class BatchRunner:
         on_progress: Is called after each look at a batch.
 
     Raises:
-        ConfigurationError: The job asks Batch Chat.
+        ConfigurationError: The job asks Batch Chat, or has another task than `ask`.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -73,6 +74,10 @@ class BatchRunner:
             raise ConfigurationError(
                 'service_tier="batch" is Batch Chat. Leave it out for batch files: they cost the '
                 "same."
+            )
+        if job.task != "ask":
+            raise ConfigurationError(
+                f"Batch files are for task 'ask', not {job.task!r}: ask live, or Batch Chat."
             )
         self._job = job
         self._ledger = ledger

@@ -2,9 +2,10 @@
 
 from qwen_vl.bulk.budget import Budget
 from qwen_vl.bulk.inputs import read_rows
-from qwen_vl.bulk.job import Job, Row
+from qwen_vl.bulk.job import Job
 from qwen_vl.bulk.ledger import Ledger
 from qwen_vl.bulk.outcome import Outcome
+from qwen_vl.bulk.row import Row
 from qwen_vl.bulk.runner import Report, Runner
 
 __all__ = ["Budget", "Job", "Ledger", "Outcome", "Report", "Row", "Runner", "read_rows"]

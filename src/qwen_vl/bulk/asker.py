@@ -6,8 +6,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Protocol
 
-from qwen_vl.bulk.job import Job, Row, Validator
+from qwen_vl.bulk.job import Job, Validator
 from qwen_vl.bulk.outcome import Outcome, to_failure, to_outcome
+from qwen_vl.bulk.row import Row
+from qwen_vl.bulk.tasks import Question
 from qwen_vl.client import ClientCache
 from qwen_vl.errors import (
     AuthenticationError,
@@ -147,13 +149,12 @@ class Asker:
     async def _ask(self, key: str, row: Row) -> Outcome:
         begun, n_attempts = time.monotonic(), 0
         try:
-            request = self._job.make_request(row)
-            n_tokens = await asyncio.to_thread(self._counter.count_turns, request.turns)
+            question, n_tokens = await asyncio.to_thread(self._prepare, row)
             while True:
                 n_attempts += 1
                 try:
-                    reply = await self._send(request, n_tokens)
-                    answer = self._job.read_answer(reply, self._validate)
+                    reply = await self._send(question.request, n_tokens)
+                    answer = question.read(reply)
                     seconds = time.monotonic() - begun
                     return to_outcome(key, reply, answer, seconds=seconds, n_attempts=n_attempts)
                 except ServiceError as error:
@@ -166,6 +167,10 @@ class Asker:
         except (QwenVLError, OSError) as error:
             seconds = time.monotonic() - begun
             return to_failure(key, error, seconds=seconds, n_attempts=n_attempts)
+
+    def _prepare(self, row: Row) -> tuple[Question, int]:
+        question = self._job.make_question(row, self._validate)
+        return question, self._counter.count_turns(question.request.turns)
 
     async def _send(self, request: Request, n_tokens: int) -> Reply:
         client = self._clients.asynchronous(self._connection)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 
-from qwen_vl.bulk.job import Job, Row
+from qwen_vl.bulk.job import Job
+from qwen_vl.bulk.row import Row
 from qwen_vl.errors import QwenVLError
 from qwen_vl.reply import Usage
 from qwen_vl.request.build import build_media_policy, build_request, find_service_region
@@ -78,7 +79,7 @@ def estimate_job(
     for row in islice(left, sample):
         n_sampled += 1
         try:
-            counts.append(counter.count_turns(job.make_request(row).turns))
+            counts.append(counter.count_turns(job.make_question(row).request.turns))
         except (QwenVLError, OSError):
             continue
     n_rows = n_sampled + sum(1 for _ in left)

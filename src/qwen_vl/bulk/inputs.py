@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from qwen_vl.bulk.job import MediaSource, Row
+from qwen_vl.bulk.row import MediaSource, Row
 from qwen_vl.content import LocalFile, Url, is_url
 from qwen_vl.errors import ConfigurationError, extra_required
 from qwen_vl.retrieval.files import find_files

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-import mimetypes
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
-from qwen_vl.content import Audio, Document, Image, LocalFile, Part, Text, Turn, Url, Video
+from qwen_vl.bulk.row import MediaSource, Row
+from qwen_vl.bulk.tasks import Question, TaskName, find_kind, make_question
+from qwen_vl.content import Audio, Document, Image, Part, Text, Turn, Url, Video
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.media.video.file import open_file
 from qwen_vl.parsing import read_json_answer
@@ -19,7 +19,6 @@ from qwen_vl.request.rules import choose_structured_method, to_json_schema_forma
 from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
 
-MediaSource: TypeAlias = LocalFile | Url
 Validator: TypeAlias = Callable[[Any], str | None]
 """Returns what is wrong with a value, or `None`."""
 
@@ -27,23 +26,6 @@ Validator: TypeAlias = Callable[[Any], str | None]
 _VERSION = 1
 _READ_BYTES = 1 << 20
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_][\w .-]*)\}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One line of the input.
-
-    Args:
-        number: Its place in the input, from 0 on.
-        media: Images, videos, audio files and PDF documents to ask about.
-        columns: What else is known of it, for the prompt.
-        name: What reports call it.
-    """
-
-    number: int
-    media: tuple[MediaSource, ...] = ()
-    columns: Mapping[str, Any] = field(default_factory=dict)
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +38,11 @@ class Job:
         system: The system message.
         schema: JSON schema of an object, which each answer must follow.
         parameters: Parameters of each call, such as `{"max_tokens": 200}`.
+        task: What is asked: `ask`, the prompt; `locate`, where the things are that the prompt
+            names; `timeline`, when they happen; `ocr`, the text; `parse`, the blocks of a page.
+
+    Raises:
+        ConfigurationError: The task needs a prompt, or takes no schema.
 
     Example:
         >>> job = Job(settings=QwenVLSettings(api_key="sk-1"), prompt="Is this a {kind}?")
@@ -70,6 +57,36 @@ class Job:
     system: str | None = None
     schema: Mapping[str, Any] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    task: TaskName = "ask"
+
+    def __post_init__(self) -> None:
+        if self.task in {"ask", "locate"} and not self.prompt.strip():
+            raise ConfigurationError(f"task {self.task!r} needs a prompt.")
+        if self.task != "ask" and (self.schema is not None or self.system is not None):
+            raise ConfigurationError(
+                f"task {self.task!r} has a form of its own: leave out schema and system."
+            )
+
+    def make_question(self, row: Row, find_problem: Validator | None = None) -> Question:
+        """Return what is sent for a row, and what reads the answer.
+
+        The media of tasks other than `ask` is read now.
+
+        Args:
+            row: Any row.
+            find_problem: Checks values against the schema.
+
+        Raises:
+            ConfigurationError: A parameter is wrong, or the prompt names a missing column.
+            MediaError: The media cannot be read or sent.
+        """
+        if self.task == "ask":
+            return Question(
+                request=self.make_request(row),
+                read=lambda reply: self.read_answer(reply, find_problem),
+            )
+        prompt = fill_in(self.prompt, row.columns)
+        return make_question(self.task, row, prompt, self.settings, self.parameters)
 
     def make_turns(self, row: Row) -> tuple[Turn, ...]:
         """Return the conversation that is asked about a row.
@@ -121,6 +138,8 @@ class Job:
             "parameters": self.parameters,
             "media": [self._hash(source, row.name) for source in row.media],
         }
+        if self.task != "ask":
+            identity |= {"task": self.task, "page": row.page}
         written = json.dumps(identity, default=str, sort_keys=True)
         return hashlib.sha256(written.encode(errors="surrogatepass")).hexdigest()
 
@@ -191,12 +210,11 @@ def fill_in(template: str, columns: Mapping[str, Any]) -> str:
 
 
 def _to_part(source: MediaSource, where: str) -> Part:
-    name = source.path.name if isinstance(source, LocalFile) else urlsplit(source.url).path
-    media_type = mimetypes.guess_type(name)[0] or ""
-    if media_type.startswith("video/"):
+    kind = find_kind(source)
+    if kind == "video":
         return Video(source=source, where=where)
-    if media_type.startswith("audio/"):
+    if kind == "audio":
         return Audio(source=source, where=where)
-    if media_type == "application/pdf":
+    if kind == "document":
         return Document(source=source, where=where)
     return Image(source=source, where=where)

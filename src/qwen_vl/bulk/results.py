@@ -6,8 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from qwen_vl.bulk.job import Row
 from qwen_vl.bulk.ledger import Ledger
+from qwen_vl.bulk.row import Row
 from qwen_vl.errors import ConfigurationError, extra_required
 
 SUFFIXES = (".jsonl", ".parquet")

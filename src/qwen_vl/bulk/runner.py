@@ -10,9 +10,10 @@ from typing import TypeAlias
 
 from qwen_vl.bulk.asker import DEFAULT_MAX_ATTEMPTS, Asker
 from qwen_vl.bulk.budget import Budget
-from qwen_vl.bulk.job import Job, Row, Validator
+from qwen_vl.bulk.job import Job, Validator
 from qwen_vl.bulk.ledger import Ledger
 from qwen_vl.bulk.outcome import Outcome, to_failure
+from qwen_vl.bulk.row import Row
 from qwen_vl.errors import AnswerFormatError, ConfigurationError, QwenVLError
 from qwen_vl.reply import Usage
 from qwen_vl.request.build import find_service_region

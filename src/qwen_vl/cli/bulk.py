@@ -21,6 +21,7 @@ from qwen_vl.cli.rows import (
     ASSUMED_OUTPUT_TOKENS,
     check_rows_file,
     find_roots,
+    is_rows_file,
     make_bar,
     make_batch_display,
 )
@@ -34,9 +35,12 @@ from qwen_vl.specs.servers import DEFAULT_PROTOCOL, DEFAULT_SERVER
 if TYPE_CHECKING:
     from qwen_vl.batches import BatchRunner
     from qwen_vl.bulk.estimate import Estimate
+    from qwen_vl.bulk.row import Row
     from qwen_vl.bulk.runner import Report, Runner
 
 Mode: TypeAlias = Literal["live", "batch-chat", "batch-file"]
+# Spelled out: the module of the tasks is slow for `ask`.
+TaskName: TypeAlias = Literal["ask", "locate", "timeline", "ocr", "parse"]
 
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
@@ -53,7 +57,19 @@ def map_(
     output: Annotated[
         str, typer.Option("-o", "--output", help="File to write: .jsonl or .parquet.")
     ],
-    prompt: options.Prompt,
+    prompt: Annotated[
+        str,
+        typer.Option(
+            help="Question about each row, or what to look for; {column} stands for a value of it."
+        ),
+    ] = "",
+    task: Annotated[
+        TaskName,
+        typer.Option(
+            help="`ask` the prompt; `locate` what it names in images, or find a `timeline` of it "
+            "in videos; read the text (`ocr`) or the blocks (`parse`) of images and pages."
+        ),
+    ] = "ask",
     mode: Annotated[
         Mode,
         typer.Option(
@@ -112,14 +128,12 @@ def map_(
     from qwen_vl.bulk.ledger import Ledger  # noqa: PLC0415 - as above
     from qwen_vl.bulk.results import find_results, write_results  # noqa: PLC0415 - as above
     from qwen_vl.bulk.runner import Runner  # noqa: PLC0415 - as above
+    from qwen_vl.bulk.tasks import split_pages, takes_row  # noqa: PLC0415 - as above
 
     path = expand_path(output)
     check_rows_file(path)
     answers = None if schema is None else read_schema(schema)
     most = _read_cost(max_cost)
-
-    def find_rows() -> Iterator[Any]:
-        return islice(read_rows(source, media_column=media_column), limit)
 
     with open_endpoint(sandbox=sandbox, server=server, base_url=base_url) as endpoint:
         settings = make_settings(
@@ -138,7 +152,15 @@ def map_(
             prompt=prompt,
             system=system,
             schema=None if answers is None else answers.schema,
+            task=task,
         )
+
+        def find_rows() -> Iterator["Row"]:
+            rows = read_rows(source, media_column=media_column)
+            if not is_rows_file(source):
+                rows = (row for row in rows if takes_row(task, row))
+            return islice(split_pages(rows, task, settings), limit)
+
         if dry_run:
             _print_estimate(
                 estimate_job(

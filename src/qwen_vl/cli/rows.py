@@ -35,9 +35,17 @@ def find_roots(source: str, roots: list[str] | None) -> list[str] | None:
     """
     if roots:
         return roots
+    return [str(expand_path(source).resolve().parent)] if is_rows_file(source) else None
+
+
+def is_rows_file(source: str) -> bool:
+    """Return whether an input is a file whose lines are rows, and not a folder or a pattern.
+
+    Args:
+        source: The input, as the user typed it.
+    """
     path = expand_path(source)
-    is_table = path.suffix.lower() in _TABLES and path.is_file()
-    return [str(path.resolve().parent)] if is_table else None
+    return path.suffix.lower() in _TABLES and path.is_file()
 
 
 def check_rows_file(path: Path) -> None:

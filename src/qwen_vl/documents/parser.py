@@ -1,7 +1,7 @@
 """Parses images and pages of PDF and TIFF files into blocks: one request for each page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -186,6 +186,18 @@ class DocumentParser:
             QwenVLError: With `raise_errors`, a file cannot be opened.
         """
         return sum(1 for _ in self._find_jobs(sources))
+
+    def make_question(self, job: PageJob) -> tuple[Request, Callable[[Reply], ParsedPage]]:
+        """Return what is asked about one page, which is rendered now, and what reads the answer.
+
+        Args:
+            job: From `find_page_jobs`.
+
+        Raises:
+            MediaError: The page cannot be rendered or sent.
+        """
+        question = self._prepare(job)
+        return question.request, lambda reply: self._read(job, question, reply, None)
 
     async def _aparse_jobs(self, jobs: Iterator[PageJob | _Unopened]) -> AsyncIterator[ParsedPage]:
         found: Any = map_in_order(self._aparse_job, jobs, self._max_concurrency)

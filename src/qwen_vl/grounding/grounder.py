@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, TypeAlias, Unpack
 
 from qwen_vl.client import ClientCache
-from qwen_vl.content import Text, Turn
 from qwen_vl.errors import MediaNotFoundError
 from qwen_vl.grounding.find_events import find_events_task
 from qwen_vl.grounding.locate import locate_task
@@ -15,8 +14,7 @@ from qwen_vl.grounding.results import Grounding
 from qwen_vl.grounding.task import GroundingTask, LocateOptions, TimelineOptions, check_options
 from qwen_vl.grounding.timeline import Timeline
 from qwen_vl.reply import Reply
-from qwen_vl.request.build import build_connection, build_request
-from qwen_vl.request.types import Request
+from qwen_vl.request.build import build_connection
 from qwen_vl.settings import QwenVLSettings
 
 Ask: TypeAlias = Callable[[GroundingTask[Any]], Reply]
@@ -119,15 +117,11 @@ class Grounder:
 
     def _ask_endpoint(self, task: GroundingTask[Any]) -> Reply:
         client = self._clients.sync(build_connection(self._settings))
-        return client.ask(self._to_request(task))
+        return client.ask(task.to_request(self._settings))
 
     async def _ask_endpoint_async(self, task: GroundingTask[Any]) -> Reply:
         client = self._clients.asynchronous(build_connection(self._settings))
-        return await client.ask(self._to_request(task))
-
-    def _to_request(self, task: GroundingTask[Any]) -> Request:
-        turn = Turn(role="user", parts=(task.part, Text(text=task.prompt)))
-        return build_request(self._settings, (turn,), stream=None, **task.options)
+        return await client.ask(task.to_request(self._settings))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Generic, TypedDict, TypeVar
 
-from qwen_vl.content import Image, Video, VideoMode
+from qwen_vl.content import Image, Text, Turn, Video, VideoMode
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.reply import Reply
+from qwen_vl.request.build import build_request
 from qwen_vl.request.ocr import OcrTask
+from qwen_vl.request.types import Request
+from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.models import CoordinateSpace
 
 _Found = TypeVar("_Found")
@@ -31,6 +34,15 @@ class GroundingTask(Generic[_Found]):
     prompt: str
     options: Mapping[str, Any]
     read: Callable[[Reply], _Found]
+
+    def to_request(self, settings: QwenVLSettings) -> Request:
+        """Return the request that asks it.
+
+        Args:
+            settings: Those that it was made with.
+        """
+        turn = Turn(role="user", parts=(self.part, Text(text=self.prompt)))
+        return build_request(settings, (turn,), stream=None, **self.options)
 
 
 class CallOptions(TypedDict, total=False):

@@ -159,6 +159,8 @@ def _open(document: Document, policy: MediaPolicy) -> Image | Document:
 
 
 def _to_source(value: object, where: str) -> Source:
+    if isinstance(value, LocalFile | Url):
+        return value
     source = to_source(value)
     if isinstance(value, str) and not isinstance(source, Url):
         # Not text of a message: the caller of a reader names files, and Base64 is not a file name.

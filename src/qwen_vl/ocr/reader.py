@@ -1,8 +1,17 @@
 """Reads images and pages of PDF and TIFF files, by a task of the OCR models."""
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from qwen_vl.client import ClientCache
@@ -147,6 +156,17 @@ class OcrReader:
             request = await asyncio.to_thread(self._prepare, job)
             client = self._clients.asynchronous(build_connection(self._settings))
             return self._to_page(job, await client.ask(request))
+
+    def make_question(self, job: PageJob) -> tuple[Request, Callable[[Reply], OcrPage]]:
+        """Return what is asked about one page, which is rendered now, and what reads the answer.
+
+        Args:
+            job: From `find_page_jobs`.
+
+        Raises:
+            MediaError: The page cannot be rendered or sent.
+        """
+        return self._prepare(job), partial(self._to_page, job)
 
     def _find_jobs(self, sources: Iterable[object]) -> Generator[PageJob, None, None]:
         policy = build_media_policy(self._settings)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from qwen_vl.bulk.job import Job, Row
+from qwen_vl.bulk.job import Job
 from qwen_vl.bulk.ledger import Ledger
+from qwen_vl.bulk.row import Row
 from qwen_vl.content import LocalFile
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl_sandbox import Sandbox
@@ -26,7 +27,7 @@ def make_settings(qwen_vl_sandbox: Sandbox) -> Callable[..., QwenVLSettings]:
 @pytest.fixture
 def make_job(make_settings: Callable[..., QwenVLSettings]) -> Callable[..., Job]:
     def make(prompt: str = "What is this?", **options: Any) -> Job:
-        names = {"system", "schema", "parameters"}
+        names = {"system", "schema", "parameters", "task"}
         own = {name: value for name, value in options.items() if name in names}
         fields = {name: value for name, value in options.items() if name not in names}
         return Job(settings=make_settings(**fields), prompt=prompt, **own)

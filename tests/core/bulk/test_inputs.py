@@ -11,10 +11,11 @@ from PIL import Image
 
 from qwen_vl.bulk.estimate import estimate_job
 from qwen_vl.bulk.inputs import read_rows
-from qwen_vl.bulk.job import Job, Row
+from qwen_vl.bulk.job import Job
 from qwen_vl.bulk.ledger import Ledger
 from qwen_vl.bulk.outcome import Outcome
 from qwen_vl.bulk.results import find_results, write_results
+from qwen_vl.bulk.row import Row
 from qwen_vl.content import LocalFile, Url
 from qwen_vl.errors import ConfigurationError, MissingExtraError
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from qwen_vl.bulk.budget import Budget
-from qwen_vl.bulk.job import Job, Row
+from qwen_vl.bulk.job import Job
 from qwen_vl.bulk.ledger import Ledger
+from qwen_vl.bulk.row import Row
 from qwen_vl.bulk.runner import Report, Runner
 from qwen_vl.content import LocalFile, Url
 from qwen_vl.errors import (
