@@ -132,6 +132,7 @@ def warn(message: str) -> None:
 
     Example:
         >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
         ...     warn("The video has no frames.")
         >>> [str(warning.message) for warning in caught]
         ['The video has no frames.']

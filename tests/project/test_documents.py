@@ -73,8 +73,8 @@ READING = ROOT / "docs/sandbox.md"
 """The page whose examples read text. CI has OCR with the newest dependencies only."""
 
 KEY = "sk-sandbox-0123456789"
-NOT_RUN = frozenset({"cd", "export", "pip", "python"})
-"""Commands that change the machine or wait for Ctrl-C."""
+NOT_RUN = frozenset({"cd", "export", "pip", "python", "vllm"})
+"""Commands that change the machine, wait for Ctrl-C, or need a GPU."""
 
 
 def _name(path: Path) -> str:

@@ -15,12 +15,12 @@ from langchain_core.runnables import (
 )
 from langchain_core.runnables.base import RunnableBindingBase
 
-from langchain_qwen_vl.chat_models import ChatQwenVL
 from langchain_qwen_vl.messages import to_message
 from qwen_vl.batches import ChatBatch
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.reply import Reply
 from qwen_vl.request.types import Request
+from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.batch_file import DEFAULT_WINDOW
 
 
@@ -56,6 +56,7 @@ def batch_job(
 
     Example:
         >>> from tempfile import TemporaryDirectory
+        >>> from langchain_qwen_vl import ChatQwenVL
         >>> from qwen_vl_sandbox import Sandbox
         >>> with TemporaryDirectory() as folder, Sandbox() as sandbox:
         ...     model = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox")
@@ -96,9 +97,10 @@ def _make_digest(messages: Iterable[BaseMessage], options: dict[str, Any]) -> st
 
 def _find_model(
     model: Runnable[Any, Any],
-) -> tuple[Runnable[Any, Any] | None, ChatQwenVL, dict[str, Any], Runnable[Any, Any] | None]:
+) -> tuple[Runnable[Any, Any] | None, Any, dict[str, Any], Runnable[Any, Any] | None]:
     """Return the steps before the model, the model, its options, and the steps after it."""
-    if isinstance(model, ChatQwenVL):
+    # `ChatQwenVL`, whose module imports this one.
+    if isinstance(model, QwenVLSettings):
         return None, model, {}, None
     if isinstance(model, RunnableBindingBase):
         before, chat, options, after = _find_model(model.bound)

@@ -14,7 +14,7 @@ from typing import Any, Self
 from qwen_vl.batches.ledger import FILE, BatchLedger, LineState, ShardState
 from qwen_vl.batches.preparation import Preparation
 from qwen_vl.batches.service import BatchService
-from qwen_vl.batches.shards import Writer, read_custom_id, read_lines, result_path
+from qwen_vl.batches.shards import RESULTS, Writer, read_custom_id, read_lines, result_path
 from qwen_vl.batches.status import BatchResult, BatchStatus, StatusCallback
 from qwen_vl.batches.submission import UNKNOWN, Submission, read_answers
 from qwen_vl.errors import ConfigurationError, RateLimitError
@@ -148,6 +148,7 @@ class BatchJob:
                 left = iter(requests)
                 first = next(left, None)
                 model = settings.model if first is None else first[1].model
+                (path / RESULTS).mkdir(exist_ok=True)
                 writing = Preparation(
                     ledger, Writer(path, model, max_lines=max_lines, max_bytes=max_bytes)
                 )

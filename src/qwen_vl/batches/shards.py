@@ -21,7 +21,9 @@ Encoded: TypeAlias = tuple[bytes, int] | Exception
 """The body of a line and its input tokens, or why there is none."""
 
 _FOLDER = "shards"
-_RESULTS = "results"
+RESULTS = "results"
+"""Folder of a job for what is downloaded."""
+
 _THREADS = 4
 _AHEAD = 16
 # Of a line's bytes, for media: Base64 is a third longer, and the text needs room too.
@@ -48,7 +50,7 @@ def result_path(folder: Path, number: int, kind: str) -> Path:
         number: Of the shard.
         kind: `"output"` or `"error"`.
     """
-    return folder / _RESULTS / f"{number:03}.{kind}.jsonl"
+    return folder / RESULTS / f"{number:03}.{kind}.jsonl"
 
 
 class Writer:

@@ -146,7 +146,6 @@ class Submission:
         for kind, file_id in files:
             path = result_path(self._folder, shard.number, kind)
             if file_id is not None and not path.is_file():
-                path.parent.mkdir(exist_ok=True)
                 self._service.download(file_id, path)
         self._ledger.collect(shard, read_answers(self._folder, shard.number))
 

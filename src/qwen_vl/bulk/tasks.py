@@ -56,6 +56,7 @@ def takes_row(task: TaskName, row: Row) -> bool:
         row: Any row.
 
     Example:
+        >>> from qwen_vl.content import Url
         >>> takes_row("timeline", Row(number=0, media=(Url("https://example.com/a.png"),)))
         False
     """
@@ -69,6 +70,7 @@ def find_kind(source: MediaSource) -> str:
         source: A file or URL.
 
     Example:
+        >>> from qwen_vl.content import Url
         >>> find_kind(Url("https://example.com/a.mp4?size=1"))
         'video'
     """

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from qwen_vl.bulk.runner import Report, Runner
 
 Mode: TypeAlias = Literal["live", "batch-chat", "batch-file"]
-# Spelled out: the module of the tasks is slow for `ask`.
+# Of `qwen_vl.bulk.tasks`, which is slow for `ask`.
 TaskName: TypeAlias = Literal["ask", "locate", "timeline", "ocr", "parse"]
 
 _out = Console(highlight=False)

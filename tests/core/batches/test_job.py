@@ -518,7 +518,6 @@ def test_files_for_a_server_of_your_own(tmp_path: Path) -> None:
             "response": {"status_code": 200, "request_id": "vllm-batch-1", "body": answer},
             "error": None,
         }
-        (tmp_path / "results").mkdir()
         (tmp_path / "results" / "000.output.jsonl").write_text(json.dumps(written) + "\n")
         job.collect()
         (result,) = job.results()

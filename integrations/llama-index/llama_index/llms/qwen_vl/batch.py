@@ -4,9 +4,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.types import BaseTool
 
 from llama_index.llms.qwen_vl.responses import to_chat_response
@@ -16,14 +17,11 @@ from qwen_vl.batches import ChatBatch
 from qwen_vl.reply import Reply
 from qwen_vl.request.types import Request
 
-if TYPE_CHECKING:
-    from llama_index.llms.qwen_vl.base import QwenVL
-
 _JOB_OPTIONS = ("window", "name", "max_lines")
 
 
 def open_batch(
-    llm: "QwenVL",
+    llm: Any,
     inputs: Iterable[Sequence[ChatMessage]],
     folder: str | Path,
     *,
@@ -48,14 +46,17 @@ def open_batch(
     if form is not None:
         call |= form.options()
 
+    # `QwenVL`, whose module imports this one.
+    model: FunctionCallingLLM = llm
+
     def find_requests() -> Iterator[tuple[str, Request]]:
         for messages in inputs:
-            request = llm._make_request(messages, call, stream=False)  # noqa: SLF001 - its half.
+            request = llm._make_request(messages, call, stream=False)  # noqa: SLF001 - its other half.
             yield _make_digest(messages, call), request
 
     def to_output(reply: Reply) -> Any:
         response = to_chat_response(reply)
-        return response if form is None else form.read(response, llm)
+        return response if form is None else form.read(response, model)
 
     return ChatBatch.open(find_requests(), folder, llm, to_output, **job)
 
