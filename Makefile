@@ -10,6 +10,7 @@ UV = $(or $(shell command -v uv 2>/dev/null),$(wildcard $(BIN)/uv),$(@D)/bin/uv)
 PROJECTS := -e '.[cli,sandbox-ocr,numpy,pdf,subtitles,upload]' -e integrations/sandbox -e integrations/langchain \
 	-e integrations/llama-index -e integrations/llama-index-vision-tests
 READY := $(VENV)/.ready
+RAY_READY := $(VENV)/.ready-ray
 PYPROJECTS := pyproject.toml $(wildcard integrations/*/pyproject.toml)
 DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv-demo/.ready)
 
@@ -43,10 +44,10 @@ test test-slow: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## Run the tests, documents and examples among them.
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not slow' --durations=20
 
-test-slow: $(READY) ## Run those that take longer, which `make test` leaves out.
+test-slow: $(RAY_READY) ## Run those that take longer, which `make test` leaves out.
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m slow
 
-check: format-check lint types imports test test-slow ## Everything that must hold before a change lands.
+check: $(RAY_READY) format-check lint types imports test test-slow ## Everything that must hold before a change lands.
 
 format: $(READY) ## Format the code.
 	$(BIN)/ruff format .
@@ -111,11 +112,16 @@ MINUTES ?= 1
 fuzz: $(READY) ## Fuzz each reader of foreign input (MINUTES=10 for each; TARGETS="images videos" for some).
 	PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) $(TARGETS)
 
-constraints: $(READY) ## Write the versions that are installed to tests/constraints.txt.
+constraints: $(RAY_READY) ## Write the versions that are installed to tests/constraints.txt.
 	$(UV) pip freeze --python $(BIN)/python --exclude-editable --quiet > tests/constraints.txt
 
 clean: ## Remove the environments, dist/ and all caches.
 	rm -rf .venv .venv-* .wheelhouse dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# 400 MB, which `make test` does without.
+$(RAY_READY): $(READY)
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --constraint tests/constraints.txt -e '.[ray,parquet]'
+	@touch $@
 
 $(READY): $(PYPROJECTS) tests/constraints.txt
 	$(make_venv)

@@ -5,7 +5,18 @@ from qwen_vl.bulk.inputs import read_rows
 from qwen_vl.bulk.job import Job
 from qwen_vl.bulk.ledger import Ledger
 from qwen_vl.bulk.outcome import Outcome
+from qwen_vl.bulk.parts import PartLedger
 from qwen_vl.bulk.row import Row
 from qwen_vl.bulk.runner import Report, Runner
 
-__all__ = ["Budget", "Job", "Ledger", "Outcome", "Report", "Row", "Runner", "read_rows"]
+__all__ = [
+    "Budget",
+    "Job",
+    "Ledger",
+    "Outcome",
+    "PartLedger",
+    "Report",
+    "Row",
+    "Runner",
+    "read_rows",
+]

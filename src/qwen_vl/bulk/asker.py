@@ -12,6 +12,7 @@ from qwen_vl.bulk.row import Row
 from qwen_vl.bulk.tasks import Question
 from qwen_vl.client import ClientCache
 from qwen_vl.errors import (
+    AnswerFormatError,
     AuthenticationError,
     ConfigurationError,
     NotFoundError,
@@ -27,6 +28,9 @@ from qwen_vl.tokens.conversation import TokenCounter
 from qwen_vl.transport.retries import retry_delay
 
 DEFAULT_MAX_ATTEMPTS = 5
+DEFAULT_MAX_ERROR_RATE = 0.5
+# Of rows, before the rate of errors means anything.
+_FEWEST_ROWS = 50
 # The endpoint would answer every other row likewise, too.
 _FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError)
 
@@ -52,6 +56,40 @@ class RateBudget(Protocol):
 
     def cool_down(self, seconds: float | None = None) -> None:
         """Have all requests wait after a 429."""
+
+
+class ErrorRate:
+    """Ends a run in which too many rows fail.
+
+    Args:
+        maximum: Fraction of rows that may fail, from the first 50 on.
+    """
+
+    def __init__(self, maximum: float) -> None:
+        self._maximum = maximum
+        self.n_answered = 0
+        self.n_failed = 0
+
+    def count(self, outcome: Outcome) -> None:
+        """Count a row.
+
+        Args:
+            outcome: Of the row.
+
+        Raises:
+            AnswerFormatError: Too many have failed.
+        """
+        if outcome.is_answer:
+            self.n_answered += 1
+            return
+        self.n_failed += 1
+        n_done = self.n_answered + self.n_failed
+        if n_done >= _FEWEST_ROWS and self.n_failed > self._maximum * n_done:
+            raise AnswerFormatError(
+                f"{self.n_failed:,} of {n_done:,} rows failed; the run ends. The last error: "
+                f"{outcome.error_message}",
+                text="",
+            )
 
 
 class Asker:

@@ -94,11 +94,25 @@ def _to_row(
         name = media_column
     held = columns[name] if name is not None else []
     values = held if isinstance(held, list) else [held]
-    media = tuple(_to_source(value, folder, where) for value in values if value)
+    media = tuple(to_media_source(value, folder, where) for value in values if value)
     return Row(number=number, media=media, columns=columns, name=where)
 
 
-def _to_source(value: Any, folder: Path, where: str) -> MediaSource:
+def to_media_source(value: Any, folder: Path, where: str) -> MediaSource:
+    """Return the source that a value of a table names.
+
+    Args:
+        value: A path, or a URL.
+        folder: What a relative path is relative to.
+        where: The row, for messages.
+
+    Raises:
+        ConfigurationError: It is neither.
+
+    Example:
+        >>> to_media_source("https://example.com/a.png", Path(), "row 1")
+        Url(url='https://example.com/a.png')
+    """
     if not isinstance(value, str):
         raise ConfigurationError(
             f"{where}: {type(value).__name__} is not a path or URL. Write it as text."

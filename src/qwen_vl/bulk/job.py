@@ -165,6 +165,17 @@ class Job:
         return digest.hexdigest()
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns that the prompt names.
+
+        Example:
+            >>> Job(settings=QwenVLSettings(), prompt="Is {name} a {{kind}}?").columns
+            ('name',)
+        """
+        names = (match[1] for match in _PLACEHOLDER.finditer(self.prompt))
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+    @property
     def options(self) -> dict[str, Any]:
         """Return the options of each call that hold answers to the schema."""
         if self.schema is None:

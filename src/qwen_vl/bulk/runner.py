@@ -8,20 +8,22 @@ from decimal import Decimal
 from itertools import islice
 from typing import TypeAlias
 
-from qwen_vl.bulk.asker import DEFAULT_MAX_ATTEMPTS, Asker
+from qwen_vl.bulk.asker import (
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_MAX_ERROR_RATE,
+    Asker,
+    ErrorRate,
+)
 from qwen_vl.bulk.budget import Budget
 from qwen_vl.bulk.job import Job, Validator
 from qwen_vl.bulk.ledger import Ledger
 from qwen_vl.bulk.outcome import Outcome, to_failure
 from qwen_vl.bulk.row import Row
-from qwen_vl.errors import AnswerFormatError, ConfigurationError, QwenVLError
+from qwen_vl.errors import ConfigurationError, QwenVLError
 from qwen_vl.reply import Usage
 from qwen_vl.request.build import find_service_region
 from qwen_vl.tokens.cost import Cost, cost_of
 
-DEFAULT_MAX_ERROR_RATE = 0.5
-# Of rows, before the rate of errors means anything.
-_FEWEST_ROWS = 50
 # Rows that are read and counted while others wait for their turn.
 _AHEAD = 16
 _READ_ROWS = 64
@@ -116,7 +118,7 @@ class Runner:
         self._job = job
         self._ledger = ledger
         self._budget = budget or Budget()
-        self._max_error_rate = max_error_rate
+        self._error_rate = ErrorRate(max_error_rate)
         self._max_cost = max_cost
         self._on_progress = on_progress
         self._asker = Asker(
@@ -214,17 +216,9 @@ class Runner:
         report.cost = None if report.cost is None or amount is None else report.cost + amount
         if report.cost is not None and self._max_cost is not None:
             report.is_over_cost = report.cost >= self._max_cost
-        if outcome.is_answer:
-            report.n_answered += 1
-            return
-        report.n_failed += 1
-        n_done = report.n_answered + report.n_failed
-        if n_done >= _FEWEST_ROWS and report.n_failed > self._max_error_rate * n_done:
-            raise AnswerFormatError(
-                f"{report.n_failed:,} of {n_done:,} rows failed; the run ends. The last error: "
-                f"{outcome.error_message}",
-                text="",
-            )
+        report.n_answered += outcome.is_answer
+        report.n_failed += not outcome.is_answer
+        self._error_rate.count(outcome)
 
     def _find_cost(self, n_input: int, n_output: int) -> Cost:
         settings = self._job.settings

@@ -1,6 +1,7 @@
 """Rows from folders, patterns and files; results as a file; estimates."""
 
 import json
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -121,7 +122,8 @@ def test_parquet_needs_an_extra(tmp_path: Path) -> None:
 
 
 def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
 
     with pytest.raises(MissingExtraError, match=r"qwen-vl\[parquet\]"):

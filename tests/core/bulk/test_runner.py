@@ -298,7 +298,7 @@ def test_concurrency_is_bounded(
         async def slot(self, tokens: int) -> AsyncIterator[None]:
             nonlocal most
             async with super().slot(tokens):
-                most = max(most, self._n_running)
+                most = max(most, self._concurrency.n_running)
                 yield
 
     qwen_vl_sandbox.fail(latency=0.02, times=30)
