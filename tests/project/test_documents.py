@@ -72,9 +72,23 @@ MEDIA = {
 READING = ROOT / "docs/sandbox.md"
 """The page whose examples read text. CI has OCR with the newest dependencies only."""
 
+RAY = ROOT / "docs/ray.md"
+"""The page whose examples need Ray, which only `make check` installs."""
+
 KEY = "sk-sandbox-0123456789"
-NOT_RUN = frozenset({"cd", "export", "pip", "python", "vllm"})
+NOT_RUN = frozenset({"cd", "export", "pip", "python", "ray", "vllm"})
 """Commands that change the machine, wait for Ctrl-C, or need a GPU."""
+
+RUN = [
+    # Ray warns of itself, and takes half a minute to start.
+    pytest.param(
+        path,
+        marks=[pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")],
+    )
+    if path == RAY
+    else path
+    for path in DOCUMENTS
+]
 
 
 def _name(path: Path) -> str:
@@ -184,8 +198,10 @@ def _at(example: Example) -> str:
     return f"{Path(example.path).name}:{example.line}"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
+@pytest.mark.parametrize("path", RUN, ids=_name)
 def test_examples_run(path: Path, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if path == RAY and find_spec("ray") is None:
+        pytest.skip('needs: pip install "qwen-vl[ray]"')
     if path == READING and find_spec("rapidocr") is None:
         pytest.skip('needs: pip install "qwen-vl[sandbox-ocr]"')
     _run_examples(path, capsys)

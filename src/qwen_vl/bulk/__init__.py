@@ -1,5 +1,6 @@
 """One question about many images, videos and documents: resumable, within limits of rate."""
 
+from qwen_vl.bulk.asker import Asker
 from qwen_vl.bulk.budget import Budget
 from qwen_vl.bulk.inputs import read_rows
 from qwen_vl.bulk.job import Job
@@ -10,6 +11,7 @@ from qwen_vl.bulk.row import Row
 from qwen_vl.bulk.runner import Report, Runner
 
 __all__ = [
+    "Asker",
     "Budget",
     "Job",
     "Ledger",

@@ -105,6 +105,21 @@ class Asker:
 
     Raises:
         ConfigurationError: The key of the API is missing, or a parameter is wrong.
+
+    Example:
+        >>> import asyncio
+        >>> from tempfile import TemporaryDirectory
+        >>> from qwen_vl.bulk import Budget, PartLedger
+        >>> from qwen_vl.settings import QwenVLSettings
+        >>> from qwen_vl_sandbox import Sandbox
+        >>> async def ask(asker: Asker, row: Row) -> bool:
+        ...     outcome, is_new = await asker.find_outcome(await asker.find_key(row), row)
+        ...     return is_new
+        >>> with TemporaryDirectory() as folder, Sandbox() as sandbox, PartLedger(folder) as store:
+        ...     settings = QwenVLSettings(base_url=sandbox.base_url, api_key="sk-sandbox")
+        ...     asker = Asker(Job(settings=settings, prompt="Who?"), store, Budget())
+        ...     [asyncio.run(ask(asker, Row(number=number))) for number in range(2)]
+        [True, False]
     """
 
     def __init__(

@@ -147,7 +147,7 @@ class _Line:
         return len(amounts)
 
     def take(self, begin: float, amount: float) -> float:
-        """Give an amount away, and return the age at which all of it has been brought."""
+        """Take an amount, and return the age at which all of it has been brought."""
         self._given = self._ramp.find_amount(begin) + amount
         return self._ramp.find_age(self._given)
 
@@ -229,7 +229,7 @@ class LeasedBudget:
                     loop.call_at(when, self._grant, self._waiting.popleft(), when)
                 end = begin + lease.span - _AHEAD_SECONDS
                 await asyncio.sleep(max(0.0, end - loop.time()))
-        except Exception as error:  # noqa: BLE001 - whoever waits raises it.
+        except Exception as error:  # noqa: BLE001 - those who wait raise it.
             for _, granted in self._waiting:
                 if not granted.done():
                     granted.set_exception(error)

@@ -99,6 +99,12 @@ class PartLedger:
         self.flush()
         self._end_part()
 
+    def __del__(self) -> None:
+        # In workers of an engine, which says no word before it ends them.
+        if hasattr(self, "_keys"):
+            with contextlib.suppress(Exception):
+                self.close()
+
     def __len__(self) -> int:
         self.flush()
         return len(self._keys) + sum(self._find_place(key) is None for key in self._own)

@@ -33,7 +33,9 @@ class SharedBudget:
         MissingExtraError: Ray is not installed.
 
     Example:
-        >>> budget = SharedBudget(rpm=3_000, tpm=5_000_000)  # doctest: +SKIP
+        >>> SharedBudget(rpm=0, tpm=5_000_000)
+        Traceback (most recent call last):
+        qwen_vl.errors.ConfigurationError: rpm is 0; it must be above 0.
     """
 
     def __init__(

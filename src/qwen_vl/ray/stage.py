@@ -1,7 +1,6 @@
 """A callable class for `Dataset.map_batches` that asks one question about each row."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -72,15 +71,12 @@ class QwenVLStage:
         MissingExtraError: Ray is not installed.
 
     Example:
-        >>> import ray  # doctest: +SKIP
-        >>> ds = ray.data.read_parquet("rows/").map_batches(  # doctest: +SKIP
-        ...     QwenVLStage,
-        ...     fn_constructor_kwargs={"job": job, "budget": SharedBudget(rpm=3_000)},
-        ...     batch_format="pyarrow",
-        ...     batch_size=32,
-        ...     num_cpus=0.25,
-        ...     compute=ray.data.ActorPoolStrategy(size=2),
-        ... )
+        >>> from qwen_vl.settings import QwenVLSettings
+        >>> job = Job(settings=QwenVLSettings(api_key="sk-1"), prompt="Is this a {animal}?")
+        >>> options = {"job": job, "column": "path", "store": None}
+        >>> # dataset.map_batches(QwenVLStage, fn_constructor_kwargs=options, …)
+        >>> QwenVLStage(**options).needed_columns
+        ('path', 'animal')
     """
 
     def __init__(  # noqa: PLR0913 - what is asked, and what ends a run.
@@ -132,15 +128,13 @@ class QwenVLStage:
             self._ledger.flush()
         yield _add_columns(table, outcomes, self._answers)
 
-    def __del__(self) -> None:
-        # Of a worker that ends; of one that is killed, the file stays as it is, and is read too.
-        ledger: PartLedger | None = getattr(self, "_ledger", None)
-        if ledger is not None:
-            with contextlib.suppress(Exception):
-                ledger.close()
+    @property
+    def needed_columns(self) -> tuple[str, ...]:
+        """Columns that the dataset must have."""
+        return tuple(dict.fromkeys((self._column, *self._job.columns)))
 
     def _read_rows(self, table: Any) -> list[Mapping[str, Any]]:
-        names = dict.fromkeys((self._column, *self._job.columns))
+        names = self.needed_columns
         known = table.column_names
         if missing := [name for name in names if name not in known]:
             raise ConfigurationError(
