@@ -16,7 +16,7 @@ from qwen_vl.errors import (
 from qwen_vl.media import prepare_media
 from qwen_vl.media.pages import read_page_numbers
 from qwen_vl.media.unfetched import drop_unfetched
-from qwen_vl.parsing import check_depth, parse_whole_json
+from qwen_vl.parsing import check_depth, find_json, parse_whole_json
 from qwen_vl.request.rules import to_schema_name
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.tokens.conversation import count_tokens
@@ -139,3 +139,23 @@ def test_advice_names_five_urls(count: int) -> None:
     assert drop_unfetched(request, error) is None
     shown = "; ".join(f"content[{n}], https://example.com/{n}.png" for n in range(5))
     assert error.advice == f"The URLs of this request: {shown}."
+
+
+def test_whole_json_is_judged_by_its_levels_and_not_by_its_brackets() -> None:
+    beside = "[]," * 200
+    assert parse_whole_json(f"[{beside}{'[' * 127}{']' * 127}]")
+    with pytest.raises(AnswerFormatError, match="nested too deeply"):
+        parse_whole_json(f"[{beside}{'[' * 128}{']' * 128}]")
+
+
+def test_python_literals_have_at_most_100_000_characters() -> None:
+    longest = "{'a': '" + "x" * 99_991 + "'}"
+    assert find_json(longest).values == ({"a": "x" * 99_991},)
+    assert find_json(longest.replace("x", "xx", 1)).values == ()
+    # All of one text together have twice as many.
+    assert len(find_json(" ".join([longest] * 3)).values) == 2
+
+
+def test_64_values_that_cannot_be_read_end_the_search() -> None:
+    assert find_json("[x] " * 63 + "[1]").values == ([1],)
+    assert find_json("[x] " * 64 + "[1]").values == ()

@@ -203,8 +203,19 @@ PNG_PART = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{P
         ToolMessage(
             "", tool_call_id="a", artifact=[{"type": "image", "data": PNG, "mimeType": "image/png"}]
         ),
+        ToolMessage(
+            "", tool_call_id="a", artifact={"type": "image", "data": PNG, "mime_type": "image/png"}
+        ),
     ],
-    ids=["v1", "MCP dict", "image_url", "MCP artifacts", "MCP artifact", "MCP artifact, dict"],
+    ids=[
+        "v1",
+        "MCP dict",
+        "image_url",
+        "MCP artifacts",
+        "MCP artifact",
+        "MCP artifact, dict",
+        "snake case",
+    ],
 )
 def test_picture_of_a_tool_is_sent_whatever_its_form(
     message: ToolMessage, chat: ChatQwenVL, qwen_vl_sandbox: Sandbox

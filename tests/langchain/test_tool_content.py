@@ -552,3 +552,22 @@ def test_link_of_an_image_is_sent_as_an_image(chat: ChatQwenVL, qwen_vl_sandbox:
 
     sent = qwen_vl_sandbox.last_request.json["messages"][-1]["content"]
     assert {"type": "image_url", "image_url": {"url": link["uri"]}} in sent
+
+
+@pytest.mark.parametrize(
+    "artifact",
+    [
+        # MCP's image has a media type, and its links have a URI.
+        {"type": "image", "data": b64(b"<svg/>")},
+        {"type": "image", "data": b"<svg/>", "mimeType": "image/png"},
+        {"type": "resource_link", "name": "A"},
+        {"type": "resource", "resource": {"text": "Hi."}},
+        {"type": "table", "data": b64(b"a"), "mimeType": "text/csv", "uri": "demo://a"},
+    ],
+)
+def test_artifacts_of_other_shapes_stay_with_the_program(
+    artifact: dict[str, Any], chat: ChatQwenVL, qwen_vl_sandbox: Sandbox
+) -> None:
+    chat.invoke(history("Found.", artifact=[artifact]))
+
+    assert qwen_vl_sandbox.last_request.json["messages"][2]["content"] == "Found."

@@ -214,5 +214,4 @@ def _span(start: float, end: float, length: int) -> tuple[int, int]:
         middle = (low + high) / 2
         low = min(max(0.0, middle - least / 2), length - least)
         high = low + least
-    first = min(math.floor(low), length - 1)
-    return first, min(max(math.ceil(high), first + 1), length)
+    return math.floor(low), math.ceil(high)

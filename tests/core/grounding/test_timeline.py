@@ -17,7 +17,7 @@ import webvtt
 
 from qwen_vl.errors import AnswerFormatError, ConfigurationError, MissingExtraError, TimestampError
 from qwen_vl.grounding.parse_timeline import TimeFrame, read_timeline
-from qwen_vl.grounding.timeline import Event, Timeline, format_clock, read_seconds
+from qwen_vl.grounding.timeline import Event, Timeline, format_clock, read_range, read_seconds
 
 A = (0.0, 5.0, "a man enters")
 B = (5.0, 15.5, "he sits down")
@@ -256,3 +256,38 @@ def test_missing_extra_of_subtitles_names_its_command(
     assert list(tmp_path.iterdir()) == []
     TIMELINE.save(tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_bytes().startswith(b"start,end,event")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (999_999_999, 999_999_999.0),
+        (1e9, None),
+        (10**400, None),
+        (float("inf"), None),
+        (float("nan"), None),
+        (-0.5, None),
+        (0, 0.0),
+        (True, None),
+        ("", None),
+    ],
+)
+def test_times_are_below_30_years(value: object, seconds: float | None) -> None:
+    assert read_seconds(value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "span"),
+    [
+        ("5 - 10", (5.0, 10.0)),
+        ("5 - 10 - 15", None),
+        ("5 - 10 - 15 - 20", None),
+        ("5", None),
+        ([5], None),
+        ([5, 10, 15], None),
+        ([5, "soon"], None),
+        (["soon", 5], None),
+    ],
+)
+def test_ranges_have_two_times(value: object, span: tuple[float, float] | None) -> None:
+    assert read_range(value) == span

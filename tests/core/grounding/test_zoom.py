@@ -136,3 +136,19 @@ def test_images_of_tools_are_counted_and_videos_are_not() -> None:
         Turn(role="tool", parts=(ToolResult(tool_call_id="a", parts=(Text(text="x"), image)),)),
     ]
     assert list_images(turns) == [image, image]
+
+
+@pytest.mark.parametrize(
+    ("box", "size", "pixels"),
+    [
+        # Outwards to whole pixels: 33.3 to 66.6 of 100.
+        ([333, 333, 666, 666], (100, 100), (33, 33, 67, 67)),
+        ([250, 500, 750, 1000], (400, 200), (100, 100, 300, 200)),
+        # An image that has fewer is shown whole.
+        ([0, 0, 100, 100], (20, 30), (0, 0, 20, 30)),
+        # What reaches a little beyond the image ends with it.
+        ([-10, -10, 1_010, 1_010], (64, 48), (0, 0, 64, 48)),
+    ],
+)
+def test_pixels_of_a_box(box: list[float], size: tuple[int, int], pixels: tuple[int, ...]) -> None:
+    assert zoom_in([Image.new("RGB", size)], box, "part", 0).box == pixels

@@ -26,7 +26,8 @@ from qwen_vl.errors import (
     RequestTooLargeError,
     UnsupportedContentError,
 )
-from qwen_vl.media.audio import measure_seconds, prepare_audio
+from qwen_vl.media.audio import measure_audio, measure_seconds, prepare_audio
+from qwen_vl.media.data_url import MediaBytes, to_data_url
 from qwen_vl.media.prepare import prepare_media
 from qwen_vl.media.sniff import sniff
 from qwen_vl.request.types import MediaPolicy, Request
@@ -134,6 +135,9 @@ def test_audio_that_is_too_long_for_the_model_is_refused(
     with pytest.raises(MediaTooLargeError, match=f"at most {limit:,} s") as caught:
         prepared(Audio(source=Inline(wav)), model)
     assert (caught.value.value, caught.value.limit) == (seconds, limit)
+    n_bytes = limit * 1_000
+    longest = wav[:40] + n_bytes.to_bytes(4, "little") + wav[44 : 44 + n_bytes]
+    assert prepared(Audio(source=Inline(longest)), model).format == "wav"
 
     assert prepared(Audio(source=Inline(wav))).format == "wav"
 
@@ -273,3 +277,39 @@ def test_audio_that_is_lost_with_frames_is_warned_of(
 def test_image_is_no_audio() -> None:
     with pytest.raises(MediaFormatError, match="looks like an image"):
         prepared(Audio(source=LocalFile(CHELSEA, is_trusted=True), format="wav"))
+
+
+class Pipe(io.RawIOBase):
+    """Bytes that can be read once."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        return self._file.readinto(buffer)
+
+
+def test_what_is_measured_is_not_used_up() -> None:
+    wav = make_wav(1.5)
+    file = io.BytesIO(wav)
+    assert measure_audio(Audio(source=OpenFile(file)), MediaPolicy()) == 1.5
+    assert file.read() == wav
+    with io.BufferedReader(Pipe(wav)) as pipe:
+        assert measure_audio(Audio(source=OpenFile(pipe)), MediaPolicy()) is None
+        assert pipe.read() == wav
+    assert measure_audio(Audio(source=HTTPS), MediaPolicy()) is None
+    assert (
+        measure_audio(Audio(source=to_data_url("audio/wav", MediaBytes(wav))), MediaPolicy()) == 1.5
+    )
+
+
+def test_wav_without_samples_lasts_no_time() -> None:
+    head = make_wav()[:44]
+    assert measure_seconds(head[:40] + bytes(4), "audio/wav") == 0
+    assert measure_seconds(head[:43], "audio/wav") is None
+    # A chunk of an odd length is followed by a byte that belongs to none.
+    odd = head[:36] + b"note\x03\0\0\0abc\0" + head[36:40] + (16_000).to_bytes(4, "little")
+    assert measure_seconds(odd + bytes(16_000), "audio/wav") == 1.0

@@ -346,3 +346,13 @@ def test_color_profile_stays_where_it_holds() -> None:
         assert made.info["icc_profile"] == profile
     made = PillowImage.open(io.BytesIO(sent(written(CMYK, "JPEG", icc_profile=profile))))
     assert "icc_profile" not in made.info
+
+
+def test_transparent_color_of_8_bits_is_that_color() -> None:
+    row = b"\0" + bytes([255, 0, 0] * 16 + [0, 0, 0] * 16)
+    png = png_of(32, 16, row * 16, 8, 2, (255, 0, 0))
+    with PillowImage.open(io.BytesIO(sent(png))) as image:
+        assert [image.convert("RGB").getpixel((x, 0)) for x in (0, 31)] == [
+            (255, 255, 255),
+            (0, 0, 0),
+        ]

@@ -16,6 +16,7 @@ from qwen_vl.client import QwenVLClient
 from qwen_vl.content import Frames, Image, Inline, LocalFile, Pixels, Source, Text, Turn, Url, Video
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
 from qwen_vl.media import prepare_media
+from qwen_vl.media.downscale import AreaLimit
 from qwen_vl.request.build import build_connection, build_request
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.samples import COFFEE
@@ -338,3 +339,13 @@ def test_file(tmp_path: Any, jpeg: bytes) -> None:
     path.write_bytes(jpeg)
     (data,) = sent(LocalFile(path, is_trusted=True))
     assert opened(data).size == (1856, 1376)
+
+
+def test_what_the_server_enlarges_again_stays() -> None:
+    # Qwen3-VL processes 65,536 pixels or more: 16 x 4,096.
+    limit = AreaLimit(family="qwen3_vl", max_pixels=10_000)
+    assert limit(16, 4_096) == (16, 4_096)
+    assert limit(100, 100) == (100, 100)
+    width, height = limit(17, 4_096)
+    assert (width, height) != (17, 4_096)
+    assert (width % 32, height % 32) == (0, 0)

@@ -1,6 +1,7 @@
 """Types told from bytes."""
 
 import io
+import itertools
 
 import pytest
 from hypothesis import given
@@ -129,3 +130,106 @@ SAMPLES = [path.read_bytes()[:1_000] for path in (CHELSEA, ROCKET, BIG_BUCK_BUNN
 @given(st.sampled_from(SAMPLES), st.integers(0, 1_000))
 def test_sniff_takes_any_beginning(data: bytes, length: int) -> None:
     assert sniff(data[:length]) in {None, sniff(data)}
+
+
+def test_frame_headers_of_mp3_and_aac() -> None:
+    # ISO 11172-3 and 13818-7: 11 set bits; 2 of the version, of which 1 is reserved; 2 of the
+    # layer; a bit; 4 of the bit rate, of which 15 is forbidden; 2 of the sampling rate, of which 3
+    # is reserved. Layer 0 is AAC, which has a twelfth set bit.
+    for version, layer, bitrate, rate in itertools.product(range(4), range(4), range(16), range(4)):
+        word = 0x7FF << 21 | version << 19 | layer << 17 | 1 << 16 | bitrate << 12 | rate << 10
+        is_aac = layer == 0 and version >= 2
+        is_mp3 = layer in {1, 2} and version != 1 and 0 < bitrate < 15 and rate < 3
+        expected = "audio/aac" if is_aac else "audio/mpeg" if is_mp3 else None
+        if (found := sniff(word.to_bytes(4))) != expected:
+            pytest.fail(f"{version=} {layer=} {bitrate=} {rate=}: {found}, not {expected}")
+    assert sniff(b"\xff\x9b\x90\x64") is None
+
+
+@pytest.mark.parametrize("size", [188, 192, 204])
+def test_packets_of_transport_streams(size: int) -> None:
+    # Packets of MPEG-TS, of Blu-ray discs, and with error correction.
+    packet = b"G" + b"\xff" * (size - 1)
+    assert sniff(packet * 4 + b"G") == "video/mpeg"
+    assert sniff(packet * 4) is None
+    # What was cut off begins anywhere.
+    assert sniff((b"\xff" + packet * 5)[:1_024]) == "video/mpeg"
+    assert sniff((packet * 6)[1 : 1 + size * 5]) == "video/mpeg"
+    # In text, the byte is a letter.
+    letters = b"G" + b"o" * (size - 1)
+    assert sniff(letters * 5) == "video/mpeg"
+    assert sniff(b"o" + letters * 5) is None
+    assert sniff(b"G" * 1_024) is None
+    # Only another distance.
+    assert sniff((b"G" + b"\xff" * size) * 5) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type"),
+    [
+        # The second header of a bitmap by its length: OS/2 1, Windows 3.1, 3 further, 4, 5.
+        *(
+            (b"BM" + bytes(12) + length.to_bytes(4, "little"), "image/bmp")
+            for length in (12, 40, 52, 56, 64, 108, 124)
+        ),
+        *(
+            (b"BM" + bytes(12) + length.to_bytes(4, "little"), None)
+            for length in (0, 13, 41, 53, 57, 65, 109, 125)
+        ),
+        (b"BM" + bytes(11) + (40).to_bytes(4, "little") + b"\x00", None),
+        (b"BN" + bytes(12) + (40).to_bytes(4, "little"), None),
+        # Brands count within the first box only.
+        (b"\x00\x00\x00\x14ftypmif1\x00\x00\x00\x00mif1avif", "image/heif"),
+        (b"\x00\x00\x00\x14ftypmif1\x00\x00\x00\x00avif", "image/avif"),
+        (b"\x00\x00\x00\x14ftypmif1avifmiaf", "image/heif"),
+        (b"\x00\x00\x00\x18ftypmsf1\x00\x00\x00\x00msf1avis", "image/avif"),
+        (b"\x00\x00\x00\x18ftypmsf1\x00\x00\x00\x00msf1hevc", "image/heic"),
+        (b"\x00\x00\x00\x18ftypmsf1\x00\x00\x00\x00msf1iso8", "image/heif"),
+        (b"\x00\x00\x00\x183typisom\x00\x00\x00\x00isom", None),
+        (b"\x00\x00\x00\x18ftypisom", "video/mp4"),
+        (b"\x00\x00\x00\x18ftypiso", None),
+        (b"\x00\x00\x00\x14ftyp3g2a\x00\x00\x00\x00", "video/3gpp"),
+        # Sizes of old QuickTime's first atom, below 512 MB.
+        (b"\x1f\xff\xff\xffmoov", "video/quicktime"),
+        (b"\x20\x00\x00\x00moov", None),
+        (b"\x1a\x45\xdf\xa3" + bytes(56) + b"webm", "video/webm"),
+        (b"\x1a\x45\xdf\xa3" + bytes(57) + b"webm", "video/x-matroska"),
+        (b"\x1a\x45\xdf\xa4webm", None),
+        (b"RIFF\x00\x10\x00\x00WEBP", "image/webp"),
+        (b"RIFF\x00\x10\x00WEBP", None),
+        (b"RIFX\x00\x10\x00\x00WEBP", None),
+        # One image of 16 x 16, without a palette; no image; a reserved byte that is not 0.
+        (b"\x00\x00\x01\x00\x01\x00\x10\x10\x00\x00", "image/x-icon"),
+        (b"\x00\x00\x01\x00\x00\x00\x10\x10\x00\x00", None),
+        (b"\x00\x00\x01\x00\x01\x00\x10\x10\x00\x01", None),
+        (b"\x00\x00\x01\x00", None),
+        (b"\x00\x00\x02\x00\x01\x00\x10\x10\x00\x00", None),
+        # Storage 0 or 1, and 1 or 2 bytes a channel.
+        (b"\x01\xda\x00\x01", "image/sgi"),
+        (b"\x01\xda\x01\x02", "image/sgi"),
+        (b"\x01\xda\x02\x01", None),
+        (b"\x01\xda\x00\x03", None),
+        (b"\x01\xdb\x00\x01", None),
+    ],
+)
+def test_headers_to_the_byte(data: bytes, media_type: str | None) -> None:
+    assert sniff(data) == media_type
+
+
+def test_pdf_begins_within_1024_bytes() -> None:
+    # PDF reference 1.7, note 13.
+    header = b"%PDF-1.7"
+    assert sniff(b"\x00" * (1_024 - len(header)) + header) == "application/pdf"
+    assert sniff(b"\x00" * (1_025 - len(header)) + header) is None
+
+
+def test_text_is_judged_by_512_bytes() -> None:
+    assert describe(b"a" * 512 + b"\x00") == "text"
+    assert describe(b"a" * 511 + b"\x00") == "no kind of file that is known here"
+    # Character of 4 bytes, of which 512 bytes have 1 to 4.
+    for missing in range(4):
+        assert describe(b"a" * (508 + missing) + "😀".encode() + b"a") == "text"
+    assert describe(b"a" * 508 + b"\xff" + b"aaa") == "no kind of file that is known here"
+    assert describe(b"\xff\xfea\x00b\x00") == describe(b"\xfe\xff\x00a\x00b") == "text"
+    assert describe(b" " * 508 + b"<svg>") == "an SVG drawing"
+    assert describe(b" " * 509 + b"<svg>") == "text"

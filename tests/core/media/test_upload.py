@@ -39,7 +39,7 @@ from qwen_vl.errors import (
 from qwen_vl.media import prepare_media
 from qwen_vl.media.upload.cache import KEPT_SECONDS, UploadCache
 from qwen_vl.media.upload.policy import UploadPolicy
-from qwen_vl.media.upload.send import WatchedFile, send_file
+from qwen_vl.media.upload.send import WatchedFile, _read_refusal, send_file
 from qwen_vl.reply import Reply
 from qwen_vl.request.build import build_connection, build_request
 from qwen_vl.request.types import MediaPolicy, Request
@@ -691,3 +691,18 @@ def test_missing_extra_is_reported_before_anything_is_sent(
 
     assert str(caught.value) == expected
     assert qwen_vl_sandbox.requests == []
+
+
+def test_refusals_of_the_storage_are_read() -> None:
+    xml = "<Error><Code>AccessDenied</Code><Message>No.</Message><RequestId>r-1</RequestId></Error>"
+    error = _read_refusal(403, xml)
+    assert (error.code, error.request_id, error.status) == ("AccessDenied", "r-1", 403)
+    assert error.message == "The service's temporary storage refused the file: No."
+    # An element without an end, and none at all.
+    for text in ("<Error><Code>AccessDenied", "AccessDenied</Code>", ""):
+        assert _read_refusal(403, text).code is None
+    assert "HTTP 400" in _read_refusal(400, "").message
+    odd = _read_refusal(399, "<html>Moved</html>")
+    assert odd.message == (
+        "The service's temporary storage did not store the file: it answered with HTTP status 399."
+    )

@@ -21,6 +21,7 @@ from qwen_vl.errors import (
     MediaTooSmallError,
     QwenVLError,
 )
+from qwen_vl.specs.processors import fit_clip
 from qwen_vl.tokens.self_hosted import (
     SelfHostedCount,
     count_self_hosted_image_tokens,
@@ -339,3 +340,12 @@ def test_video_without_frames_or_size_is_our_error(family: Any) -> None:
             count_self_hosted_video_tokens(*size, range(4), 25, "qwen2_5_vl")
     with pytest.raises(MediaTooSmallError):
         count_self_hosted_video_tokens(0, 240, range(4), 25, family)
+
+
+def test_limit_of_a_clip_is_for_each_frame_or_for_all() -> None:
+    # Qwen2.5-VL: each of the frames has 100,352 pixels at most.
+    assert fit_clip(1_280, 720, 8, "qwen2_5_vl", max_pixels=100_352) == (420, 224)
+    assert fit_clip(1_280, 720, 80, "qwen2_5_vl", max_pixels=100_352) == (420, 224)
+    # Qwen3-VL: all of them together.
+    assert fit_clip(1_280, 720, 8, "qwen3_vl", max_pixels=802_816) == (416, 224)
+    assert fit_clip(1_280, 720, 2, "qwen3_vl", max_pixels=200_704) == (416, 224)

@@ -474,3 +474,21 @@ def test_native_answer_without_either_is_an_error() -> None:
     body = orjson.dumps({"output": {"choices": [{"finish_reason": "null", "message": {}}]}})
     with pytest.raises(errors.ServiceError):
         native.decode_reply(body, {})
+
+
+def test_title_of_a_page_is_read_in_its_first_64_kib() -> None:
+    end = b"</title>"
+    for n_bytes, is_read in ((65_536, True), (65_537, False)):
+        page = b"<html><title>" + b" " * (n_bytes - 13 - 4 - len(end)) + b"Gone" + end
+        message = decode_error(502, page, {}).message
+        expected = "HTTP 502 came with a web page instead of an answer: Gone"
+        assert (message == expected) == is_read
+
+
+def test_plain_answers_are_quoted_by_200_characters() -> None:
+    assert decode_error(502, b"a" * 201, {}).message == f"HTTP 502 held no answer: {'a' * 200}"
+    title = b"<title>" + b"b" * 201 + b"</title>"
+    assert decode_error(None, title, {}).message == (
+        f"The answer came with a web page instead of an answer: {'b' * 200}"
+    )
+    assert decode_error(502, b" ", {}).message == "HTTP 502 came with an empty body"

@@ -212,3 +212,7 @@ def test_large_event_in_small_pieces_takes_time_by_its_length(
 ) -> None:
     assert read_stream("A cat.") == "A cat."
     check_growth(read_stream, name, largest=2**20)
+
+
+def test_first_event_begins_right_behind_a_byte_order_mark() -> None:
+    assert parse(b"\xef\xbb\xbfdata:first\n\ndata:second\n\n") == [b"first", b"second"]

@@ -223,3 +223,18 @@ def test_fields_of_a_wrong_kind_are_passed_over() -> None:
     raw = event(choices=[{"delta": odd}], usage=[1]) + choice("stop", content="A") + END
 
     assert decode(raw).text == "A"
+
+
+@pytest.mark.parametrize(
+    ("event", "is_error"),
+    [
+        ({"error": {"message": "No."}}, True),
+        ({"code": "Throttling", "message": "Slow."}, True),
+        ({"code": "ok", "choices": []}, False),
+        ({"usage": {"total_tokens": 3}}, False),
+        ({"code": None, "message": "Hello"}, False),
+        ({"error": None, "choices": []}, False),
+    ],
+)
+def test_events_that_are_errors(event: dict[str, Any], is_error: bool) -> None:
+    assert StreamDecoder({}).is_error(event) == is_error
