@@ -304,7 +304,7 @@ def _flatten(value: Any, kind: _Kind) -> list[Any] | None:
     n_pairs = {"box": _N_BOX, "quad": _N_QUAD, "point": _N_POINT}[kind] // 2
     if not isinstance(value, list) or len(value) != n_pairs:
         return None
-    if all(isinstance(pair, list) and len(pair) == _N_POINT for pair in value):
+    if all(_is_numbers(pair) and len(pair) == _N_POINT for pair in value):
         return [number for pair in value for number in pair]
     return None
 
