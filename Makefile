@@ -1,6 +1,6 @@
 # On a fresh machine with Python 3.11+ and make, any of these sets up all that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help bench soak fuzz reliability models demo test test-slow check format format-check lint types imports live has-key version dist constraints clean
+.PHONY: help bench soak soak-bulk fuzz reliability models demo test test-slow check format format-check lint types imports live has-key version dist constraints clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -107,6 +107,9 @@ models: $(READY) ## Write the tables of docs/models.md.
 
 soak: $(READY) ## Ask 20,000 times while the server misbehaves and calls are cancelled.
 	PYTHONPATH=tests $(BIN)/python -m soak
+
+soak-bulk: $(READY) ## Measure `qwen-vl map` and batch files: rate, memory, kills, faults (15 minutes).
+	for step in rate kills batches; do PYTHONPATH=tests $(BIN)/python -m soak.bulk $$step || exit; done
 
 MINUTES ?= 1
 fuzz: $(READY) ## Fuzz each reader of foreign input (MINUTES=10 for each; TARGETS="images videos" for some).

@@ -3,8 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 
+from qwen_vl.reply import Usage
+from qwen_vl.specs.batch_chat import BATCH_MODELS
+from qwen_vl.specs.batch_file import BATCH_FILE_MODELS
 from qwen_vl.specs.models import CURRENT_MODELS, get_model_spec
 from qwen_vl.specs.prices import PRICE_SOURCES, PRICE_TABLE, ListPrice, PriceScope
+from qwen_vl.tokens.cost import cost_of
 
 
 def write_models() -> Iterator[str]:
@@ -57,13 +61,42 @@ def write_sources() -> Iterator[str]:
         yield _to_row(name, source)
 
 
+# A photo of 1,024 x 1,024 pixels is 1,024 tokens; the question and the frame of a message are some
+# 26 more. An answer of a few sentences is 100.
+_INPUT_TOKENS, _OUTPUT_TOKENS = 1_050, 100
+_ROWS = 1_000_000
+
+
+def write_capacity() -> Iterator[str]:
+    """Write what a million images cost, for each model with a price."""
+    yield from _start("model", "input and output price", "live", "Batch Chat", "batch files")
+    usage = Usage(
+        input_tokens=_INPUT_TOKENS,
+        output_tokens=_OUTPUT_TOKENS,
+        total_tokens=_INPUT_TOKENS + _OUTPUT_TOKENS,
+    )
+    for model in CURRENT_MODELS:
+        cost = cost_of(usage, model, region="cn-beijing")
+        if cost.amount is None or cost.price is None:
+            continue
+        total = _ROWS * cost.amount
+        yield _to_row(
+            f"`{model}`",
+            f"{cost.price.input}, {cost.price.output}",
+            f"{total:,.0f}",
+            f"{total / 2:,.0f}" if model in BATCH_MODELS else "–",
+            f"{total / 2:,.0f}" if model in BATCH_FILE_MODELS else "–",
+        )
+
+
 TABLES: Mapping[str, Callable[[], Iterable[str]]] = {
     "models": write_models,
     "prices in Beijing": lambda: write_prices("cn"),
     "prices in Singapore": lambda: write_prices("intl"),
     "sources": write_sources,
+    "cost of a million": write_capacity,
 }
-"""The tables by the names that mark them in the page."""
+"""The tables by the names that mark them in their pages."""
 
 
 def _start(*headings: str) -> Iterator[str]:

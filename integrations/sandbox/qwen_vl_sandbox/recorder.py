@@ -2,7 +2,7 @@
 
 from collections import defaultdict, deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 import orjson
@@ -109,12 +109,18 @@ class Recorder:
 
     def plan(self, fault: Fault) -> None:
         """Let the next requests fail."""
-        self._faults[fault.endpoint].extend([fault] * fault.times)
+        if fault.times > 0:
+            self._faults[fault.endpoint].append(fault)
 
     def next_fault(self, endpoint: Endpoint) -> Fault | None:
         """The fault that applies to this request, if any."""
         faults = self._faults[endpoint]
-        return faults.popleft() if faults else None
+        if not faults:
+            return None
+        fault = faults.popleft()
+        if fault.times > 1:
+            faults.appendleft(replace(fault, times=fault.times - 1))
+        return fault
 
     def next_answer(self) -> ScriptedAnswer | RawAnswer | None:
         """The answer prescribed for this request, if any."""
