@@ -96,10 +96,13 @@ def cache_home(monkeypatch: pytest.MonkeyPatch, _cache_folders: Iterator[Path]) 
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what is not about one protocol's own wire by both."""
+    """Run what is not about one protocol's own wire by both; that of the frameworks, if slow."""
     if "protocol" in metafunc.fixturenames:
         markers = map(metafunc.definition.get_closest_marker, ("openai_wire", "media_alone"))
-        metafunc.parametrize("protocol", ["openai"] if any(markers) else ["openai", "native"])
+        # A framework's part is the same for both: the core's tests are about the wire.
+        is_framework = metafunc.definition.path.parent.name in {"langchain", "llama_index"}
+        native = pytest.param("native", marks=pytest.mark.slow if is_framework else ())
+        metafunc.parametrize("protocol", ["openai"] if any(markers) else ["openai", native])
 
 
 @pytest.fixture

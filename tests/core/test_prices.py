@@ -180,13 +180,22 @@ def test_batch_chat_costs_half_without_a_discount_for_cached_input() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "region"), [("qwen3.8-max", "ap-southeast-1"), ("qwen3-vl-flash", "cn-beijing")]
+    ("model", "region"), [("qwen3.8-max", "ap-southeast-1"), ("qwen3.8-omni-flash", "cn-beijing")]
 )
-def test_batch_price_is_known_where_batch_chat_is(model: str, region: str) -> None:
+def test_batch_price_is_known_where_there_are_batches(model: str, region: str) -> None:
     cost = cost_of(use(1), model, region=region, service_tier="batch")
 
     assert cost.amount is None
-    assert "Batch Chat" in cost.reason
+    assert "in a batch" in cost.reason
+
+
+@pytest.mark.parametrize("model", ["qwen3-vl-flash", "qwen-vl-ocr"])
+def test_batch_files_cost_half_too(model: str) -> None:
+    whole = cost_of(use(10_000, 500), model)
+    batch = cost_of(use(10_000, 500), model, service_tier="batch")
+
+    assert whole.amount is not None
+    assert batch.amount == whole.amount / 2
 
 
 def test_own_prices_count_before_the_table() -> None:

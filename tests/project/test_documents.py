@@ -16,6 +16,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -79,16 +80,18 @@ KEY = "sk-sandbox-0123456789"
 NOT_RUN = frozenset({"cd", "export", "pip", "python", "ray", "vllm"})
 """Commands that change the machine, wait for Ctrl-C, or need a GPU."""
 
-RUN = [
-    # Ray warns of itself, and takes half a minute to start.
-    pytest.param(
-        path,
-        marks=[pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")],
-    )
-    if path == RAY
-    else path
-    for path in DOCUMENTS
-]
+FRONT_PAGE = ROOT / "README.md"
+
+
+def _mark(path: Path) -> Any:
+    """Return a page with its marks: all but the front page are slow."""
+    marks: list[pytest.MarkDecorator] = []
+    if path != FRONT_PAGE:
+        marks += [pytest.mark.slow, pytest.mark.example]
+    if path == RAY:
+        # Ray warns of itself, and takes half a minute to start.
+        marks += [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
+    return pytest.param(path, marks=marks)
 
 
 def _name(path: Path) -> str:
@@ -198,7 +201,7 @@ def _at(example: Example) -> str:
     return f"{Path(example.path).name}:{example.line}"
 
 
-@pytest.mark.parametrize("path", RUN, ids=_name)
+@pytest.mark.parametrize("path", map(_mark, DOCUMENTS), ids=_name)
 def test_examples_run(path: Path, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if path == RAY and find_spec("ray") is None:
         pytest.skip('needs: pip install "qwen-vl[ray]"')

@@ -237,6 +237,7 @@ def test_a_refused_key_is_an_error_at_once(prepare: Prepare, sandbox: Sandbox) -
     assert all(read_answers(job).values())
 
 
+@pytest.mark.slow
 def test_another_process_goes_on(
     prepare: Prepare, tmp_path: Path, settings: QwenVLSettings, sandbox: Sandbox
 ) -> None:
@@ -263,6 +264,7 @@ def _run_in_process(work: Callable[..., Any], *arguments: Any) -> Any:
         return pool.apply(work, arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
 def test_a_process_that_is_killed_in_the_middle_of_a_call_submits_nothing_twice(
     prepare: Prepare, tmp_path: Path, settings: QwenVLSettings, sandbox: Sandbox
