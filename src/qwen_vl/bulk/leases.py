@@ -1,11 +1,13 @@
 """One budget for many processes: a schedule that leases times to send, and who keeps to them."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 from qwen_vl.bulk.budget import (
@@ -23,6 +25,10 @@ LEASE_SECONDS = 0.5
 _MAX_LATE_SECONDS = 0.2
 # Before the last request of a lease, so that the next lease is there in time.
 _AHEAD_SECONDS = 0.05
+# The first requests of a process are sent late: they import, connect and start threads. The others
+# wait for the first one, for so long at most, and are leased in small numbers that double: they
+# would otherwise be late together, and too many at once.
+_FIRST_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +180,8 @@ class LeasedBudget:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._settled = 0
         self._leasing: asyncio.Task[None] | None = None
+        self._first_sent = asyncio.Event()
+        self._n_leased = 1
 
     @asynccontextmanager
     async def slot(self, tokens: int) -> AsyncIterator[None]:
@@ -185,7 +193,10 @@ class LeasedBudget:
         # The place first: a leased time does not wait for it.
         async with self._concurrency.place():
             await self._take(tokens)
-            yield
+            try:
+                yield
+            finally:
+                self._first_sent.set()
 
     def settle(self, taken: int, used: int | None) -> None:
         """Correct the tokens of a request with the next lease.
@@ -222,13 +233,18 @@ class LeasedBudget:
         try:
             while self._waiting:
                 settled, self._settled = self._settled, 0
-                lease = await self._lease([tokens for tokens, _ in self._waiting], settled)
+                wanted = [tokens for tokens, _ in islice(self._waiting, self._n_leased)]
+                lease = await self._lease(wanted, settled)
                 begin = loop.time() + lease.delay
                 for at in range(lease.n_requests):
                     when = begin + lease.span * at / lease.n_requests
                     loop.call_at(when, self._grant, self._waiting.popleft(), when)
                 end = begin + lease.span - _AHEAD_SECONDS
                 await asyncio.sleep(max(0.0, end - loop.time()))
+                if self._n_leased == 1:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._first_sent.wait(), _FIRST_SECONDS)
+                self._n_leased = min(2 * self._n_leased, self.max_concurrency)
         except Exception as error:  # noqa: BLE001 - those who wait raise it.
             for _, granted in self._waiting:
                 if not granted.done():

@@ -11,6 +11,7 @@ from qwen_vl.errors import extra_required
 
 _NAMESPACE = "qwen-vl"
 _MAX_LEASE_ATTEMPTS = 3
+_MIN_WARM_UP = 5.0
 
 
 class SharedBudget:
@@ -25,7 +26,8 @@ class SharedBudget:
         rpm: Requests per minute; no limit if `None`.
         tpm: Tokens per minute, input and output; no limit if `None`.
         name: Programs on one cluster that use the same name share the budget of the first.
-        warm_up: Seconds until the full rate is reached.
+        warm_up: Seconds until the full rate is reached, 5 at least: requests of workers that have
+            just begun are sent late, and would then be too many at once.
         max_concurrency: Maximum number of requests under way in each worker.
 
     Raises:
@@ -50,7 +52,7 @@ class SharedBudget:
         check_limits(warm_up, rpm=rpm, tpm=tpm, max_concurrency=max_concurrency)
         self.name = name
         self.max_concurrency = max_concurrency
-        self._limits = {"rpm": rpm, "tpm": tpm, "warm_up": warm_up}
+        self._limits = {"rpm": rpm, "tpm": tpm, "warm_up": max(warm_up, _MIN_WARM_UP)}
         # Made here, so that it lives as long as the program, and not as long as some worker.
         self._actor = self._find_actor()
 

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,23 @@ from qwen_vl import QwenVLSettings
 from qwen_vl.bulk import Job
 from qwen_vl.ray import QwenVLStage, SharedBudget
 
+KILLING_ROW = 200
+
 
 class WatchedStage(QwenVLStage):
-    """Notes in which process it is."""
+    """Notes in which process it is, and kills the budget's actor once."""
 
     def __init__(self, job: Job, workers: Path, **options: Any) -> None:
         super().__init__(job, **options)
+        self._killed = workers.with_name("budget-is-killed")
         (workers / str(os.getpid())).touch()
+
+    async def __call__(self, batch: Any) -> AsyncIterator[Any]:
+        if KILLING_ROW in batch["number"].to_pylist() and not self._killed.exists():
+            self._killed.touch()
+            ray.kill(ray.get_actor("budget/test", namespace="qwen-vl"))
+        async for table in super().__call__(batch):
+            yield table
 
 
 def main(folder: Path, url: str, count: int) -> None:

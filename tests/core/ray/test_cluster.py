@@ -1,4 +1,7 @@
-"""Two workers of Ray with one budget, of which one is killed; then again, with what is new."""
+"""Two workers of Ray with one budget.
+
+One of them is killed, and the budget's actor later; then all is asked again, with what is new.
+"""
 
 import json
 import os
@@ -70,7 +73,8 @@ def test_worker_is_killed_and_the_job_goes_on(tmp_path: Path) -> None:
         n_more = sandbox.n_requests - n_requests
 
     assert len(workers) == 2
-    assert made["actors"].count("budget/test") == 1
+    assert (tmp_path / "budget-is-killed").exists()
+    assert more["actors"].count("budget/test") == 1
     rows = made["rows"]
     assert sorted(row["number"] for row in rows) == list(range(COUNT))
     errors = {row["number"]: row["error_code"] for row in rows if row["error_code"]}
