@@ -427,3 +427,34 @@ def test_deep_answers_end() -> None:
     found = parse_html("<div>" * 5_000 + '<p data-bbox="1 1 2 2">Deep</p>', FRAME)
 
     assert [made.text for made in found.blocks] == ["Deep"]
+
+
+@pytest.mark.parametrize(
+    ("items", "texts"),
+    [
+        (
+            '<li><input type="checkbox" checked>Tea</li><li><input type="checkbox">Milk</li>',
+            ["[x] Tea", "[ ] Milk"],
+        ),
+        ('<li><input type="text" checked>Tea</li>', ["Tea"]),
+    ],
+)
+def test_boxes_to_tick_are_text(items: str, texts: list[str]) -> None:
+    found = parse_html(f"<ul>{items}</ul>", None)
+    assert [made.text for made in found.blocks] == texts
+
+
+@pytest.mark.parametrize(
+    ("answer", "markers"),
+    [
+        ("<ol><li>a</li><li>b</li></ol>", ["1.", "2."]),
+        ('<ol start="7"><li>a</li><li value="9">b</li><li>c</li></ol>', ["7.", "9.", "10."]),
+        ('<ol start="999999999"><li>a</li></ol>', ["999999999."]),
+        ('<ol start="1000000000"><li>a</li></ol>', ["1."]),
+        ('<ol start="x"><li value="1000000000">a</li></ol>', ["1."]),
+        ('<ol start="x"><li value="999999999">a</li></ol>', ["999999999."]),
+        ("<ul><li>a</li></ul>", ["-"]),
+    ],
+)
+def test_numbers_of_lists(answer: str, markers: list[str]) -> None:
+    assert [made.marker for made in parse_html(answer, None).blocks] == markers

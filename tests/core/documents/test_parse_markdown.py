@@ -262,3 +262,19 @@ def test_fence_that_is_not_closed_shows_that_the_answer_breaks_off() -> None:
     found = parse_markdown("```markdown\n# One\n\nTwo", FRAME)
 
     assert [made.is_cut for made in found.blocks] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_cut", "n_problems"),
+    [
+        ("One\n\n$$\nx +", False, 1),
+        ("One\n\n$$\nx +", True, 0),
+        ("\\begin{tabular}{l}\na \\\\\n# Next\nText", True, 1),
+    ],
+)
+def test_block_without_an_end_is_reported_unless_the_answer_ends_in_it(
+    answer: str, is_cut: bool, n_problems: int
+) -> None:
+    found = parse_markdown(answer, FRAME, is_cut_off=is_cut)
+    reasons = [problem.reason for problem in found.problems]
+    assert reasons == ["the block is not closed"] * n_problems

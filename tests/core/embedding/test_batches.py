@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from qwen_vl.embedding.embedder import Embedder
-from qwen_vl.embedding.results import EmbeddedBatch
+from qwen_vl.embedding.results import EmbeddedBatch, decode_usage
 from qwen_vl.errors import (
     AuthenticationError,
     ContentError,
@@ -166,3 +166,40 @@ async def test_what_is_no_item_s_fault_ends_all(
 
     assert failed == {}
     assert len(qwen_vl_sandbox.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("raw", "counts"),
+    [
+        # Qwen3-VL-Embedding; the flat form; Qwen2.5-VL-Embedding, which has no sum.
+        (
+            {
+                "input_tokens": 9,
+                "output_tokens": 1,
+                "total_tokens": 10,
+                "input_tokens_details": {"image_tokens": 5, "text_tokens": 4},
+            },
+            (9, 1, 10, 5, 4),
+        ),
+        ({"prompt_tokens": 9, "total_tokens": 9}, (9, 0, 9, None, None)),
+        ({"input_tokens": 4, "image_tokens": 5}, (9, 0, 9, 5, 4)),
+        ({"input_tokens": 4, "image_tokens": 5, "total_tokens": 9}, (9, 0, 9, 5, 4)),
+        ({"input_tokens": 4}, (4, 0, 4, None, 4)),
+        ({"total_tokens": 9}, (9, 0, 9, None, None)),
+        ({"total_tokens": 9, "output_tokens": 2}, (9, 2, 9, None, None)),
+        ({"input_tokens": 0, "output_tokens": 2}, (0, 2, 2, None, None)),
+    ],
+)
+def test_counts_of_each_family(raw: dict[str, Any], counts: tuple[Any, ...]) -> None:
+    used = decode_usage(raw)
+    assert used
+    assert counts == (
+        *(used.input_tokens, used.output_tokens, used.total_tokens),
+        *(used.image_tokens, used.text_tokens),
+    )
+    assert used.raw == raw
+
+
+@pytest.mark.parametrize("raw", [None, {}, [], {"output_tokens": 3}, {"input_tokens": "many"}])
+def test_no_counts(raw: object) -> None:
+    assert decode_usage(raw) is None

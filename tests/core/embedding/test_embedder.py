@@ -7,6 +7,7 @@ import asyncio
 import base64
 import math
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import Any
 
 import dashscope
@@ -329,3 +330,14 @@ def test_vectors_of_zeros_cannot_be_normalized(
 
     with pytest.raises(AnswerFormatError, match=r"items\[0\]: All numbers"):
         make_embedder(dimensions=256, normalize=True).embed(["a"])
+
+
+def test_space_names_what_vectors_are_made_by() -> None:
+    def space(model: str = "qwen3-vl-embedding", **options: Any) -> str:
+        return Embedder(QwenVLSettings(api_key="sk-1", model=model), **options).space
+
+    assert space() == "qwen3-vl-embedding/2560"
+    assert space(dimensions=512, normalize=True) == "qwen3-vl-embedding/512/normalized"
+    assert space("my-embedding") == "my-embedding/default"
+    digest = sha256(b"Find it.").hexdigest()[:8]
+    assert space(document_instruction="Find it.") == f"qwen3-vl-embedding/2560/instruction-{digest}"

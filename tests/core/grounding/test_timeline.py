@@ -291,3 +291,8 @@ def test_times_are_below_30_years(value: object, seconds: float | None) -> None:
 )
 def test_ranges_have_two_times(value: object, span: tuple[float, float] | None) -> None:
     assert read_range(value) == span
+
+
+def test_event_lasts_from_its_start_to_its_end() -> None:
+    assert Event(start=2, end=5.5).seconds == 3.5
+    assert Event(start=2, end=2).seconds == 0

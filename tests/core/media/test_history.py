@@ -28,6 +28,7 @@ from qwen_vl.content import (
     Text,
     ToolResult,
     Turn,
+    Url,
     Video,
 )
 from qwen_vl.errors import (
@@ -41,8 +42,9 @@ from qwen_vl.errors import (
     UnsupportedContentError,
 )
 from qwen_vl.media import prepare_media
-from qwen_vl.media.data_url import read_data_url
-from qwen_vl.media.history import forget_images
+from qwen_vl.media.data_url import read_data_url, to_data_url
+from qwen_vl.media.history import forget_images, may_be_made_to_fit
+from qwen_vl.media.load import MediaBytes
 from qwen_vl.request.build import build_request
 from qwen_vl.request.media_cache import MediaCache
 from qwen_vl.request.types import MediaPolicy, Request
@@ -471,3 +473,81 @@ def test_tokens_follow_what_is_forgotten() -> None:
     assert count_tokens(turns, "qwen3-vl-plus", policy=policy) == count_tokens(
         ready.turns, ready.model
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "n_bytes"),
+    [
+        (Inline(bytes(600)), 600),
+        # Base64 has 4 characters for 3 bytes.
+        (Inline("A" * 800), 600),
+        (Url("data:image/png;base64," + "A" * 778), 600),
+        (to_data_url("image/png", MediaBytes(bytes(600))), 600),
+        (Pixels(PillowImage.new("RGB", (20, 10))), 600),
+        (Pixels(np.zeros((20, 10, 3), np.uint8)), 600),
+        # It is not read, and a note is sent.
+        (LocalFile(Path("cat.png"), is_trusted=False), 0),
+        (LocalFile(Path("no-such-file.png"), is_trusted=True), 0),
+        (Url("https://example.com/cat.png"), 0),
+    ],
+)
+def test_bytes_of_a_source_are_estimated_without_reading_it(source: Any, n_bytes: int) -> None:
+    image = Image(source=source)
+    turns = (
+        Turn(role="user", parts=(image,)),
+        Turn(role="assistant", parts=()),
+        Turn(role="user", parts=()),
+    )
+    assert not may_be_made_to_fit(turns, MediaPolicy(max_total_inline_bytes=n_bytes))
+    if n_bytes:
+        assert may_be_made_to_fit(turns, MediaPolicy(max_total_inline_bytes=n_bytes - 1))
+    # The newest turn is sent as it is.
+    assert not may_be_made_to_fit(turns[:1], MediaPolicy(max_total_inline_bytes=0))
+
+
+def test_half_of_the_room_is_for_videos() -> None:
+    result = ToolResult(tool_call_id="a", parts=(Image(source=Inline(bytes(600))),))
+    clip = Video(source=Frames((Inline(bytes(100)), Inline(bytes(100)))))
+    turns = (
+        Turn(role="tool", parts=(result, clip)),
+        Turn(role="assistant", parts=()),
+        Turn(role="user", parts=()),
+    )
+    assert not may_be_made_to_fit(turns, MediaPolicy(max_total_inline_bytes=1_600))
+    assert may_be_made_to_fit(turns, MediaPolicy(max_total_inline_bytes=1_599))
+
+
+def test_video_that_may_not_be_read_counts_as_a_mebibyte() -> None:
+    clip = Video(source=LocalFile(Path("walk.mp4"), is_trusted=False))
+    turns = (
+        Turn(role="user", parts=(clip,)),
+        Turn(role="assistant", parts=()),
+        Turn(role="user", parts=()),
+    )
+    assert not may_be_made_to_fit(turns, MediaPolicy(max_total_inline_bytes=2**21))
+    assert may_be_made_to_fit(turns, MediaPolicy(max_total_inline_bytes=2**21 - 1))
+
+
+def test_two_videos_share_the_room() -> None:
+    clip = Video(source=Inline(bytes(400)))
+    one = (Turn(role="user", parts=(clip,)),)
+    two = (Turn(role="user", parts=(clip, clip)),)
+    policy = MediaPolicy(max_total_inline_bytes=1_599, max_inline_bytes=400)
+    assert not may_be_made_to_fit(one, policy)
+    assert may_be_made_to_fit(two, policy)
+    # What is too long is sampled.
+    assert not may_be_made_to_fit(two, replace(policy, max_inline_bytes=399))
+
+
+def test_pages_are_estimated_by_their_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "two.tiff"
+    pages = [PillowImage.new("L", (100, 50)), PillowImage.new("L", (60, 50))]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    part = Document(source=LocalFile(path, is_trusted=True))
+    turns = (
+        Turn(role="user", parts=(part,)),
+        Turn(role="assistant", parts=()),
+        Turn(role="user", parts=()),
+    )
+    assert not may_be_made_to_fit(turns, MediaPolicy(max_total_inline_bytes=8_000))
+    assert may_be_made_to_fit(turns, MediaPolicy(max_total_inline_bytes=7_999))

@@ -706,3 +706,30 @@ def test_refusals_of_the_storage_are_read() -> None:
     assert odd.message == (
         "The service's temporary storage did not store the file: it answered with HTTP status 399."
     )
+
+
+@pytest.mark.parametrize(
+    ("left", "is_found"),
+    [(60, True), (KEPT_SECONDS - 60, True), (KEPT_SECONDS + 60, False), (-1, False)],
+)
+def test_uploads_are_remembered_as_long_as_the_service_keeps_them(
+    left: float, is_found: bool, tmp_path: Path
+) -> None:
+    cache = UploadCache.open(tmp_path / "cache")
+    entry = cache.name(sha256="a", model="m", account="b")
+    cache.remember(entry, "oss://bucket/a")
+    (path,) = (tmp_path / "cache").glob("*.json")
+    held = orjson.loads(path.read_bytes())
+    path.write_bytes(orjson.dumps({**held, "expires_at": time.time() + left}))
+    assert cache.find(entry) == ("oss://bucket/a" if is_found else None)
+
+
+def test_entries_have_at_most_16_kib(tmp_path: Path) -> None:
+    cache = UploadCache.open(tmp_path / "cache")
+    entry = cache.name(sha256="a", model="m", account="b")
+    cache.remember(entry, "oss://bucket/a")
+    (path,) = (tmp_path / "cache").glob("*.json")
+    path.write_bytes(path.read_bytes().ljust(16_384))
+    assert cache.find(entry) == "oss://bucket/a"
+    path.write_bytes(path.read_bytes() + b" ")
+    assert cache.find(entry) is None

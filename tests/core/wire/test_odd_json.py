@@ -18,6 +18,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from langchain_qwen_vl import ChatQwenVL
 from llama_index.llms.qwen_vl import QwenVL
 from qwen_vl.errors import AnswerFormatError, ServiceError
+from qwen_vl.wire.json import as_text, decode_finish_reason, decode_text
 from raw_server import END_OF_BODY, STREAM_HEAD, RawServer, chunked, raw_server, sse, whole
 
 Json = Any
@@ -278,3 +279,68 @@ def test_odd_status_lines_in_streams_are_ignored(status: bytes, server: RawServe
     ]
     with pytest.raises(ServiceError, match="no"):
         list(chat.stream("Hi"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("stop", "stop"),
+        ("", None),
+        (None, None),
+        (False, None),
+        (True, "true"),
+        ([], None),
+        ({}, None),
+        (0, "0"),
+        (7, "7"),
+        ({"a": 1}, '{"a":1}'),
+        ([1], "[1]"),
+    ],
+)
+def test_text_of_any_value(value: object, text: str | None) -> None:
+    assert as_text(value) == text
+
+
+def test_text_of_what_is_too_deep_says_so() -> None:
+    value: Any = 1
+    for _ in range(300):
+        value = [value]
+    found = as_text(value)
+    assert found
+    assert "[" not in found
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("A cat.", "A cat."),
+        (None, ""),
+        (7, ""),
+        ([], ""),
+        (["A ", {"text": "cat"}, {"text": 7}, {"type": "image"}, None], "A cat7"),
+        ({"text": "A cat."}, "A cat."),
+        ({"text": None}, ""),
+        ({}, ""),
+        ({"total": 12}, '{"total":12}'),
+    ],
+)
+def test_content_in_any_form(content: object, text: str) -> None:
+    assert decode_text(content) == text
+
+
+@pytest.mark.parametrize(
+    ("held", "reason"),
+    [
+        ("stop", "stop"),
+        ("null", None),
+        ("", None),
+        (None, None),
+        ({"type": "length"}, "length"),
+        ({"reason": "stop"}, "stop"),
+        ({"x": 1}, '{"x":1}'),
+        (["stop"], "stop"),
+        (["stop", "length"], '["stop","length"]'),
+    ],
+)
+def test_reason_in_any_form(held: object, reason: str | None) -> None:
+    assert decode_finish_reason({"finish_reason": held}) == reason
