@@ -262,6 +262,23 @@ def test_documents_beyond_the_limits_can_be_left_out(
     assert ranking.results[0].index == 41
 
 
+@pytest.mark.parametrize(
+    ("n_images", "named"),
+    [
+        (41, "documents[40] of 41"),
+        (43, "documents[40], documents[41], documents[42] of 43"),
+        (44, "documents[40], documents[41], documents[42] and 1 more of 44"),
+    ],
+)
+def test_three_documents_that_are_left_out_are_named(
+    n_images: int, named: str, make_settings: Callable[..., QwenVLSettings]
+) -> None:
+    images = [{"image": f"https://example.com/{number}.png"} for number in range(n_images)]
+    with pytest.warns(UserWarning, match="were not ranked") as warned:
+        Reranker(make_settings(), leaves_out_excess=True).rank("a red car", images)
+    assert [str(each.message).partition(" documents were")[0] for each in warned] == [named]
+
+
 def test_documents_beyond_the_bytes_of_a_request_can_be_left_out(
     make_settings: Callable[..., QwenVLSettings],
 ) -> None:

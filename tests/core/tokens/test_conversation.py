@@ -456,3 +456,19 @@ def test_long_video_counts_as_the_frames_that_are_sent() -> None:
 def test_unknown_server_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match=r"'tgi' is not known. Known are dashscope, vllm"):
         count_tokens(Video(source=BUNNY), QWEN3, server="tgi")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("n_images", "end"), [(1, ""), (3, ""), (4, " So 1 more."), (5, " So 2 more.")]
+)
+def test_three_images_that_cannot_be_measured_are_named(n_images: int, end: str) -> None:
+    url = Url("https://example.com/cat.png")
+    parts = tuple(Image(source=url, where=f"messages[0].content[{n}]") for n in range(n_images))
+    named = [
+        f"{part.where}: the image cannot be measured; 2,562 tokens are counted, it may cost from "
+        "66 to 2,562"
+        for part in parts[:3]
+    ]
+    with pytest.warns(UserWarning, match="cannot be measured") as warned:
+        count_tokens([Turn(role="user", parts=parts)], "qwen3-vl-plus")
+    assert [str(each.message) for each in warned] == [". ".join(named) + "." + end]

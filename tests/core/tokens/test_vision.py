@@ -5,6 +5,7 @@ import math
 import pytest
 
 from qwen_vl.specs.models import CURRENT_MODELS, get_model_spec
+from qwen_vl.specs.processors import fit
 from qwen_vl.specs.vision import (
     count_image_tokens,
     count_video_tokens,
@@ -14,6 +15,7 @@ from qwen_vl.specs.vision import (
     resize_frame,
     resize_image,
     sample_frame_count,
+    smart_resize,
 )
 from qwen_vl.tokens.text import estimate_text_tokens
 
@@ -157,3 +159,20 @@ def test_text_of_nothing_costs_nothing() -> None:
 
 def test_text_that_is_no_unicode_is_estimated() -> None:
     assert estimate_text_tokens("\ud83d broken") > 0
+
+
+@pytest.mark.parametrize(
+    ("size", "resized"),
+    [
+        # Rounded to multiples of 32, they have just the least pixels, and just the most.
+        ((260, 252), (256, 256)),
+        ((4_100, 4_096), (4_096, 4_096)),
+        # A multiple less and more.
+        ((260, 239), (288, 256)),
+        ((4_128, 4_096), (4_096, 4_064)),
+    ],
+)
+def test_sizes_at_the_limits_of_pixels(size: tuple[int, int], resized: tuple[int, int]) -> None:
+    limits = {"min_pixels": 65_536, "max_pixels": 16_777_216}
+    assert smart_resize(*size, factor=32, **limits) == resized
+    assert fit(*size, 32, (65_536, 16_777_216)) == resized
