@@ -257,7 +257,8 @@ class _Builder:
     def _close_implied(self, name: str, at: int) -> None:
         if name in _PARAGRAPH_ENDS:
             top = self._stack[-1].name
-            while (top in INLINE or top == "p" or top in _HEADINGS) and len(self._stack) > 1:
+            # The root has no name.
+            while top in INLINE or top == "p" or top in _HEADINGS:
                 depth = next(
                     (
                         depth

@@ -156,7 +156,7 @@ def _to_event(entry: Mapping[str, Any], finds: _Finds) -> Event:
     frame = finds.frame
     start, end = (frame.offset + time * frame.scale for time in (start, end))
     is_clipped = False
-    if frame.end is not None and frame.seconds is not None:
+    if frame.end is not None:
         if end > frame.end + frame.slack:
             raise TimestampError(
                 f"An event is dated to {start:.1f} to {end:.1f} s; the video ends after "

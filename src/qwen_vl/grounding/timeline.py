@@ -72,7 +72,7 @@ def read_range(value: Any) -> tuple[float, float] | None:
         ((5.0, 10.0), (1.0, 2.5))
     """
     if isinstance(value, str):
-        before, *after = _DASH.split(value.strip(_BRACKETS), maxsplit=2)
+        before, *after = _DASH.split(value.strip(_BRACKETS))
         value = [before.rstrip(), *(each.lstrip() for each in after)]
     if not isinstance(value, list) or len(value) != 2:  # noqa: PLR2004 - a pair
         return None

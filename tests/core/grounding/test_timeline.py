@@ -296,3 +296,29 @@ def test_ranges_have_two_times(value: object, span: tuple[float, float] | None) 
 def test_event_lasts_from_its_start_to_its_end() -> None:
     assert Event(start=2, end=5.5).seconds == 3.5
     assert Event(start=2, end=2).seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("frame", "latest"),
+    [
+        # One second behind the end, or a twentieth of the video, or one frame.
+        (TimeFrame(seconds=10), 11.0),
+        (TimeFrame(seconds=100), 105.0),
+        (TimeFrame(seconds=100, offset=50), 155.0),
+        (TimeFrame(seconds=10, fps=0.5), 12.0),
+        (TimeFrame(seconds=10, fps=0.5, scale=2), 14.0),
+    ],
+)
+def test_times_a_little_behind_the_end_are_the_end(frame: TimeFrame, latest: float) -> None:
+    def answer(seconds: float) -> str:
+        named = (seconds - frame.offset) / frame.scale
+        return f'[{{"start": 0, "end": {named}, "event": "x"}}]'
+
+    end = frame.end
+    assert end is not None
+    (last,) = read_timeline(answer(end), frame)
+    assert (last.end, last.is_clipped) == (end, False)
+    (late,) = read_timeline(answer(latest), frame)
+    assert (late.end, late.is_clipped) == (end, True)
+    with pytest.raises(TimestampError, match="the video ends after"):
+        read_timeline(answer(latest + 0.01), frame)

@@ -62,7 +62,7 @@ class Lettering:
         self._font = font
         self._numbers: dict[str, str] = {}
 
-    def make(self, text: str, most_width: int) -> Label:
+    def make(self, text: str, most_width: float) -> Label:
         """Create a label.
 
         Args:

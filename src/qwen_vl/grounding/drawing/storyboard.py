@@ -182,7 +182,7 @@ class _Board:
 
 
 def _make_card(event: Event, still: Image.Image, lettering: Lettering, color: Color) -> _Card:
-    label = lettering.make(event.text, 10**9) if event.text.strip() else None
+    label = lettering.make(event.text, math.inf) if event.text.strip() else None
     font = label.font if label else lettering.plain_font()
     lines = _wrap(label.text, font, _FRAME_WIDTH - 20) if label else []
     return _Card(event, still, tuple(lines), font, color)
