@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from qwen_vl.content import Image, Text, Turn, Url, Video
+from qwen_vl.content import Document, Frames, Image, Text, ToolResult, Turn, Url, Video
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.request.build import build_connection, build_media_policy, build_request
+from qwen_vl.request.types import MediaOptions, apply_media_options
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.endpoints import explain_refused_key, find_url_region, resolve_base_url
 
@@ -355,3 +356,38 @@ def test_region_of_a_url(url: str, region: str | None) -> None:
 def test_why_a_host_refuses_a_key(url: str, why: str) -> None:
     expected = f"{why} for another." if "region=" in why else why
     assert explain_refused_key(url) == expected
+
+
+def test_media_options_hold_where_a_part_says_nothing() -> None:
+    url = Url("https://example.com/a")
+    options = MediaOptions(min_pixels=1, max_pixels=2, total_pixels=3, fps=0.5, enable_rotate=True)
+    parts = (
+        Text(text="a"),
+        Image(source=url),
+        Image(source=url, min_pixels=7, max_pixels=8, enable_rotate=False),
+        Document(source=url, max_pixels=8),
+        Video(source=url, fps=4),
+        Video(source=Frames((url, url)), timestamps=[0, 1]),
+        ToolResult(tool_call_id="a", parts=(Image(source=url),)),
+    )
+    (turn,) = apply_media_options((Turn(role="user", parts=parts),), options)
+    assert turn.parts == (
+        Text(text="a"),
+        Image(source=url, min_pixels=1, max_pixels=2, enable_rotate=True),
+        Image(source=url, min_pixels=7, max_pixels=8, enable_rotate=False),
+        Document(source=url, min_pixels=1, max_pixels=8),
+        Video(source=url, fps=4, min_pixels=1, max_pixels=2, total_pixels=3),
+        Video(
+            source=Frames((url, url)),
+            timestamps=[0, 1],
+            min_pixels=1,
+            max_pixels=2,
+            total_pixels=3,
+        ),
+        ToolResult(
+            tool_call_id="a",
+            parts=(Image(source=url, min_pixels=1, max_pixels=2, enable_rotate=True),),
+        ),
+    )
+    turns = (Turn(role="user", parts=parts),)
+    assert apply_media_options(turns, MediaOptions()) is turns

@@ -25,6 +25,7 @@ from langchain_qwen_vl import (
     QwenVLEmbeddings,
     QwenVLMediaLoader,
     QwenVLServiceError,
+    aadd_media,
     add_media,
 )
 from langchain_qwen_vl.sparse import KeywordSparseEmbeddings
@@ -239,3 +240,27 @@ def test_thousand_images(
     n_requests = qwen_vl_sandbox.n_requests
     assert index(loader, records, store, **options)["num_skipped"] == 1_000
     assert qwen_vl_sandbox.n_requests == n_requests
+
+
+async def test_all_methods_of_the_store_are_there(
+    make_embeddings: Make, squares: dict[str, Path]
+) -> None:
+    inner = InMemoryVectorStore(make_embeddings())
+    store = MediaVectorStore(inner)
+    assert await aadd_media(store, []) == []
+    assert add_media(store, []) == []
+    ids = await store.aadd_documents([Document("red"), Document("green")])
+    vector = store.embeddings.embed_query("red")
+
+    red = inner.similarity_search("red", k=1)
+    assert store.similarity_search_by_vector(vector, k=1) == red
+    assert await store.asimilarity_search_by_vector(vector, k=1) == red
+    assert await store.asimilarity_search_with_score("red", k=1) == (
+        inner.similarity_search_with_score("red", k=1)
+    )
+    both = inner.max_marginal_relevance_search("red", k=2)
+    assert store.max_marginal_relevance_search_by_vector(vector, k=2) == both
+    assert await store.amax_marginal_relevance_search("red", k=2) == both
+    assert await store.aget_by_ids(ids) == inner.get_by_ids(ids)
+    await store.adelete(ids[:1])
+    assert list(inner.store) == ids[1:]

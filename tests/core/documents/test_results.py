@@ -197,3 +197,11 @@ def test_legend_takes_as_few_rows_as_it_can() -> None:
     assert one < two < four
     # Rows are at the same distance from one another.
     assert four - one == 3 * (two - one)
+
+
+def test_text_of_a_document_is_that_of_its_pages() -> None:
+    pages = [
+        ParsedPage(source="a", page=number, blocks=(Block(kind="paragraph", text=text),))
+        for number, text in enumerate(("One.", "", "Two."), 1)
+    ]
+    assert ParsedDocument(source="a", pages=tuple(pages)).text == "One.\n\nTwo."

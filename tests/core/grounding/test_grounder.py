@@ -30,6 +30,7 @@ from qwen_vl.errors import (
     TimestampError,
 )
 from qwen_vl.grounding.grounder import Grounder
+from qwen_vl.grounding.prompts import BOXES_SCHEMA, POINTS_SCHEMA
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl_sandbox import Sandbox, ScriptedAnswer
 
@@ -516,3 +517,29 @@ def test_scenes_of_an_uploaded_video(make_asker: Ask, film: Path, qwen_vl_sandbo
     timeline = make_asker().timeline(film, fps=2, video_mode="upload")
     check_scenes(timeline, CHANGES, end=LENGTH, interval=11.9 / 23)
     assert len(qwen_vl_sandbox.uploads) == 1
+
+
+def test_schemas_of_places() -> None:
+    def schema(title: str, field: str, name: str, count: int) -> dict[str, Any]:
+        numbers = {
+            "type": "array",
+            "items": {"type": "number"},
+            "minItems": count,
+            "maxItems": count,
+        }
+        entry = {
+            "type": "object",
+            "properties": {name: numbers, "label": {"type": "string"}},
+            "required": [name, "label"],
+            "additionalProperties": False,
+        }
+        return {
+            "title": title,
+            "type": "object",
+            "properties": {field: {"type": "array", "items": entry}},
+            "required": [field],
+            "additionalProperties": False,
+        }
+
+    assert schema("Boxes", "objects", "bbox_2d", 4) == BOXES_SCHEMA
+    assert schema("Points", "objects", "point_2d", 2) == POINTS_SCHEMA

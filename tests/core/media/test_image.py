@@ -22,6 +22,7 @@ from qwen_vl.errors import (
     MediaTooSmallError,
 )
 from qwen_vl.media import ImageHeader, prepare_media, read_image_header
+from qwen_vl.media.image import check_large, check_size
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE, ROCKET
 
@@ -358,3 +359,27 @@ def test_picture_in_a_videos_place_says_where_it_belongs(path: Path) -> None:
     video = Video(source=LocalFile(path, is_trusted=True), where=WHERE)
     with pytest.raises(MediaFormatError, match="Pass it as an image"):
         _prepare(video)
+
+
+def test_images_beyond_4k_are_jpeg_or_png() -> None:
+    # Vision page, 2026-08: 8,294,400 pixels.
+    check_large(ImageHeader("image/webp", 3_840, 2_160, 9), "")
+    check_large(ImageHeader("image/png", 3_841, 2_160, 9), "")
+    with pytest.raises(MediaFormatError) as caught:
+        check_large(ImageHeader("image/webp", 3_841, 2_160, 9), "messages[0].content[0]")
+    assert (caught.value.value, caught.value.limit) == (8_296_560, 8_294_400)
+    assert str(caught.value) == (
+        "messages[0].content[0]: The image has 8,296,560 pixels; beyond 4K (8,294,400) the service "
+        "takes JPEG and PNG only, not image/webp. Convert it to JPEG or PNG, or make it smaller."
+    )
+
+
+def test_sides_and_shapes_at_their_limits() -> None:
+    check_size(11, 2_200, "")
+    with pytest.raises(MediaTooSmallError) as small:
+        check_size(40, 10, "")
+    assert (small.value.value, small.value.limit) == (10, 11)
+    with pytest.raises(MediaRatioError) as long:
+        check_size(2_203, 11, "")
+    assert (long.value.value, long.value.limit) == (200.27, 200)
+    assert "2203 x 11 pixels, 200.3 times as long as wide; at most 200 times" in str(long.value)

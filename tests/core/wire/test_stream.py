@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qwen_vl import errors
 from qwen_vl.content import ToolCall
-from qwen_vl.reply import Reply, ReplyBuilder
+from qwen_vl.reply import Delta, Reply, ReplyBuilder
 from qwen_vl.wire.openai import StreamDecoder
 
 
@@ -238,3 +238,11 @@ def test_fields_of_a_wrong_kind_are_passed_over() -> None:
 )
 def test_events_that_are_errors(event: dict[str, Any], is_error: bool) -> None:
     assert StreamDecoder({}).is_error(event) == is_error
+
+
+def test_probabilities_of_the_pieces_add_up() -> None:
+    builder = ReplyBuilder()
+    for token in ("A", "B"):
+        builder.add(Delta(text=token, logprobs={"content": [{"token": token}]}))
+    builder.add(Delta(text="C", logprobs={"content": None}))
+    assert builder.reply().logprobs == {"content": [{"token": "A"}, {"token": "B"}]}
