@@ -22,6 +22,7 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
+from llama_index.llms.qwen_vl import document_block, image_block
 from llama_index.llms.qwen_vl.block_options import (
     FRAMES_TYPE,
     Options,
@@ -36,6 +37,7 @@ from llama_index.llms.qwen_vl.block_options import (
     write_parameters,
 )
 from llama_index.llms.qwen_vl.blocks import to_parts, to_tool_parts, with_part
+from llama_index.llms.qwen_vl.citations import ContextPrompt
 from llama_index.llms.qwen_vl.messages import to_turns
 from qwen_vl.content import (
     Audio,
@@ -194,6 +196,11 @@ FILE = io.BytesIO(PDF)
             [DocumentBlock(url="https://example.com/a.pdf")],
             [Document(source=Url("https://example.com/a.pdf"))],
         ),
+        # A URL that was taken for the document itself.
+        (
+            [DocumentBlock(data=b"https://example.com/a.pdf")],
+            [Document(source=Url("https://example.com/a.pdf"))],
+        ),
         # Cache points mark what stands before them.
         (
             [TextBlock(text="Hi"), CachePoint(cache_control=CacheControl(type="ephemeral"))],
@@ -293,6 +300,7 @@ def test_detail_of_a_video_is_not_sent() -> None:
             DocumentBlock(data=b"a,b", document_mimetype="text/csv"),
             File(source=Inline(base64.b64encode(b"a,b").decode()), media_type="text/csv"),
         ),
+        (DocumentBlock(url="demo://a"), File(source=Url("demo://a"))),
         # What the bytes say counts.
         (
             DocumentBlock(data=PNG_TEXT.encode(), document_mimetype="application/pdf"),
@@ -540,3 +548,34 @@ def test_other_json_is_no_list_of_frames(data: bytes) -> None:
     with pytest.raises(MediaFormatError, match="not a list of frames"):
         read_frames(data, WHERE)
     assert read_frames(b'{"frames": [], "max_frames": 8}', WHERE) == ([], Options(max_frames=8))
+
+
+def test_blocks_keep_the_type_of_a_data_url() -> None:
+    block = image_block("data:image/x-own;base64,QUJD", max_pixels=80_000)
+    assert (block.image, block.image_mimetype) == (b"QUJD", "image/x-own;max_pixels=80000")
+    assert image_block("data:image/x-own;base64,QUJD").image_mimetype == "image/x-own"
+    assert str(image_block("data:image/svg+xml,%3Csvg%3E").url) == "data:image/svg+xml,%3Csvg%3E"
+
+
+def test_documents_have_the_name_of_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "report.pdf"
+    path.write_bytes(PDF)
+    block = document_block(path, pages=[1, 2], dpi=100)
+    assert (block.path, block.title) == (path, "report.pdf")
+    assert block.document_mimetype == "application/pdf;pages=1,2;dpi=100"
+    assert document_block(path, title="A").title == "A"
+    assert document_block(PDF).data == PDF_TEXT.encode()
+
+
+def test_values_that_are_no_media() -> None:
+    with pytest.raises(UnsupportedContentError) as caught:
+        image_block(5)
+    assert caught.value.problem == "An image cannot be made of a value of type int."
+    with pytest.raises(UnsupportedContentError) as caught:
+        document_block("./" + "x" * 39)
+    assert caught.value.problem == f"A document cannot be made of the text './{'x' * 38}'."
+
+
+def test_prompt_of_citations_has_its_text_around_the_nodes() -> None:
+    prompt = ContextPrompt([ChatMessage("Hi")], "Before ", " after")
+    assert prompt.get_template() == "Before {context_str} after"

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image as PillowImage
 
 from qwen_vl.embedding.embedder import Embedder
-from qwen_vl.embedding.results import EmbeddedBatch, decode_usage
+from qwen_vl.embedding.items import to_item
+from qwen_vl.embedding.results import DecodedVectors, EmbeddedBatch, decode_usage
 from qwen_vl.errors import (
+    AnswerFormatError,
     AuthenticationError,
     ContentError,
     InvalidRequestError,
@@ -203,3 +205,13 @@ def test_counts_of_each_family(raw: dict[str, Any], counts: tuple[Any, ...]) -> 
 @pytest.mark.parametrize("raw", [None, {}, [], {"output_tokens": 3}, {"input_tokens": "many"}])
 def test_no_counts(raw: object) -> None:
     assert decode_usage(raw) is None
+
+
+def test_vectors_are_cut_to_a_length_that_they_have() -> None:
+    item = to_item("a", "items[0]")
+    decoded = DecodedVectors(vectors=([3.0, 4.0, 12.0],), usage=None, request_id="r")
+    assert [list(vector) for vector in decoded.cut(2, [item]).vectors] == [[0.6, 0.8]]
+    (whole,) = decoded.cut(3, [item]).vectors
+    assert list(whole) == pytest.approx([3 / 13, 4 / 13, 12 / 13])
+    with pytest.raises(AnswerFormatError, match=r"^items\[0\]: The vector has 3 numbers; 4 were"):
+        decoded.cut(4, [item])

@@ -237,3 +237,9 @@ def test_places_may_be_a_twentieth_beside_the_image() -> None:
         assert not FRAME.is_beyond(*near)
     for far in ((1_051, 0), (0, 1_051), (-51, 0), (0, -51)):
         assert FRAME.is_beyond(*far)
+
+
+def test_corners_of_a_turned_box_are_kept() -> None:
+    found = read_grounding('{"location": [10, 0, 20, 20, 10, 40, 0, 20]}', FRAME)
+    assert found.boxes[0].corners == ((10, 0), (20, 10), (10, 20), (0, 10))
+    assert read_grounding('{"bbox_2d": [0, 0, 10, 10]}', FRAME).boxes[0].corners is None
