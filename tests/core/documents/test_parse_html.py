@@ -458,3 +458,19 @@ def test_boxes_to_tick_are_text(items: str, texts: list[str]) -> None:
 )
 def test_numbers_of_lists(answer: str, markers: list[str]) -> None:
     assert [made.marker for made in parse_html(answer, None).blocks] == markers
+
+
+@pytest.mark.parametrize(
+    ("written", "latex"),
+    [
+        ("x + 1", "x + 1"),
+        ("$x + 1$", "x + 1"),
+        ("$$ x + 1 $$", "x + 1"),
+        (r"\[x + 1\]", "x + 1"),
+        (r"\( x + 1 \)", "x + 1"),
+        ("$x + 1", "$x + 1"),
+    ],
+)
+def test_formula_is_without_its_delimiters(written: str, latex: str) -> None:
+    (made,) = parse_html(f'<div class="formula"><div>{written}</div></div>', None).blocks
+    assert (made.kind, made.latex) == ("formula", latex)

@@ -20,6 +20,7 @@ from qwen_vl.content import Frames, Image, Inline, Pixels, Source, Turn, Video
 from qwen_vl.errors import MediaFormatError
 from qwen_vl.media import prepare_media
 from qwen_vl.media.data_url import read_data_url
+from qwen_vl.media.video.animation import open_animation
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.specs.servers import Server
 from qwen_vl_sandbox import Sandbox
@@ -206,3 +207,13 @@ def test_blocks_of_llama_index(tmp_path: Path, qwen_vl_sandbox: Sandbox, form: s
     llm = QwenVL(api_base=qwen_vl_sandbox.base_url, api_key="sk-sandbox")
     answer = llm.chat([ChatMessage([video_block(video), TextBlock(text="What happens?")])])
     assert "12 frames sent" in str(answer)
+
+
+@pytest.mark.parametrize(("stated", "seconds"), [(0, 0.1), (10, 0.1), (11, 0.011), (20, 0.02)])
+def test_frames_of_ten_milliseconds_or_less_last_a_tenth_of_a_second(
+    stated: int, seconds: float
+) -> None:
+    # As browsers show them.
+    file = io.BytesIO(written("PNG", [stated] * 4))
+    with open_animation(file, "") as (animation, _):
+        assert animation.seconds == pytest.approx(4 * seconds)

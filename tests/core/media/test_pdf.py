@@ -380,3 +380,13 @@ def test_document_given_by_its_path_is_labeled_with_its_name(
     long = count_tokens(Document(source=path), "qwen3-vl-plus", count_text=len)
     short = count_tokens(Document(source=Inline(PDF)), "qwen3-vl-plus", count_text=len)
     assert long - short == 3 * len(' of "a.pdf"')
+
+
+def test_dpi_at_its_limits() -> None:
+    # 10 x 20 inches at the least, and an inch at the most.
+    large, small = written(1, (1_000, 2_000), 100), written(1, (100, 100), 100)
+    assert image(prepared(Inline(large), dpi=20)[1]).size == (200, 400)
+    assert image(prepared(Inline(small), dpi=600)[1]).size == (600, 600)
+    for dpi in (19.9, 600.1):
+        with pytest.raises(MediaOptionError, match="from 20 to 600"):
+            prepared(dpi=dpi)
