@@ -359,3 +359,18 @@ def test_media_of_a_row_comes_before_the_prompt(make_job: MakeJob) -> None:
 
     kinds = [type(part).__name__ for part in turn.parts]
     assert kinds == ["Image", "Video", "Document", "Audio", "Image", "Text"]
+
+
+def test_one_attempt_is_one_request(
+    make_job: MakeJob, make_rows: MakeRows, ledger: Ledger, qwen_vl_sandbox: Sandbox
+) -> None:
+    qwen_vl_sandbox.fail(status=500, retry_after=0.01)
+    report = run(make_job(), ledger, make_rows(1), max_attempts=1)
+    assert (report.n_failed, report.n_requests) == (1, 1)
+
+
+def test_cost_that_is_not_known_is_none(
+    make_job: MakeJob, make_rows: MakeRows, ledger: Ledger
+) -> None:
+    report = run(make_job(model="my-own-model"), ledger, make_rows(2))
+    assert (report.n_answered, report.cost) == (2, None)
