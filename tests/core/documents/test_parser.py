@@ -1,7 +1,9 @@
 """Documents parsed from end to end: files in, requests to the sandbox, blocks with boxes out."""
 
 import asyncio
+import errno
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image as Pillow
 
+from qwen_vl.documents.ledger import PageLedger
 from qwen_vl.documents.parser import DocumentParser
 from qwen_vl.documents.results import ParsedDocument, ParsedPage
 from qwen_vl.errors import (
@@ -526,3 +529,12 @@ def test_answer_in_another_form_is_text_without_a_box(
         ("paragraph", "This page shows a cat.", None)
     ]
     assert [block.kind for block in blocks.blocks] == ["heading", "table"]
+
+
+def test_page_that_cannot_be_written_says_why(tmp_path: Path) -> None:
+    (tmp_path / "k.json").mkdir()
+    with pytest.raises(ConfigurationError) as caught:
+        PageLedger(tmp_path).add("k", ParsedPage(source="a", page=1))
+    reason = os.strerror(errno.EISDIR)
+    assert str(caught.value) == f"ledger: {tmp_path / 'k.json'} cannot be written: {reason}."
+    assert [path.name for path in tmp_path.iterdir()] == ["k.json"]

@@ -363,3 +363,10 @@ def test_caption_has_at_most_four_lines() -> None:
     assert one > 10
     assert heights[2] == heights[3] == heights[0] + 4 * one
     assert heights[5] - heights[0] == 4 * (heights[4] - heights[0])
+
+
+@pytest.mark.parametrize("ground", [(value,) * 3 for value in (0, 5, 10, 11, 60, 255)])
+def test_ink_is_the_one_with_more_contrast(ground: tuple[int, int, int]) -> None:
+    dark, light = (16, 18, 22), (255, 255, 255)
+    better = dark if _contrast(ground, dark) >= _contrast(ground, light) else light
+    assert ink_on(ground) == better
