@@ -16,12 +16,19 @@ from qwen_vl.client import QwenVLClient
 from qwen_vl.content import Frames, Image, Inline, LocalFile, Pixels, Source, Text, Turn, Url, Video
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
 from qwen_vl.media import prepare_media
-from qwen_vl.media.downscale import AreaLimit
+from qwen_vl.media.downscale import (
+    AreaLimit,
+    FrameResize,
+    ImageResize,
+    ProcessorResize,
+    find_resize,
+)
 from qwen_vl.request.build import build_connection, build_request
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.samples import COFFEE
 from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.models import get_model_spec, is_service_model
+from qwen_vl.specs.servers import get_server_spec
 from qwen_vl.specs.vision import count_image_tokens, resize_frame, resize_image
 from qwen_vl_sandbox import Sandbox
 
@@ -349,3 +356,56 @@ def test_what_the_server_enlarges_again_stays() -> None:
     width, height = limit(17, 4_096)
     assert (width, height) != (17, 4_096)
     assert (width % 32, height % 32) == (0, 0)
+
+
+URL = Url("https://example.com/photo.jpg")
+HOSTED = "qwen3-vl-plus"
+OPEN = "Qwen/Qwen3-VL-8B-Instruct"
+
+
+@pytest.mark.parametrize(
+    ("server", "model", "wanted", "kind"),
+    [
+        # The hosted service's own models, unless the program says no.
+        ("dashscope", HOSTED, None, ImageResize),
+        ("dashscope", HOSTED, True, ImageResize),
+        ("dashscope", HOSTED, False, None),
+        ("dashscope", OPEN, None, None),
+        ("dashscope", OPEN, True, ImageResize),
+        # A gateway has the hosted models behind it as a rule.
+        ("openai_compatible", HOSTED, None, ImageResize),
+        ("openai_compatible", HOSTED, False, None),
+        # A server of one's own downscales itself, unless the program wants to save bytes.
+        ("vllm", OPEN, None, None),
+        ("vllm", OPEN, True, ProcessorResize),
+        ("vllm", OPEN, False, None),
+        ("ollama", OPEN, None, None),
+        ("ollama", OPEN, True, ProcessorResize),
+        ("ollama", OPEN, False, None),
+    ],
+)
+def test_who_downscales_an_image(server: Any, model: str, wanted: Any, kind: Any) -> None:
+    policy = MediaPolicy(downscale_images=wanted)
+    request = Request(model=model, turns=(), server=server, policy=policy)
+    found = find_resize(Image(source=URL), request)
+    assert type(found) is (kind or type(None))
+    video = find_resize(Video(source=Frames((URL, URL))), request)
+    frames = FrameResize if kind is ImageResize and server == "dashscope" else kind
+    if server != "openai_compatible":
+        assert type(video) is (frames or type(None))
+
+
+def test_limit_of_a_server_that_knows_none_is_applied_here() -> None:
+    def find(max_pixels: int | None, *, wanted: bool | None = None) -> Any:
+        policy = MediaPolicy(downscale_images=wanted)
+        request = Request(model=OPEN, turns=(), server="ollama", policy=policy)
+        return find_resize(Image(source=URL, max_pixels=max_pixels), request)
+
+    area = get_server_spec("ollama").image_area("qwen3_vl")
+    limit = AreaLimit(family="qwen3_vl", max_pixels=80_000, area=area)
+    assert find(80_000) == find(80_000, wanted=True) == limit
+    assert find(80_000, wanted=False) is None
+    assert find(None) is None
+    assert find(None, wanted=True) == ProcessorResize(
+        family="qwen3_vl", min_pixels=area[0], max_pixels=area[1]
+    )

@@ -30,6 +30,7 @@ from qwen_vl.errors import (
 )
 from qwen_vl.media import prepare_media
 from qwen_vl.media.pages import read_page_numbers
+from qwen_vl.media.pdf.document import limit_page_size
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.samples import CHELSEA
 from qwen_vl.specs.models import get_model_spec
@@ -390,3 +391,18 @@ def test_dpi_at_its_limits() -> None:
     for dpi in (19.9, 600.1):
         with pytest.raises(MediaOptionError, match="from 20 to 600"):
             prepared(dpi=dpi)
+
+
+@pytest.mark.parametrize(
+    ("size", "limited"),
+    [
+        # 16.7 megapixels: 4096 x 4096.
+        ((4_096, 4_096), (4_096, 4_096)),
+        ((8_192, 2_048), (8_192, 2_048)),
+        ((16_384, 4_096), (8_192, 2_048)),
+        ((4_096, 16_384), (2_048, 8_192)),
+        ((8_192, 8_192), (4_096, 4_096)),
+    ],
+)
+def test_largest_pages(size: tuple[int, int], limited: tuple[int, int]) -> None:
+    assert limit_page_size(*size) == limited

@@ -492,3 +492,44 @@ def test_plain_answers_are_quoted_by_200_characters() -> None:
         f"The answer came with a web page instead of an answer: {'b' * 200}"
     )
     assert decode_error(502, b" ", {}).message == "HTTP 502 came with an empty body"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        # Errors page, 2026; vLLM's codes are numbers.
+        ("InvalidApiKey", 401),
+        ("invalid_api_key", 401),
+        ("AccessDenied", 403),
+        ("Model.AccessDenied", 403),
+        ("Workspace.AccessDenied", 403),
+        ("AllocationQuota.FreeTierOnly", 403),
+        ("Arrearage", 403),
+        ("ModelNotFound", 404),
+        ("model_not_supported", 404),
+        ("WorkSpaceNotFound", 404),
+        ("Throttling.RateQuota", 429),
+        ("limit_requests", 429),
+        ("limit_burst_rate", 429),
+        ("insufficient_quota", 429),
+        ("InternalError.Algo.InvalidParameter", 400),
+        ("InvalidParameter", 400),
+        ("data_inspection_failed", 400),
+        ("BadRequest.TooLarge", 400),
+        ("context_length_exceeded", 400),
+        ("ModelServingError", 503),
+        ("ModelUnavailable", 503),
+        ("GatewayTimeout", 504),
+        ("InternalError", 500),
+        ("RequestTimeOut", 500),
+        ("SystemError", 500),
+        ("404", 404),
+        ("599", 599),
+        ("600", None),
+        ("399", None),
+        ("odd", None),
+    ],
+)
+def test_status_of_a_code(code: str, status: int | None) -> None:
+    body = orjson.dumps({"code": code, "message": "No."})
+    assert decode_error(None, body, {}).status == status
