@@ -201,7 +201,7 @@ def _at(example: Example) -> str:
     return f"{Path(example.path).name}:{example.line}"
 
 
-@pytest.mark.parametrize("path", map(_mark, DOCUMENTS), ids=_name)
+@pytest.mark.parametrize("path", [_mark(path) for path in DOCUMENTS], ids=_name)
 def test_examples_run(path: Path, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if path == RAY and find_spec("ray") is None:
         pytest.skip('needs: pip install "qwen-vl[ray]"')

@@ -90,7 +90,7 @@ def test_an_image_is_downscaled_as_for_live_requests(
     tmp_path: Path, settings: QwenVLSettings
 ) -> None:
     path = tmp_path / "large.png"
-    PillowImage.effect_noise((2_000, 1_500), 90).convert("RGB").save(path)
+    PillowImage.effect_noise((3_000, 2_250), 90).convert("RGB").save(path)
     image = Image(source=LocalFile(path, is_trusted=True))
     request = build_request(settings, [Turn(role="user", parts=(image, Text(text="What?")))])
 
@@ -98,7 +98,7 @@ def test_an_image_is_downscaled_as_for_live_requests(
         (shard,) = job.status(update=False).shards
     ((line,),) = read_shards(tmp_path / "job")
 
-    # 2,560 tokens are 2,621,440 pixels; the file has 3 million, and more bytes than a line may.
+    # 2,560 tokens are 2,621,440 pixels; the file has 7 million, and more bytes than a line may.
     assert path.stat().st_size > 6_000_000
     assert shard.n_bytes == len(line) + 1 < 6_000_000
     url = orjson.loads(line)["body"]["messages"][0]["content"][0]["image_url"]["url"]
