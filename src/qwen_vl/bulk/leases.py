@@ -22,7 +22,7 @@ from qwen_vl.bulk.budget import (
 LEASE_SECONDS = 0.5
 # A request whose time has passed by so much, while its process was busy, asks for another: many
 # of them would otherwise be sent at once.
-_MAX_LATE_SECONDS = 0.2
+_MAX_LATE_SECONDS = 0.1
 # Before the last request of a lease, so that the next lease is there in time.
 _AHEAD_SECONDS = 0.05
 # The first requests of a process are sent late: they import, connect and start threads. The others
