@@ -57,7 +57,7 @@ def main(folder: Path, url: str, count: int) -> None:
         )
         settings = QwenVLSettings(base_url=url, media_roots=[folder])
         rows = [{"image": f"{number}.png", "number": number} for number in range(count)]
-        dataset = ray.data.from_items(rows, override_num_blocks=count // 25).map_batches(
+        dataset = ray.data.from_items(rows, override_num_blocks=4).map_batches(
             WatchedStage,
             fn_constructor_kwargs={
                 "job": Job(settings=settings, prompt="Is this number {number}?"),
@@ -68,7 +68,7 @@ def main(folder: Path, url: str, count: int) -> None:
             batch_format="pyarrow",
             batch_size=25,
             num_cpus=0.5,
-            compute=ray.data.ActorPoolStrategy(size=2, max_concurrent_calls_per_actor=2),
+            compute=ray.data.ActorPoolStrategy(size=2),
         )
         found = dataset.take_all()
         names = [actor["name"] for actor in list_named_actors(all_namespaces=True)]
