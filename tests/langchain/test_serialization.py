@@ -326,3 +326,16 @@ def test_pickled_blocks_are_plain_dicts() -> None:
         restored = pickle.loads(pickle.dumps(block))
         assert type(restored) is dict
         assert restored == text
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("zzzz", ""), ("temperatur", " Did you mean temperature?")]
+)
+def test_unknown_parameter_is_named_with_what_was_meant(name: str, hint: str) -> None:
+    with pytest.warns(UserWarning, match="is not a parameter") as warned:
+        ChatQwenVL(api_key="sk-1", **{name: 2})
+    (told,) = warned
+    assert str(told.message) == (
+        f"{name} is not a parameter of ChatQwenVL. It is sent as it is, as part of "
+        f"model_kwargs.{hint}"
+    )

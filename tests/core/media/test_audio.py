@@ -313,3 +313,15 @@ def test_wav_without_samples_lasts_no_time() -> None:
     # A chunk of an odd length is followed by a byte that belongs to none.
     odd = head[:36] + b"note\x03\0\0\0abc\0" + head[36:40] + (16_000).to_bytes(4, "little")
     assert measure_seconds(odd + bytes(16_000), "audio/wav") == 1.0
+
+
+def test_audio_that_cannot_be_measured_is_named_by_its_place() -> None:
+    for where, name in (("", "audio"), ("messages[0].content[0]", "messages[0].content[0]")):
+        part = Audio(source=HTTPS, format="mp3", where=where)
+        with pytest.warns(UserWarning, match="cannot be measured") as warned:
+            count_tokens(part, OMNI)
+        (told,) = warned
+        assert str(told.message) == (
+            f"{name}: the audio cannot be measured; 420 tokens are counted, it may cost from 7 to "
+            "75,600."
+        )

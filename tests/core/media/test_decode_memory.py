@@ -21,7 +21,7 @@ from PIL import Image as Pillow
 from qwen_vl.content import Image, Inline, Turn, Video
 from qwen_vl.errors import MediaFormatError, MediaTooLargeError
 from qwen_vl.media import prepare_media
-from qwen_vl.media.decoding import check_decodable, decoding_limited
+from qwen_vl.media.decoding import check_decodable, check_icon, decoding_limited
 from qwen_vl.media.image import open_image
 from qwen_vl.media.pixels import upright
 from qwen_vl.media.video.sample_tables import check_sample_tables
@@ -412,3 +412,12 @@ def test_estimate_is_exact(
         check_decodable(image, "content[0]")
     assert (caught.value.value, caught.value.limit) == (n_bytes, n_bytes - 1)
     assert caught.value.where == "content[0]"
+
+
+@pytest.mark.parametrize("mark", [b"IHDR", b"ihdr"])
+def test_size_of_an_image_within_an_icon_is_its_own(mark: bytes) -> None:
+    first = mark + struct.pack(">II", 256, 128)
+    check_icon(b"\0\0\1\0" + first + b"\xff\xff\xff\xff", "")
+    second = mark + struct.pack(">II", 70_001, 65_537)
+    with pytest.raises(MediaTooLargeError, match="image of 70001 x 65537 pixels within the icon"):
+        check_icon(b"\0\0\1\0" + first + second + b"\xff\xff\xff\xff", "")

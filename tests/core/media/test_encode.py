@@ -20,6 +20,7 @@ from qwen_vl.errors import (
     MediaTooSmallError,
 )
 from qwen_vl.media import prepare_media
+from qwen_vl.media.encode import JPEG_QUALITY, encode_jpeg, encode_lossless, encode_png
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.samples import CHELSEA, COFFEE, ROCKET
 
@@ -213,3 +214,14 @@ def test_array_that_is_no_picture_is_refused(array: Any, remedy: str) -> None:
 def test_thing_without_pixels_is_refused() -> None:
     with pytest.raises(MediaFormatError, match="dict"):
         _url({"pixels": []})
+
+
+def test_files_of_just_the_maximum_length_are_taken() -> None:
+    image = PillowImage.effect_noise((64, 64), 90).convert("RGB")
+    png, jpeg = encode_png(image), encode_jpeg(image, JPEG_QUALITY)
+    assert len(jpeg) < len(png)
+    assert encode_lossless(image, len(png), "") == ("image/png", png)
+    assert encode_lossless(image, len(png) - 1, "") == ("image/jpeg", jpeg)
+    assert encode_lossless(image, len(jpeg), "") == ("image/jpeg", jpeg)
+    with pytest.raises(MediaTooLargeError):
+        encode_lossless(image, len(jpeg) - 1, "")
