@@ -8,7 +8,7 @@ from PIL import Image
 
 from qwen_vl.errors import ConfigurationError, MediaFormatError
 from qwen_vl.retrieval.files import FrameOptions
-from qwen_vl.retrieval.references import check_frames_folder, find_references
+from qwen_vl.retrieval.references import check_frames_folder, find_references, to_unit
 
 
 def test_folder_is_pages_images_and_videos(corpus: Path) -> None:
@@ -73,3 +73,23 @@ def test_frames_are_not_saved_among_what_is_searched(tmp_path: Path) -> None:
     check_frames_folder(tmp_path / "papers/.frames", [tmp_path / "papers"])
     check_frames_folder(tmp_path / "frames", [tmp_path / "papers"])
     check_frames_folder(None, [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("page", "first_page", "number"),
+    [(1, 1, 1), (0, 0, 1), (3, 1, 3), (5, 5, 1)],
+)
+def test_pages_of_text_are_counted_from_the_first(page: int, first_page: int, number: int) -> None:
+    unit = to_unit([], {"source": "a.pdf", "page": page}, page_key="page", first_page=first_page)
+    assert (unit.path, unit.kind, unit.number, unit.total) == (
+        "a.pdf",
+        "text",
+        number,
+        max(2, number),
+    )
+
+
+@pytest.mark.parametrize("page", [0, -1, "one", None])
+def test_text_without_a_page(page: object) -> None:
+    unit = to_unit([], {"source": "a.txt", "page": page}, page_key="page", first_page=1)
+    assert (unit.path, unit.kind, unit.number, unit.total) == ("a.txt", "text", 1, 1)
