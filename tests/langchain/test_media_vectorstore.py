@@ -264,3 +264,12 @@ async def test_all_methods_of_the_store_are_there(
     assert await store.aget_by_ids(ids) == inner.get_by_ids(ids)
     await store.adelete(ids[:1])
     assert list(inner.store) == ids[1:]
+
+
+async def test_searches_find_four_documents_by_default(make_embeddings: Make) -> None:
+    store = MediaVectorStore(InMemoryVectorStore(make_embeddings()))
+    store.add_documents([Document(f"text {number}") for number in range(6)])
+    assert len(store.similarity_search("text")) == 4
+    assert len(await store.asimilarity_search("text")) == 4
+    assert len(store.similarity_search_by_media("text")) == 4
+    assert len(await store.asimilarity_search_by_media("text")) == 4
