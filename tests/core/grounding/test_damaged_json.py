@@ -23,6 +23,7 @@ pytestmark = pytest.mark.any_version
         ('[{"n": "a 5" pipe"}]', [[{"n": 'a 5" pipe'}]]),
         ("{'n': 'it\\'s'}", [{"n": "it's"}]),
         ('[{"n": "a\nb\\c"}]', [[{"n": "a\nb\\c"}]]),
+        ("[{n: true} {n: False} {n: null}]", [[{"n": True}, {"n": False}, {"n": None}]]),
         # Python's numbers.
         ('[{"n": 1_000}, {"n": +5}, {"n": .5}]', [[{"n": 1_000}, {"n": 5}, {"n": 0.5}]]),
         ("[{n: +5}, {n: 5.}, {n: -1e2}]", [[{"n": 5}, {"n": 5}, {"n": -100}]]),
