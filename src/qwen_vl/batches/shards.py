@@ -197,6 +197,7 @@ def _encode(request: Request) -> Encoded:
             policy=ready.policy,
             server=ready.server,
             model_family=ready.model_family,
+            warns=False,
         )
         return encode_line_body(ready), counter.count_turns(ready.turns)
     except (QwenVLError, OSError) as error:

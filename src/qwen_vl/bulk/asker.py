@@ -150,6 +150,7 @@ class Asker:
             policy=build_media_policy(job.settings),
             server=template.server,
             model_family=job.settings.model_family,
+            warns=False,
         )
         self._clients = ClientCache()
         self._asking: dict[str, asyncio.Event] = {}

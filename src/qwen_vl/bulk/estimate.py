@@ -72,6 +72,7 @@ def estimate_job(
         policy=build_media_policy(job.settings),
         server=template.server,
         model_family=job.settings.model_family,
+        warns=False,
     )
     left = iter(rows)
     counts: list[int] = []

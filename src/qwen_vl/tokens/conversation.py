@@ -90,6 +90,8 @@ class TokenCounter:
         count_text: Counts the tokens of a text.
         server: Which server will be asked: it says whose rule counts images and videos.
         model_family: Architecture of the model, if its name does not show it.
+        warns: Whether to warn of media that cannot be measured; a warning for each of a million
+            images would be read by nobody.
     """
 
     model: str
@@ -99,6 +101,7 @@ class TokenCounter:
     count_text: Callable[[str], int] = estimate_text_tokens
     server: Server = DEFAULT_SERVER
     model_family: Family | None = None
+    warns: bool = True
 
     def count_turns(self, turns: Sequence[Turn]) -> int:
         """Count a conversation, the tools and the beginning of the answer included."""
@@ -116,7 +119,8 @@ class TokenCounter:
             for part in parts:
                 if index >= first_reasoned or not isinstance(part, Reasoning):
                     total += self._count_part(part, tally)
-        tally.warn()
+        if self.warns:
+            tally.warn()
         return total
 
     def _count_frame(self, turns: Sequence[Turn]) -> int:
@@ -131,7 +135,8 @@ class TokenCounter:
         """Count one part, without the message around it."""
         tally = _Tally(self._find_rule(), self.count_text)
         total = self._count_part(part, tally)
-        tally.warn()
+        if self.warns:
+            tally.warn()
         return total
 
     def _count_part(self, part: Part, tally: "_Tally") -> int:

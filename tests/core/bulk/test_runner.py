@@ -374,3 +374,16 @@ def test_cost_that_is_not_known_is_none(
 ) -> None:
     report = run(make_job(model="my-own-model"), ledger, make_rows(2))
     assert (report.n_answered, report.cost) == (2, None)
+
+
+@pytest.mark.filterwarnings("error")
+def test_media_given_by_url_is_not_measured_and_warns_of_nothing(
+    make_job: MakeJob, ledger: Ledger
+) -> None:
+    rows = [
+        Row(number=number, media=(Url(f"https://example.com/{number}.png"),)) for number in range(3)
+    ]
+
+    report = run(make_job(), ledger, rows)
+
+    assert report.n_answered == 3

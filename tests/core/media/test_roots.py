@@ -1,5 +1,6 @@
 """Folders of `media_roots` that change while files in them are opened."""
 
+import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,8 @@ def test_link_put_in_place_after_the_check_is_not_followed(
 
 def test_no_descriptor_is_left_open(root: Path) -> None:
     def n_open() -> int:
+        # What earlier tests have left is closed by the collector, at any time.
+        gc.collect()
         return sum(1 for _ in Path("/dev/fd").iterdir())
 
     before = n_open()
@@ -88,7 +91,7 @@ def test_no_descriptor_is_left_open(root: Path) -> None:
             else:
                 with pytest.raises(expected):
                     load(source, policy, "")
-    assert n_open() == before
+    assert n_open() <= before
 
 
 def test_root_that_is_a_file(root: Path) -> None:
