@@ -120,7 +120,7 @@ def test_a_folder_without_a_job_is_an_error(run: Run, tmp_path: Path, command: s
     done = run("batch", command, tmp_path)
 
     assert done.returncode == 4
-    assert "There is no batch job in" in " ".join(done.stderr.split())
+    assert "does not hold a batch job" in " ".join(done.stderr.split())
 
 
 def test_an_error_of_the_service_has_its_exit_code(

@@ -140,7 +140,7 @@ def test_a_chain(model: ChatQwenVL, tmp_path: Path) -> None:
 
 
 def test_a_chain_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no ChatQwenVL among its steps"):
+    with pytest.raises(ConfigurationError, match="lacks a ChatQwenVL among its steps"):
         batch_job(RunnableLambda(str.upper) | StrOutputParser(), ["a"], tmp_path / "job")
 
 

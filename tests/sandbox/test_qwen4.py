@@ -24,7 +24,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-class Asker:
+class RowClient:
     """Asks one sandbox through the SDK."""
 
     def __init__(self, client: openai.OpenAI) -> None:
@@ -41,16 +41,16 @@ class Asker:
 
 
 @pytest.fixture
-def ask(sandbox: Sandbox) -> Iterator[Asker]:
+def ask(sandbox: Sandbox) -> Iterator[RowClient]:
     with openai.OpenAI(base_url=sandbox.base_url, api_key="sk-1", max_retries=0) as client:
-        yield Asker(client)
+        yield RowClient(client)
 
 
 def to_history(message: Any) -> dict[str, Any]:
     return message.model_dump(include={"role", "content"}) | message.model_extra
 
 
-def test_it_is_listed_and_thinks_by_default(ask: Asker) -> None:
+def test_it_is_listed_and_thinks_by_default(ask: RowClient) -> None:
     assert "qwen4-max" in [model.id for model in ask.client.models.list()]
     message = ask().choices[0].message
     assert message.model_extra["reasoning_content"]
@@ -58,19 +58,19 @@ def test_it_is_listed_and_thinks_by_default(ask: Asker) -> None:
 
 
 @pytest.mark.parametrize("effort", ["none", "off"])
-def test_efforts_that_turn_thinking_off(effort: str, ask: Asker) -> None:
+def test_efforts_that_turn_thinking_off(effort: str, ask: RowClient) -> None:
     message = ask(reasoning_effort=effort).choices[0].message
     assert "reasoning_content" not in message.model_extra
 
 
-def test_other_efforts_are_refused_with_the_list(ask: Asker) -> None:
+def test_other_efforts_are_refused_with_the_list(ask: RowClient) -> None:
     with pytest.raises(openai.BadRequestError, match=r"one of \['xhigh', .*'none', 'off'\]"):
         ask(reasoning_effort="huge")
     with pytest.raises(openai.BadRequestError, match=r"one of \['xhigh', .*'none'\]"):
         ask(reasoning_effort="off", model="qwen3.8-max")
 
 
-def test_summary_costs_what_the_whole_costs(ask: Asker) -> None:
+def test_summary_costs_what_the_whole_costs(ask: RowClient) -> None:
     whole, summary = ask(), ask(extra=DISPLAY)
     assert len(summary.choices[0].message.model_extra["reasoning_content"]) < len(
         whole.choices[0].message.model_extra["reasoning_content"]
@@ -83,7 +83,7 @@ def test_summary_costs_what_the_whole_costs(ask: Asker) -> None:
     assert "sandbox" not in encrypted
 
 
-def test_history_as_the_page_has_it(ask: Asker) -> None:
+def test_history_as_the_page_has_it(ask: RowClient) -> None:
     answer = ask(extra=DISPLAY).choices[0].message
     ask(HELLO, to_history(answer), HELLO, extra=PRESERVED)
 
@@ -101,24 +101,24 @@ def test_history_as_the_page_has_it(ask: Asker) -> None:
     ],
 )
 def test_history_that_is_refused(
-    change: dict[str, Any], extra: dict[str, Any], reason: str, ask: Asker
+    change: dict[str, Any], extra: dict[str, Any], reason: str, ask: RowClient
 ) -> None:
     answer = to_history(ask(extra=DISPLAY).choices[0].message)
     with pytest.raises(openai.BadRequestError, match=reason):
         ask(HELLO, {**answer, **change}, HELLO, extra=extra)
 
 
-def test_summary_may_be_missing_from_the_history(ask: Asker) -> None:
+def test_summary_may_be_missing_from_the_history(ask: RowClient) -> None:
     answer = to_history(ask(extra=DISPLAY).choices[0].message)
     del answer["reasoning_content"]
     ask(HELLO, answer, HELLO, extra=PRESERVED)
 
 
-def test_answer_that_was_never_encrypted_needs_nothing(ask: Asker) -> None:
+def test_answer_that_was_never_encrypted_needs_nothing(ask: RowClient) -> None:
     ask(HELLO, {"role": "assistant", "content": "Mine."}, HELLO, extra=PRESERVED)
 
 
-def test_scripted_reasoning_is_the_summary(ask: Asker, sandbox: Sandbox) -> None:
+def test_scripted_reasoning_is_the_summary(ask: RowClient, sandbox: Sandbox) -> None:
     sandbox.script(ScriptedAnswer(text="A cat.", reasoning="Whiskers."))
     message = ask(extra=DISPLAY).choices[0].message
     assert message.model_extra["reasoning_content"] == "Whiskers."
@@ -127,7 +127,7 @@ def test_scripted_reasoning_is_the_summary(ask: Asker, sandbox: Sandbox) -> None
     assert "encrypted_content" not in again.model_extra
 
 
-def test_other_models_lack_the_switch(ask: Asker) -> None:
+def test_other_models_lack_the_switch(ask: RowClient) -> None:
     with pytest.raises(openai.BadRequestError, match="does not support thinking_display"):
         ask(extra=DISPLAY, model="qwen3.8-max")
     with pytest.raises(openai.BadRequestError, match="thinking_display must be summarized"):
@@ -135,10 +135,10 @@ def test_other_models_lack_the_switch(ask: Asker) -> None:
     with Sandbox(strict=False) as lenient:
         client = openai.OpenAI(base_url=lenient.base_url, api_key="sk-1")
         with client:
-            Asker(client)(extra=DISPLAY, model="qwen3.8-max")
+            RowClient(client)(extra=DISPLAY, model="qwen3.8-max")
 
 
-def test_max_tokens_covers_reasoning(ask: Asker) -> None:
+def test_max_tokens_covers_reasoning(ask: RowClient) -> None:
     choice = ask(max_tokens=5).choices[0]
     assert (choice.message.content, choice.finish_reason) == ("", "length")
     other = ask(max_tokens=5, model="qwen3.8-max").choices[0]
@@ -160,7 +160,7 @@ def marked(**mark: Any) -> Any:
         ({"prompt_cache_breakpoint": {"mode": "explicit"}}, "ephemeral_5m_input_tokens"),
     ],
 )
-def test_markers_of_the_cache(mark: Any, name: str, ask: Asker, sandbox: Sandbox) -> None:
+def test_markers_of_the_cache(mark: Any, name: str, ask: RowClient, sandbox: Sandbox) -> None:
     first, second = ask(marked(**mark)), ask(marked(**mark))
     details = first.usage.prompt_tokens_details.model_extra
     assert details["cache_creation"][name] == details["cache_creation_input_tokens"] > 1_024
@@ -190,6 +190,6 @@ def test_markers_of_the_cache(mark: Any, name: str, ask: Asker, sandbox: Sandbox
         ({"prompt_cache_breakpoint": True}, "qwen4-max", "must be {'mode': 'explicit'}"),
     ],
 )
-def test_markers_that_are_refused(mark: Any, model: str, reason: str, ask: Asker) -> None:
+def test_markers_that_are_refused(mark: Any, model: str, reason: str, ask: RowClient) -> None:
     with pytest.raises(openai.BadRequestError, match=reason):
         ask(marked(**mark), model=model)

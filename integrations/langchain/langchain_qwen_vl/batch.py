@@ -40,7 +40,7 @@ def batch_job(
     Args:
         model: A `ChatQwenVL`, also with tools, a schema or options bound to it, or a chain of steps
             around one: `prompt | model | parser`.
-        inputs: What each call of the model would be given.
+        inputs: The inputs that `invoke` takes.
         folder: For the job; is created.
         window: Within which the job is to be done: 24h to 336h, or 1d to 14d.
         name: Of the job at the service; by default that of the folder.
@@ -51,7 +51,7 @@ def batch_job(
         steps.
 
     Raises:
-        ConfigurationError: The chain has no `ChatQwenVL` among its steps, or the requests cannot be
+        ConfigurationError: The chain lacks a `ChatQwenVL`, or the requests cannot be
             in batch files.
 
     Example:
@@ -68,8 +68,8 @@ def batch_job(
     before, chat, options, after = _find_model(model)
 
     def find_requests() -> Iterator[tuple[str, Request]]:
-        for given in inputs:
-            prompt = given if before is None else before.invoke(given)
+        for value in inputs:
+            prompt = value if before is None else before.invoke(value)
             messages, request = chat._make_batch_request(prompt, options)  # noqa: SLF001 - its other half.
             yield _make_digest(messages, options), request
 
@@ -118,7 +118,7 @@ def _find_model(
             continue
         return _join(*steps[:at], before), chat, options, _join(after, *steps[at + 1 :])
     raise ConfigurationError(
-        f"A {type(model).__name__} has no ChatQwenVL among its steps. Pass a model, also with "
+        f"A {type(model).__name__} lacks a ChatQwenVL among its steps. Pass a model, also with "
         "tools or a schema bound to it, or a chain of steps around one."
     )
 

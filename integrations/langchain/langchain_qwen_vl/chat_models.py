@@ -655,7 +655,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         `langchain_qwen_vl.batch_job`, which this calls.
 
         Args:
-            inputs: What each `invoke` would be given.
+            inputs: The inputs that `invoke` takes, one for each call.
             folder: For the job; is created.
             **options: Of `langchain_qwen_vl.batch_job`: `window`, `name` and `max_lines`.
 
@@ -668,10 +668,10 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
         return batch_job(self, inputs, folder, **options)
 
     def _make_batch_request(
-        self, given: LanguageModelInput, options: Mapping[str, Any]
+        self, value: LanguageModelInput, options: Mapping[str, Any]
     ) -> tuple[list[BaseMessage], Request]:
         """Return the messages of an input, without raw values, and what is asked for them."""
-        messages = self._convert_input(given).to_messages()
+        messages = self._convert_input(value).to_messages()
         kwargs = dict(options)
         stop = kwargs.pop("stop", None)
         return messages, self._make_request(messages, stop, kwargs, stream=False)

@@ -26,8 +26,8 @@ class BatchOutput(Generic[_Output]):
         number: Its place among the inputs.
         output: What the framework makes of the answer; `None` if there is none.
         reply: The answer as it came.
-        error_code: Why there is no output: the service's code, or the class of the error.
-        error_message: The same in words.
+        error_code: Why the output is missing: the service's code, or the class of the error.
+        error_message: What is wrong.
         request_id: What the service's support asks for.
     """
 
@@ -84,10 +84,8 @@ class ChatBatch(Generic[_Output]):
             )
             return cls(job, to_output)
         job = BatchJob(folder, settings)
-        for number, (given, held) in enumerate(
-            zip_longest((key for key, _ in requests), job.keys())
-        ):
-            if given != held:
+        for number, (key, held) in enumerate(zip_longest((one for one, _ in requests), job.keys())):
+            if key != held:
                 job.close()
                 raise ConfigurationError(
                     f"{str(folder)!r} holds a batch job of other inputs: input {number} differs. "
@@ -116,7 +114,7 @@ class ChatBatch(Generic[_Output]):
         """Submit the job, wait for it, and return what came of each input, in their order.
 
         Args:
-            poll: Seconds until the first look at the job; later ones come more slowly.
+            poll: Seconds between the first two status calls; later ones come more slowly.
             on_progress: Is called after each look.
 
         Raises:

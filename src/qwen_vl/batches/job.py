@@ -29,7 +29,7 @@ from qwen_vl.tokens.cost import Cost, cost_of
 from qwen_vl.wire.openai import decode_reply
 
 DEFAULT_POLL = 60.0
-"""Seconds between two looks at a job: the page wants more than a minute."""
+"""Seconds between two status calls: the page asks for more than a minute."""
 _MAX_POLL = 300.0
 _POLL_FACTOR = 1.5
 _MAX_NAME = 100
@@ -49,7 +49,7 @@ class BatchJob:
         settings: How to reach the endpoint.
 
     Raises:
-        ConfigurationError: There is no job in the folder, or it belongs to another endpoint.
+        ConfigurationError: The folder holds no job, or one of another endpoint.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -74,7 +74,7 @@ class BatchJob:
     def __init__(self, folder: str | Path, settings: QwenVLSettings) -> None:
         self.folder = Path(folder).expanduser()
         if not (self.folder / FILE).is_file():
-            raise ConfigurationError(f"There is no batch job in {str(folder)!r}: prepare one.")
+            raise ConfigurationError(f"{str(folder)!r} does not hold a batch job: prepare one.")
         self._settings = settings
         self._ledger = BatchLedger(self.folder)
         self._service: BatchService | None = None
@@ -192,7 +192,7 @@ class BatchJob:
         Raises:
             ServiceError: The endpoint answered with an error, or not at all. Submit again to go on.
             MissingExtraError: The `openai` package is not installed.
-            ConfigurationError: Another process is at it, or it is a server of your own.
+            ConfigurationError: Another process is at it, or the server is self-hosted.
         """
         with self._changing() as submission:
             submission.submit()
@@ -233,7 +233,7 @@ class BatchJob:
         """Wait until the job has ended, and return how far it is.
 
         Args:
-            poll: Seconds until the first look at it; later ones come more slowly.
+            poll: Seconds between the first two status calls; later ones come more slowly.
             timeout: Seconds after which it returns although the job goes on.
             on_progress: Is called after each look.
 
@@ -268,7 +268,7 @@ class BatchJob:
     def collect(self) -> BatchStatus:
         """Download what has ended. Downloaded files stay in the folder.
 
-        For a server of your own, the files that `vllm run_batch` wrote are read.
+        For a self-hosted server, the files that `vllm run_batch` wrote are read.
 
         Raises:
             ServiceError: The endpoint answered with an error, or not at all. Collect again to go

@@ -106,8 +106,8 @@ class Line:
         state: Of its line; `FAILED` where it has none.
         body: JSON of the answer.
         request_id: What the service's support asks for.
-        error_code: Why there is no answer.
-        error_message: The same in words.
+        error_code: Why the answer is missing.
+        error_message: What is wrong.
     """
 
     number: int
@@ -360,7 +360,7 @@ class BatchLedger:
         Raises:
             ConfigurationError: Another process is at it.
         """
-        # Of a database of its own, whose lock the system lifts if the process is killed; the job
+        # Of a separate database, whose lock the system lifts if the process is killed; the job
         # can be read meanwhile.
         lock = sqlite3.connect(self.folder / _LOCK_FILE, timeout=0.0, isolation_level=None)
         with closing(lock):
@@ -392,7 +392,7 @@ class BatchLedger:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    # A job may be used from a thread of its own, one call at a time.
+    # A job may be used from another thread, one call at a time.
     database = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")

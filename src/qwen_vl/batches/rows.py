@@ -33,11 +33,11 @@ class BatchRunner:
         ledger: Where outcomes are kept; the batch's own files are in its folder.
         retry_failed: Whether rows that failed in an earlier run are asked again.
         window: Within which a batch is to be done.
-        poll: Seconds until the first look at a batch.
-        max_cost: Nothing is submitted if the input alone costs more.
+        poll: Seconds between the first two status calls.
+        max_cost: Nothing is submitted if the batch is estimated to cost more.
         output_tokens: Output tokens of a row to assume for `max_cost`.
         validate: Checks answers that follow the job's schema.
-        on_progress: Is called after each look at a batch.
+        on_progress: Is called after each status call.
 
     Raises:
         ConfigurationError: The job asks Batch Chat, or has another task than `ask`.

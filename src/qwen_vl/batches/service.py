@@ -73,20 +73,20 @@ class BatchService:
 
     Raises:
         MissingExtraError: The `openai` package is not installed.
-        ConfigurationError: The key is missing, or it is a server of your own.
+        ConfigurationError: The key is missing, or the server is self-hosted.
     """
 
     def __init__(self, settings: QwenVLSettings) -> None:
         if settings.server != DEFAULT_SERVER:
             raise ConfigurationError(
-                f"server {settings.server!r} has no Batch API. Run the job's files yourself: "
+                f"server {settings.server!r} lacks a Batch API. Run the job's files yourself: "
                 "`vllm run_batch -i shards/000.jsonl -o results/000.output.jsonl --model …`, then "
                 "collect."
             )
         if settings.service_tier is not None:
             raise ConfigurationError(
-                'service_tier="batch" is Batch Chat, whose host has no files. Leave it out: batch '
-                "files cost the same."
+                'service_tier="batch" is Batch Chat, whose host does not take files. Leave it out: '
+                "batch files are half the price, too."
             )
         connection = build_connection(settings)
         # Of settings from the environment too, without the password.
@@ -193,7 +193,7 @@ class BatchService:
         part.replace(path)
 
     def delete(self, file_id: str) -> None:
-        """Delete a file; it is no error if it is gone.
+        """Delete a file, if it is there.
 
         Args:
             file_id: Its id.

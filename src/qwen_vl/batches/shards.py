@@ -132,7 +132,7 @@ class Writer:
 
 
 def make_id(body: bytes) -> str:
-    """Return the id of a line: of the same request always the same.
+    """Return the id of a line, a hash of its body.
 
     Args:
         body: From `encode_line_body`.
@@ -172,7 +172,7 @@ def prepare_bodies(requests: Iterable[tuple[str, Request]]) -> Iterator[tuple[st
                     )
                 if request.headers:
                     raise ConfigurationError(
-                        f"{key}: a line of a batch file has no headers: "
+                        f"{key}: a line of a batch file cannot have headers: "
                         f"{', '.join(request.headers)}. Leave extra_headers and queue_seconds out."
                     )
                 waiting.append((key, threads.submit(_encode, request)))

@@ -57,7 +57,7 @@ class BatchResult:
         key: Its key.
         reply: The answer; `None` if there is none.
         error_code: Why there is none: the service's code, or the class of the error.
-        error_message: The same in words.
+        error_message: What is wrong.
         request_id: What the service's support asks for.
         is_run: Whether it was run; a line that was not is not billed.
     """

@@ -98,7 +98,7 @@ class Submission:
         return n_attempts + 1
 
     def _reconcile(self, shard: Shard) -> Shard:
-        """Find out whether a job was created; the shard as it is then."""
+        """Return the shard with its job, if one was created."""
         batch = self._find_created(shard)
         if batch is None:
             return self._change(shard, state=ShardState.UPLOADED)

@@ -197,7 +197,7 @@ class Budget:
         async with self._concurrency.place():
             yield
 
-    def settle(self, taken: int, used: int | None) -> None:
+    def correct(self, taken: int, used: int | None) -> None:
         """Correct the tokens of a request, once they are known.
 
         Args:

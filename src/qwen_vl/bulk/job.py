@@ -64,7 +64,7 @@ class Job:
             raise ConfigurationError(f"task {self.task!r} needs a prompt.")
         if self.task != "ask" and (self.schema is not None or self.system is not None):
             raise ConfigurationError(
-                f"task {self.task!r} has a form of its own: leave out schema and system."
+                f"task {self.task!r} has its own form: leave out schema and system."
             )
 
     def make_question(self, row: Row, find_problem: Validator | None = None) -> Question:

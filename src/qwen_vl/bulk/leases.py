@@ -86,18 +86,18 @@ class RateSchedule:
         self._begun: float | None = None
         self._paused_until = 0.0
 
-    def lease(self, tokens: Sequence[int], settled: int = 0) -> Lease:
+    def lease(self, tokens: Sequence[int], corrections: int = 0) -> Lease:
         """Lease the next free times.
 
         Args:
             tokens: Input tokens of each request that waits; at least one is granted.
-            settled: Tokens that earlier requests have used beyond those leased for them, or fewer
-                if it is negative.
+            corrections: Tokens that earlier requests have used beyond those leased for them;
+                negative for fewer.
         """
         now = self._find_age()
         lines = [line for line in (self._requests, self._tokens) if line is not None]
         if self._tokens is not None:
-            self._tokens.settle(now, settled)
+            self._tokens.correct(now, corrections)
         begin = max(now, self._paused_until, *(line.find_free(now) for line in lines))
         count = len(tokens)
         if self._requests is not None:
@@ -137,7 +137,7 @@ class _Line:
         """Return the age from which on nothing is given away."""
         return max(now, self._ramp.find_age(self._given))
 
-    def settle(self, now: float, amount: float) -> None:
+    def correct(self, now: float, amount: float) -> None:
         """Count an amount as given away."""
         # What nobody asked for is not saved up.
         self._given = max(self._given, self._ramp.find_amount(now)) + amount
@@ -178,7 +178,7 @@ class LeasedBudget:
         self._pause = pause
         self._concurrency = Concurrency(max_concurrency)
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._settled = 0
+        self._corrections = 0
         self._leasing: asyncio.Task[None] | None = None
         self._first_sent = asyncio.Event()
         self._n_leased = 1
@@ -198,7 +198,7 @@ class LeasedBudget:
             finally:
                 self._first_sent.set()
 
-    def settle(self, taken: int, used: int | None) -> None:
+    def correct(self, taken: int, used: int | None) -> None:
         """Correct the tokens of a request with the next lease.
 
         Args:
@@ -206,7 +206,7 @@ class LeasedBudget:
             used: Input and output tokens, as billed; `None` where the service does not say.
         """
         if used is not None:
-            self._settled += used - taken
+            self._corrections += used - taken
         self._concurrency.rise()
 
     def cool_down(self, seconds: float | None = None) -> None:
@@ -232,9 +232,9 @@ class LeasedBudget:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                settled, self._settled = self._settled, 0
+                corrections, self._corrections = self._corrections, 0
                 wanted = [tokens for tokens, _ in islice(self._waiting, self._n_leased)]
-                lease = await self._lease(wanted, settled)
+                lease = await self._lease(wanted, corrections)
                 begin = loop.time() + lease.delay
                 for at in range(lease.n_requests):
                     when = begin + lease.span * at / lease.n_requests

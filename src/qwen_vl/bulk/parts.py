@@ -31,7 +31,7 @@ _FILE_MASK = (1 << (63 - _FILE_SHIFT)) - 1
 class PartLedger:
     """A folder with the outcome of each row, by its key, which many processes can use; for `with`.
 
-    Each process appends to a file of its own, `.part-….jsonl`, which becomes `part-….jsonl` when
+    Each process appends to its own file, `.part-….jsonl`, which becomes `part-….jsonl` when
     it is full or closed. What other processes write is found when the ledger is opened again.
     Outcomes are written every `flush_rows`, or after `flush_seconds` with the next one; of a
     process that is killed, those since then are asked for again. A line that was cut off is passed
@@ -149,11 +149,11 @@ class PartLedger:
         try:
             part = self._part or self._begin_part()
             offset = part.tell()
-            places, lines = [], []
+            positions, lines = [], []
             for outcome in self._pending.values():
                 line = orjson.dumps(outcome.to_dict(), option=orjson.OPT_APPEND_NEWLINE)
                 number = len(self._files) - 1
-                places.append((_shorten(outcome.key), _place(number, offset, outcome.is_answer)))
+                positions.append((_shorten(outcome.key), _place(number, offset, outcome.is_answer)))
                 lines.append(line)
                 offset += len(line)
             # At once: what is written of a line by a process that is killed is passed over.
@@ -167,7 +167,7 @@ class PartLedger:
                 f"The ledger {str(self.folder)!r} cannot be written: {error}. What was answered "
                 f"before is kept; {len(self._pending)} answers are asked for again."
             ) from error
-        self._own.update(places)
+        self._own.update(positions)
         self._written += len(lines)
         self._pending.clear()
         if self._written >= _ROWS_PER_PART:
@@ -177,8 +177,8 @@ class PartLedger:
         """Find all outcomes, in no order: those at the opening, and this process's own."""
         self.flush()
         known = zip(self._keys, self._places, strict=True)
-        places = [place for key, place in known if key not in self._own]
-        for place in (*places, *self._own.values()):
+        positions = [place for key, place in known if key not in self._own]
+        for place in (*positions, *self._own.values()):
             outcome = self._load(place)
             if outcome is not None:
                 yield outcome
@@ -221,21 +221,21 @@ class PartLedger:
             number = len(self._files)
             self._files.append(path)
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-                found.extend(_read_places(file, number))
+                found.extend(_read_positions(file, number))
         # Of those with one key, the last is an answer, if there is one.
         found.sort()
-        keys, places = array("Q"), array("Q")
+        keys, positions = array("Q"), array("Q")
         for one in found:
             digest, place = one >> 64, one & ((1 << 64) - 1)
             if keys and keys[-1] == digest:
-                places[-1] = place
+                positions[-1] = place
             else:
                 keys.append(digest)
-                places.append(place)
-        return keys, places
+                positions.append(place)
+        return keys, positions
 
 
-def _read_places(file: BinaryIO, number: int) -> Iterator[int]:
+def _read_positions(file: BinaryIO, number: int) -> Iterator[int]:
     offset = 0
     for line in file:
         begin, offset = offset, offset + len(line)

@@ -8,17 +8,17 @@ from decimal import Decimal
 from itertools import islice
 from typing import TypeAlias
 
-from qwen_vl.bulk.asker import (
-    DEFAULT_MAX_ATTEMPTS,
-    DEFAULT_MAX_ERROR_RATE,
-    Asker,
-    ErrorRate,
-)
 from qwen_vl.bulk.budget import Budget
 from qwen_vl.bulk.job import Job, Validator
 from qwen_vl.bulk.ledger import Ledger
 from qwen_vl.bulk.outcome import Outcome, to_failure
 from qwen_vl.bulk.row import Row
+from qwen_vl.bulk.row_client import (
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_MAX_ERROR_RATE,
+    ErrorRate,
+    RowClient,
+)
 from qwen_vl.errors import ConfigurationError, QwenVLError
 from qwen_vl.reply import Usage
 from qwen_vl.request.build import find_service_region
@@ -121,7 +121,7 @@ class Runner:
         self._error_rate = ErrorRate(max_error_rate)
         self._max_cost = max_cost
         self._on_progress = on_progress
-        self._asker = Asker(
+        self._client = RowClient(
             job,
             ledger,
             self._budget,
@@ -191,20 +191,20 @@ class Runner:
     async def _find_outcome(self, row: Row) -> Outcome | None:
         """Return what came of a row; `None` if its outcome was known."""
         try:
-            key = await self._asker.find_key(row)
+            key = await self._client.find_key(row)
         except (QwenVLError, OSError) as error:
             failure = to_failure(f"row-{row.number}", error)
             self._ledger.note_row(row.number, failure.key)
             self._ledger.add(failure)
             return failure
         self._ledger.note_row(row.number, key)
-        outcome, is_new = await self._asker.find_outcome(key, row)
+        outcome, is_new = await self._client.find_outcome(key, row)
         self.report.n_known += not is_new
         return outcome if is_new else None
 
     def _count_requests(self) -> None:
-        self.report.n_requests = self._asker.n_requests
-        self.report.n_refused = self._asker.n_refused
+        self.report.n_requests = self._client.n_requests
+        self.report.n_refused = self._client.n_refused
 
     def _count(self, outcome: Outcome) -> None:
         report = self.report

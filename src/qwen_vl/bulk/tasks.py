@@ -1,4 +1,4 @@
-"""What is asked about a row beside a question of your own: places, events, text, documents."""
+"""What is asked about a row beside a custom question: boxes, events, text, documents."""
 
 import mimetypes
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
 
 TaskName: TypeAlias = Literal["ask", "locate", "timeline", "ocr", "parse"]
-"""`ask` for a question of your own, `locate` for boxes in an image, `timeline` for events in a
+"""`ask` for a custom question, `locate` for boxes in an image, `timeline` for events in a
 video, `ocr` for the text of an image or page, `parse` for its blocks."""
 
 _KINDS: Mapping[TaskName, frozenset[str]] = {
@@ -141,10 +141,10 @@ def make_question(
     call: dict[str, Any] = dict(parameters)
     if task == "locate":
         image = Image(source=source, where=row.name)
-        places = locate_task(settings, image, prompt, **call)
+        grounding = locate_task(settings, image, prompt, **call)
         return Question(
-            request=places.to_request(settings),
-            read=lambda reply: places.read(reply).to_dict(),
+            request=grounding.to_request(settings),
+            read=lambda reply: grounding.read(reply).to_dict(),
         )
     if task == "timeline":
         video = Video(source=source, where=row.name)

@@ -18,8 +18,8 @@ class SharedBudget:
     """Limits of one account and model, which all workers share, on all nodes.
 
     An actor with the name of the budget leases half a second's requests and tokens at a time, one
-    worker after the other: never more in total than the limits. What a worker that is lost has not
-    used is lost too. After a 429 all workers wait. The actor ends with the program that made it;
+    worker after the other: never more in total than the limits. What a lost worker did not use is
+    lost too. After a 429 all workers wait. The actor ends with the program that made it;
     if it is lost, the workers make another.
 
     Args:
@@ -60,10 +60,10 @@ class SharedBudget:
         """Return this worker's part of the budget."""
         return LeasedBudget(self._lease, self._pause, self.max_concurrency)
 
-    async def _lease(self, tokens: Sequence[int], settled: int) -> Lease:
+    async def _lease(self, tokens: Sequence[int], corrections: int) -> Lease:
         for attempt in range(_MAX_LEASE_ATTEMPTS):
             try:
-                granted = self._actor.lease.remote(list(tokens), settled)
+                granted = self._actor.lease.remote(list(tokens), corrections)
                 lease: Lease = await asyncio.wrap_future(granted.future())
             except _import_ray().exceptions.RayActorError:
                 if attempt == _MAX_LEASE_ATTEMPTS - 1:

@@ -8,12 +8,6 @@ from typing import Any
 
 import orjson
 
-from qwen_vl.bulk.asker import (
-    DEFAULT_MAX_ATTEMPTS,
-    DEFAULT_MAX_ERROR_RATE,
-    Asker,
-    ErrorRate,
-)
 from qwen_vl.bulk.budget import Budget
 from qwen_vl.bulk.inputs import to_media_source
 from qwen_vl.bulk.job import Job, Validator
@@ -21,6 +15,12 @@ from qwen_vl.bulk.leases import LeasedBudget
 from qwen_vl.bulk.outcome import Outcome, to_failure
 from qwen_vl.bulk.parts import PartLedger
 from qwen_vl.bulk.row import Row
+from qwen_vl.bulk.row_client import (
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_MAX_ERROR_RATE,
+    ErrorRate,
+    RowClient,
+)
 from qwen_vl.errors import ConfigurationError, QwenVLError, extra_required
 from qwen_vl.ray.budget import SharedBudget
 
@@ -98,7 +98,7 @@ class QwenVLStage:
         self._ledger = None if store is None else PartLedger(store)
         used: LeasedBudget | Budget
         used = budget.open() if isinstance(budget, SharedBudget) else budget or Budget()
-        self._asker = Asker(
+        self._client = RowClient(
             job,
             _Nothing() if self._ledger is None else self._ledger,
             used,
@@ -147,12 +147,12 @@ class QwenVLStage:
         async with self._room:
             try:
                 row = self._to_row(columns)
-                key = await self._asker.find_key(row)
+                key = await self._client.find_key(row)
             except (QwenVLError, OSError) as error:
-                # It has no key, and is read again the next time.
+                # It lacks a key, and is read again the next time.
                 outcome, is_new = to_failure("", error), True
             else:
-                outcome, is_new = await self._asker.find_outcome(key, row)
+                outcome, is_new = await self._client.find_outcome(key, row)
         if is_new:
             self._error_rate.count(outcome)
         return outcome

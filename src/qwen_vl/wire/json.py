@@ -130,13 +130,13 @@ def decode_reasoning(message: Json) -> str:
     return decode_text(message.get("reasoning_content")) or decode_text(message.get("reasoning"))
 
 
-def decode_search_info(*places: Json) -> Json | None:
+def decode_search_info(*positions: Json) -> Json | None:
     """Read the sources of an answer; `None` where none came.
 
     Args:
-        *places: Where they may stand.
+        *positions: Where they may stand.
     """
-    found = (as_object(place.get("search_info")) for place in places)
+    found = (as_object(place.get("search_info")) for place in positions)
     # Events of a stream without news hold empty lists (Web-search page, 2026).
     return next((info for info in found if any(info.values())), None)
 

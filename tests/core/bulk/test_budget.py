@@ -46,7 +46,7 @@ async def send(budget: Budget, clock: Clock, count: int, tokens: int = 1) -> lis
     for _ in range(count):
         async with budget.slot(tokens):
             times.append(clock.now - begun)
-        budget.settle(tokens, tokens)
+        budget.correct(tokens, tokens)
     return times
 
 
@@ -89,7 +89,7 @@ async def test_tokens_of_answers_are_settled(clock: Clock) -> None:
     for _ in range(20):
         async with budget.slot(500):
             pass
-        budget.settle(500, 1_000)
+        budget.correct(500, 1_000)
 
     assert clock.now - begun == pytest.approx(19, rel=0.05)
 
@@ -101,7 +101,7 @@ async def test_unknown_usage_leaves_what_was_taken(clock: Clock) -> None:
     for _ in range(20):
         async with budget.slot(500):
             pass
-        budget.settle(500, None)
+        budget.correct(500, None)
 
     assert clock.now - begun == pytest.approx(9.5, rel=0.1)
 
@@ -150,7 +150,7 @@ async def test_fewer_are_under_way_after_a_429_and_more_later(clock: Clock) -> N
     budget.cool_down(0.1)
     assert await count() == 4
     for _ in range(40):
-        budget.settle(1, 1)
+        budget.correct(1, 1)
     assert await count() == 6
     for _ in range(20):
         budget.cool_down(0.1)

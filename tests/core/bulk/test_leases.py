@@ -68,7 +68,7 @@ async def send(
         async with room, budget.slot(tokens):
             times.append(asyncio.get_running_loop().time())
             await asyncio.sleep(seconds)
-        budget.settle(tokens, used)
+        budget.correct(tokens, used)
 
     await asyncio.gather(*(ask() for _ in range(count)))
 

@@ -46,7 +46,7 @@ BUNNY = LocalFile(BIG_BUCK_BUNNY, is_trusted=True)
 QUESTION = Text(text="What is this?")
 
 
-class Asker:
+class RowClient:
     """Asks one server, and compares what it used with what was counted."""
 
     def __init__(self, sandbox: Sandbox, server: Server, **options: Any) -> None:
@@ -98,9 +98,9 @@ class Asker:
 
 
 @contextmanager
-def asker(server: Server, **options: Any) -> Iterator[Asker]:
+def client(server: Server, **options: Any) -> Iterator[RowClient]:
     with Sandbox(server=server) as sandbox:
-        yield Asker(sandbox, server, **options)
+        yield RowClient(sandbox, server, **options)
 
 
 def _noise(width: int, height: int, kind: str = "JPEG") -> Inline:
@@ -135,7 +135,7 @@ def _even(n_frames: int, rate: float) -> list[float]:
 @pytest.mark.parametrize("server", SELF_HOSTED)
 def test_images_downscaled_here_count_as_they_are_sent(server: Server, model: str) -> None:
     limits = (5_000, 66_000, 70_000, 100_000, 200_000, 1_000_000)
-    with asker(server, model=MODELS[model]) as it:
+    with client(server, model=MODELS[model]) as it:
         for max_pixels in limits:
             for size in ((320, 240), (90, 700), (64, 48)):
                 it.check(Image(source=_noise(*size), max_pixels=max_pixels))
@@ -163,7 +163,7 @@ def test_thin_images_with_small_limits_count_as_they_are_sent(
 ) -> None:
     if min(size) < 28 and model == "qwen2.5":
         pytest.skip("sides below 28 pixels are refused before sending")
-    with asker(server, model=MODELS[model]) as it:
+    with client(server, model=MODELS[model]) as it:
         for max_pixels in (1_000, 3_000, 20_000):
             it.check(Image(source=_noise(*size, "PNG"), max_pixels=max_pixels))
 
@@ -172,7 +172,7 @@ def test_thin_images_with_small_limits_count_as_they_are_sent(
 @pytest.mark.parametrize("server", SELF_HOSTED)
 def test_image_within_the_limit_stays_within_it(server: Server) -> None:
     # 5,130 tokens without a limit.
-    with asker(server, model=QWEN3) as it:
+    with client(server, model=QWEN3) as it:
         used = it.check(Image(source=_noise(2400, 1800), max_pixels=200_000))
 
     # 16 x 12 visual tokens of 512 x 384 pixels, and two markers.
@@ -189,10 +189,10 @@ def test_images_that_shall_be_downscaled_are_and_count_the_same(
     server: Server, size: tuple[int, int]
 ) -> None:
     image = Image(source=Pixels(Pillow.linear_gradient("L").resize((4_600, 3_800))))
-    with asker(server, model=QWEN25, downscale_images=True) as it:
+    with client(server, model=QWEN25, downscale_images=True) as it:
         used = it.check(image)
         small = it.sandbox.requests[0].json["messages"][0]["content"][0]
-    with asker(server, model=QWEN25) as it:
+    with client(server, model=QWEN25) as it:
         assert it.check(image) == used
         large = it.sandbox.requests[0].json["messages"][0]["content"][0]
 
@@ -203,7 +203,7 @@ def test_images_that_shall_be_downscaled_are_and_count_the_same(
 @pytest.mark.parametrize("model", MODELS)
 def test_videos_with_limits_count_as_they_are_sent(model: str) -> None:
     even = _even(32, 8)
-    with asker("vllm", model=MODELS[model]) as it:
+    with client("vllm", model=MODELS[model]) as it:
         source = _clip(even, rate=8, size=(320, 240))
         for options in (
             {"max_pixels": 50_176},
@@ -220,7 +220,7 @@ def test_videos_with_limits_count_as_they_are_sent(model: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("server", SELF_HOSTED)
 def test_videos_sampled_here_count_as_they_are_sent(server: Server, model: str) -> None:
-    with asker(server, model=MODELS[model]) as it:
+    with client(server, model=MODELS[model]) as it:
         for size in ((64, 48), (320, 240), (34, 300)):
             source = _clip(_even(30, 10), rate=10, size=size)
             for options in ({}, {"fps": 4}, {"max_pixels": 30_000}, {"start": 1, "end": 2.9}):
@@ -230,7 +230,7 @@ def test_videos_sampled_here_count_as_they_are_sent(server: Server, model: str) 
 
 
 def test_video_sampled_for_vllm_costs_what_the_file_costs() -> None:
-    with asker("vllm", model=QWEN3) as it:
+    with client("vllm", model=QWEN3) as it:
         whole = it.check(Video(source=BUNNY, video_mode="inline"))
         sampled = it.check(Video(source=BUNNY, video_mode="frames"))
 
@@ -240,7 +240,7 @@ def test_video_sampled_for_vllm_costs_what_the_file_costs() -> None:
 def test_lists_of_frames_count_as_they_are_sent() -> None:
     image = _noise(96, 64)
     for model in (QWEN3, QWEN25):
-        with asker("vllm", model=model) as it:
+        with client("vllm", model=model) as it:
             for n_frames, fps in ((2, None), (4, 1), (33, None), (40, 0.3), (5, 7)):
                 frames = Frames((image,) * n_frames)
                 it.check(Video(source=frames, fps=fps))
@@ -253,14 +253,14 @@ def test_lists_of_frames_count_as_they_are_sent() -> None:
 def test_frames_that_come_unevenly_are_counted(kind: str, model: str) -> None:
     few = [0, 0.1, 0.2, 0.3, 2, 4, 5]
     many = [number * 0.04 if number < 20 else number * 0.2 for number in range(40)]
-    with asker("vllm", model=MODELS[model]) as it:
+    with client("vllm", model=MODELS[model]) as it:
         for times in (few, many):
             it.check(Video(source=_clip(times, kind), video_mode="inline"))
         it.check(Video(source=_clip(_even(367, 24), kind, rate=24), video_mode="inline"))
 
 
 def test_few_frames_of_matroska_are_not_taken_for_many() -> None:
-    with asker("vllm", model=QWEN3) as it:
+    with client("vllm", model=QWEN3) as it:
         source = _clip([0, 0.1, 0.2, 0.3, 2, 4, 5], "matroska", size=(128, 96))
 
         # Four of the seven, in pairs of 12 + 6 + 2, and two markers.
@@ -271,7 +271,7 @@ def test_options_of_one_part_count_for_all_at_vllm() -> None:
     small, large = _noise(320, 240), _noise(640, 480)
     clip, frames = _clip(_even(32, 8), rate=8, size=(320, 240)), Frames((_noise(96, 64),) * 6)
     for model in (QWEN3, QWEN25):
-        with asker("vllm", model=model) as it:
+        with client("vllm", model=model) as it:
             it.check(Image(source=small, max_pixels=100_000), Image(source=large))
             it.check(Image(source=large), Image(source=small, min_pixels=500_000))
             it.check(Video(source=clip, fps=1), Video(source=clip))
@@ -292,7 +292,7 @@ def test_options_that_contradict_each_other_are_refused_alike_at_vllm(kind: str)
             Video(source=frames, min_pixels=900_000, where="first"),
             Video(source=frames, max_pixels=80_000, where="second"),
         )
-    with asker("vllm", model=QWEN3) as it:
+    with client("vllm", model=QWEN3) as it:
         for do in (it.used, it.counted):
             with pytest.raises(
                 UnsupportedContentError, match=r"of first, and max_pixels is .* of s"
@@ -302,7 +302,7 @@ def test_options_that_contradict_each_other_are_refused_alike_at_vllm(kind: str)
 
 def test_options_of_one_part_count_for_pages_at_vllm() -> None:
     page = _document()
-    with asker("vllm", model=QWEN3) as it:
+    with client("vllm", model=QWEN3) as it:
         alone = it.check(page, text=3)
         shared = it.check(page, Image(source=_noise(640, 480), max_pixels=66_000), text=3)
 
@@ -323,14 +323,14 @@ def _document() -> Document:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["qwen3-vl-plus", "qwen2.5-vl-72b-instruct"])
 def test_limits_near_the_least_count_as_the_service_sees_them(model: str) -> None:
-    with asker("dashscope", model=model) as it:
+    with client("dashscope", model=model) as it:
         for max_pixels in range(66_000, 80_000, 2_600):
             for size in ((640, 480), (1_300, 90), (451, 300), (700, 701)):
                 it.check(Image(source=_noise(*size), max_pixels=max_pixels))
 
 
 def test_image_is_not_downscaled_below_what_the_service_would_enlarge() -> None:
-    with asker("dashscope", model="qwen3-vl-plus") as it:
+    with client("dashscope", model="qwen3-vl-plus") as it:
         used = it.check(Image(source=_noise(640, 480), max_pixels=70_000))
 
     # The rule of the Vision page (2026-08) once: the sides divided by the root of 307,200 / 70,000.
@@ -338,7 +338,7 @@ def test_image_is_not_downscaled_below_what_the_service_would_enlarge() -> None:
 
 
 def test_frames_count_as_the_service_sees_them() -> None:
-    with asker("dashscope", model="qwen3-vl-plus") as it:
+    with client("dashscope", model="qwen3-vl-plus") as it:
         for size in ((64, 48), (320, 240)):
             source = _clip(_even(60, 10), rate=10, size=size)
             for options in ({}, {"max_pixels": 70_000}, {"total_pixels": 150_000}):
@@ -350,15 +350,15 @@ def test_frames_count_as_the_service_sees_them() -> None:
 
 def test_family_that_is_set_counts_where_the_name_does_not_tell() -> None:
     image = Image(source=LocalFile(CHELSEA, is_trusted=True))
-    with asker("vllm", model="my-vl", model_family="qwen2_5_vl") as it:
+    with client("vllm", model="my-vl", model_family="qwen2_5_vl") as it:
         counted = it.counted([image])
-    with asker("vllm", model=QWEN25) as it:
+    with client("vllm", model=QWEN25) as it:
         assert it.check(image) == counted
 
 
 def test_no_more_frames_are_counted_than_a_request_of_the_service_holds() -> None:
     source = _clip(_even(1_300, 10), rate=10)
-    with asker("dashscope", model="qwen3-vl-plus") as it:
+    with client("dashscope", model="qwen3-vl-plus") as it:
         part = Video(source=source, video_mode="frames", fps=4)
         with pytest.warns(UserWarning, match=r"174 of 520 frames are taken"):
             used = it.used([part])
@@ -368,7 +368,7 @@ def test_no_more_frames_are_counted_than_a_request_of_the_service_holds() -> Non
 
 def test_frames_that_may_be_left_out_are_warned_of() -> None:
     source = _clip(_even(40, 10), rate=10, size=(320, 240))
-    with asker("vllm", model=QWEN25, max_total_inline_bytes=50_000) as it:
+    with client("vllm", model=QWEN25, max_total_inline_bytes=50_000) as it:
         part = Video(source=source, video_mode="frames", fps=10)
         words = r"frames may be left out to fit into .*; 1,982 tokens .* as few as 200"
         with pytest.warns(UserWarning, match=words):
@@ -379,7 +379,7 @@ def test_frames_that_may_be_left_out_are_warned_of() -> None:
 @pytest.mark.parametrize("server", ["dashscope", *SELF_HOSTED])
 def test_text_counts_as_the_sandbox_does(server: Server, model: str) -> None:
     name = MODELS[model] if server != "dashscope" else "qwen3-vl-plus"
-    with asker(server, model=name) as it:
+    with client(server, model=name) as it:
         assert it.question[0] == it.question[1]
 
 

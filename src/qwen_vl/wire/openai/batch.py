@@ -32,7 +32,7 @@ class LineAnswer:
         body: JSON of the answer; empty where there is none.
         request_id: What the service's support asks for.
         error_code: Why there is no answer; `None` if there is one.
-        error_message: The same in words.
+        error_message: What is wrong.
     """
 
     custom_id: str
@@ -143,8 +143,8 @@ def decode_line(line: bytes) -> LineAnswer | None:
     if not (code or message) and status in {_SUCCESS, None} and body:
         return LineAnswer(custom_id=custom_id, body=written, request_id=request_id)
     if not (code or message):
-        told = decode_error(status or _ERROR, written, {})
-        code, message = told.code, told.message
+        decoded = decode_error(status or _ERROR, written, {})
+        code, message = decoded.code, decoded.message
     return LineAnswer(
         custom_id=custom_id,
         request_id=request_id,

@@ -62,6 +62,6 @@ def open_batch(
 
 
 def _make_digest(messages: Sequence[ChatMessage], call: dict[str, Any]) -> str:
-    given = [message.model_dump(mode="json") for message in messages]
-    written = json.dumps([given, call], default=str, sort_keys=True)
+    values = [message.model_dump(mode="json") for message in messages]
+    written = json.dumps([values, call], default=str, sort_keys=True)
     return hashlib.sha256(written.encode(errors="surrogatepass")).hexdigest()

@@ -51,7 +51,7 @@ class RateBudget(Protocol):
     def slot(self, tokens: int) -> AbstractAsyncContextManager[None]:
         """Wait until a request may be sent, and hold its place until it is answered."""
 
-    def settle(self, taken: int, used: int | None) -> None:
+    def correct(self, taken: int, used: int | None) -> None:
         """Correct the tokens of a request, once they are known."""
 
     def cool_down(self, seconds: float | None = None) -> None:
@@ -92,7 +92,7 @@ class ErrorRate:
             )
 
 
-class Asker:
+class RowClient:
     """Asks a job's question about single rows; each key is asked once.
 
     Args:
@@ -112,13 +112,13 @@ class Asker:
         >>> from qwen_vl.bulk import Budget, PartLedger
         >>> from qwen_vl.settings import QwenVLSettings
         >>> from qwen_vl_sandbox import Sandbox
-        >>> async def ask(asker: Asker, row: Row) -> bool:
-        ...     outcome, is_new = await asker.find_outcome(await asker.find_key(row), row)
+        >>> async def ask(client: RowClient, row: Row) -> bool:
+        ...     outcome, is_new = await client.find_outcome(await client.find_key(row), row)
         ...     return is_new
         >>> with TemporaryDirectory() as folder, Sandbox() as sandbox, PartLedger(folder) as store:
         ...     settings = QwenVLSettings(base_url=sandbox.base_url, api_key="sk-sandbox")
-        ...     asker = Asker(Job(settings=settings, prompt="Who?"), store, Budget())
-        ...     [asyncio.run(ask(asker, Row(number=number))) for number in range(2)]
+        ...     client = RowClient(Job(settings=settings, prompt="Who?"), store, Budget())
+        ...     [asyncio.run(ask(client, Row(number=number))) for number in range(2)]
         [True, False]
     """
 
@@ -186,7 +186,7 @@ class Asker:
         if known is not None and (known.is_answer or not self._retry_failed):
             return known, False
         while (other := self._asking.get(key)) is not None:
-            # Another row asks the same.
+            # Another row asks this question.
             await other.wait()
             found = self._store.find(key)
             if found is not None:
@@ -237,5 +237,5 @@ class Asker:
                 self._budget.cool_down(retry_delay(0, error.headers))
                 raise
         used = reply.usage.total_tokens if reply.usage else None
-        self._budget.settle(n_tokens, used)
+        self._budget.correct(n_tokens, used)
         return reply
