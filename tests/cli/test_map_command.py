@@ -220,6 +220,7 @@ def test_a_task_over_a_folder(run: Run, tmp_path: Path) -> None:
 
     assert located.returncode == 0, located.stderr
     assert found.returncode == 0, found.stderr
+    assert "1 file is left out, which --task locate does not take." in located.stderr
     (one,) = read(places)
     assert one["answer"]["boxes"][0]["xyxy"] == [64, 48, 192, 240]  # type: ignore[index]
     (other,) = read(events)

@@ -161,6 +161,9 @@ def map_(
                 rows = (row for row in rows if takes_row(task, row))
             return islice(split_pages(rows, task, settings), limit)
 
+        if not is_rows_file(source):
+            rows = read_rows(source, media_column=media_column)
+            _report_left_out(sum(not takes_row(task, row) for row in rows), task)
         if dry_run:
             _print_estimate(
                 estimate_job(
@@ -238,6 +241,12 @@ def _run(runner: "Runner", rows: Iterator[Any]) -> bool:
         return asyncio.run(ask())
     except KeyboardInterrupt:
         return True
+
+
+def _report_left_out(count: int, task: TaskName) -> None:
+    if count:
+        files = "1 file is" if count == 1 else f"{count:,} files are"
+        print_warning(f"{files} left out, which --task {task} does not take.")
 
 
 def _run_batch(runner: "BatchRunner", rows: Iterator[Any]) -> bool:
