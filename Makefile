@@ -1,6 +1,6 @@
 # On a fresh machine with Python 3.11+ and make, any of these sets up all that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help bench soak soak-bulk fuzz reliability models demo test test-slow check format format-check lint types imports live has-key version dist constraints clean
+.PHONY: help bench soak soak-bulk fuzz reliability models demo test test-slow check format format-check lint types imports docs docs-serve live has-key version dist constraints clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -83,6 +83,19 @@ dist: .venv-release/.ready ## Build all packages into dist/, and check them wher
 	$(UV) pip install --quiet --python $(@D)/bin/python --group release
 	@touch $@
 
+docs: .venv-docs/.ready ## Build the documentation site into build/site; a broken link is an error.
+	.venv-docs/bin/python tools/docs_site.py
+	.venv-docs/bin/zensical build --clean --strict
+
+docs-serve: .venv-docs/.ready ## Show the documentation site on http://localhost:8000.
+	.venv-docs/bin/python tools/docs_site.py --serve
+
+# None of the packages: the API reference is read from their source.
+.venv-docs/.ready: pyproject.toml
+	$(make_venv)
+	$(UV) pip install --quiet --python $(@D)/bin/python --group docs
+	@touch $@
+
 # Not by `make check`: what is measured beside other work says little.
 bench: .venv-bench-openai2/.ready .venv-bench-openai3/.ready ## Measure speed and memory beside other adapters (half an hour).
 	$(foreach major,2 3,PYTHONPATH=tests .venv-bench-openai$(major)/bin/python -m benchmarks run \
@@ -119,7 +132,7 @@ constraints: $(RAY_READY) ## Write the versions that are installed to tests/cons
 	$(UV) pip freeze --python $(BIN)/python --exclude-editable --quiet > tests/constraints.txt
 
 clean: ## Remove the environments, dist/ and all caches.
-	rm -rf .venv .venv-* .wheelhouse dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* .wheelhouse dist build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # 400 MB, which `make test` does without.
 $(RAY_READY): $(READY)

@@ -81,6 +81,8 @@ NOT_RUN = frozenset({"cd", "export", "pip", "python", "ray", "vllm"})
 """Commands that change the machine, wait for Ctrl-C, or need a GPU."""
 
 FRONT_PAGE = ROOT / "README.md"
+START_PAGES = (FRONT_PAGE, ROOT / "docs/index.md")
+"""They show images that the examples of other pages make."""
 
 
 def _mark(path: Path) -> Any:
@@ -223,9 +225,9 @@ def _check_pictures(path: Path, desk: Path) -> None:
         if shown.suffix != ".png" or shown.parent.name == "speed":
             continue
         made = desk / shown.name
-        if not made.is_file() and path == DOCUMENTS[0]:
-            # The front page shows what another page's examples make.
-            assert any(shown in _shown(page) for page in DOCUMENTS[1:]), f"nothing makes {link}"
+        if not made.is_file() and path in START_PAGES:
+            others = [page for page in DOCUMENTS if page not in START_PAGES]
+            assert any(shown in _shown(page) for page in others), f"nothing makes {link}"
             continue
         assert made.is_file(), f"{_name(path)} shows {link}, which none of its examples makes"
         with Image.open(shown) as old, Image.open(made) as new:
@@ -325,7 +327,7 @@ def test_tables_have_whole_rows(path: Path) -> None:
 @pytest.mark.parametrize("name", ["docs/how-it-works.md", "CONTRIBUTING.md", ".github/SECURITY.md"])
 def test_files_that_a_page_names_exist(name: str) -> None:
     named = set(re.findall(r"`(?:…/)?([\w/-]+\.py)`", (ROOT / name).read_text()))
-    roots = [ROOT / name for name in ("src", "integrations", "tests")]
+    roots = [ROOT / name for name in ("src", "integrations", "tests", "tools")]
     known = [path.as_posix() for root in roots for path in root.rglob("*.py")]
 
     assert named
