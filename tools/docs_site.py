@@ -10,6 +10,7 @@ link to a file that does not exist is left alone: `zensical build --strict` repo
 """
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -71,6 +72,9 @@ PACKAGES = {
     "sandbox": ("Sandbox API", ["qwen_vl_sandbox"]),
 }
 """The pages about all names of packages: a title, and the packages."""
+
+WITH_INHERITED = frozenset({"ChatQwenVL", "QwenVL", "QwenVLEmbeddings", "QwenVLSettings"})
+"""Classes whose settings stand in base classes that are not public."""
 
 _CODE_OR_LINK = re.compile(
     r"^(?P<fence> *```+).*?^(?P=fence)[ ]*$|(?P<ticks>`+)(?!`).*?(?<!`)(?P=ticks)(?!`)"
@@ -201,14 +205,19 @@ def _read_classes(root: Path) -> list[str]:
 
 
 def _api_page(title: str, names_by_module: Mapping[str, list[str]]) -> str:
+    has_sections = len(names_by_module) > 1
     sections = [f"# {title}"]
     for module, names in names_by_module.items():
+        if has_sections:
+            sections.append(f"## {module}")
         sections.append(f"Import these names from `{module}`.")
-        if len(names_by_module) > 1:
-            sections[-1] = f"## {module}\n\n{sections[-1]}"
-        entries = (f"::: {module}.{name}" for name in names)
-        level = "\n    options:\n      heading_level: 3" if len(names_by_module) > 1 else ""
-        sections += [f"{entry}{level}" for entry in entries]
+        for name in names:
+            options = {"heading_level": 3} if has_sections else {}
+            if name in WITH_INHERITED:
+                options["inherited_members"] = True
+            lines = [f"      {option}: {json.dumps(value)}" for option, value in options.items()]
+            heading = ["    options:"] if lines else []
+            sections.append("\n".join([f"::: {module}.{name}", *heading, *lines]))
     return "\n\n".join([*sections, ""])
 
 

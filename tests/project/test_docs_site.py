@@ -1,0 +1,114 @@
+"""The pages of the documentation site, before Zensical builds them."""
+
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docs_site import (
+    PACKAGES,
+    find_pages,
+    mark_repeated_headings,
+    rewrite_links,
+    write_api_pages,
+    write_pages,
+)
+from document_examples import LIVE, ROOT
+
+pytestmark = pytest.mark.any_version
+
+IMAGES = ROOT / "docs/images.md"
+GITHUB = "https://github.com/qwen-vl/qwen-vl"
+
+
+def find_nav_pages(entries: list[Any]) -> Iterator[str]:
+    for entry in entries:
+        for value in entry.values():
+            if isinstance(value, str):
+                yield value.partition("#")[0]
+            else:
+                yield from find_nav_pages(value)
+
+
+def test_each_page_is_in_the_navigation() -> None:
+    config = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    pages = find_pages(ROOT)
+    pages.pop(LIVE, None)
+    written = {name.as_posix() for name in pages.values() if name.suffix == ".md"}
+
+    assert set(find_nav_pages(config["project"]["nav"])) == {
+        *written,
+        *(name for name, _ in write_api_pages(ROOT)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ("[a](videos.md#uploads)", "[a](videos.md#uploads)"),
+        ("[a](#formats)", "[a](#formats)"),
+        ("[a](https://example.com/docs/videos.md)", "[a](https://example.com/docs/videos.md)"),
+        ("[a](../README.md#install)", "[a](overview.md#install)"),
+        ("[a](../integrations/sandbox/README.md)", "[a](packages/qwen-vl-sandbox.md)"),
+        ("[a](../src/qwen_vl/errors.py)", f"[a]({GITHUB}/blob/main/src/qwen_vl/errors.py)"),
+        ("[a](../src/qwen_vl)", f"[a]({GITHUB}/tree/main/src/qwen_vl)"),
+        (f"[a]({GITHUB}/blob/main/docs/videos.md#uploads)", "[a](videos.md#uploads)"),
+        (f"[a]({GITHUB}/issues)", f"[a]({GITHUB}/issues)"),
+        ("[two\nlines](../README.md)", "[two\nlines](overview.md)"),
+        ("![a](grounding/cat-found.png)", "![a](grounding/cat-found.png)"),
+        ("[a](gone.md)", "[a](gone.md)"),
+        ("[a](../../gone.md)", "[a](../../gone.md)"),
+        ("`[a](../README.md)`", "`[a](../README.md)`"),
+        ("```python\n[a](../README.md)\n```", "```python\n[a](../README.md)\n```"),
+    ],
+)
+def test_links_lead_to_pages_or_to_the_repository(link: str, expected: str) -> None:
+    assert rewrite_links(link, IMAGES, ROOT, find_pages(ROOT)) == expected
+
+
+def test_links_of_pages_outside_docs_are_relative_to_their_copies() -> None:
+    readme = ROOT / "integrations/sandbox/README.md"
+    text = f"[a]({GITHUB}/blob/main/docs/sandbox.md#faults)"
+
+    assert rewrite_links(text, readme, ROOT, find_pages(ROOT)) == "[a](../sandbox.md#faults)"
+
+
+def test_repeated_headings_have_the_anchors_of_github() -> None:
+    text = "# Ask\n\n```bash\n# Ask\n```\n\n## Ask\n\n### [Ask](#ask)\n\n## `ask` it\n"
+
+    assert mark_repeated_headings(text) == (
+        "# Ask\n\n```bash\n# Ask\n```\n\n## Ask { #ask-1 }\n\n### [Ask](#ask) { #ask-2 }\n\n"
+        "## `ask` it\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "module", ["qwen_vl", *(module for _, modules in PACKAGES.values() for module in modules)]
+)
+def test_reference_shows_each_public_name(module: str) -> None:
+    if module == "qwen_vl.ray":
+        pytest.importorskip("ray")
+    shown = {line for _, text in write_api_pages(ROOT) for line in text.splitlines()}
+    names = [name for name in import_module(module).__all__ if not name.startswith("__")]
+
+    assert names
+    for name in names:
+        # Error classes are all on one page, those that `qwen_vl` exports among them.
+        assert {f"::: {module}.{name}", f"::: {module}.errors.{name}"} & shown, name
+
+
+def test_pages_that_are_gone_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "api").mkdir()
+    gone = tmp_path / "api/gone.md"
+    gone.write_text("# Gone\n")
+
+    write_pages(ROOT, tmp_path)
+    first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    write_pages(ROOT, tmp_path)
+
+    assert not gone.exists()
+    assert (tmp_path / "overview.md").is_file()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == first
