@@ -73,8 +73,11 @@ PACKAGES = {
 }
 """The pages about all names of packages: a title, and the packages."""
 
-WITH_INHERITED = frozenset({"ChatQwenVL", "QwenVL", "QwenVLEmbeddings", "QwenVLSettings"})
-"""Classes whose settings stand in base classes that are not public."""
+WITH_INHERITED = frozenset({"QwenVLSettings"})
+"""Classes whose fields stand in base classes that are not public."""
+
+SHARES_SETTINGS = ("ChatQwenVL", "QwenVL")
+"""Classes with the fields of `QwenVLSettings`: one list of them is enough for a search."""
 
 _CODE_OR_LINK = re.compile(
     r"^(?P<fence> *```+).*?^(?P=fence)[ ]*$|(?P<ticks>`+)(?!`).*?(?<!`)(?P=ticks)(?!`)"
@@ -211,6 +214,11 @@ def _api_page(title: str, names_by_module: Mapping[str, list[str]]) -> str:
         if has_sections:
             sections.append(f"## {module}")
         sections.append(f"Import these names from `{module}`.")
+        sections += [
+            f"`{name}` also has the fields of [`QwenVLSettings`][qwen_vl.QwenVLSettings]."
+            for name in SHARES_SETTINGS
+            if name in names
+        ]
         for name in names:
             options = {"heading_level": 3} if has_sections else {}
             if name in WITH_INHERITED:
