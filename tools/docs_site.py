@@ -5,8 +5,7 @@ python tools/docs_site.py --serve  show the site on localhost, and follow change
 
 Zensical reads one folder and runs no hooks, while the pages of the repository link to files all
 over it. So that they read well on GitHub too, the pages are copied to one folder, where a link to
-another page leads to its copy, and a link to any other file of the repository leads to GitHub. A
-link to a file that does not exist is left alone: `zensical build --strict` reports it.
+another page leads to its copy, and a link to any other file of the repository leads to GitHub.
 """
 
 import ast
@@ -113,26 +112,47 @@ def rewrite_links(text: str, source: Path, root: Path, pages: Mapping[Path, Path
     here = pages[source].parent
 
     def rewrite(match: re.Match[str]) -> str:
-        target = match["target"]
-        if target is None or target.startswith("#"):
-            return match[0]
-        path, hash_mark, anchor = target.partition("#")
-        # The packages' own pages are shown on PyPI, where only URLs lead to other files.
-        ours = re.match(rf"{re.escape(REPOSITORY)}/(?:blob|tree)/main/", path)
-        if not ours and re.match(r"[a-z]+:", path):
-            return match[0]
-        base = root / path[ours.end() :] if ours else source.parent / path
-        file = Path(os.path.normpath(unquote(str(base))))
-        if file in pages:
-            linked = os.path.relpath(pages[file], here)
-        elif file.exists() and file.is_relative_to(root):
+        file = _find_file(match["target"], source, root)
+        if file and file in pages:
+            linked = Path(os.path.relpath(pages[file], here)).as_posix()
+        elif file and file.exists():
             kind = "tree" if file.is_dir() else "blob"
             linked = f"{REPOSITORY}/{kind}/main/{file.relative_to(root).as_posix()}"
         else:
             return match[0]
-        return f"]({Path(linked).as_posix() if file in pages else linked}{hash_mark}{anchor})"
+        _, hash_mark, anchor = match["target"].partition("#")
+        return f"]({linked}{hash_mark}{anchor})"
 
     return _CODE_OR_LINK.sub(rewrite, text)
+
+
+def find_broken_links(root: Path, pages: Mapping[Path, Path]) -> list[str]:
+    """Return the links of all pages to files that do not exist, as `page: link`.
+
+    Zensical reports missing pages and anchors, but neither images nor other files.
+
+    Args:
+        root: The repository.
+        pages: What `find_pages` returned.
+    """
+    return [
+        f"{source.relative_to(root).as_posix()}: {match['target']}"
+        for source in pages
+        if source.suffix == ".md"
+        for match in _CODE_OR_LINK.finditer(source.read_text("utf-8"))
+        for file in [_find_file(match["target"], source, root)]
+        if file and not file.exists()
+    ]
+
+
+def _find_file(target: str | None, source: Path, root: Path) -> Path | None:
+    path = (target or "").partition("#")[0]
+    # The packages' own pages are shown on PyPI, where only URLs lead to other files.
+    ours = re.match(rf"{re.escape(REPOSITORY)}/(?:blob|tree)/main/", path)
+    if not path or (not ours and re.match(r"[a-z]+:", path)):
+        return None
+    base = root / path[ours.end() :] if ours else source.parent / path
+    return Path(os.path.normpath(unquote(str(base))))
 
 
 def mark_repeated_headings(text: str) -> str:
@@ -259,6 +279,8 @@ def main() -> None:
     """Write the pages; with `--serve`, again each second while Zensical shows the site."""
     write_pages(ROOT, OUTPUT)
     if sys.argv[1:] != ["--serve"]:
+        if broken := find_broken_links(ROOT, find_pages(ROOT)):
+            sys.exit("\n".join(["Links to files that do not exist:", *broken]))
         return
     with subprocess.Popen([sys.executable, "-m", "zensical", "serve"], cwd=ROOT) as server:
         try:

@@ -10,6 +10,7 @@ import pytest
 
 from docs_site import (
     PACKAGES,
+    find_broken_links,
     find_pages,
     mark_repeated_headings,
     rewrite_links,
@@ -60,13 +61,29 @@ def test_each_page_is_in_the_navigation() -> None:
         ("[two\nlines](../README.md)", "[two\nlines](overview.md)"),
         ("![a](grounding/cat-found.png)", "![a](grounding/cat-found.png)"),
         ("[a](gone.md)", "[a](gone.md)"),
-        ("[a](../../gone.md)", "[a](../../gone.md)"),
+        ("[a](../src/gone.py)", "[a](../src/gone.py)"),
         ("`[a](../README.md)`", "`[a](../README.md)`"),
         ("```python\n[a](../README.md)\n```", "```python\n[a](../README.md)\n```"),
     ],
 )
 def test_links_lead_to_pages_or_to_the_repository(link: str, expected: str) -> None:
     assert rewrite_links(link, IMAGES, ROOT, find_pages(ROOT)) == expected
+
+
+def test_links_to_files_that_do_not_exist_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "docs/page.md"
+    page.parent.mkdir()
+    page.write_text(
+        "[a](page.md) ![b](gone.png) [c](../src/gone.py#L1) [d](#gone) `[e](gone.md)` "
+        f"[f](https://example.com/gone) [g]({GITHUB}/blob/main/docs/gone.md)\n"
+    )
+
+    assert find_broken_links(tmp_path, {page: Path("page.md")}) == [
+        "docs/page.md: gone.png",
+        "docs/page.md: ../src/gone.py#L1",
+        f"docs/page.md: {GITHUB}/blob/main/docs/gone.md",
+    ]
+    assert find_broken_links(ROOT, find_pages(ROOT)) == []
 
 
 def test_links_of_pages_outside_docs_are_relative_to_their_copies() -> None:
