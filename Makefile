@@ -41,11 +41,11 @@ demo: $(DEMO_READY) ## Ask about images and a video: the sandbox, or the service
 # would compile all that it imports anew, which takes longer than the tests.
 test test-slow: export PYTHONDONTWRITEBYTECODE :=
 # Three processes, since some tests wait for servers and processes.
-test: $(READY) ## Run the tests, documents and examples among them.
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not slow' --durations=20
+test: $(READY) ## Run the tests: up to four cases of each, and no slow ones.
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not slow' --max-cases 4 --durations=20
 
-test-slow: $(RAY_READY) ## Run those that take longer, which `make test` leaves out.
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m slow
+test-slow: $(RAY_READY) ## Run what `make test` leaves out: all other cases, and what takes longer.
+	$(BIN)/python -m pytest -n 3 --dist worksteal --other-cases 4 --durations=20
 
 check: $(RAY_READY) format-check lint types imports test test-slow ## Everything that must hold before a change lands.
 

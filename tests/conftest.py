@@ -22,20 +22,37 @@ from qwen_vl_sandbox import RecordedRequest, Sandbox
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let other versions of the libraries be tried with fewer cases of each test."""
     parser.addoption("--max-cases", type=int, help="Run at most so many cases of each test.")
+    parser.addoption(
+        "--other-cases",
+        type=int,
+        help="Run what `-m 'not slow' --max-cases` with this number leaves out.",
+    )
 
 
+@pytest.hookimpl(trylast=True)  # Of the tests that `-m` has chosen.
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep `--max-cases` cases of each test, spread evenly over all that it has."""
-    if (max_cases := config.getoption("--max-cases")) is None:
+    max_cases, other_cases = config.getoption("--max-cases"), config.getoption("--other-cases")
+    if max_cases is not None:
+        left_out = set(items) - _choose_cases(items, max_cases)
+    elif other_cases is not None:
+        fast = [item for item in items if item.get_closest_marker("slow") is None]
+        left_out = _choose_cases(fast, other_cases)
+    else:
         return
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _choose_cases(items: list[pytest.Item], max_cases: int) -> set[pytest.Item]:
     tests: dict[str, list[pytest.Item]] = {}
     for item in items:
         tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    kept = set[pytest.Item]()
-    for cases in tests.values():
-        kept.update(cases[index * len(cases) // max_cases] for index in range(max_cases))
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = [item for item in items if item in kept]
+    return {
+        cases[index * len(cases) // max_cases]
+        for cases in tests.values()
+        for index in range(max_cases)
+    }
 
 
 def pytest_collection_finish() -> None:
