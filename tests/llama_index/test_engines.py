@@ -171,7 +171,7 @@ def test_pipeline_caches_and_shows_no_key(llm: QwenVL, qwen_vl_sandbox: Sandbox)
     asked = len(qwen_vl_sandbox.requests)
     pipeline.run(nodes=[TextNode(text="Cats sleep.", id_="1")])
     assert len(qwen_vl_sandbox.requests) == asked
-    assert all("7712" not in str(part.to_dict()) for part in pipeline.transformations)
+    assert all("sandbox-7712" not in str(part.to_dict()) for part in pipeline.transformations)
 
 
 async def test_templates_with_media(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:

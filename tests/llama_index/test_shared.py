@@ -58,7 +58,7 @@ def test_loop_in_every_thread(llm: QwenVL) -> None:
         assert all(threads.map(ask, range(2 * N_THREADS)))
 
 
-@pytest.mark.parametrize("key", ["sk-changed-4321", SecretStr("sk-changed-4321")])
+@pytest.mark.parametrize("key", ["sk-changed-wxyz", SecretStr("sk-changed-wxyz")])
 async def test_key_that_is_changed(
     key: str | SecretStr, llm: QwenVL, qwen_vl_sandbox: Sandbox
 ) -> None:
@@ -68,9 +68,9 @@ async def test_key_that_is_changed(
     assert llm.complete("Hello").text
     assert (await llm.acomplete("Hello")).text
     shown = [request.headers["authorization"] for request in qwen_vl_sandbox.requests]
-    assert shown == ["Bearer …7712"] * 2 + ["Bearer …4321"] * 2
+    assert shown == ["Bearer …7712"] * 2 + ["Bearer …wxyz"] * 2
     for text in (repr(llm), str(llm), repr(llm.api_key), llm.to_json(), repr(llm.model_dump())):
-        assert "4321" not in text
+        assert "wxyz" not in text
 
 
 async def test_model_that_is_changed(llm: QwenVL, qwen_vl_sandbox: Sandbox) -> None:
