@@ -20,6 +20,7 @@ ALIASES = [
     ("api_base", URL, "base_url"),
     ("openai_api_key", "sk-other", "api_key"),
     ("request_timeout", 3, "timeout"),
+    ("stop_sequences", ["END"], "stop"),
 ]
 # name: what to pass instead
 FOREIGN = {
@@ -52,6 +53,13 @@ FOREIGN = {
     "workspace_id": "workspace",
     "api_version": "Leave it out",
     "openai_organization": "Leave it out",
+    "disabled_params": "Leave it out",
+    "include_response_headers": "Leave it out",
+    "is_chat_model": "Leave it out",
+    "should_use_structured_outputs": "Leave it out",
+    "tiktoken_model_name": "Leave it out",
+    "tokenizer": "Leave it out",
+    "reasoning": "reasoning_effort",
 }
 ANSWER = [Turn(role="user", parts=(Text(text="Hello"),))]
 
@@ -103,6 +111,54 @@ def test_similar_name_is_suggested() -> None:
         ChatQwenVL(temprature=1)
     with pytest.raises(ConfigurationError, match="Did you mean temperature"):
         QwenVL(temprature=1)
+
+
+def test_documented_parameter_without_a_field(qwen_vl_sandbox: Sandbox) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = ChatQwenVL(
+            model="qwen3.7-plus",
+            base_url=qwen_vl_sandbox.base_url,
+            api_key="sk-sandbox",
+            enable_search=True,
+        )
+        model.invoke("Hello", enable_thinking=False)
+    assert qwen_vl_sandbox.last_request.json["enable_search"] is True
+    with pytest.raises(ConfigurationError) as caught:
+        QwenVL(enable_search=True)
+    assert str(caught.value) == (
+        "'enable_search' is not a setting of QwenVL. Pass additional_kwargs={'enable_search': …}."
+    )
+
+
+@pytest.mark.parametrize("place", ["model", "call"])
+def test_extra_body_in_model_kwargs(place: str, qwen_vl_sandbox: Sandbox) -> None:
+    extras = {"model_kwargs": {"extra_body": {"enable_thinking": False, "top_k": 5}}}
+    of_model, of_call = (extras, {}) if place == "model" else ({}, extras)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = ChatQwenVL(base_url=qwen_vl_sandbox.base_url, api_key="sk-sandbox", **of_model)
+        model.invoke("Hello", **of_call)
+    assert qwen_vl_sandbox.last_request.json == {
+        "model": "qwen3-vl-plus",
+        "messages": [{"role": "user", "content": "Hello"}],
+        "enable_thinking": False,
+        "top_k": 5,
+    }
+
+
+def test_nearer_extra_body_takes_precedence() -> None:
+    settings = QwenVLSettings(
+        model_kwargs={"extra_body": {"top_k": 1, "seed": 1, "top_p": 0.1, "max_tokens": 1}},
+        extra_body={"seed": 2, "top_p": 0.2, "max_tokens": 2},
+    )
+    parameters = build_request(
+        settings,
+        ANSWER,
+        model_kwargs={"extra_body": {"top_p": 0.3, "max_tokens": 3}},
+        extra_body={"max_tokens": 4},
+    ).parameters
+    assert [parameters[name] for name in ("top_k", "seed", "top_p", "max_tokens")] == [1, 2, 0.3, 4]
 
 
 def test_usual_names_of_one_call(qwen_vl_sandbox: Sandbox) -> None:

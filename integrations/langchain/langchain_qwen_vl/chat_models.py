@@ -67,7 +67,7 @@ from qwen_vl.request.build import (
 from qwen_vl.request.rules import StructuredMethod, choose_structured_method
 from qwen_vl.request.types import Request
 from qwen_vl.settings import QwenVLSettings
-from qwen_vl.specs.parameters import ToolChoice, check_tools, to_tool_choice
+from qwen_vl.specs.parameters import CALL_PARAMETERS, ToolChoice, check_tools, to_tool_choice
 from qwen_vl.specs.prices import Prices
 from qwen_vl.specs.processors import Family
 from qwen_vl.tokens.cost import Cost
@@ -142,7 +142,7 @@ class ChatQwenVL(QwenVLSettings, BaseChatModel):
     @model_validator(mode="before")
     @classmethod
     def _move_unknown_to_model_kwargs(cls, values: Any) -> Any:
-        return move_unknown(cls, values)
+        return move_unknown(cls, values, documented=CALL_PARAMETERS)
 
     @model_validator(mode="after")
     def _set_qwen_vl_version(self) -> "ChatQwenVL":

@@ -1,6 +1,6 @@
 """Fields of the classes of this package: unknown names, and values made of all fields."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from copy import copy, deepcopy
 from typing import Any, Generic, TypeVar
 
@@ -15,12 +15,15 @@ _Made = TypeVar("_Made")
 _NESTED = frozenset({"model_kwargs", "extra_body", "default_headers", "keys"})
 
 
-def move_unknown(cls: type[BaseModel], values: Any) -> Any:
+def move_unknown(
+    cls: type[BaseModel], values: Any, *, documented: Collection[str] = frozenset()
+) -> Any:
     """Move names that are not fields into `model_kwargs`, with a warning for each.
 
     Args:
         cls: The class, which has `model_kwargs`.
         values: What its instance is made of, as a before-validator gets it.
+        documented: Names of the service's parameters, which are moved without a warning.
 
     Raises:
         ConfigurationError: A name looks like a secret, or like a setting of another adapter.
@@ -34,6 +37,8 @@ def move_unknown(cls: type[BaseModel], values: Any) -> Any:
         return values
     check_names(unknown)
     for name in unknown:
+        if name in documented:
+            continue
         hint = suggest(name, fields)
         warn(
             f"{name} is not a parameter of {cls.__name__}. It is sent as it is, as part of "

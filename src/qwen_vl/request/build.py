@@ -267,7 +267,10 @@ def find_parameters(settings: QwenVLSettings) -> dict[str, Any]:
         settings: The instance's settings.
     """
     fields = {name: getattr(settings, name) for name in PARAMETERS}
-    return {**{k: v for k, v in fields.items() if v is not None}, **settings.model_kwargs}
+    return {
+        **{k: v for k, v in fields.items() if v is not None},
+        **_leave_out_extra_body(settings.model_kwargs),
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,10 +326,24 @@ def _take_options(settings: QwenVLSettings, call: dict[str, Any]) -> _Options:
         stream_usage=call.pop("stream_usage", settings.stream_usage),
         ocr_task=ocr_task,
         result_schema=result_schema,
-        extra_body={**(settings.extra_body or {}), **(call.pop("extra_body", None) or {})},
+        extra_body=_merge_extra_body(settings, call),
         media=MediaOptions(**media),
         policy=disable_downscaling(policy, ocr_task),
     )
+
+
+def _merge_extra_body(settings: QwenVLSettings, call: dict[str, Any]) -> dict[str, Any]:
+    """Take `extra_body` out of a call; the nearer one takes precedence.
+
+    Programs for `ChatOpenAI` have it in `model_kwargs` too, which it hands to the openai package.
+    """
+    nearer_last = (
+        settings.model_kwargs.get("extra_body"),
+        settings.extra_body,
+        (call.get("model_kwargs") or {}).get("extra_body"),
+        call.pop("extra_body", None),
+    )
+    return {name: value for body in nearer_last for name, value in (body or {}).items()}
 
 
 def _find_timeout(settings: QwenVLSettings, options: _Options) -> Timeout | None:
@@ -343,7 +360,7 @@ def _to_queue_header(seconds: int | None) -> dict[str, str]:
 def _merge_parameters(
     settings: QwenVLSettings, call: dict[str, Any], extra_body: Mapping[str, Any]
 ) -> dict[str, Any]:
-    call = {**(call.pop("model_kwargs", None) or {}), **call}
+    call = {**_leave_out_extra_body(call.pop("model_kwargs", None) or {}), **call}
     check_call(call, QwenVLSettings.model_fields)
     for name in sorted(call.keys() - CALL_PARAMETERS):
         warn(
@@ -356,6 +373,10 @@ def _merge_parameters(
     if settings.protocol == "openai":
         check_native(parameters)
     return parameters
+
+
+def _leave_out_extra_body(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if name != "extra_body"}
 
 
 def _is_sent(name: str, value: object) -> bool:

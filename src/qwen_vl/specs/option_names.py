@@ -18,12 +18,15 @@ OTHER_NAMES: Mapping[str, str] = {
     "model_name": "model",
     "request_timeout": "timeout",
     "async_http_client": "http_async_client",
+    "stop_sequences": "stop",
 }
 """Names that ChatOpenAI, OpenAILike and their like have for a setting."""
 
 _OWN_CLIENT = "http_client=httpx2.Client(…), and http_async_client=… for asynchronous calls"
 # What a name is about, and what to pass instead; the first that is found counts.
 _KINDS: tuple[tuple[str, str], ...] = (
+    (r"^(disabled_params|include_response_headers|is_chat_model|should_use_\w+)$", ""),
+    (r"^(tiktoken_model_name|tokenizer)$", ""),
     (r"headers?$", "default_headers={…}"),
     (r"time_?out", "timeout=…, in seconds"),
     (r"retr(y|ies)", "max_retries=…"),
@@ -36,6 +39,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
         "base_url=…",
     ),
     (r"^(model|deployment|engine)(_id|_name)?$|^azure_deployment$", "model=…"),
+    (r"^reasoning$", "reasoning_effort=…, or enable_thinking=…"),
     (r"^max_(new|output|generated)_tokens$|^num_predict$|^max_token$", "max_tokens=…"),
     (r"^(api_version|openai_organization|organization|project|use_responses_api)$", ""),
 )

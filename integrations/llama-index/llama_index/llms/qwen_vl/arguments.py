@@ -7,6 +7,7 @@ from llama_index.core.base.llms.types import LLMMetadata, MessageRole
 
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.specs.option_names import check_foreign, resolve_names, suggest
+from qwen_vl.specs.parameters import CALL_PARAMETERS
 from qwen_vl.specs.servers import DEFAULT_SERVER, Server, get_served_spec
 
 _HINTS = {
@@ -53,6 +54,8 @@ def _hint(name: str, fields: Collection[str]) -> str:
         return _HINTS[name]
     check_foreign(name)
     has_room = "additional_kwargs" in fields
+    if has_room and name in CALL_PARAMETERS:
+        return f"Pass additional_kwargs={{{name!r}: …}}."
     unnamed = "Parameters of the service without a field go into additional_kwargs={…}."
     return suggest(name, fields) or (unnamed if has_room else "")
 
