@@ -134,6 +134,7 @@ def _run_examples(path: Path, capsys: pytest.CaptureFixture[str]) -> Counter[str
         CodeBlockParser("text", check_printed),
         CodeBlockParser("bash", _run_bash),
         CodeBlockParser("console", _run_console),
+        CodeBlockParser("diff", _run_change),
     )
     document.namespace["__name__"] = "example"
     for example in document.examples():
@@ -150,6 +151,17 @@ def _run_bash(example: Example) -> None:
     for line in _commands(example.parsed):
         code, output = _run(line)
         assert code == 0, f"{_at(example)}: {line}\n{output}"
+
+
+def _run_change(example: Example) -> None:
+    """Run a program as it is after a change; what it was before only has to be Python."""
+    lines = example.parsed.splitlines()
+    assert all(line[:1] in {"", " ", "+", "-"} for line in lines), f"{_at(example)}: no diff"
+    before, after = (
+        "\n".join(line[1:] for line in lines if line[:1] != sign) for sign in ("+", "-")
+    )
+    compile(before, _at(example), "exec")
+    exec(compile(after, _at(example), "exec"), {"__name__": "example"})  # noqa: S102 - our pages.
 
 
 def _run_console(example: Example) -> None:
@@ -247,10 +259,11 @@ def _check_pictures(path: Path, desk: Path) -> None:
         ("```python\nprint('a cat')\n```\n\n```text\na dog\n```\n", "a dog"),
         ("```bash\nqwen-vl ask 'What?' nowhere.png\n```\n", "nowhere.png"),
         ("```console\n$ qwen-vl --version\n999.0\n```\n", "999.0"),
+        ("```diff\n-import cat\n+assert not 1, 'one is true'\n```\n", "one is true"),
         ("```bash\nmake coffee\n```\n", "no target"),
         ("```bash\nrm -r /\n```\n", "neither run nor known"),
     ],
-    ids=["empty", "assert", "doctest", "printed", "bash", "console", "make", "unknown"],
+    ids=["empty", "assert", "doctest", "printed", "bash", "console", "diff", "make", "unknown"],
 )
 def test_document_that_is_wrong_is_found(
     text: str, problem: str, desk: Path, capsys: pytest.CaptureFixture[str]
