@@ -5,6 +5,7 @@ import base64
 import gc
 import io
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,22 @@ def _choose_cases(items: list[pytest.Item], max_cases: int) -> set[pytest.Item]:
         for cases in tests.values()
         for index in range(max_cases)
     }
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the slowest files, with the time of all their tests: as many as `--durations` has."""
+    if not (count := config.getoption("durations")):
+        return
+    seconds: Counter[str] = Counter()
+    for report in itertools.chain(*terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid.partition("::")[0]] += report.duration
+    total = sum(seconds.values())
+    terminalreporter.section(f"slowest {count} files of {len(seconds)}, {total:.0f} s in all")
+    for path, spent in seconds.most_common(count):
+        terminalreporter.write_line(f"{spent:6.1f} s  {spent / total:5.1%}  {path}")
 
 
 def pytest_collection_finish() -> None:
