@@ -99,3 +99,11 @@ def test_what_breaks_off(text: str, values: list[Any]) -> None:
 def test_brackets_of_prose_are_nothing() -> None:
     found = read_damaged_json('See [a 1] and {x}: [{"n": 1},, {"n": 2}]')
     assert (found.values[-1], found.unread) == ([{"n": 1}, {"n": 2}], ())
+
+
+@pytest.mark.parametrize("n_chars", [200, 201])
+def test_what_could_not_be_read_is_shown_up_to_200_characters(n_chars: int) -> None:
+    entry = ('{"a": 1 % ' + "x" * 300)[: n_chars - 1] + "}"
+    found = read_damaged_json(f'[{{"n": 1}}, {entry}, {{"n": 2}}]')
+    assert [value for values in found.values for value in values] == [{"n": 1}, {"n": 2}]
+    assert found.unread == (entry[:200],)

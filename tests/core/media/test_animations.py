@@ -17,9 +17,10 @@ from langchain_qwen_vl import ChatQwenVL
 from llama_index.llms.qwen_vl import QwenVL, video_block
 from qwen_vl import count_tokens
 from qwen_vl.content import Frames, Image, Inline, Pixels, Source, Turn, Video
-from qwen_vl.errors import MediaFormatError
+from qwen_vl.errors import MediaFormatError, MediaTooLargeError
 from qwen_vl.media import prepare_media
 from qwen_vl.media.data_url import read_data_url
+from qwen_vl.media.video import animation
 from qwen_vl.media.video.animation import open_animation
 from qwen_vl.request.types import MediaPolicy, Request
 from qwen_vl.specs.servers import Server
@@ -112,6 +113,16 @@ def test_still_image_is_not_a_video(kind: str) -> None:
     PillowImage.new("RGB", SIZE).save(file, kind)
     with pytest.raises(MediaFormatError, match=r"not animated.*Pass it as an image"):
         prepared(Video(source=Inline(file.getvalue()), where=WHERE))
+
+
+def test_number_of_frames_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = written("GIF", [100] * 6)
+    monkeypatch.setattr(animation, "MAX_ANIMATION_FRAMES", 6)
+    assert len(shades(prepared(Video(source=Inline(data=data), where=WHERE)))) >= 4
+    monkeypatch.setattr(animation, "MAX_ANIMATION_FRAMES", 5)
+    with pytest.raises(MediaTooLargeError, match=r"has 6 frames; at most 5 are read") as caught:
+        prepared(Video(source=Inline(data=data), where=WHERE))
+    assert (caught.value.value, caught.value.limit) == (6, 5)
 
 
 def test_whole_file_is_refused_with_a_remedy() -> None:

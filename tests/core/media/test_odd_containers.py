@@ -200,3 +200,17 @@ def test_document_that_begins_like_something_else(before: bytes) -> None:
 )
 def test_text_is_neither_document_nor_video(text: bytes) -> None:
     assert sniff(text) is None
+
+
+def test_length_of_matroska_in_hours() -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as writer:
+        stream: Any = writer.add_stream("libx264", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for second in (0, 1, 2, 3, 2 * 3_600 + 3 * 60 + 4):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = second, Fraction(1)
+            writer.mux(stream.encode(frame))
+        writer.mux(stream.encode())
+    file.seek(0)
+    assert probe(file, WHERE).seconds == pytest.approx(2 * 3_600 + 3 * 60 + 4, abs=1.01)

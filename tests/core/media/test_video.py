@@ -41,7 +41,7 @@ from qwen_vl.errors import (
     UnsupportedContentError,
 )
 from qwen_vl.media import prepare_media
-from qwen_vl.media.encode import FRAME_JPEG_QUALITIES
+from qwen_vl.media.encode import FRAME_JPEG_QUALITIES, encode_jpeg
 from qwen_vl.media.video import container, cut, reader
 from qwen_vl.media.video.frame_buffer import FrameBuffer
 from qwen_vl.media.video.probe import Clip, probe
@@ -574,6 +574,23 @@ def test_quality_falls_before_frames_are_left_out() -> None:
     assert (thin.quality, thin.every) == (FRAME_JPEG_QUALITIES[-1], 2)
     assert list(thin.files) == list(range(0, 16, 2))
     assert sum(map(len, thin.files.values())) <= n_bytes // 3
+
+
+def test_frames_that_fill_the_limit_exactly_stay_as_they_are() -> None:
+    data = encode_jpeg(_noise(0), FRAME_JPEG_QUALITIES[0])
+    full = FrameBuffer(2, 2 * len(data), len(data), WHERE)
+    for number in range(2):
+        full.add(number, _noise(0))
+    assert full.files == {0: data, 1: data}
+
+    for limit, most_each in ((2 * len(data) - 1, len(data)), (2 * len(data), len(data) - 1)):
+        over = FrameBuffer(2, limit, most_each, WHERE)
+        for number in range(2):
+            over.add(number, _noise(0))
+        assert over.quality == FRAME_JPEG_QUALITIES[1]
+        smaller = encode_jpeg(_noise(0), over.quality)
+        assert len(over.files) == 2
+        assert over.files[1] == smaller
 
 
 def test_album_of_four_that_does_not_fit_is_refused() -> None:

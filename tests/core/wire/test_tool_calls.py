@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qwen_vl.reply import Reply, ReplyBuilder
 from qwen_vl.wire import native, openai
-from qwen_vl.wire.tool_calls import ToolCallAssembler, decode_tool_calls
+from qwen_vl.wire.tool_calls import ToolCallAssembler, _Brackets, decode_tool_calls
 from tool_call_forms import BOTH, CAT_AND_DOG, FORMS, Form, Piece
 from tool_call_forms import piece as entry
 
@@ -245,3 +245,18 @@ def test_whole_message_in_a_stream_is_read_once() -> None:
     behind = decode(openai.StreamDecoder({}), sse({"choices": [piece]}, {"choices": [end]}))
 
     assert alone.text == behind.text == "A cat."
+
+
+@pytest.mark.parametrize("text", ['{"a": "\\\\"}', '{"a": "\\"}"}', '{"a": ["{", "\\\\\\""]}'])
+def test_brackets_are_closed_wherever_the_pieces_end(text: str) -> None:
+    assert json.loads(text)
+    for at in range(1, len(text)):
+        brackets = _Brackets()
+        brackets.add(text[:at])
+        assert not brackets.are_closed
+        brackets.add(text[at:])
+        assert brackets.are_closed
+    brackets = _Brackets()
+    for end, sign in enumerate(text, start=1):
+        brackets.add(sign)
+        assert brackets.are_closed is (end == len(text))
