@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from qwen_vl.content import Replacement, ToolCall
+from qwen_vl.display.html import to_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,14 @@ class Usage:
     cache_creation_tokens: int | None = None
     reasoning_tokens: int | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: a table of the counts that are known."""
+        counts = {name: getattr(self, name) for name in _COUNTS if getattr(self, name) is not None}
+        return to_table([name.replace("_", " ") for name in counts], [list(counts.values())])
+
+
+_COUNTS = tuple(field.name for field in fields(Usage) if field.name != "raw")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,10 @@
 """Blocks of a page: headings, paragraphs, tables and figures, each with its box in pixels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
+
+from qwen_vl.display.html import to_note, to_table
 
 DocumentForm: TypeAlias = Literal["html", "markdown"]
 """Form of an answer: QwenVL HTML, or QwenVL Markdown (Vision page, 2026-08)."""
@@ -156,6 +158,26 @@ class ParsedBlocks:
     blocks: tuple[Block, ...] = ()
     problems: tuple[BlockProblem, ...] = ()
     is_cut_off: bool = False
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: a table of the blocks."""
+        cut = "The answer is cut off: there may be more." if self.is_cut_off else ""
+        problems = "; ".join(problem.reason for problem in self.problems)
+        notes = " ".join(filter(None, (cut, problems and f"Problems: {problems}.")))
+        return to_blocks_table(self.blocks) + to_note(notes)
+
+
+def to_blocks_table(blocks: Sequence[Block]) -> str:
+    """Return blocks as a table of HTML, with the numbers that they have in drawings.
+
+    Args:
+        blocks: Of one page.
+    """
+    rows = [
+        (number, block.kind, block.text or block.content, block.box and list(block.box))
+        for number, block in enumerate(blocks, 1)
+    ]
+    return to_table(("#", "kind", "text", "box"), rows)
 
 
 def find_kind(name: str) -> str:

@@ -6,8 +6,16 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qwen_vl.display.drawn import MAX_SIDE_PIXELS, to_image
+from qwen_vl.display.html import to_note, to_table
 from qwen_vl.documents import convert
-from qwen_vl.documents.blocks import FIGURE_KINDS, Block, BlockProblem, DocumentForm
+from qwen_vl.documents.blocks import (
+    FIGURE_KINDS,
+    Block,
+    BlockProblem,
+    DocumentForm,
+    to_blocks_table,
+)
 from qwen_vl.documents.convert import Link
 from qwen_vl.documents.page_images import PageOrigin
 from qwen_vl.errors import AnswerFormatError, ConfigurationError, QwenVLError
@@ -16,6 +24,8 @@ from qwen_vl.request.types import MediaPolicy
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
+
+_SHOWN_LAYOUTS, _LAYOUT_PIXELS = 3, 640
 
 _COUNTS = tuple(field.name for field in fields(Usage) if field.name != "raw")
 
@@ -155,6 +165,23 @@ class ParsedPage:
 
         return draw_layout(self.open_image(source), self.blocks, font=font, legend=legend)
 
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the layout, if the file is known, and a table."""
+        heading = f"Page {self.page} of {self.n_pages} of {self.source}."
+        notes = to_note(" ".join([heading, *self._describe_problems()]))
+        return notes + self._draw_known() + to_blocks_table(self.blocks)
+
+    def _describe_problems(self) -> Iterator[str]:
+        if self.error:
+            yield f"{self.error.type}: {self.error.message}"
+        if self.is_cut_off:
+            yield "The answer is cut off: there is more on the page."
+        if self.problems:
+            yield f"Problems: {'; '.join(problem.reason for problem in self.problems)}."
+
+    def _draw_known(self, max_side: int = MAX_SIDE_PIXELS) -> str:
+        return to_image(self.draw, max_side) if self.blocks and self.origin else ""
+
     def to_dict(self) -> dict[str, Any]:
         """Return all fields but `origin` as JSON values."""
         found: dict[str, Any] = {
@@ -248,6 +275,23 @@ class ParsedDocument:
     def text(self) -> str:
         """The text of all pages."""
         return "\n\n".join(page.text for page in self.pages if page.text)
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: a table of the pages, and the first layouts."""
+        headings = ("page", "blocks", "tables", "figures", "tokens", "problems")
+        rows = [
+            (
+                page.page,
+                len(page.blocks),
+                sum(block.kind == "table" for block in page.blocks),
+                len(page.figures),
+                page.usage and page.usage.total_tokens,
+                " ".join(page._describe_problems()),  # noqa: SLF001 - of this module
+            )
+            for page in self.pages
+        ]
+        layouts = (page._draw_known(_LAYOUT_PIXELS) for page in self.pages[:_SHOWN_LAYOUTS])  # noqa: SLF001
+        return to_note(self.source) + to_table(headings, rows) + "".join(layouts)
 
     def raise_errors(self) -> None:
         """Raise the first error of a page, if there is any.

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from qwen_vl.client import ClientCache
+from qwen_vl.content import Image, Video, to_value
+from qwen_vl.display.drawn import with_drawing
 from qwen_vl.errors import MediaNotFoundError
 from qwen_vl.grounding.find_events import find_events_task
 from qwen_vl.grounding.locate import locate_task
@@ -14,8 +16,15 @@ from qwen_vl.grounding.results import Grounding
 from qwen_vl.grounding.task import GroundingTask, LocateOptions, TimelineOptions, check_options
 from qwen_vl.grounding.timeline import Timeline
 from qwen_vl.reply import Reply
-from qwen_vl.request.build import build_connection
+from qwen_vl.request.build import build_connection, build_media_policy
+from qwen_vl.request.types import MediaPolicy
 from qwen_vl.settings import QwenVLSettings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+MAX_SHOWN_EVENTS = 24
+"""Events that a notebook shows as a storyboard; its table has all of them."""
 
 Ask: TypeAlias = Callable[[GroundingTask[Any]], Reply]
 AsyncAsk: TypeAlias = Callable[[GroundingTask[Any]], Awaitable[Reply]]
@@ -74,7 +83,7 @@ class Grounder:
         """
         check_options("locate", options)
         task = locate_task(self._settings, image, what, **options)
-        return task.read(self._ask(task))
+        return self._with_image(task.read(self._ask(task)), image)
 
     async def alocate(
         self, image: object, what: str, **options: Unpack[LocateOptions]
@@ -83,7 +92,7 @@ class Grounder:
         check_options("locate", options)
         make = partial(locate_task, self._settings, image, what, **options)
         task = await asyncio.to_thread(make)
-        return task.read(await self._ask_async(task))
+        return self._with_image(task.read(await self._ask_async(task)), image)
 
     def timeline(
         self, video: object, what: str | None = None, **options: Unpack[TimelineOptions]
@@ -104,7 +113,7 @@ class Grounder:
         """
         check_options("timeline", options)
         task = find_events_task(self._settings, video, what, **options)
-        return task.read(self._ask(task))
+        return self._with_video(task.read(self._ask(task)), video, options)
 
     async def atimeline(
         self, video: object, what: str | None = None, **options: Unpack[TimelineOptions]
@@ -113,7 +122,22 @@ class Grounder:
         check_options("timeline", options)
         make = partial(find_events_task, self._settings, video, what, **options)
         task = await asyncio.to_thread(make)
-        return task.read(await self._ask_async(task))
+        return self._with_video(task.read(await self._ask_async(task)), video, options)
+
+    def _with_image(self, found: Grounding, image: object) -> Grounding:
+        source = to_value(image.source) if isinstance(image, Image) else image
+        policy = build_media_policy(self._settings)
+        return with_drawing(found, lambda found: _draw_boxes(source, found, policy))
+
+    def _with_video(self, found: Timeline, video: object, options: TimelineOptions) -> Timeline:
+        part = video if isinstance(video, Video) else None
+        if options.get("timestamps") or (part and part.timestamps):
+            # A storyboard takes frames at regular intervals.
+            return found
+        source = to_value(part.source) if part else video
+        fps = options.get("fps") or (part and part.fps) or self._settings.fps
+        policy = build_media_policy(self._settings)
+        return with_drawing(found, lambda found: _draw_storyboard(source, found, fps, policy))
 
     def _ask_endpoint(self, task: GroundingTask[Any]) -> Reply:
         client = self._clients.sync(build_connection(self._settings))
@@ -122,6 +146,22 @@ class Grounder:
     async def _ask_endpoint_async(self, task: GroundingTask[Any]) -> Reply:
         client = self._clients.asynchronous(build_connection(self._settings))
         return await client.ask(task.to_request(self._settings))
+
+
+def _draw_boxes(source: object, found: Grounding, policy: MediaPolicy) -> "PillowImage":
+    from qwen_vl.grounding.drawing import draw_grounding  # noqa: PLC0415 - with Pillow
+
+    return draw_grounding(source, found, policy=policy)
+
+
+def _draw_storyboard(
+    source: object, found: Timeline, fps: float | None, policy: MediaPolicy
+) -> "PillowImage":
+    from qwen_vl.grounding.drawing import draw_timeline  # noqa: PLC0415 - with Pillow
+
+    # Each event takes time to decode, and cells have to appear.
+    shown = replace(found, events=found.events[:MAX_SHOWN_EVENTS])
+    return draw_timeline(source, shown, fps=fps, policy=policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

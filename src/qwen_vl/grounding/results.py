@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from qwen_vl.display.drawn import Drawable, draw_known
+from qwen_vl.display.html import to_note, to_table
 from qwen_vl.errors import extra_required
 from qwen_vl.specs.models import CoordinateSpace
 
@@ -95,7 +97,7 @@ class SkippedEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grounding:
+class Grounding(Drawable):
     """What was found in an image.
 
     Args:
@@ -176,12 +178,27 @@ class Grounding:
         ]
         head = " and ".join(filter(None, counts)) or "nothing found"
         rest = f": {'; '.join(shapes)}" if shapes else ""
-        missing = f" Not found: {', '.join(self.not_found)}." if self.not_found else ""
+        where = f"{head} in a picture of {self.width} x {self.height} pixels{rest}."
+        return " ".join([where, *self._describe_rest()])
+
+    def _describe_rest(self) -> Iterator[str]:
+        if self.not_found:
+            yield f"Not found: {', '.join(self.not_found)}."
         if self.skipped:
             reasons = "; ".join(f"{entry.label} {entry.reason}".strip() for entry in self.skipped)
-            missing += f" Skipped: {reasons}."
-        cut = " The list is cut off: there may be more." if self.is_cut_off else ""
-        return f"{head} in a picture of {self.width} x {self.height} pixels{rest}.{missing}{cut}"
+            yield f"Skipped: {reasons}."
+        if self.is_cut_off:
+            yield "The list is cut off: there may be more."
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the image, if it is known, and a table."""
+        if not len(self):
+            return to_note(self.describe())
+        rows: list[tuple[object, ...]] = [(box.label, *map(round, box.xyxy)) for box in self.boxes]
+        rows += [(point.label, round(point.x), round(point.y)) for point in self.points]
+        edges = ("x1", "y1", "x2", "y2") if self.boxes else ("x", "y")
+        notes = to_note(" ".join(self._describe_rest()))
+        return draw_known(self) + to_table(("label", *edges), rows) + notes
 
     def to_detections(self) -> Any:
         """Return the boxes as `supervision.Detections`; see `to_detections`.

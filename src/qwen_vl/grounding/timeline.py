@@ -11,6 +11,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from qwen_vl.display.drawn import Drawable, draw_known
+from qwen_vl.display.html import to_note, to_table
 from qwen_vl.errors import ConfigurationError, extra_required
 
 # Endless digits are not a time, and Python refuses integers of more than 4,300 digits.
@@ -140,7 +142,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timeline:
+class Timeline(Drawable):
     """What happens in a video, in the order of time.
 
     Args:
@@ -205,6 +207,16 @@ class Timeline:
         cut = " (the list is cut off: there may be more)" if self.is_cut_off else ""
         skipped = f" Skipped, as not JSON: {'; '.join(self.skipped)}." if self.skipped else ""
         return f"{count}{length}{cut}" + (f": {'; '.join(lines)}" if lines else ".") + skipped
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the storyboard, if the video is known, and a table."""
+        if not self.events:
+            return to_note(self.describe())
+        rows = [(format_clock(e.start), format_clock(e.end), e.text) for e in self.events]
+        cut = "The list is cut off: there may be more." if self.is_cut_off else ""
+        skipped = f"Skipped, as not JSON: {'; '.join(self.skipped)}." if self.skipped else ""
+        notes = " ".join(filter(None, (cut, skipped)))
+        return draw_known(self) + to_table(("start", "end", "event"), rows) + to_note(notes)
 
     def to_webvtt(self) -> str:
         """Write subtitles that browsers and players read (WebVTT).

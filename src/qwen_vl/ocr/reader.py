@@ -16,6 +16,7 @@ from typing import Any
 
 from qwen_vl.client import ClientCache
 from qwen_vl.content import Image, Turn
+from qwen_vl.display.html import to_note
 from qwen_vl.errors import ConfigurationError, warn
 from qwen_vl.generators import Owned, map_in_order
 from qwen_vl.media.page_jobs import PageJob, find_page_jobs, page_noted
@@ -57,6 +58,11 @@ class OcrPage:
         """
         place = {"source": self.source, "page": self.page, "total_pages": self.n_pages}
         return {**place, **self.result.to_metadata()}
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: where the page is from, and what was read."""
+        heading = to_note(f"Page {self.page} of {self.n_pages} of {self.source}.")
+        return heading + self.result._repr_html_()
 
 
 class OcrReader:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from qwen_vl.display.html import to_note, to_table, to_text
 from qwen_vl.errors import AnswerFormatError
 from qwen_vl.parsing import find_fences, load_json
 from qwen_vl.request.ocr import OcrTask
@@ -96,6 +97,19 @@ class OcrResult:
         if self.tables:
             metadata["tables"] = list(self.tables)
         return metadata
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: a table of lines or values, or else the text."""
+        if self.words:
+            corners = ("top left", "top right", "bottom right", "bottom left")
+            rows = [
+                (word.text, *(f"{x:.0f}, {y:.0f}" for x, y in word.corners)) for word in self.words
+            ]
+            unit = "pixels of the image" if self.in_pixels else "the units of the model"
+            return to_table(("text", *corners), rows) + to_note(f"Corners are in {unit}.")
+        if self.values is not None:
+            return to_table(("name", "value"), self.values.items())
+        return f"<pre>{to_text(self.text, 10_000)}</pre>"
 
 
 def read_ocr_result(

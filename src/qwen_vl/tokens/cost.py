@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
+from qwen_vl.display.html import to_note, to_table
 from qwen_vl.errors import ConfigurationError
 from qwen_vl.reply import Usage
 from qwen_vl.request.build import find_service_region
@@ -73,6 +74,19 @@ class Cost:
     def tier(self) -> str | None:
         """Description of the tier that applies; `None` where no price is known."""
         return self.price.tier if self.price else None
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: a table of tokens and the amount."""
+        amount = (
+            "unknown" if self.amount is None else f"{self.amount.normalize():f} {self.currency}"
+        )
+        prefix = "at most " if self.is_at_most and self.amount is not None else ""
+        table = to_table(
+            ("model", "input tokens", "output tokens", "cost"),
+            [(self.model, self.input_tokens, self.output_tokens, f"{prefix}{amount}")],
+        )
+        unsure = "The price has one source only, or sources disagree." if self.is_unsure else ""
+        return table + to_note(self.reason or unsure)
 
 
 def estimate_cost(

@@ -1,0 +1,73 @@
+"""Results that notebooks show as images."""
+
+import base64
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from qwen_vl.media.encode import encode_compact
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+Draw: TypeAlias = Callable[[Any], "PillowImage"]
+
+_Found = TypeVar("_Found", bound="Drawable")
+
+MAX_SIDE_PIXELS = 1024
+
+
+class Drawable:
+    """A result that remembers how it is drawn on what it was found in.
+
+    No field of the dataclass holds it, so that images are not compared, copied, pickled, written to
+    checkpoints or sent to tracing services.
+    """
+
+    __slots__ = ("_draw",)
+    _draw: Draw
+
+
+def with_drawing(found: _Found, draw: Draw) -> _Found:
+    """Set how a result is drawn, and return it.
+
+    Args:
+        found: The result; it is changed.
+        draw: Takes the result, and returns the image.
+    """
+    object.__setattr__(found, "_draw", draw)
+    return found
+
+
+def draw_known(found: Drawable, max_side: int = MAX_SIDE_PIXELS) -> str:
+    """Return the drawing of a result as HTML.
+
+    Args:
+        found: The result.
+        max_side: Maximum width and height in pixels.
+
+    Returns:
+        An empty string if it cannot be drawn: nothing is remembered, or a file is gone.
+    """
+    draw: Draw | None = getattr(found, "_draw", None)
+    return "" if draw is None else to_image(lambda: draw(found), max_side)
+
+
+def to_image(draw: Callable[[], "PillowImage"], max_side: int = MAX_SIDE_PIXELS) -> str:
+    """Return an image as HTML that holds it.
+
+    Args:
+        draw: Returns an image of its own, which is changed.
+        max_side: Maximum width and height in pixels.
+
+    Returns:
+        An empty string if it cannot be drawn.
+    """
+    # Whatever decoders and drawing raise, a notebook shows the table.
+    with suppress(Exception):
+        image = draw()
+        image.thumbnail((max_side, max_side))
+        media_type, data = encode_compact(image)
+        encoded = base64.b64encode(data).decode()
+        return f'<p><img alt="" src="data:{media_type};base64,{encoded}"></p>'
+    return ""
