@@ -1,6 +1,6 @@
 # On a fresh machine with Python 3.11+ and make, any of these sets up all that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help bench soak soak-bulk fuzz reliability models demo test test-slow check format format-check lint types imports docs docs-serve live has-key version dist constraints clean
+.PHONY: help bench soak soak-bulk fuzz reliability models examples demo test test-slow check format format-check lint types imports docs docs-serve live has-key version dist constraints clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -117,6 +117,9 @@ reliability: $(READY) ## Write the table of docs/reliability.md.
 
 models: $(READY) ## Write the tables of docs/models.md.
 	WRITE_MODELS=1 $(BIN)/python -m pytest -n 0 tests/core/test_prices.py -k page
+
+examples: $(READY) ## Run the notebooks of docs/examples, and keep their outputs.
+	WRITE_EXAMPLES=1 $(BIN)/python -m pytest -n 0 tests/examples/test_notebooks.py -k runs
 
 soak: $(READY) ## Ask 20,000 times while the server misbehaves and calls are cancelled.
 	PYTHONPATH=tests $(BIN)/python -m soak

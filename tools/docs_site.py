@@ -18,6 +18,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,9 +96,68 @@ def find_pages(root: Path) -> dict[Path, Path]:
         root: The repository.
     """
     docs = root / "docs"
-    pages = {path: path.relative_to(docs) for path in docs.rglob("*") if path.is_file()}
+    pages = {
+        path: name.with_suffix(".md") if path.suffix in _TO_MARKDOWN else name
+        for path in docs.rglob("*")
+        for name in [path.relative_to(docs)]
+        # Caches of Python and Jupyter.
+        if path.is_file() and not any(part.startswith((".", "__")) for part in name.parts)
+    }
     pages |= {root / source: Path(name) for source, name in PAGES.items()}
     return dict(sorted(pages.items()))
+
+
+def read_page(source: Path, root: Path) -> str | None:
+    """Return a page in Markdown; `None` for other files.
+
+    Args:
+        source: A file of the repository: a page, a notebook with its outputs, or a script whose
+            docstring is the page's text.
+        root: The repository.
+    """
+    if source.suffix not in _TO_MARKDOWN:
+        return source.read_text("utf-8") if source.suffix == ".md" else None
+    url = f"{REPOSITORY}/blob/main/{source.relative_to(root).as_posix()}"
+    page = _TO_MARKDOWN[source.suffix](source.read_text("utf-8"))
+    return f"{page}\n\n[`{source.name}`]({url}) on GitHub.\n"
+
+
+def _notebook_to_markdown(text: str) -> str:
+    parts = []
+    for cell in json.loads(text)["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        parts.append(f"```python\n{source}\n```")
+        parts += map(_output_to_markdown, cell["outputs"])
+    return "\n\n".join(parts)
+
+
+def _output_to_markdown(output: Mapping[str, Any]) -> str:
+    data = output.get("data", {"text/plain": output.get("text", "")})
+    held = {media_type: "".join(lines) for media_type, lines in data.items()}
+    if html := held.get("text/html"):
+        # One line, as an empty one would end the block, and tables as those of other pages.
+        html = re.sub(
+            r"<style.*?</style>|(?<=<table) [^>]*| style=\"[^\"]*\"", "", html, flags=re.DOTALL
+        )
+        return f'<div class="output">{"".join(map(str.strip, html.splitlines()))}</div>'
+    for media_type in ("image/png", "image/jpeg"):
+        if encoded := held.get(media_type):
+            return f'<p><img alt="Output" src="data:{media_type};base64,{encoded.strip()}"></p>'
+    return f"```text\n{held['text/plain'].rstrip()}\n```"
+
+
+def _script_to_markdown(text: str) -> str:
+    docstring = ast.get_docstring(ast.parse(text)) or ""
+    title, _, about = docstring.partition("\n")
+    code = text.partition('"""')[2].partition('"""')[2].strip()
+    return f"# {title.rstrip('.')}\n\n{about.strip()}\n\n```python\n{code}\n```"
+
+
+_TO_MARKDOWN = {".ipynb": _notebook_to_markdown, ".py": _script_to_markdown}
+"""How files of other kinds become pages, by their ending."""
 
 
 def rewrite_links(text: str, source: Path, root: Path, pages: Mapping[Path, Path]) -> str:
@@ -138,8 +198,7 @@ def find_broken_links(root: Path, pages: Mapping[Path, Path]) -> list[str]:
     return [
         f"{source.relative_to(root).as_posix()}: {match['target']}"
         for source in pages
-        if source.suffix == ".md"
-        for match in _CODE_OR_LINK.finditer(source.read_text("utf-8"))
+        for match in _CODE_OR_LINK.finditer(read_page(source, root) or "")
         for file in [_find_file(match["target"], source, root)]
         if file and not file.exists()
     ]
@@ -259,11 +318,12 @@ def write_pages(root: Path, output: Path) -> None:
     pages = find_pages(root)
     contents: dict[Path, bytes] = {}
     for source, name in pages.items():
-        content = source.read_bytes()
-        if source.suffix == ".md":
-            text = rewrite_links(content.decode(), source, root, pages)
-            content = mark_repeated_headings(text).encode()
-        contents[output / name] = content
+        page = read_page(source, root)
+        if page is None:
+            contents[output / name] = source.read_bytes()
+        else:
+            text = rewrite_links(page, source, root, pages)
+            contents[output / name] = mark_repeated_headings(text).encode()
     contents |= {output / name: text.encode() for name, text in write_api_pages(root)}
     for file in [path for path in output.rglob("*") if path.is_file()]:
         if file not in contents:

@@ -1,5 +1,6 @@
 """The pages of the documentation site, before Zensical builds them."""
 
+import json
 import tomllib
 from collections.abc import Iterator
 from importlib import import_module
@@ -13,6 +14,7 @@ from docs_site import (
     find_broken_links,
     find_pages,
     mark_repeated_headings,
+    read_page,
     rewrite_links,
     write_api_pages,
     write_pages,
@@ -115,6 +117,60 @@ def test_reference_shows_each_public_name(module: str) -> None:
     for name in names:
         # Error classes are all on one page, those that `qwen_vl` exports among them.
         assert {f"::: {module}.{name}", f"::: {module}.errors.{name}"} & shown, name
+
+
+def test_notebooks_become_pages(tmp_path: Path) -> None:
+    style = "<style scoped>\n\n.a {}</style>"
+    html = f'<div>{style}\n<table border="1">\n  <tr style="a">\n\n<td>1</td></tr></table></div>'
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": ["one\n", "two\n"]},
+        {"output_type": "display_data", "data": {"image/png": "iVBO\n", "text/plain": "<Image>"}},
+        {"output_type": "execute_result", "data": {"text/html": html, "text/plain": "1"}},
+        {"output_type": "execute_result", "data": {"text/plain": ["{}"]}},
+    ]
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "\n", "[a](../images.md)"]},
+        {"cell_type": "code", "source": "a = 1", "outputs": outputs},
+        {"cell_type": "code", "source": "b = 2", "outputs": []},
+    ]
+    path = tmp_path / "docs/examples/one.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"cells": cells}))
+
+    assert read_page(path, tmp_path) == (
+        "# Title\n\n[a](../images.md)\n\n```python\na = 1\n```\n\n```text\none\ntwo\n```\n\n"
+        '<p><img alt="Output" src="data:image/png;base64,iVBO"></p>\n\n'
+        '<div class="output"><div><table><tr><td>1</td></tr></table></div></div>\n\n'
+        "```text\n{}\n```\n\n```python\nb = 2\n```\n\n"
+        f"[`one.ipynb`]({GITHUB}/blob/main/docs/examples/one.ipynb) on GitHub.\n"
+    )
+    assert find_broken_links(tmp_path, {path: Path("examples/one.md")}) == [
+        "docs/examples/one.ipynb: ../images.md",
+    ]
+
+
+def test_scripts_become_pages(tmp_path: Path) -> None:
+    path = tmp_path / "one.py"
+    path.write_text('"""Do one thing.\n\nHow, in `b`.\n"""\n\na = """b"""\n')
+
+    assert read_page(path, tmp_path) == (
+        '# Do one thing\n\nHow, in `b`.\n\n```python\na = """b"""\n```\n\n'
+        f"[`one.py`]({GITHUB}/blob/main/one.py) on GitHub.\n"
+    )
+    assert read_page(tmp_path / "image.png", tmp_path) is None
+
+
+def test_notebooks_and_scripts_are_pages() -> None:
+    pages = find_pages(ROOT)
+    album = ROOT / "docs/examples/album_search.ipynb"
+
+    assert pages[album] == Path("examples/album_search.md")
+    examples = ROOT / "docs/examples.md"
+    assert rewrite_links("[a](examples/album_search.ipynb)", examples, ROOT, pages) == (
+        "[a](examples/album_search.md)"
+    )
+    assert rewrite_links("[a](../models.md)", album, ROOT, pages) == "[a](../models.md)"
+    assert not [path for path in pages if {"__pycache__", ".ipynb_checkpoints"} & {*path.parts}]
 
 
 def test_pages_that_are_gone_are_removed(tmp_path: Path) -> None:
