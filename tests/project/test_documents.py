@@ -11,7 +11,8 @@ import shlex
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
@@ -28,6 +29,7 @@ from sybil import Example
 from sybil.parsers.markdown import CodeBlockParser
 
 from audio_samples import make_wav
+from company_network import serve_company_network
 from document_examples import (
     DOCUMENTS,
     FLAGS,
@@ -75,6 +77,11 @@ READING = ROOT / "docs/sandbox.md"
 
 RAY = ROOT / "docs/ray.md"
 """The page whose examples need Ray, which only `make check` installs."""
+
+SERVERS: dict[Path, Callable[[Path], AbstractContextManager[object]]] = {
+    ROOT / "docs/network.md": serve_company_network,
+}
+"""What the examples of a page need beside the sandbox."""
 
 KEY = "sk-sandbox-0123456789"
 NOT_RUN = frozenset({"cd", "export", "pip", "python", "ray", "vllm"})
@@ -221,7 +228,8 @@ def test_examples_run(path: Path, desk: Path, capsys: pytest.CaptureFixture[str]
         pytest.skip('needs: pip install "qwen-vl[ray]"')
     if path == READING and find_spec("rapidocr") is None:
         pytest.skip('needs: pip install "qwen-vl[sandbox-ocr]"')
-    _run_examples(path, capsys)
+    with SERVERS.get(path, nullcontext)(desk):
+        _run_examples(path, capsys)
     _check_pictures(path, desk)
 
 
