@@ -1,6 +1,7 @@
 """What notebooks show of results: tables, and images where these are known."""
 
 import base64
+import builtins
 import copy
 import io
 import pickle
@@ -67,6 +68,11 @@ def is_same(one: Image.Image, other: Image.Image) -> bool:
     difference = ImageChops.difference(one.convert("RGB"), other.convert("RGB")).convert("L")
     # JPEG changes pixels a little.
     return sum(difference.histogram()[64:]) < one.width * one.height / 1000
+
+
+@pytest.fixture(autouse=True)
+def _ipython(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
 
 
 @pytest.fixture
@@ -361,6 +367,15 @@ def test_images_are_no_part_of_the_value(grounder: Grounder, red_square: Image.I
         assert open_shown(show(copied)) == []
     assert "image" not in repr(found)
     assert set(asdict(found)) == set(asdict(FOUND))
+
+
+def test_images_are_kept_in_ipython_only(
+    grounder: Grounder, red_square: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(builtins, "__IPYTHON__")
+    found = grounder.locate(red_square, "the red square")
+    assert show(found) == show(replace(found))
+    assert not hasattr(found, "_draw")
 
 
 def test_ipython_shows_them(grounder: Grounder, red_square: Image.Image) -> None:

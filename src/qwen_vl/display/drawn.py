@@ -1,6 +1,7 @@
 """Results that notebooks show as images."""
 
 import base64
+import builtins
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -29,13 +30,17 @@ class Drawable:
 
 
 def with_drawing(found: _Found, draw: Draw) -> _Found:
-    """Set how a result is drawn, and return it.
+    """Set how a result is drawn, where IPython may show it, and return it.
+
+    In other programs, results do not keep images in memory.
 
     Args:
         found: The result; it is changed.
         draw: Takes the result, and returns the image.
     """
-    object.__setattr__(found, "_draw", draw)
+    # IPython sets it (IPython's documentation of `builtins`).
+    if hasattr(builtins, "__IPYTHON__"):
+        object.__setattr__(found, "_draw", draw)
     return found
 
 
