@@ -11,6 +11,7 @@ PROJECTS := -e '.[cli,sandbox-ocr,numpy,pdf,subtitles,upload]' -e integrations/s
 	-e integrations/llama-index -e integrations/llama-index-vision-tests
 READY := $(VENV)/.ready
 RAY_READY := $(VENV)/.ready-ray
+APPS_READY := $(VENV)/.ready-apps
 PYPROJECTS := pyproject.toml $(wildcard integrations/*/pyproject.toml)
 DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv-demo/.ready)
 
@@ -44,10 +45,10 @@ test test-slow: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## Run the tests: up to four cases of each, and no slow ones.
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not slow' --max-cases 4 --durations=20
 
-test-slow: $(RAY_READY) ## Run what `make test` leaves out: all other cases, and what takes longer.
+test-slow: $(RAY_READY) $(APPS_READY) ## Run what `make test` leaves out: all other cases, and what takes longer.
 	$(BIN)/python -m pytest -n 3 --dist worksteal --other-cases 4 --durations=20
 
-check: $(RAY_READY) format-check lint types imports test test-slow ## Everything that must hold before a change lands.
+check: $(RAY_READY) $(APPS_READY) format-check lint types imports test test-slow ## Everything that must hold before a change lands.
 
 format: $(READY) ## Format the code.
 	$(BIN)/ruff format .
@@ -131,7 +132,7 @@ MINUTES ?= 1
 fuzz: $(READY) ## Fuzz each reader of foreign input (MINUTES=10 for each; TARGETS="images videos" for some).
 	PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) $(TARGETS)
 
-constraints: $(RAY_READY) ## Write the versions that are installed to tests/constraints.txt.
+constraints: $(RAY_READY) $(APPS_READY) ## Write the versions that are installed to tests/constraints.txt.
 	$(UV) pip freeze --python $(BIN)/python --exclude-editable --quiet > tests/constraints.txt
 
 clean: ## Remove the environments, dist/ and all caches.
@@ -140,6 +141,11 @@ clean: ## Remove the environments, dist/ and all caches.
 # 400 MB, which `make test` does without.
 $(RAY_READY): $(READY)
 	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --constraint tests/constraints.txt -e '.[ray,parquet]'
+	@touch $@
+
+# What the pages about operation run beside the packages: 300 MB.
+$(APPS_READY): $(READY)
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --constraint tests/constraints.txt --group apps
 	@touch $@
 
 $(READY): $(PYPROJECTS) tests/constraints.txt

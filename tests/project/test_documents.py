@@ -40,6 +40,7 @@ from document_examples import (
 )
 from qwen_vl.samples import BIG_BUCK_BUNNY, CHELSEA, COFFEE, ROCKET
 from qwen_vl_sandbox import Sandbox
+from trace_server import serve_traces
 
 LINKED = [
     *DOCUMENTS,
@@ -78,8 +79,12 @@ READING = ROOT / "docs/sandbox.md"
 RAY = ROOT / "docs/ray.md"
 """The page whose examples need Ray, which only `make check` installs."""
 
+APPS = {ROOT / "docs/observability.md": "langfuse"}
+"""Pages whose examples need packages of the group `apps`, which only `make check` installs."""
+
 SERVERS: dict[Path, Callable[[Path], AbstractContextManager[object]]] = {
     ROOT / "docs/network.md": serve_company_network,
+    ROOT / "docs/observability.md": serve_traces,
 }
 """What the examples of a page need beside the sandbox."""
 
@@ -98,8 +103,11 @@ def _mark(path: Path) -> Any:
     if path != FRONT_PAGE:
         marks += [pytest.mark.slow, pytest.mark.example]
     if path == RAY:
-        # Ray warns of itself, and takes half a minute to start.
-        marks += [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
+        # It takes half a minute to start.
+        marks.append(pytest.mark.timeout(300))
+    if path == RAY or path in APPS:
+        # They warn of themselves.
+        marks.append(pytest.mark.filterwarnings("ignore"))
     return pytest.param(path, marks=marks)
 
 
@@ -226,6 +234,8 @@ def _at(example: Example) -> str:
 def test_examples_run(path: Path, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if path == RAY and find_spec("ray") is None:
         pytest.skip('needs: pip install "qwen-vl[ray]"')
+    if path in APPS and find_spec(APPS[path]) is None:
+        pytest.skip("needs: uv pip install --group apps")
     if path == READING and find_spec("rapidocr") is None:
         pytest.skip('needs: pip install "qwen-vl[sandbox-ocr]"')
     with SERVERS.get(path, nullcontext)(desk):
