@@ -41,14 +41,16 @@ demo: $(DEMO_READY) ## Ask about images and a video: the sandbox, or the service
 # Where nothing may be left behind, each process of the tests, and each command that they run,
 # would compile all that it imports anew, which takes longer than the tests.
 test test-slow: export PYTHONDONTWRITEBYTECODE :=
+# Cases of each test in `make test`.
+CASES := 3
 # Three processes, since some tests wait for servers and processes.
-test: $(READY) ## Run the tests: up to four cases of each, and no slow ones.
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not slow' --max-cases 4 --durations=20
+test: $(READY) ## Run the tests: up to three cases of each, and no slow ones.
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not slow' --max-cases $(CASES) --durations=20
 
 test-slow: $(RAY_READY) $(APPS_READY) ## Run what `make test` leaves out: all other cases, and what takes longer.
-	$(BIN)/python -m pytest -n 3 --dist worksteal --other-cases 4 --durations=20
+	$(BIN)/python -m pytest -n 3 --dist worksteal --other-cases $(CASES) --durations=20
 
-check: $(RAY_READY) $(APPS_READY) format-check lint types imports test test-slow ## Everything that must hold before a change lands.
+check: $(RAY_READY) $(APPS_READY) format-check lint types imports docs test test-slow ## Everything that must hold before a change lands.
 
 format: $(READY) ## Format the code.
 	$(BIN)/ruff format .

@@ -28,6 +28,7 @@ from media_counters import media_work
 from qwen_vl.content import DataUrl, Pixels
 from qwen_vl.errors import MediaAccessError
 from qwen_vl.grounding.grounder import Grounder
+from qwen_vl.media.cache_keys import FileStamp, stamp_file
 from qwen_vl.media.part import prepare_image
 from qwen_vl.request.media_cache import MediaCache
 from qwen_vl.request.types import MediaPolicy
@@ -466,3 +467,19 @@ def test_forked_child_begins_without() -> None:
 
     assert forked.in_child(look) == [False, 5]
     assert (cache.get("b"), cache.n_bytes) == (None, 10)
+
+
+def test_file_is_recognized_two_seconds_after_it_was_modified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cat.bin"
+    path.write_bytes(b"cat")
+    status = path.stat()
+    with path.open("rb") as file:
+        for age, is_known in ((1_999_999_999, False), (2_000_000_000, True)):
+            monkeypatch.setattr(time, "time_ns", lambda age=age: status.st_mtime_ns + age)
+            stamp = stamp_file(file)
+            assert (stamp is not None) is is_known
+    assert stamp == FileStamp(
+        status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, 3
+    )
