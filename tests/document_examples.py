@@ -5,7 +5,10 @@ mypy as this project configures it, which has pydantic's plugin, and with pyrigh
 document and its line.
 """
 
+import ast
+import asyncio
 import doctest
+import inspect
 import json
 import re
 import subprocess
@@ -13,9 +16,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import CodeType
 
-from sybil import Document
-from sybil.parsers.markdown import PythonCodeBlockParser
+from sybil import Document, Example
+from sybil.evaluators.python import pad
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 from sybil.typing import Parser
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +38,9 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 _PYRIGHT = {"typeCheckingMode": "standard"}
 # PyAV has annotations, but not on everything.
 _STRICT = ("--strict", "--untyped-calls-exclude=av")
+# Jupyter allows it, and the types are still checked.
+_MYPY = ("mypy", "--no-error-summary", "--disable-error-code=top-level-await")
+_AWAIT_OUTSIDE = '"await" allowed only within async function'
 
 
 def parse_document(path: Path, *parsers: Parser) -> Document:
@@ -42,7 +50,28 @@ def parse_document(path: Path, *parsers: Parser) -> Document:
         path: A Markdown file.
         *parsers: Of other kinds of examples.
     """
-    return Document.parse(str(path), PythonCodeBlockParser(doctest_optionflags=FLAGS), *parsers)
+    python = PythonCodeBlockParser(doctest_optionflags=FLAGS)
+    python.codeblock_parser = CodeBlockParser("python", _run_block)
+    return Document.parse(str(path), python, *parsers)
+
+
+def _run_block(example: Example) -> None:
+    """Run a block as Jupyter does, with `await` outside of functions."""
+    source = pad(example.parsed, example.line + example.parsed.line_offset)
+    code = compile_program(source, example.path)
+    running = eval(code, example.namespace)  # noqa: S307 - of this project's documents
+    if code.co_flags & inspect.CO_COROUTINE:
+        asyncio.run(running)
+
+
+def compile_program(source: str, name: str) -> CodeType:
+    """Compile a program that may have `await` outside of functions.
+
+    Args:
+        source: Python.
+        name: File that errors are in.
+    """
+    return compile(source, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
 
 
 def to_program(path: Path) -> str:
@@ -89,13 +118,12 @@ def find_type_errors(documents: Mapping[str, Path]) -> list[str]:
         for program, name in names.items():
             (folder / program).write_text(to_program(documents[name]), encoding="utf-8")
         (folder / "pyrightconfig.json").write_text(json.dumps(_PYRIGHT))
-        mypy = ["mypy", "--no-error-summary"]
         files = [str(folder / program) for program in names]
         cache = f"--cache-dir={ROOT / '.mypy_cache/examples'}"
         output = [
-            *_run([*mypy, "--config-file=", *_STRICT, cache, *files]).splitlines(),
+            *_run([*_MYPY, "--config-file=", *_STRICT, cache, *files]).splitlines(),
             # In the cache of the project, which `make types` has just filled.
-            *_run([*mypy, *files]).splitlines(),
+            *_run([*_MYPY, *files]).splitlines(),
             *_read_pyright(
                 _run(
                     [
@@ -128,7 +156,7 @@ def _read_pyright(output: str) -> list[str]:
         f"{found['severity']}: {found['message']}  [{found.get('rule', 'syntax')}]"
         for found in json.loads(output)["generalDiagnostics"]
         # The value of a `>>>` is printed, though nothing uses it.
-        if found.get("rule") != "reportUnusedExpression"
+        if found.get("rule") != "reportUnusedExpression" and found["message"] != _AWAIT_OUTSIDE
     ]
 
 

@@ -35,6 +35,7 @@ from document_examples import (
     FLAGS,
     ROOT,
     SOURCES,
+    compile_program,
     parse_document,
     to_program,
 )
@@ -294,6 +295,24 @@ def test_document_that_is_wrong_is_found(
         _run_examples(path, capsys)
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
+def test_examples_can_be_pasted_into_a_notebook(path: Path) -> None:
+    # Where a loop runs already, `asyncio.run` is an error.
+    assert "asyncio.run(" not in to_program(path)
+
+
+def test_await_outside_of_functions_is_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(
+        "```python\nimport asyncio\n\nn = await asyncio.sleep(0, 7)\n```\n\n"
+        "```python\nprint(n, await asyncio.sleep(0, 8))\n```\n\n```text\n7 8\n```\n"
+    )
+
+    assert _run_examples(path, capsys)["python"] == 2
+
+
 def test_every_document_with_python_is_checked() -> None:
     folders = ("docs", "integrations", "src", "tests")
     pages = [
@@ -323,7 +342,7 @@ def test_line_numbers_of_the_document_are_kept(path: Path) -> None:
     lines = path.read_text().splitlines()
     program = to_program(path)
 
-    compile(program, path.name, "exec")
+    compile_program(program, path.name)
     assert program.strip()
     for line, code in zip(lines, program.splitlines(), strict=False):
         assert code in {"", line, line[len(">>> ") :]}

@@ -24,6 +24,7 @@ model.api_key = "sk-2"
 settings = QwenVLSettings(api_key="sk-1", region="ap-southeast-1")
 grounder = Grounder(settings)
 answer: AIMessage = model.invoke("Hello")
+answer = await model.ainvoke("Hello")
 image_tokens: int | None = get_usage(answer).image_tokens
 n_tokens: int = get_usage(answer).input_tokens
 n_tokens = model.get_num_tokens_from_messages([HumanMessage("Hello")])
@@ -39,6 +40,7 @@ ChatQwenVL(temperature="high")
 get_usage(answer).picture_tokens
 llama.get_usage("Hello")
 llm.chat([]).answer
+(await model.ainvoke("Hello")).answer
 llm.complete(1)
 from langchain_qwen_vl import ChatQwen
 from qwen_vl import Nothing
