@@ -16,8 +16,8 @@ starts while another one waits ends at once:
 ```
 
 The exit code is 0 if all images have answers, 1 if some do not, and 2 if the run failed. To try it
-without an API key, start `qwen-vl sandbox` in another terminal, and run the two lines that it
-prints before this script. See also [Batch files](../batch.md).
+without an API key, start `qwen-vl sandbox` in another terminal, and set the two variables that it
+prints. See also [Batch files](../batch.md).
 """
 
 import argparse

@@ -41,7 +41,7 @@ class Service:
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        self.server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+        self.server = uvicorn.Server(uvicorn.Config(app, port=0, ws="none", log_level="warning"))
         self.loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
