@@ -12,7 +12,7 @@ import shutil
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
@@ -80,12 +80,24 @@ READING = ROOT / "docs/sandbox.md"
 RAY = ROOT / "docs/ray.md"
 """The page whose examples need Ray, which only `make check` installs."""
 
-APPS = {ROOT / "docs/observability.md": "langfuse"}
+APPS = {
+    ROOT / "docs/observability.md": "langfuse",
+    ROOT / "docs/web-apps.md": "streamlit",
+}
 """Pages whose examples need packages of the group `apps`, which only `make check` installs."""
+
+
+@contextmanager
+def _copy_web_apps(folder: Path) -> Iterator[None]:
+    # Streamlit runs the text of an example.
+    shutil.copyfile(ROOT / "docs/web-apps.md", folder / "web-apps.md")
+    yield
+
 
 SERVERS: dict[Path, Callable[[Path], AbstractContextManager[object]]] = {
     ROOT / "docs/network.md": serve_company_network,
     ROOT / "docs/observability.md": serve_traces,
+    ROOT / "docs/web-apps.md": _copy_web_apps,
 }
 """What the examples of a page need beside the sandbox."""
 
@@ -346,6 +358,13 @@ def test_line_numbers_of_the_document_are_kept(path: Path) -> None:
     assert program.strip()
     for line, code in zip(lines, program.splitlines(), strict=False):
         assert code in {"", line, line[len(">>> ") :]}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
+def test_programs_that_are_not_run_compile(path: Path) -> None:
+    for token in _tokens(path):
+        if token.info == "py":
+            compile(token.content, path.name, "exec")
 
 
 def test_documents_are_all_reachable_from_the_first() -> None:
