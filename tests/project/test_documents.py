@@ -5,6 +5,7 @@ document shows as output is compared: after `>>>`, in a `text` block below a `py
 below a `$` command in a `console` block. There is no way to skip an example.
 """
 
+import ast
 import doctest
 import re
 import shlex
@@ -82,22 +83,25 @@ RAY = ROOT / "docs/ray.md"
 
 APPS = {
     ROOT / "docs/observability.md": "langfuse",
+    ROOT / "docs/processes.md": "celery",
     ROOT / "docs/web-apps.md": "streamlit",
 }
 """Pages whose examples need packages of the group `apps`, which only `make check` installs."""
 
 
 @contextmanager
-def _copy_web_apps(folder: Path) -> Iterator[None]:
-    # Streamlit runs the text of an example.
-    shutil.copyfile(ROOT / "docs/web-apps.md", folder / "web-apps.md")
+def _copy_pages(folder: Path) -> Iterator[None]:
+    # Other processes run the text of their examples.
+    for name in ("processes.md", "web-apps.md"):
+        shutil.copyfile(ROOT / "docs" / name, folder / name)
     yield
 
 
 SERVERS: dict[Path, Callable[[Path], AbstractContextManager[object]]] = {
     ROOT / "docs/network.md": serve_company_network,
     ROOT / "docs/observability.md": serve_traces,
-    ROOT / "docs/web-apps.md": _copy_web_apps,
+    ROOT / "docs/processes.md": _copy_pages,
+    ROOT / "docs/web-apps.md": _copy_pages,
 }
 """What the examples of a page need beside the sandbox."""
 
@@ -364,7 +368,7 @@ def test_line_numbers_of_the_document_are_kept(path: Path) -> None:
 def test_programs_that_are_not_run_compile(path: Path) -> None:
     for token in _tokens(path):
         if token.info == "py":
-            compile(token.content, path.name, "exec")
+            compile(token.content, path.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 def test_documents_are_all_reachable_from_the_first() -> None:
