@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from qwen_vl.ocr.reader import OcrPage, OcrReader
     from qwen_vl.ocr.results import OcrResult, OcrWord, read_ocr_result
     from qwen_vl.reply import Delta, Reply, ResponseMetadata, Usage
+    from qwen_vl.request.build import build_connection, build_request
     from qwen_vl.request.types import MediaPolicy, Request
     from qwen_vl.settings import QwenVLSettings
     from qwen_vl.specs.models import ModelSpec, get_model_spec
@@ -128,6 +129,8 @@ __all__ = [
     "VectorCache",
     "Video",
     "__version__",
+    "build_connection",
+    "build_request",
     "cost_of",
     "count_image_tokens",
     "count_tokens",
@@ -178,6 +181,7 @@ _NAMES_BY_MODULE = {
     "ocr.results": "OcrResult OcrWord read_ocr_result",
     "ocr.reader": "OcrPage OcrReader",
     "reply": "Delta ResponseMetadata Reply Usage",
+    "request.build": "build_connection build_request",
     "request.types": "MediaPolicy Request",
     "connection": "Connection",
     "settings": "QwenVLSettings",
