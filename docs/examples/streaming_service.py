@@ -35,12 +35,14 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Create one model for all clients: it keeps the connections to the endpoint."""
     with ExitStack() as stack:
         if "DASHSCOPE_API_KEY" in os.environ:
-            app.state.model = ChatQwenVL(max_retries=2)
+            app.state.model = ChatQwenVL(media_roots=[])
         else:
             from qwen_vl_sandbox import Sandbox  # noqa: PLC0415 - not needed with a key
 
             sandbox = stack.enter_context(Sandbox())
-            app.state.model = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox")
+            app.state.model = ChatQwenVL(
+                base_url=sandbox.base_url, api_key="sk-sandbox", media_roots=[]
+            )
         yield
 
 
@@ -53,7 +55,7 @@ async def start_answer(
     """Yield the chunks of an answer; the request to the model is closed after the response."""
     if image.size is None or image.size > MAX_IMAGE_BYTES:
         raise HTTPException(413, f"The image must have at most {MAX_IMAGE_BYTES:,} bytes.")
-    # Bytes, never a path or URL: clients cannot name files of this machine.
+    # Bytes, never a path: with `media_roots=[]`, no file of this machine is read either.
     message = HumanMessage([{"type": "image", "image": await image.read()}, question])
     model: ChatQwenVL = request.app.state.model
     # LangChain's annotation lacks `aclose`, which its generator has.
