@@ -82,6 +82,7 @@ RAY = ROOT / "docs/ray.md"
 """The page whose examples need Ray, which only `make check` installs."""
 
 APPS = {
+    ROOT / "docs/data.md": "datasets",
     ROOT / "docs/observability.md": "langfuse",
     ROOT / "docs/processes.md": "celery",
     ROOT / "docs/web-apps.md": "streamlit",
