@@ -113,7 +113,7 @@ def test_what_is_missing_stands_below_the_boxes() -> None:
 
 def test_nothing_found_is_a_sentence() -> None:
     assert show(replace(FOUND, boxes=())) == (
-        "<p>nothing found in a picture of 451 x 300 pixels.</p>"
+        "<p>nothing found in an image of 451 x 300 pixels.</p>"
     )
     assert show(Timeline(events=(), seconds=5)) == "<p>nothing found in a video of 0:05.</p>"
 

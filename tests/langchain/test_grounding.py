@@ -104,7 +104,7 @@ def test_agent_locates(make_chat: MakeChat, qwen_vl_sandbox: Sandbox, desk: Imag
     call = ToolCall("locate", {"image": "desk", "what": "red things"})
     qwen_vl_sandbox.script(ScriptedAnswer(tool_calls=(call,)))
     message = run_agent(model, [tool])
-    assert message.content == ("1 box in a picture of 640 x 480 pixels: red [64, 48, 192, 240].")
+    assert message.content == ("1 box in an image of 640 x 480 pixels: red [64, 48, 192, 240].")
     assert isinstance(message.artifact, Grounding)
     assert message.artifact.boxes[0].xyxy == RED
 

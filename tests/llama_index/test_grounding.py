@@ -48,7 +48,7 @@ async def test_agent_locates(llm: QwenVL, qwen_vl_sandbox: Sandbox, desk: Image.
     call = ToolCall("locate", {"image": "desk", "what": "red things"})
     qwen_vl_sandbox.script(ScriptedAnswer(tool_calls=(call,)))
     output = (await run_agent(llm, [tool])).tool_output
-    assert output.content == "1 box in a picture of 640 x 480 pixels: red [64, 48, 192, 240]."
+    assert output.content == "1 box in an image of 640 x 480 pixels: red [64, 48, 192, 240]."
     assert isinstance(output.raw_output, Grounding)
     assert output.raw_output.boxes[0].xyxy == RED
 

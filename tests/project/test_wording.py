@@ -34,7 +34,6 @@ QUOTED = {
     "Find where things are in a picture": "a description that is sent to the model",
     "pictures are frames of": "a prompt that is sent to the model",
     "The pictures or videos of this result": "a note that is sent to the model",
-    "in a picture of": "the result of a tool, which is sent to the model",
     "The picture: its name": "a description that is sent to the model",
 }
 

@@ -136,7 +136,7 @@ def locate_tool(
         ...     model = ChatQwenVL(base_url=sandbox.base_url, api_key="sk-sandbox")
         ...     tool = locate_tool(model, {"desk": image})
         ...     print(tool.invoke({"image": "desk", "what": "red things"}))
-        1 box in a picture of 640 x 480 pixels: red [64, 48, 192, 240].
+        1 box in an image of 640 x 480 pixels: red [64, 48, 192, 240].
     """
     check_options("locate", options)
     grounder = make_grounder(model, _NO_STREAM)

@@ -166,7 +166,7 @@ class Grounding(Drawable):
         Example:
             >>> cat = Box(x1=20, y1=10, x2=220, y2=160, label="cat")
             >>> Grounding(boxes=(cat,), width=451, height=300, space="normalized").describe()
-            '1 box in a picture of 451 x 300 pixels: cat [20, 10, 220, 160].'
+            '1 box in an image of 451 x 300 pixels: cat [20, 10, 220, 160].'
         """
         shapes = [
             *(f"{box.label} {_encode(box.xyxy)}".strip() for box in self.boxes),
@@ -178,7 +178,7 @@ class Grounding(Drawable):
         ]
         head = " and ".join(filter(None, counts)) or "nothing found"
         rest = f": {'; '.join(shapes)}" if shapes else ""
-        where = f"{head} in a picture of {self.width} x {self.height} pixels{rest}."
+        where = f"{head} in an image of {self.width} x {self.height} pixels{rest}."
         return " ".join([where, *self._describe_rest()])
 
     def _describe_rest(self) -> Iterator[str]:

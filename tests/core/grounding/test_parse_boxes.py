@@ -219,7 +219,7 @@ def test_box_and_point_of_one_thing_are_both_kept() -> None:
 def test_nothing_found_is_an_answer(text: str) -> None:
     found = read_grounding(text, FRAME)
     assert len(found) == 0
-    assert found.describe() == "nothing found in a picture of 1000 x 500 pixels."
+    assert found.describe() == "nothing found in an image of 1000 x 500 pixels."
 
 
 def test_what_is_named_without_a_place_is_told() -> None:

@@ -142,7 +142,7 @@ def test_other_protocol_is_told_in_words(
 
 
 def expected(task: Any, asked: Any, *, in_pixels: bool) -> OcrResult:
-    """What the sandbox finds in a picture of 64x48 pixels."""
+    """What the sandbox finds in an image of 64x48 pixels."""
     words = "sandbox, not a model; received PNG 64x48, mean color #808080 (gray), 6 tokens"
     match task:
         case "advanced_recognition":

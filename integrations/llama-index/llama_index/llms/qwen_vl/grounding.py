@@ -76,7 +76,7 @@ def locate_tool(
         >>> with Sandbox() as sandbox:
         ...     llm = QwenVL(api_base=sandbox.base_url, api_key="sk-sandbox")
         ...     print(locate_tool(llm, {"desk": image}).call(image="desk", what="red things"))
-        1 box in a picture of 640 x 480 pixels: red [64, 48, 192, 240].
+        1 box in an image of 640 x 480 pixels: red [64, 48, 192, 240].
     """
     check_options("locate", options)
     tool = GroundingTool(grounder=make_grounder(llm), media=images, options=options)
