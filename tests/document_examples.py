@@ -38,9 +38,12 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 _PYRIGHT = {"typeCheckingMode": "standard"}
 # PyAV has annotations, but not on everything; pandas and Datasets have none.
 _STRICT = ("--strict", "--untyped-calls-exclude=av", "--disable-error-code=import-untyped")
-# Jupyter allows it, and the types are still checked.
-_MYPY = ("mypy", "--no-error-summary", "--disable-error-code=top-level-await")
-_AWAIT_OUTSIDE = '"await" allowed only within async function'
+_MYPY = ("mypy", "--no-error-summary")
+# Jupyter allows `await` and `async for` outside of functions.
+_OUTSIDE_FUNCTION = re.compile(
+    r'"await" outside function|"await" allowed only within async'
+    r'|"async (?:for|with)" outside async|"async" not allowed outside of async'
+)
 
 
 def parse_document(path: Path, *parsers: Parser) -> Document:
@@ -137,7 +140,8 @@ def find_type_errors(documents: Mapping[str, Path]) -> list[str]:
                 )
             ),
         ]
-    return list(dict.fromkeys(_name_document(line, names) for line in output))
+    found = [line for line in output if not _OUTSIDE_FUNCTION.search(line)]
+    return list(dict.fromkeys(_name_document(line, names) for line in found))
 
 
 def _run(command: Sequence[str]) -> str:
@@ -156,7 +160,7 @@ def _read_pyright(output: str) -> list[str]:
         f"{found['severity']}: {found['message']}  [{found.get('rule', 'syntax')}]"
         for found in json.loads(output)["generalDiagnostics"]
         # The value of a `>>>` is printed, though nothing uses it.
-        if found.get("rule") != "reportUnusedExpression" and found["message"] != _AWAIT_OUTSIDE
+        if found.get("rule") != "reportUnusedExpression"
     ]
 
 
