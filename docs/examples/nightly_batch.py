@@ -38,7 +38,7 @@ COLUMNS = ("path", "answer", "error_message", "input_tokens", "output_tokens")
 
 
 def run(folder: Path, ledger: Ledger, poll: float, max_cost: Decimal | None) -> list[Report]:
-    """Ask about all images without an answer so far; once more about those that failed."""
+    """Ask about all images without an answer; once more about those that failed."""
     parameters = {"max_tokens": MAX_OUTPUT_TOKENS}
     job = Job(settings=QwenVLSettings(), prompt=PROMPT, parameters=parameters)
     reports = []

@@ -12,7 +12,7 @@ curl -N -F image=@cat.png -F question="What is this?" http://localhost:8000/ask
 Events are `text`, for each piece of the answer, and at the end `usage` or `error`. Without
 `DASHSCOPE_API_KEY`, the [sandbox](../sandbox.md) answers.
 [`streaming_clients.py`](streaming_clients.py) asks with many clients at once, of which some
-disconnect.
+disconnect. [Web apps](../web-apps.md) has a shorter one, and other frameworks.
 """
 
 import os

@@ -43,7 +43,7 @@ def simplify(output: Any) -> dict[str, Any]:
         data = dict([min(images.items(), key=lambda item: len(item[1]))])
     elif "text/html" in data:
         data = {"text/html": data["text/html"]}
-    # What `display` shows has no number.
+    # What `display` shows is not numbered.
     numbered = {"execution_count": output["execution_count"]} if "execution_count" in output else {}
     return {"output_type": output["output_type"], "data": data, "metadata": {}, **numbered}
 

@@ -62,7 +62,7 @@ def to_image(draw: Callable[[], "PillowImage"], max_side: int = MAX_SIDE_PIXELS)
     """Return an image as HTML that holds it.
 
     Args:
-        draw: Returns an image of its own, which is changed.
+        draw: Returns a new image, which is changed.
         max_side: Maximum width and height in pixels.
 
     Returns:
