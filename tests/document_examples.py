@@ -33,6 +33,7 @@ DOCUMENTS = [
     *sorted(ROOT.glob("integrations/*/README.md")),
     *sorted(set(ROOT.glob("docs/**/*.md")) - {SOURCES, LIVE}),
 ]
+NOTEBOOKS = sorted(ROOT.glob("docs/examples/*.ipynb"))
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 _PYRIGHT = {"typeCheckingMode": "standard"}
@@ -81,8 +82,12 @@ def to_program(path: Path) -> str:
     """Return the Python examples of a document, each line at its line in the document.
 
     Args:
-        path: A Markdown file.
+        path: A Markdown file; or a notebook, of which the cells follow each other.
     """
+    if path.suffix == ".ipynb":
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        return "\n\n".join([*code, ""])
     lines: list[str] = []
     for example in parse_document(path).examples():
         parsed = example.parsed
@@ -98,15 +103,15 @@ def to_program(path: Path) -> str:
 
 
 def name_documents() -> dict[str, Path]:
-    """Return all documents with examples, by their paths in the project."""
-    return {path.relative_to(ROOT).as_posix(): path for path in DOCUMENTS}
+    """Return all documents with examples, and notebooks, by their paths in the project."""
+    return {path.relative_to(ROOT).as_posix(): path for path in [*DOCUMENTS, *NOTEBOOKS]}
 
 
 def find_type_errors(documents: Mapping[str, Path]) -> list[str]:
     """Check the examples of documents with mypy and pyright.
 
     Args:
-        documents: Markdown files, by the names that errors give them.
+        documents: Markdown files and notebooks, by the names that errors give them.
 
     Returns:
         Each error as `document:line: message`.

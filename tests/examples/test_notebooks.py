@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -15,10 +14,9 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from document_examples import ROOT
+from document_examples import NOTEBOOKS, ROOT, to_program
 
 FOLDER = ROOT / "docs/examples"
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 # What a library of another version draws or prints is not compared.
 RUN = [pytest.mark.slow, pytest.mark.any_version, pytest.mark.timeout(300)]
 _DATA_URL = re.compile(r"data:image/(?:png|jpeg);base64,([\w+/=]+)")
@@ -26,11 +24,6 @@ _DATA_URL = re.compile(r"data:image/(?:png|jpeg);base64,([\w+/=]+)")
 
 def name_of(path: Path) -> str:
     return path.stem
-
-
-def read_code(path: Path) -> list[str]:
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
 def simplify(output: Any) -> dict[str, Any]:
@@ -120,9 +113,11 @@ def test_notebook_runs(path: Path, tmp_path: Path) -> None:
 @pytest.mark.any_version
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
 def test_notebook_uses_the_sandbox_without_a_key_only(path: Path) -> None:
-    code = read_code(path)
-    assert 'if "DASHSCOPE_API_KEY" not in os.environ:\n    from qwen_vl_sandbox' in code[0]
-    assert "asyncio.run" not in "".join(code)
+    code = to_program(path)
+    (begin,) = re.findall(r"Sandbox\(.*\)", code)
+    assert 'if "DASHSCOPE_API_KEY" not in os.environ:\n    from qwen_vl_sandbox' in code
+    assert code.index(begin) < 300
+    assert "asyncio.run" not in code
     nbformat.validate(nbformat.read(path, as_version=4))
     assert path.stat().st_size < 300_000
 
