@@ -29,7 +29,7 @@ IMAGE = CHELSEA.read_bytes()
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:
-    for _ in range(1_000):
+    for _ in range(3_000):
         if is_true():
             return
         time.sleep(0.01)
