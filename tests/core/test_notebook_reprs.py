@@ -274,10 +274,11 @@ def test_large_images_are_shown_smaller(grounder: Grounder) -> None:
 async def test_events_are_drawn_from_the_video(grounder: Grounder) -> None:
     timeline = grounder.timeline(BIG_BUCK_BUNNY)
     same = await grounder.atimeline(Video(source=to_source(BIG_BUCK_BUNNY)))
-    (shown,) = open_shown(show(timeline))
+    html = show(timeline)
+    (shown,) = open_shown(html)
 
     assert is_same(shown, draw_timeline(BIG_BUCK_BUNNY, timeline))
-    assert show(timeline) == show(same)
+    assert html == show(same)
 
 
 def test_events_are_drawn_from_frames(grounder: Grounder, red_square: Image.Image) -> None:
@@ -295,12 +296,13 @@ def test_first_events_of_many_are_drawn(grounder: Grounder) -> None:
     timeline = grounder.timeline(BIG_BUCK_BUNNY)
     event = replace(timeline.events[0], start=1, end=2)
     object.__setattr__(timeline, "events", (event,) * 30)
-    (shown,) = open_shown(show(timeline))
+    html = show(timeline)
+    (shown,) = open_shown(html)
 
     board = draw_timeline(BIG_BUCK_BUNNY, replace(timeline, events=(event,) * 24))
     board.thumbnail((1024, 1024))
     assert is_same(shown, board)
-    assert show(timeline).count("<tr>") == 31
+    assert html.count("<tr>") == 31
 
 
 def test_layouts_are_drawn(qwen_vl_sandbox: Sandbox, pdf: Path) -> None:
@@ -321,7 +323,7 @@ def test_layouts_are_drawn(qwen_vl_sandbox: Sandbox, pdf: Path) -> None:
 
 @pytest.fixture
 def pdf(tmp_path: Path) -> Path:
-    pages = [Image.new("RGB", (850, 1100), color) for color in ("red", "green", "blue", "white")]
+    pages = [Image.new("RGB", (425, 550), color) for color in ("red", "green", "blue", "white")]
     pages[0].save(tmp_path / "pages.pdf", save_all=True, append_images=pages[1:])
     return tmp_path / "pages.pdf"
 
