@@ -134,9 +134,11 @@ def test_blocks_are_a_table() -> None:
         Block(kind="formula", latex="x^2"),
     )
     table = (
-        "<table><thead><tr><th>#</th><th>kind</th><th>text</th><th>box</th></tr></thead><tbody>"
-        "<tr><td>1</td><td>heading</td><td>Report</td><td>[0, 0, 200, 40]</td></tr>"
-        "<tr><td>2</td><td>formula</td><td>x^2</td><td></td></tr></tbody></table>"
+        "<table><thead><tr><th>#</th><th>kind</th><th>text</th>"
+        "<th>x1</th><th>y1</th><th>x2</th><th>y2</th></tr></thead><tbody>"
+        "<tr><td>1</td><td>heading</td><td>Report</td>"
+        "<td>0</td><td>0</td><td>200</td><td>40</td></tr>"
+        "<tr><td>2</td><td>formula</td><td>x^2</td></tr></tbody></table>"
     )
     problem = BlockProblem(reason="the box is empty")
     cut = ParsedBlocks(blocks=blocks, problems=(problem,), is_cut_off=True)

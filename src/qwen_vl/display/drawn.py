@@ -74,5 +74,5 @@ def to_image(draw: Callable[[], "PillowImage"], max_side: int = MAX_SIDE_PIXELS)
         image.thumbnail((max_side, max_side))
         media_type, data = encode_compact(image)
         encoded = base64.b64encode(data).decode()
-        return f'<p><img alt="" src="data:{media_type};base64,{encoded}"></p>'
+        return f'<img alt="" src="data:{media_type};base64,{encoded}">'
     return ""

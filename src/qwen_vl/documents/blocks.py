@@ -174,10 +174,10 @@ def to_blocks_table(blocks: Sequence[Block]) -> str:
         blocks: Of one page.
     """
     rows = [
-        (number, block.kind, block.text or block.content, block.box and list(block.box))
+        (number, block.kind, block.text or block.content, *(block.box or ()))
         for number, block in enumerate(blocks, 1)
     ]
-    return to_table(("#", "kind", "text", "box"), rows)
+    return to_table(("#", "kind", "text", "x1", "y1", "x2", "y2"), rows)
 
 
 def find_kind(name: str) -> str:

@@ -291,7 +291,7 @@ class ParsedDocument:
             for page in self.pages
         ]
         layouts = (page._draw_known(_LAYOUT_PIXELS) for page in self.pages[:_SHOWN_LAYOUTS])  # noqa: SLF001
-        return to_note(self.source) + to_table(headings, rows) + "".join(layouts)
+        return to_note(self.source) + to_table(headings, rows) + " ".join(filter(None, layouts))
 
     def raise_errors(self) -> None:
         """Raise the first error of a page, if there is any.
