@@ -44,7 +44,7 @@ from qwen_vl import (
 )
 from qwen_vl import Image as ImagePart
 from qwen_vl.content import Pixels, Text, to_source
-from qwen_vl.display.html import MAX_CHARACTERS, MAX_ROWS, to_table
+from qwen_vl.display.html import to_table
 from qwen_vl.samples import BIG_BUCK_BUNNY
 from qwen_vl_sandbox import Sandbox
 
@@ -153,7 +153,7 @@ def test_blocks_are_a_table() -> None:
 
 def test_pages_are_a_table() -> None:
     usage = Usage(input_tokens=1_000, output_tokens=200, total_tokens=1_200)
-    blocks = (Block(kind="table", text="1"), Block(kind="chart"))
+    blocks = (Block(kind="table", text="1"), Block(kind="table"), Block(kind="chart"))
     pages = (
         ParsedPage(source="a.pdf", blocks=blocks, usage=usage),
         ParsedPage(source="a.pdf", page=2, error=PageError(type="ServiceError", message="Busy.")),
@@ -161,7 +161,7 @@ def test_pages_are_a_table() -> None:
     assert show(ParsedDocument(source="a.pdf", pages=pages)) == (
         "<p>a.pdf</p><table><thead><tr><th>page</th><th>blocks</th><th>tables</th><th>figures</th>"
         "<th>tokens</th><th>problems</th></tr></thead><tbody>"
-        "<tr><td>1</td><td>2</td><td>1</td><td>1</td><td>1,200</td><td></td></tr>"
+        "<tr><td>1</td><td>3</td><td>2</td><td>1</td><td>1,200</td><td></td></tr>"
         "<tr><td>2</td><td>0</td><td>0</td><td>0</td><td></td><td>ServiceError: Busy.</td></tr>"
         "</tbody></table>"
     )
@@ -186,6 +186,14 @@ def test_values_are_a_table() -> None:
         "<table><thead><tr><th>name</th><th>value</th></tr></thead><tbody>"
         "<tr><td>total</td><td>1,200</td></tr><tr><td>lines</td><td>[&#x27;a&#x27;]</td></tr>"
         "</tbody></table>"
+    )
+
+
+def test_plain_text_keeps_its_lines() -> None:
+    text = "Line 1\nLine 2"
+    assert show(OcrResult(task="text_recognition", text=text)) == f"<pre>{text}</pre>"
+    assert show(OcrResult(task="text_recognition", text="x" * 10_001)) == (
+        f"<pre>{'x' * 10_000}…</pre>"
     )
 
 
@@ -249,10 +257,16 @@ def test_half_of_a_surrogate_pair_can_be_stored() -> None:
 
 
 def test_large_tables_and_long_texts_are_shortened() -> None:
-    html = to_table(["n"], [["x" * (MAX_CHARACTERS + 1)]] * (MAX_ROWS + 1_200))
-    assert html.count("<tr>") == 1 + MAX_ROWS
-    assert f"<td>{'x' * MAX_CHARACTERS}…</td>" in html
+    html = to_table(["n"], [["x" * 301]] * 1_300)
+    assert html.count("<tr>") == 1 + 100
+    assert html.count(f"<td>{'x' * 300}…</td>") == 100
     assert html.endswith("</table><p>1,200 more rows are not shown.</p>")
+
+
+def test_tables_and_texts_up_to_the_limit_are_whole() -> None:
+    html = to_table(["n"], [["x" * 300]] * 100)
+    assert html.count(f"<td>{'x' * 300}</td>") == 100
+    assert html.endswith("</table>")
 
 
 async def test_boxes_are_drawn_on_the_image(grounder: Grounder, red_square: Image.Image) -> None:
