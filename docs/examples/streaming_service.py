@@ -1,7 +1,7 @@
 """A streaming service for many clients, with FastAPI.
 
-Clients upload an image with a question, and the answer comes as server-sent events. A client that
-disconnects stops the request to the model too, so that nothing is generated that nobody reads.
+Clients upload an image with a question, and the answer comes as server-sent events. When a client
+disconnects, its request to the model is closed too.
 
 ```bash
 pip install fastapi python-multipart uvicorn langchain-qwen-vl "qwen-vl[sandbox]"
@@ -37,7 +37,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         if "DASHSCOPE_API_KEY" in os.environ:
             app.state.model = ChatQwenVL(media_roots=[])
         else:
-            from qwen_vl_sandbox import Sandbox  # noqa: PLC0415 - not needed with a key
+            from qwen_vl_sandbox import Sandbox
 
             sandbox = stack.enter_context(Sandbox())
             app.state.model = ChatQwenVL(
@@ -52,7 +52,7 @@ app = FastAPI(lifespan=lifespan)
 async def start_answer(
     request: Request, image: UploadFile, question: Annotated[str, Form(max_length=2_000)]
 ) -> AsyncGenerator[AsyncIterator[AIMessageChunk]]:
-    """Yield the chunks of an answer; the request to the model is closed after the response."""
+    """Yield the chunks of an answer; close the request to the model after the response."""
     if image.size is None or image.size > MAX_IMAGE_BYTES:
         raise HTTPException(413, f"The image must have at most {MAX_IMAGE_BYTES:,} bytes.")
     # Bytes, never a path: with `media_roots=[]`, no file of this machine is read either.
