@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,4 +78,7 @@ def serve_traces(folder: Path) -> Iterator[TraceServer]:
         finally:
             for name in variables:
                 del os.environ[name]
+            # Langfuse's, for the whole process: what others trace later would have no server.
+            if trace := sys.modules.get("opentelemetry.trace"):
+                trace.get_tracer_provider().shutdown()
             server.shutdown()
