@@ -15,9 +15,12 @@ from qwen_vl.bulk.outcome import Outcome, to_failure, to_outcome
 from qwen_vl.bulk.row import Row
 from qwen_vl.bulk.runner import Report
 from qwen_vl.errors import ConfigurationError, QwenVLError, ServiceError, warn
-from qwen_vl.reply import Reply
+from qwen_vl.reply import Reply, Usage
+from qwen_vl.request.build import find_service_region
 from qwen_vl.request.types import Request
+from qwen_vl.settings import QwenVLSettings
 from qwen_vl.specs.batch_file import DEFAULT_WINDOW
+from qwen_vl.tokens.cost import Cost, cost_of
 
 _FOLDER = "batch-{:03}"
 
@@ -90,6 +93,9 @@ class BatchRunner:
         self._on_progress = on_progress
         self.report = Report()
         self._asked: set[str] = set()
+        if max_cost is not None:
+            # Before rows are prepared in a folder, which belongs to one endpoint.
+            _check_price(_find_price(job.settings))
 
     def run(self, rows: Iterable[Row]) -> Report:
         """Ask about all rows, and return what was done.
@@ -178,14 +184,10 @@ class BatchRunner:
         if self._max_cost is None or any(one.batch_id for one in batch.status(update=False).shards):
             return
         cost = batch.estimate_cost(self._output_tokens)
-        if cost.amount is None:
+        amount = _check_price(cost)
+        if amount > self._max_cost:
             raise ConfigurationError(
-                f"max_cost cannot be kept, as the price is not known: {cost.reason} Pass prices, "
-                "or leave max_cost out."
-            )
-        if cost.amount > self._max_cost:
-            raise ConfigurationError(
-                f"The batch costs {cost.amount:.2f} {cost.currency} with {self._output_tokens:,} "
+                f"The batch costs {amount:.2f} {cost.currency} with {self._output_tokens:,} "
                 f"output tokens a row, more than max_cost={self._max_cost}. Nothing was sent."
             )
 
@@ -200,6 +202,26 @@ class BatchRunner:
         report.output_tokens += outcome.output_tokens or 0
         report.n_answered += outcome.is_answer
         report.n_failed += not outcome.is_answer
+
+
+def _find_price(settings: QwenVLSettings) -> Cost:
+    return cost_of(
+        Usage(input_tokens=0, output_tokens=0, total_tokens=0),
+        settings.known_model,
+        region=find_service_region(settings),
+        service_tier="batch",
+        prices=settings.prices,
+        server=settings.server,
+    )
+
+
+def _check_price(cost: Cost) -> Decimal:
+    if cost.amount is None:
+        raise ConfigurationError(
+            f"max_cost cannot be kept, as the price is not known: {cost.reason} Pass prices, or "
+            "leave max_cost out."
+        )
+    return cost.amount
 
 
 def to_row_outcome(result: BatchResult, read_answer: Callable[[Reply], Any] | None) -> Outcome:

@@ -163,7 +163,8 @@ def test_a_batch_without_a_price_needs_no_limit(
     job = Job(settings=settings, prompt="What is this?")
     with Ledger(tmp_path / "other") as ledger:
         with pytest.raises(ConfigurationError, match="max_cost cannot be kept"):
-            BatchRunner(job, ledger, max_cost=Decimal(1)).run(rows)
+            BatchRunner(job, ledger, max_cost=Decimal(1))
+        assert not list((tmp_path / "other").glob("batch-*"))
         assert BatchRunner(job, ledger, poll=0.02).run(rows).n_answered == 6
 
 
