@@ -17,7 +17,7 @@ starts while another one waits ends at once:
 
 The exit code is 0 if all images have answers, 1 if some do not, and 2 if the run failed. To try it
 without an API key, start `qwen-vl sandbox` in another terminal, and set the two variables that it
-prints. See also [Batch files](../batch.md).
+prints; `--poll 1` waits less. See also [Batch files](../batch.md).
 """
 
 import argparse

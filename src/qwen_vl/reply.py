@@ -41,7 +41,10 @@ class Usage:
     def _repr_html_(self) -> str:
         """Return what notebooks show: a table of the counts that are known."""
         counts = {name: getattr(self, name) for name in _COUNTS if getattr(self, name) is not None}
-        return to_table([name.replace("_", " ") for name in counts], [list(counts.values())])
+        return to_table(
+            [name.replace("_", " ") for name in counts],
+            [[f"{count:,}" for count in counts.values()]],
+        )
 
 
 _COUNTS = tuple(field.name for field in fields(Usage) if field.name != "raw")

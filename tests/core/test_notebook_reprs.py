@@ -98,8 +98,14 @@ def test_points_are_a_table() -> None:
     found = replace(FOUND, boxes=(), points=(Point(x=7, y=1200, label="eye"),))
     assert show(found) == (
         "<table><thead><tr><th>label</th><th>x</th><th>y</th></tr></thead>"
-        "<tbody><tr><td>eye</td><td>7</td><td>1,200</td></tr></tbody></table>"
+        "<tbody><tr><td>eye</td><td>7</td><td>1200</td></tr></tbody></table>"
     )
+
+
+def test_boxes_and_points_are_two_tables() -> None:
+    found = replace(FOUND, points=(Point(x=7, y=8, label="eye"),))
+    boxes, points = show(FOUND), show(replace(found, boxes=()))
+    assert show(found) == boxes + points
 
 
 def test_what_is_missing_stands_below_the_boxes() -> None:
@@ -180,11 +186,13 @@ def test_lines_of_text_are_a_table() -> None:
 
 def test_values_are_a_table() -> None:
     result = OcrResult(
-        task="key_information_extraction", text="{}", values={"total": 1200, "lines": ["a"]}
+        task="key_information_extraction",
+        text="{}",
+        values={"total": 20260117, "paid": True, "lines": ["a"]},
     )
     assert show(result) == (
         "<table><thead><tr><th>name</th><th>value</th></tr></thead><tbody>"
-        "<tr><td>total</td><td>1,200</td></tr><tr><td>lines</td><td>[&#x27;a&#x27;]</td></tr>"
+        "<tr><td>total</td><td>20260117</td></tr><tr><td>paid</td><td>True</td></tr><tr><td>lines</td><td>[&#x27;a&#x27;]</td></tr>"
         "</tbody></table>"
     )
 

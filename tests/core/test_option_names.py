@@ -57,7 +57,12 @@ FOREIGN = {
     "include_response_headers": "Leave it out",
     "is_chat_model": "Leave it out",
     "should_use_structured_outputs": "Leave it out",
+    "default_query": "http_client",
+    "http_socket_options": "http_client",
+    "openai_api_type": "Leave it out",
+    "store": "Leave it out",
     "tiktoken_model_name": "Leave it out",
+    "truncation": "Leave it out",
     "tokenizer": "Leave it out",
     "reasoning": "reasoning_effort",
 }
@@ -96,6 +101,21 @@ def test_foreign_name_raises_with_the_right_one(cls: Any, name: str) -> None:
             cls(**{holder: {name: "x"}})
     with pytest.raises(ConfigurationError, match=FOREIGN[name]):
         build_request(QwenVLSettings(), ANSWER, **{name: "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("audio_config", "Leave it out: answers are text."),
+        ("incremental_output", "Leave it out: streams have deltas, and the text so far."),
+        ("modalities", "Leave it out: answers are text."),
+        ("strict", "Pass it to a call: chat_with_tools(…, strict=True)."),
+    ],
+)
+def test_option_of_another_llm_is_explained(name: str, hint: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        QwenVL(**{name: True})
+    assert str(caught.value) == f"'{name}' is not a setting of QwenVL. {hint}"
 
 
 @pytest.mark.parametrize("name", ["dashscope_api_key", "access_token", "password"])

@@ -12,11 +12,10 @@ def to_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
     Args:
         headings: Of the columns.
-        rows: A value for each column; `None` is an empty cell, and integers get thousands
-            separators.
+        rows: A value for each column; `None` is an empty cell.
 
     Example:
-        >>> to_table(["label", "tokens"], [["<b>", 1200]])
+        >>> to_table(["label", "tokens"], [["<b>", "1,200"]])
         '<table><thead><tr><th>label</th><th>tokens</th></tr></thead>\
 <tbody><tr><td>&lt;b&gt;</td><td>1,200</td></tr></tbody></table>'
     """
@@ -49,7 +48,7 @@ def to_text(value: object, most: int = MAX_CHARACTERS) -> str:
     """
     if value is None:
         return ""
-    text = f"{value:,}" if isinstance(value, int) else str(value)
+    text = str(value)
     text = text if len(text) <= most else f"{text[:most]}…"
     # Answers may hold half of a surrogate pair, which a notebook cannot store.
     return escape(text.encode("utf-8", "replace").decode())

@@ -285,7 +285,7 @@ class ParsedDocument:
                 len(page.blocks),
                 sum(block.kind == "table" for block in page.blocks),
                 len(page.figures),
-                page.usage and page.usage.total_tokens,
+                page.usage and f"{page.usage.total_tokens:,}",
                 " ".join(page._describe_problems()),  # noqa: SLF001 - of this module
             )
             for page in self.pages

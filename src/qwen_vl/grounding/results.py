@@ -194,11 +194,13 @@ class Grounding(Drawable):
         """Return what notebooks show: the image, if it is known, and a table."""
         if not len(self):
             return to_note(self.describe())
-        rows: list[tuple[object, ...]] = [(box.label, *map(round, box.xyxy)) for box in self.boxes]
-        rows += [(point.label, round(point.x), round(point.y)) for point in self.points]
-        edges = ("x1", "y1", "x2", "y2") if self.boxes else ("x", "y")
-        notes = to_note(" ".join(self._describe_rest()))
-        return draw_known(self) + to_table(("label", *edges), rows) + notes
+        boxes = [(box.label, *map(round, box.xyxy)) for box in self.boxes]
+        points = [(point.label, round(point.x), round(point.y)) for point in self.points]
+        tables = (
+            to_table(("label", "x1", "y1", "x2", "y2"), boxes) if boxes else "",
+            to_table(("label", "x", "y"), points) if points else "",
+        )
+        return "".join((draw_known(self), *tables, to_note(" ".join(self._describe_rest()))))
 
     def to_detections(self) -> Any:
         """Return the boxes as `supervision.Detections`; see `to_detections`.

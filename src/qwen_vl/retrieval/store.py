@@ -83,7 +83,7 @@ class IndexStore:
 
     Raises:
         MissingExtraError: qdrant-client is not installed.
-        ConfigurationError: It is not a store, of another version, or open in another process.
+        ConfigurationError: It is not a store, of another version, or open already.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -113,7 +113,8 @@ class IndexStore:
                     f"The store {str(self._folder)!r} cannot be opened: {error}."
                 ) from error
             raise ConfigurationError(
-                f"The store {str(self._folder)!r} is open in another process. Wait until that ends."
+                f"The store {str(self._folder)!r} is open already, in this process or in another. "
+                "Close it first: store.close()."
             ) from None
 
     def __enter__(self) -> Self:

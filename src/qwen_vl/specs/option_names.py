@@ -26,11 +26,16 @@ _OWN_CLIENT = "http_client=httpx2.Client(…), and http_async_client=… for asy
 # What a name is about, and what to pass instead; the first that is found counts.
 _KINDS: tuple[tuple[str, str], ...] = (
     (r"^(disabled_params|include_response_headers|is_chat_model|should_use_\w+)$", ""),
-    (r"^(tiktoken_model_name|tokenizer)$", ""),
+    (r"^(tiktoken_model_name|tokenizer|openai_api_type)$", ""),
+    # Of OpenAI's Responses API.
+    (r"^(context_management|include|store|truncation|use_previous_response_id)$", ""),
     (r"headers?$", "default_headers={…}"),
     (r"time_?out", "timeout=…, in seconds"),
     (r"retr(y|ies)", "max_retries=…"),
-    (r"(^|_)(async_)?client$|^session$|^transport$|verify|ssl|certificate|(^|_)cert$", _OWN_CLIENT),
+    (
+        r"(^|_)(async_)?client$|^session$|^transport$|^default_query$|^http_socket_options$|verify|ssl|certificate|(^|_)cert$",
+        _OWN_CLIENT,
+    ),
     (r"prox(y|ies)", f"{_OWN_CLIENT}; or set HTTPS_PROXY in the environment"),
     (r"(^|_)region_?(name|id)$", "region=…"),
     (r"(^|_)workspace_?id$", "workspace=…"),

@@ -116,8 +116,8 @@ def check_names(names: Iterable[str]) -> None:
     for name in sorted(names):
         if _SECRET.search(name):
             raise ConfigurationError(
-                f"{name} looks like a secret, and would be sent in the body. The key is api_key=…; "
-                "what the endpoint should have in the body all the same goes into extra_body."
+                f"{name} looks like a secret, which is not sent in the body. Pass the key as "
+                "api_key=…."
             )
         check_foreign(name)
 

@@ -83,7 +83,14 @@ class Cost:
         prefix = "at most " if self.is_at_most and self.amount is not None else ""
         table = to_table(
             ("model", "input tokens", "output tokens", "cost"),
-            [(self.model, self.input_tokens, self.output_tokens, f"{prefix}{amount}")],
+            [
+                (
+                    self.model,
+                    f"{self.input_tokens:,}",
+                    f"{self.output_tokens:,}",
+                    f"{prefix}{amount}",
+                )
+            ],
         )
         unsure = "The price has one source only, or sources disagree." if self.is_unsure else ""
         return table + to_note(self.reason or unsure)

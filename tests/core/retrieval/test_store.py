@@ -105,7 +105,7 @@ def test_store_of_another_version_says_so(tmp_path: Path) -> None:
 def test_store_that_is_open_is_refused(tmp_path: Path) -> None:
     with (
         IndexStore(tmp_path / "store"),
-        pytest.raises(ConfigurationError, match="is open in another process"),
+        pytest.raises(ConfigurationError, match="is open already"),
     ):
         IndexStore(tmp_path / "store")
 

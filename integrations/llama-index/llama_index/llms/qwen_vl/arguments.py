@@ -11,7 +11,11 @@ from qwen_vl.specs.parameters import CALL_PARAMETERS
 from qwen_vl.specs.servers import DEFAULT_SERVER, Server, get_served_spec
 
 _HINTS = {
+    "audio_config": "Leave it out: answers are text.",
+    "incremental_output": "Leave it out: streams have deltas, and the text so far.",
+    "modalities": "Leave it out: answers are text.",
     "reuse_client": "Clients are made once, and shared.",
+    "strict": "Pass it to a call: chat_with_tools(…, strict=True).",
     "tools": "Pass it to a call, or in additional_kwargs={…}.",
 }
 
