@@ -31,7 +31,8 @@ def find_nav_pages(entries: list[Any]) -> Iterator[str]:
     for entry in entries:
         for value in entry.values():
             if isinstance(value, str):
-                yield value.partition("#")[0]
+                # Zensical writes a page with an anchor as a link that leads nowhere.
+                yield value
             else:
                 yield from find_nav_pages(value)
 
