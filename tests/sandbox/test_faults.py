@@ -270,3 +270,8 @@ def test_client_that_gives_up_takes_no_later_answer(qwen_vl_sandbox: Sandbox, po
     qwen_vl_sandbox.script("mine")
     time.sleep(0.3)
     assert post(BODY).json["choices"][0]["message"]["content"] == "mine"
+
+
+def test_fault_that_is_a_status_is_explained(qwen_vl_sandbox: Sandbox) -> None:
+    with pytest.raises(TypeError, match=r"Expected a Fault .* such as status=429\.$"):
+        qwen_vl_sandbox.fail(429)  # type: ignore[arg-type]

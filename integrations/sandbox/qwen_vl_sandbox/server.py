@@ -306,11 +306,16 @@ class Sandbox:
             fault: The fault, or its settings as keyword arguments.
             **settings: As for `Fault`.
 
+        Raises:
+            TypeError: The fault is something else, such as a status.
+
         Example:
             >>> sandbox = Sandbox()
             >>> sandbox.fail(status=429, retry_after=0.1, times=2)
             >>> sandbox.fail(cut_after_chunks=3)
         """
+        if not isinstance(fault, Fault | None):
+            raise TypeError(f"Expected a Fault or keyword arguments, such as status={fault!r}.")
         self._ledger.plan(Fault(**settings) if fault is None else fault)
 
     def fail_batch(
