@@ -95,6 +95,7 @@ def test_answer_that_cannot_be_read_has_an_exit_code(
     assert json.loads(done.stdout)["error"]["text"] == answer
 
 
+@pytest.mark.slow
 def test_warning_is_one_line_without_a_path(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "cat.json"
     path.write_text('{"type": "object", "properties": {"name": {"type": "string"}}}')

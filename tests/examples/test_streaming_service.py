@@ -96,6 +96,7 @@ def read_log(log: io.StringIO) -> list[int]:
     return [int(figure) for figure in re.findall(r"\((\d+) ms\)", log.getvalue())]
 
 
+@pytest.mark.slow
 async def test_others_get_whole_answers(
     service: Service, clients: Any, qwen_vl_sandbox: Sandbox
 ) -> None:

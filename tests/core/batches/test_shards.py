@@ -86,6 +86,7 @@ def test_the_test_model_has_a_hundred_lines(
     assert [shard.n_lines for shard in shards] == [100, 1]
 
 
+@pytest.mark.slow
 def test_an_image_is_downscaled_as_for_live_requests(
     tmp_path: Path, settings: QwenVLSettings
 ) -> None:

@@ -257,6 +257,7 @@ async def test_cancelled_call_stops_its_upload(
     assert "chat" not in paths(qwen_vl_sandbox)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(
     ask: Callable[..., Reply], tmp_path: Path, qwen_vl_sandbox: Sandbox
 ) -> None:
