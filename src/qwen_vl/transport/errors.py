@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from qwen_vl.errors import (
     APIConnectionError,
@@ -90,8 +92,19 @@ def _meaning(error: Any, url: str, decoder: EventDecoder | None) -> QwenVLError 
         reason = str(error.__cause__ or error).rstrip(".")
         return APIConnectionError(
             f"{url} cannot be reached: {reason}. Check base_url, region and the network."
+            f"{_describe_proxy(url)}"
         )
     return None
+
+
+def _describe_proxy(url: str) -> str:
+    """Return which proxy the environment has for a URL: nothing else in an error names it."""
+    parts, proxies = urlsplit(url), getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or not parts.hostname or proxy_bypass(parts.hostname):
+        return ""
+    # Without the user and the password before it.
+    return f" The environment has a proxy: {urlsplit(proxy).netloc.rpartition('@')[2]}."
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from langchain_qwen_vl import ChatQwenVL
 from llama_index.llms.qwen_vl import QwenVL
-from qwen_vl.errors import ConfigurationError
+from qwen_vl.errors import APIConnectionError, ConfigurationError
 from qwen_vl.process_local import ProcessLocal
 from qwen_vl.transport import connections
 
@@ -42,6 +42,26 @@ def test_setting_that_cannot_be_used(
     assert "secret" not in str(caught.value)
     with pytest.raises(ConfigurationError, match=f"{named}.*{remedy}"):
         asyncio.run(_await(aask))
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "ending"),
+    [
+        ("", "the network. The environment has a proxy: 127.0.0.1:9."),
+        ("vision.invalid", "the network."),
+    ],
+)
+def test_proxy_that_cannot_be_reached_is_named(
+    monkeypatch: pytest.MonkeyPatch, no_proxy: str, ending: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://ada:p@ss@127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    model = ChatQwenVL(base_url="https://vision.invalid/v1", api_key="sk-1", max_retries=0)
+    for ask in (model.invoke, lambda text: asyncio.run(model.ainvoke(text))):
+        with pytest.raises(APIConnectionError, match="cannot be reached") as caught:
+            ask("Hello")
+        assert str(caught.value).endswith(ending)
+        assert "ss@" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
