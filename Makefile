@@ -42,9 +42,9 @@ demo: $(DEMO_READY) ## Ask about images and a video: the sandbox, or the service
 # would compile all that it imports anew, which takes longer than the tests.
 test test-slow: export PYTHONDONTWRITEBYTECODE :=
 # Cases of each test in `make test`.
-CASES := 3
+CASES := 2
 # Three processes, since some tests wait for servers and processes.
-test: $(READY) ## Run the tests: up to three cases of each, and no slow ones.
+test: $(READY) ## Run the tests: up to two cases of each, and no slow ones.
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not slow' --max-cases $(CASES) --durations=20
 
 test-slow: $(RAY_READY) $(APPS_READY) ## Run what `make test` leaves out: all other cases, and what takes longer.
