@@ -3,9 +3,9 @@
 import base64
 import builtins
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from qwen_vl.display.html import to_note
 from qwen_vl.media.encode import encode_compact
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def draw_known(found: Drawable, max_side: int = MAX_SIDE_PIXELS) -> str:
         max_side: Maximum width and height in pixels.
 
     Returns:
-        An empty string if it cannot be drawn: nothing is remembered, or a file is gone.
+        A sentence with the reason if it cannot be drawn, such as a file that is gone; an empty
+        string if nothing is remembered.
     """
     draw: Draw | None = getattr(found, "_draw", None)
     return "" if draw is None else to_image(lambda: draw(found), max_side)
@@ -66,13 +67,13 @@ def to_image(draw: Callable[[], "PillowImage"], max_side: int = MAX_SIDE_PIXELS)
         max_side: Maximum width and height in pixels.
 
     Returns:
-        An empty string if it cannot be drawn.
+        A sentence with the reason if it cannot be drawn.
     """
-    # Whatever decoders and drawing raise, a notebook shows the table.
-    with suppress(Exception):
+    try:
         image = draw()
         image.thumbnail((max_side, max_side))
         media_type, data = encode_compact(image)
-        encoded = base64.b64encode(data).decode()
-        return f'<img alt="" src="data:{media_type};base64,{encoded}">'
-    return ""
+    except Exception as error:  # noqa: BLE001 - whatever decoders raise, the table is shown too
+        return to_note(f"The image cannot be drawn: {error}")
+    encoded = base64.b64encode(data).decode()
+    return f'<img alt="" src="data:{media_type};base64,{encoded}">'

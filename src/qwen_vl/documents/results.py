@@ -180,7 +180,8 @@ class ParsedPage:
             yield f"Problems: {'; '.join(problem.reason for problem in self.problems)}."
 
     def _draw_known(self, max_side: int = MAX_SIDE_PIXELS) -> str:
-        return to_image(self.draw, max_side)
+        # Pages that were read from JSON have no image.
+        return to_image(self.draw, max_side) if self.origin else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields but `origin` as JSON values."""
